@@ -1,0 +1,28 @@
+# make demo | test | check | lint | bench : each sets up what it needs in .venv (Python 3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.vimix-setup
+
+.PHONY: setup demo test check lint clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vimix needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $(STAMP)
+
+test: setup
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+clean:
+	rm -rf demo .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

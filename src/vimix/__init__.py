@@ -1,0 +1,1 @@
+"""Vi-Mix: self-supervised video representations by cross-modal manifold cutmix."""

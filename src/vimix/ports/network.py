@@ -1,0 +1,98 @@
+"""Encoders as the method sees them: chains of stages with a projection head behind."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from vimix.values.mixing import MixPlan
+
+HiddenMixing = Callable[[Tensor], tuple[Tensor, MixPlan]]
+"""Takes the hidden map ``g1^k`` [B, C, T, H, W]; returns the mixed map of the same shape and the plan that made it."""
+
+
+class Encoder(Protocol):
+    """A chain of L stages. Laws: ``pf(x, a, a) is x``; ``pf(pf(x, a, b), b, c) == pf(x, a, c)``."""
+
+    @property
+    def depth(self) -> int:
+        """Number of stages L."""
+        ...
+
+    @property
+    def feature_size(self) -> int:
+        """D, the length of a feature."""
+        ...
+
+    def partial_forward(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """Stages start, start+1, ..., stop-1 of the chain (half open). Maps are [B, C, T, H, W] at every boundary.
+
+        Raises ValueError unless 0 <= start <= stop <= depth.
+        """
+        ...
+
+    def pool(self, hidden: Tensor) -> Tensor:
+        """Features [B, D] float32 from the last map: the mean over space and time."""
+        ...
+
+
+class Network(Protocol):
+    """An encoder with its projection head: the whole query (or key) path of MoCo as one callable."""
+
+    @property
+    def depth(self) -> int:
+        """Number of stages L of the encoder."""
+        ...
+
+    def embed(self, clips: Tensor) -> Tensor:
+        """L2-normalised embeddings [B, 128] float32 of clips [B, C, T, H, W] (Eq. 1)."""
+        ...
+
+    def embed_mixed(self, clips: Tensor, layer: int, mix: HiddenMixing) -> tuple[Tensor, MixPlan]:
+        """Like ``embed``, with ``mix`` applied to the map below stage ``layer`` (section 3.2)."""
+        ...
+
+    def hidden(self, clips: Tensor, layer: int) -> Tensor:
+        """``g^layer``: the map below stage ``layer``, without gradient, in evaluation mode (the frozen partner)."""
+        ...
+
+    def features(self, clips: Tensor) -> Tensor:
+        """Features [B, D] float32 before the projection head, without gradient, in evaluation mode."""
+        ...
+
+    def keys(self, clips: Tensor, shuffle: Tensor) -> Tensor:
+        """``embed`` in train mode without gradient, with the batch permuted by ``shuffle`` [B] before it is split into
+        BatchNorm groups and put back in order after (ShuffleBN): no key shares its statistics with its own query."""
+        ...
+
+    def parameters(self) -> Iterable[Tensor]:
+        """All parameters, in a fixed order (query and key networks pair them by it)."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Parameters and buffers by name."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
+        """Strict: a missing or unexpected name raises."""
+        ...
+
+
+class Optimiser(Protocol):
+    """Updates the parameters it was built with."""
+
+    def step(self, loss: Tensor) -> None:
+        """Clear gradients, backpropagate ``loss`` and update."""
+        ...
+
+    def set_learning_rate(self, rate: float) -> None:
+        """For the following steps."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Moments and step counts."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of ``state_dict``."""
+        ...

@@ -1,0 +1,43 @@
+"""The size of a clip or of a hidden map, without its batch axis."""
+
+from collections.abc import Sequence
+
+from attrs import field, frozen
+
+AXES = "cthw"
+"""Names of a grid's axes. A skeleton's joints lie on ``h``, its persons on ``w``."""
+
+
+@frozen
+class Grid:
+    """Sizes of ``[channel, time, height, width]``; for skeletons ``[channel, time, joint, person]``.
+
+    ``planar`` is False where only ``h`` is an axis of space (skeletons: the persons on ``w`` are always
+    taken whole, and the side of a box of share s is s instead of √s).
+    """
+
+    sizes: tuple[int, int, int, int] = field()
+    planar: bool = True
+
+    @sizes.validator
+    def _check(self, _: object, sizes: tuple[int, ...]) -> None:
+        if len(sizes) != 4 or min(sizes) < 1:
+            raise ValueError(f"a grid has four sizes of at least 1, [C, T, H, W], not {sizes}")
+
+    @classmethod
+    def of(cls, shape: Sequence[int], *, planar: bool = True) -> "Grid":
+        """The grid of a batch of that shape: ``[B, C, T, H, W]`` or, with one axis of space, ``[B, C, T, V]``.
+
+        Raises ValueError for any other number of axes.
+        """
+        if len(shape) == 4:
+            return cls((shape[1], shape[2], shape[3], 1), planar=False)
+        if len(shape) != 5:
+            raise ValueError(f"expected a batch [B, C, T, H, W] or [B, C, T, V], got shape {tuple(shape)}")
+        return cls((shape[1], shape[2], shape[3], shape[4]), planar=planar)
+
+    @property
+    def volume(self) -> int:
+        """Number of cells, channels included."""
+        c, t, h, w = self.sizes
+        return c * t * h * w
