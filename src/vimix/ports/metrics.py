@@ -12,7 +12,7 @@ class MetricsSink(Protocol):
         ...
 
     def rewind(self, step: int) -> None:
-        """Forget the rows after ``step``: a resumed run starts from its checkpoint, which may be older than they are."""
+        """Forget the rows after ``step``: a resumed run starts from its checkpoint, which may be older than they."""
         ...
 
     def close(self) -> None:

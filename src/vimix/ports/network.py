@@ -62,7 +62,8 @@ class Network(Protocol):
 
     def keys(self, clips: Tensor, shuffle: Tensor) -> Tensor:
         """``embed`` in train mode without gradient, with the batch permuted by ``shuffle`` [B] before it is split into
-        BatchNorm groups and put back in order after (ShuffleBN): no key shares its statistics with its own query."""
+        BatchNorm groups and put back in order after (ShuffleBN): no key shares its statistics with its own query.
+        """
         ...
 
     def parameters(self) -> Iterable[Tensor]:

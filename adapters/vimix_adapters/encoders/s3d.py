@@ -1,0 +1,69 @@
+"""S3D (Xie et al. 2018) as a chain of stages: torchvision's own network, cut at its ``features``."""
+
+from functools import partial
+
+from torch import nn
+from torchvision.models.video.s3d import S3D, SepInceptionBlock3D, TemporalSeparableConv
+from torchvision.ops.misc import Conv3dNormActivation
+
+from vimix_adapters.encoders.chain import StageChain
+
+# (in, 1x1, reduce, 3x3x3, reduce, 3x3x3, pool branch) of the nine inception blocks; rows of torchvision's table.
+_INCEPTION = (
+    (192, 64, 96, 128, 16, 32, 32),
+    (256, 128, 128, 192, 32, 96, 64),
+    (480, 192, 96, 208, 16, 48, 64),
+    (512, 160, 112, 224, 24, 64, 64),
+    (512, 128, 128, 256, 24, 64, 64),
+    (512, 112, 144, 288, 32, 64, 64),
+    (528, 256, 160, 320, 32, 128, 128),
+    (832, 256, 160, 320, 32, 128, 128),
+    (832, 384, 192, 384, 48, 128, 128),
+)
+
+
+class S3DEncoder(StageChain):
+    """The 16 stages of S3D for clips [B, channels, T, H, W]; D = 1024·width.
+
+    At width 1 and three channels the state dict is that of ``torchvision.models.video.s3d().features``. A smaller
+    ``width`` multiplies every channel count; the blocks stay torchvision's. Inputs need T >= 8 and H, W >= 32.
+    BatchNorm follows CoCLR (eps 1e-5, momentum 0.1): torchvision's momentum of 0.001 leaves the running statistics of
+    a short run, and so a frozen partner, near their initial values.
+    """
+
+    def __init__(self, channels: int = 3, width: float = 1.0, batch_norm_momentum: float = 0.1) -> None:
+        norm = partial(nn.BatchNorm3d, eps=1e-5, momentum=batch_norm_momentum)
+        features = S3D(norm_layer=norm).features if width == 1 else _narrow_features(width, norm)
+        if channels != 3 or width != 1:
+            features[0] = TemporalSeparableConv(channels, _scaled(64, width), 7, 2, 3, norm_layer=norm)
+        super().__init__(list(features), feature_size=sum(_scaled(c, width) for c in (384, 384, 128, 128)))
+
+
+def _scaled(channels: int, width: float) -> int:
+    return max(1, round(channels * width))
+
+
+def _narrow_features(width: float, norm: "partial[nn.BatchNorm3d]") -> nn.Sequential:
+    """torchvision's table of S3D with every channel count times ``width``."""
+    stem, middle = _scaled(64, width), _scaled(192, width)
+    blocks = [_inception(row, width, norm) for row in _INCEPTION]
+    return nn.Sequential(
+        nn.Identity(),  # the first convolution depends on the input's channels
+        nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+        Conv3dNormActivation(stem, stem, 1, 1, norm_layer=norm),
+        TemporalSeparableConv(stem, middle, 3, 1, 1, norm_layer=norm),
+        nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
+        *blocks[:2],
+        nn.MaxPool3d(3, 2, 1),
+        *blocks[2:7],
+        nn.MaxPool3d(2, 2, 0),
+        *blocks[7:],
+    )
+
+
+def _inception(row: tuple[int, ...], width: float, norm: "partial[nn.BatchNorm3d]") -> nn.Module:
+    # A block's input is what the block before it puts out: the sum of four rounded widths, not the rounded sum.
+    outputs = {sum(r[i] for i in (1, 3, 5, 6)): sum(_scaled(r[i], width) for i in (1, 3, 5, 6)) for r in _INCEPTION}
+    incoming = outputs.get(row[0], _scaled(row[0], width))
+    block: nn.Module = SepInceptionBlock3D(incoming, *(_scaled(c, width) for c in row[1:]), norm)
+    return block

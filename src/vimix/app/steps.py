@@ -1,0 +1,51 @@
+"""One training step of each kind of stage, as the paper writes it."""
+
+from collections.abc import Callable
+
+import numpy as np
+from torch import Tensor
+
+from vimix.app.learner import Learner, StepOutcome
+from vimix.domain.mixing.blend import blend
+from vimix.domain.mixing.layers import LayerChoice
+from vimix.domain.mixing.policies import MixPolicy
+from vimix.ports.network import Network
+from vimix.values.clips import ClipBatch
+from vimix.values.grid import Grid
+from vimix.values.mixing import MixPlan
+from vimix.values.modality import Modality
+
+Step = Callable[[ClipBatch, np.random.Generator], StepOutcome]
+
+
+def pretrain_step(learner: Learner, policy: MixPolicy) -> Step:
+    """MoCo on clips mixed in the input space (section 3.1; Eq. 3)."""
+
+    def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
+        x_q, x_k = batch.views[learner.modality]
+        plan = policy.plan(batch=len(batch), grid=Grid.of(x_q.shape), rng=rng)
+        z = learner.query.embed(blend(x_q, x_q, plan))
+        return learner.learn(z, learner.keys(x_k, rng), plan, batch.sources)
+
+    return step
+
+
+def cmmc_step(
+    learner: Learner, partner: Network, partner_modality: Modality, policy: MixPolicy, layers: LayerChoice
+) -> Step:
+    """One step of a CMMC stage (Algorithm 1; section 4 of the method): ``partner`` is frozen."""
+
+    def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
+        x1_q, x1_k = batch.views[learner.modality]
+        x2 = batch.views[partner_modality][0]
+        k, l = layers.draw(learner.query.depth, partner.depth, rng)  # noqa: E741  # the paper's name
+        g2 = partner.hidden(x2, l)
+
+        def cutmix(g1: Tensor) -> tuple[Tensor, MixPlan]:
+            plan = policy.plan(batch=len(batch), grid=Grid.of(g1.shape), donor=Grid.of(g2.shape), rng=rng)
+            return blend(g1, g2, plan), plan
+
+        z, plan = learner.query.embed_mixed(x1_q, k, cutmix)
+        return learner.learn(z, learner.keys(x1_k, rng), plan, batch.sources)
+
+    return step

@@ -1,0 +1,59 @@
+"""Which keys a query is compared with: the keys of its batch, then the queue."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Candidates(Protocol):
+    """Says which of the B + K candidates are left out of a query's comparison."""
+
+    def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor) -> Tensor:
+        """Bool [B, B+K], True where the candidate is neither positive nor negative for the query.
+
+        ``sources`` [B] and ``queue_sources`` [K] number recordings, ``partner`` [B] the rows mixed in. The two
+        targets of a query, its own key and its partner's, are never excluded.
+        """
+        ...
+
+
+class BatchAndQueue:
+    """All keys of the batch and of the queue (Eq. 2)."""
+
+    def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor) -> Tensor:
+        """Nothing."""
+        del partner
+        shape = (len(sources), len(sources) + len(queue_sources))
+        return torch.zeros(shape, dtype=torch.bool, device=sources.device)
+
+
+class WithoutSiblings:
+    """As ``BatchAndQueue``, without clips cut from the recording of the query or of its partner.
+
+    On small sets this decides whether anything is learned: a queue longer than the data set holds the query's own
+    video many times.
+    """
+
+    def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor) -> Tensor:
+        """Candidates of the same recording as one of the two targets, these apart."""
+        candidates = torch.cat([sources, queue_sources])
+        siblings = candidates == sources[:, None]
+        siblings |= candidates == sources[partner][:, None]
+        rows = torch.arange(len(sources), device=sources.device)
+        siblings[rows, rows] = False
+        siblings[rows, partner] = False
+        return siblings
+
+
+class OwnKeyAndQueue:
+    """The query's own key and the queue: MoCo, CoCLR and SkeletonCLR as published. Legal without mixing only."""
+
+    def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor) -> Tensor:
+        """The other keys of the batch. Raises ValueError if a row is mixed with another."""
+        rows = torch.arange(len(sources), device=sources.device)
+        if not torch.equal(rows, partner):
+            raise ValueError("with mixing the keys of the batch are targets: own key and queue alone cannot do")
+        others = ~torch.eye(len(sources), dtype=torch.bool, device=sources.device)
+        none = torch.zeros(len(sources), len(queue_sources), dtype=torch.bool, device=sources.device)
+        return torch.cat([others, none], dim=1)

@@ -1,0 +1,65 @@
+"""The queue of past keys (MoCo), with the recording each key came from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class NegativeQueue:
+    """A ring of ``capacity`` keys [K, size] float32. It starts empty; only filled rows are ever negatives.
+
+    ``capacity`` need not be a multiple of the batch. ``sources`` [K] int64 remembers the recording of each key.
+    """
+
+    def __init__(self, capacity: int, size: int, device: torch.device | str = "cpu") -> None:
+        self._keys = torch.zeros(capacity, size, device=device)
+        self._sources = torch.full((capacity,), -1, dtype=torch.int64, device=device)
+        self._pointer = 0
+        self._filled = 0
+
+    @property
+    def keys(self) -> Tensor:
+        """The filled rows [filled, size] float32, in no particular order."""
+        return self._keys[: self._filled]
+
+    @property
+    def sources(self) -> Tensor:
+        """Their recordings [filled] int64."""
+        return self._sources[: self._filled]
+
+    @property
+    def capacity(self) -> int:
+        """K."""
+        return len(self._keys)
+
+    def __len__(self) -> int:
+        return self._filled
+
+    def enqueue(self, keys: Tensor, sources: Tensor) -> None:
+        """Write keys [B, size] over the oldest rows. Of more than K keys only the last K stay."""
+        keys, sources = keys.detach()[-self.capacity :], sources[-self.capacity :]
+        rows = (torch.arange(len(keys), device=self._keys.device) + self._pointer) % self.capacity
+        self._keys[rows] = keys.to(self._keys)
+        self._sources[rows] = sources.to(self._sources)
+        self._pointer = (self._pointer + len(keys)) % self.capacity
+        self._filled = min(self._filled + len(keys), self.capacity)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Keys, sources, pointer and fill: all that a resumed run needs."""
+        return {
+            "keys": self._keys.clone(),
+            "sources": self._sources.clone(),
+            "pointer": self._pointer,
+            "filled": self._filled,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of ``state_dict``. Raises ValueError for a queue of another size."""
+        if state["keys"].shape != self._keys.shape:
+            expected, found = tuple(self._keys.shape), tuple(state["keys"].shape)
+            raise ValueError(f"expected a queue of shape {expected}, found {found}")
+        self._keys.copy_(state["keys"])
+        self._sources.copy_(state["sources"])
+        self._pointer, self._filled = int(state["pointer"]), int(state["filled"])

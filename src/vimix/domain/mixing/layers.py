@@ -1,0 +1,34 @@
+"""Between which layers of the two encoders the cut is made (Algorithm 1: ``mix1``, ``mix2``)."""
+
+from typing import Protocol
+
+import numpy as np
+from attrs import frozen
+
+
+class LayerChoice(Protocol):
+    """Draws the layers (k, l) of one step; the input space (0) and the last map (L) are never eligible."""
+
+    def draw(self, depth: int, donor_depth: int, rng: np.random.Generator) -> tuple[int, int]:
+        """k of the trained encoder with ``depth`` stages, l >= k of the donor with ``donor_depth``."""
+        ...
+
+
+@frozen
+class SameLayer:
+    """k uniform in [1, L-1], l = k."""
+
+    def draw(self, depth: int, donor_depth: int, rng: np.random.Generator) -> tuple[int, int]:
+        """(k, k)."""
+        k = int(rng.integers(1, min(depth, donor_depth)))
+        return k, k
+
+
+@frozen
+class RandomLayer:
+    """k uniform in [1, L-1], l uniform in [k, L-1] ("Random CM mix layer" of Table 2, the full method)."""
+
+    def draw(self, depth: int, donor_depth: int, rng: np.random.Generator) -> tuple[int, int]:
+        """(k, l) with k <= l."""
+        k = int(rng.integers(1, min(depth, donor_depth)))
+        return k, int(rng.integers(k, donor_depth))

@@ -1,0 +1,198 @@
+"""Drawing a mix: who is mixed with whom, how much of each is left, and where the cut lies.
+
+Input space (section 3.1, Table 1): ``Mixup``, ``TemporalCutMix``, ``SpatioTemporalCutMix``, ``VideoMix``.
+Hidden space (section 3.2, Table 2): ``ManifoldMixup``, ``CrossModalMixup``, ``CrossModalCutMix``.
+"""
+
+from typing import ClassVar, Protocol
+
+import numpy as np
+from attrs import field, frozen, validators
+from numpy.typing import NDArray
+
+from vimix.domain.mixing.boxes import Interval, centred, placed, whole
+from vimix.values.grid import AXES, Grid
+from vimix.values.mixing import Cut, MixPlan
+
+
+class MixPolicy(Protocol):
+    """Draws a plan from plain numbers; touches no tensor."""
+
+    def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
+        """A plan for ``batch`` rows of ``grid``, mixed with rows of ``donor`` (default: the same grid).
+
+        Raises ValueError where the two grids cannot be mixed by this policy.
+        """
+        ...
+
+
+@frozen
+class NoMix:
+    """MoCo as it is: every row stays itself."""
+
+    def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
+        """The plan that changes nothing."""
+        del grid, rng, donor
+        return MixPlan.unmixed(batch)
+
+
+@frozen(kw_only=True)
+class _Drawn:
+    """λ ~ Beta(alpha, alpha), afresh for each sample or once for the batch; partners by a random permutation."""
+
+    alpha: float = field(default=1.0, validator=validators.gt(0))
+    per_sample: bool = True
+
+    def _weights(self, batch: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        return rng.beta(self.alpha, self.alpha, batch) if self.per_sample else self._one_weight(batch, rng)
+
+    def _one_weight(self, batch: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        return np.full(batch, rng.beta(self.alpha, self.alpha))
+
+
+@frozen(kw_only=True)
+class Mixup(_Drawn):
+    """λ·x_i + (1-λ)·x_r(i) (Zhang et al. 2018; Table 1). Both grids must be equal."""
+
+    def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
+        """Partners and weights; no box."""
+        _require_equal(grid, donor or grid, AXES)
+        weights = self._weights(batch, rng).astype(np.float32)
+        return MixPlan(partner=rng.permutation(batch), weight=weights)
+
+
+@frozen(kw_only=True)
+class ManifoldMixup(Mixup):
+    """Mixup of two hidden maps of one encoder, λ·g1 + (1-λ)·g1[r] (Verma et al. 2019; Table 2)."""
+
+
+@frozen(kw_only=True)
+class CrossModalMixup(Mixup):
+    """Mixup of hidden maps of two encoders at the same layer, λ·g1 + (1-λ)·g2[r] (Table 2, "CM mixup")."""
+
+
+@frozen(kw_only=True)
+class _BoxCutMix(_Drawn):
+    """A box of share 1-λ is replaced; along each of its d axes its side is (1-λ)^(1/d) of the axis, clipped."""
+
+    axes: ClassVar[str]
+
+    def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
+        """The same box in both clips; ``weight`` from the volume really replaced."""
+        _require_equal(grid, donor or grid, AXES)
+        axes = [axis for axis in self.axes if grid.planar or axis != "w"]
+        shares = (1 - self._weights(batch, rng)) ** (1 / len(axes))
+        partner = rng.permutation(batch)
+        boxes = [
+            self._interval(size, shares, rng) if axis in axes else whole(size, batch)
+            for axis, size in zip(AXES, grid.sizes, strict=True)
+        ]
+        return _cut_plan(partner, grid, boxes, boxes)
+
+    def _interval(self, size: int, shares: NDArray[np.float64], rng: np.random.Generator) -> Interval:
+        return _one_or_each(self.per_sample, len(shares), lambda n: centred(size, size * shares[:n], rng))
+
+
+@frozen(kw_only=True)
+class TemporalCutMix(_BoxCutMix):
+    """A run of 1-λ of the frames is the partner's (Table 1, "Temporal cutmix")."""
+
+    axes: ClassVar[str] = "t"
+
+
+@frozen(kw_only=True)
+class SpatioTemporalCutMix(_BoxCutMix):
+    """A cuboid with sides (1-λ)^(1/3) is the partner's (Table 1, "ST cutmix")."""
+
+    axes: ClassVar[str] = "thw"
+
+
+@frozen(kw_only=True)
+class VideoMix(_BoxCutMix):
+    """One rectangle with sides √(1-λ), the same in all frames, is the partner's (Yun et al. 2020; Table 1)."""
+
+    axes: ClassVar[str] = "hw"
+
+
+DIMS = ("hw", "thw", "cthw")
+
+
+@frozen(kw_only=True)
+class CrossModalCutMix(_Drawn):
+    """A tesseract of the donor's hidden map is cut into ours (Eq. 4-9; Fig. 1).
+
+    ``dims`` names the axes on which the destination is placed at random: "hw" ("s" of Table 2), "thw" ("s,t") or
+    "cthw" ("s,t,c", the full method). An axis that is not in ``dims`` is taken whole and must be as long in both maps.
+    """
+
+    dims: str = field(default="cthw", validator=validators.in_(DIMS))
+
+    def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
+        """The source box in the donor (Eq. 8), its place in ours (Eq. 9), and the share that is left.
+
+        Raises ValueError if an axis outside ``dims`` differs in length.
+        """
+        donor = donor or grid
+        # Persons (the w of a skeleton) are no axis of space: nobody is cut out of a pair.
+        random_axes = self.dims if grid.planar else self.dims.replace("w", "")
+        _require_equal(grid, donor, "".join(axis for axis in AXES if axis not in random_axes))
+        sides = (1 - self._weights(batch, rng)) ** (1 / 2 if grid.planar else 1)
+        partner = rng.permutation(batch)
+        sources = [
+            self._source(axis, size, sides, grid.planar, rng) for axis, size in zip(AXES, donor.sizes, strict=True)
+        ]
+        pairs = [
+            self._place(size, source, rng) if axis in random_axes else (source, source)
+            for axis, size, source in zip(AXES, grid.sizes, sources, strict=True)
+        ]
+        return _cut_plan(partner, grid, [mine for mine, _ in pairs], [donors for _, donors in pairs])
+
+    def _source(
+        self, axis: str, size: int, sides: NDArray[np.float64], planar: bool, rng: np.random.Generator
+    ) -> Interval:
+        """All of channel and time; a run of the side's share on the axes of space."""
+        if axis not in ("hw" if planar else "h"):
+            return whole(size, len(sides))
+        return _one_or_each(self.per_sample, len(sides), lambda n: centred(size, size * sides[:n], rng))
+
+    def _place(self, size: int, source: Interval, rng: np.random.Generator) -> tuple[Interval, Interval]:
+        rows = len(source.start)
+        if self.per_sample:
+            return placed(size, source, rng)
+        mine, donors = placed(size, Interval(source.start[:1], source.stop[:1]), rng)
+        return _repeated(mine, rows), _repeated(donors, rows)
+
+
+def _one_or_each(per_sample: bool, rows: int, draw: "_Draw") -> Interval:
+    """A run for each row, or one run that all rows share."""
+    return draw(rows) if per_sample else _repeated(draw(1), rows)
+
+
+class _Draw(Protocol):
+    def __call__(self, rows: int, /) -> Interval: ...
+
+
+def _repeated(interval: Interval, rows: int) -> Interval:
+    return Interval(np.repeat(interval.start, rows), np.repeat(interval.stop, rows))
+
+
+def _cut_plan(partner: NDArray[np.int64], grid: Grid, mine: list[Interval], donors: list[Interval]) -> MixPlan:
+    """A plan whose weight is 1 - (replaced volume) / (volume of the grid)."""
+    cut = Cut(
+        start=np.stack([interval.start for interval in mine], axis=1),
+        donor_start=np.stack([interval.start for interval in donors], axis=1),
+        extent=np.stack([interval.extent for interval in mine], axis=1),
+    )
+    weight = (1 - cut.volumes / grid.volume).astype(np.float32)
+    return MixPlan(partner=partner, weight=weight, cut=cut)
+
+
+def _require_equal(grid: Grid, donor: Grid, axes: str) -> None:
+    """Raise ValueError if the grids differ on one of ``axes``."""
+    names = dict(zip(AXES, ("channel", "time", "height", "width"), strict=True))
+    for axis, mine, donors in zip(AXES, grid.sizes, donor.sizes, strict=True):
+        if axis in axes and mine != donors:
+            raise ValueError(
+                f"the {names[axis]} axis has {mine} cells here and {donors} in the donor; this policy takes it whole, "
+                "which needs equal sizes: mix at the same layer, or use CrossModalCutMix with dims='cthw'"
+            )
