@@ -78,7 +78,9 @@ def test_the_gradient_of_the_loss_is_the_numerical_one() -> None:
     for i, j in np.ndindex(3, 4):
         moved = torch.zeros(3, 4)
         moved[i, j] = step
-        ends = [float(vimix.mixed_info_nce(q.detach() + s * moved, keys, queue, plan, temperature=0.5)) for s in (1, -1)]
+        ends = [
+            float(vimix.mixed_info_nce(q.detach() + s * moved, keys, queue, plan, temperature=0.5)) for s in (1, -1)
+        ]
         assert float(q.grad[i, j]) == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=2e-3)
 
 

@@ -202,7 +202,7 @@ def test_the_vertex_side_is_the_share_itself_and_the_planar_side_its_root() -> N
 def test_unequal_axes_that_are_taken_whole_are_refused_with_the_way_out() -> None:
     grid, donor = vimix.Grid((4, 4, 6, 6)), vimix.Grid((8, 4, 6, 6))
     for policy in (vimix.Mixup(), vimix.CrossModalCutMix(dims="hw"), vimix.CrossModalCutMix(dims="thw")):
-        with pytest.raises(ValueError, match="channel axis has 4 cells here and 8 in the donor.*same layer"):
+        with pytest.raises(ValueError, match=r"channel axis has 4 cells here and 8 in the donor.*same layer"):
             policy.plan(batch=2, grid=grid, donor=donor, rng=np.random.default_rng(0))
 
 

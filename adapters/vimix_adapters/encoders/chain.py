@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -12,6 +13,7 @@ class StageChain(nn.Module):
         super().__init__()
         self.features = nn.ModuleList(stages)
         self._feature_size = feature_size
+        self._reach = [_temporal_reach(stage) for stage in stages]
 
     @property
     def depth(self) -> int:
@@ -27,10 +29,23 @@ class StageChain(nn.Module):
         """Stages start ... stop-1 (half open). Raises ValueError unless 0 <= start <= stop <= depth."""
         if not 0 <= start <= stop <= self.depth:
             raise ValueError(f"stages {start} to {stop} are not within 0 to {self.depth}")
-        for stage in self.features[start:stop]:
-            x = stage(x)
+        for number in range(start, stop):
+            x = self._stage(number, x)
         return x
+
+    def _stage(self, number: int, x: Tensor) -> Tensor:
+        # oneDNN's bf16 weight gradient of a convolution that reaches beyond the whole clip in time holds uninitialised
+        # memory (seen with torch 2.15 on AVX512_BF16: 2 frames under a kernel of 3). Such maps are tiny: float32 then.
+        if x.is_cpu and x.shape[2] < self._reach[number]:
+            with torch.autocast("cpu", enabled=False):
+                return self.features[number](x.float())  # type: ignore[no-any-return]  # modules return Any
+        return self.features[number](x)  # type: ignore[no-any-return]  # modules return Any
 
     def pool(self, hidden: Tensor) -> Tensor:
         """Mean over time and space, [B, D] float32."""
         return hidden.float().mean(dim=(2, 3, 4))
+
+
+def _temporal_reach(stage: nn.Module) -> int:
+    """The longest kernel in time within a stage, in frames."""
+    return max((module.kernel_size[0] for module in stage.modules() if isinstance(module, nn.Conv3d)), default=1)

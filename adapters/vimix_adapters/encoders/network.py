@@ -1,7 +1,9 @@
 """An encoder, its projection head and its BatchNorm groups as one module: the whole query or key path."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
 
 import torch
 from attrs import frozen
@@ -121,10 +123,10 @@ class TorchOptimiser:
         for group in self._optimiser.param_groups:
             group["lr"] = rate
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
         """Moments and step counts."""
         return dict(self._optimiser.state_dict())
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        """The inverse of ``state_dict``."""
-        self._optimiser.load_state_dict(state)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of ``state_dict``. The state is copied: torch itself would go on sharing its tensors."""
+        self._optimiser.load_state_dict(deepcopy(dict(state)))

@@ -1,0 +1,52 @@
+"""``vimix evaluate``: retrieval and linear probe of trained encoders."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vimix_adapters.cli.training import Device, Overrides, RecipeFile
+
+app = typer.Typer(help="Judge trained encoders.", no_args_is_help=True)
+
+First = Annotated[Path, typer.Argument(help="Checkpoint file or stage folder.", metavar="CHECKPOINT")]
+Second = Annotated[
+    Path | None, typer.Argument(help="Checkpoint of another modality: two streams.", metavar="[CHECKPOINT2]")
+]
+Out = Annotated[Path, typer.Option(help="JSON file of the result.", metavar="FILE.json")]
+
+
+@app.command()
+def retrieval(
+    recipe: RecipeFile,
+    checkpoint: First,
+    out: Out,
+    checkpoint2: Second = None,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """R@1, 5, 10, 20: test videos query training videos."""
+    from vimix_adapters import evaluations
+    from vimix_adapters.config import read_recipe
+
+    evaluations.evaluate_retrieval(read_recipe(recipe, overrides or ()), _paths(checkpoint, checkpoint2), out, device)
+
+
+@app.command()
+def linear(
+    recipe: RecipeFile,
+    checkpoint: First,
+    out: Out,
+    checkpoint2: Second = None,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Top-1 and top-5 accuracy of a linear probe on frozen features."""
+    from vimix_adapters import evaluations
+    from vimix_adapters.config import read_recipe
+
+    evaluations.evaluate_linear(read_recipe(recipe, overrides or ()), _paths(checkpoint, checkpoint2), out, device)
+
+
+def _paths(first: Path, second: Path | None) -> list[Path]:
+    return [first] if second is None else [first, second]

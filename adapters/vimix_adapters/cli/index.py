@@ -1,0 +1,40 @@
+"""``vimix index``: find the videos of a store that look like a given one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vimix_adapters.cli.training import Device, Overrides, RecipeFile
+
+app = typer.Typer(help="Search a store by example.", no_args_is_help=True)
+
+
+@app.command()
+def build(
+    recipe: RecipeFile,
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint file or stage folder.", metavar="CHECKPOINT")],
+    store: Annotated[Path, typer.Argument(help="Store to index.", metavar="STORE")],
+    out: Annotated[Path, typer.Option(help="Index file to write.", metavar="INDEX")],
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Embed every clip of a store and write a FAISS index."""
+    from vimix_adapters import searching
+    from vimix_adapters.config import read_recipe
+
+    searching.build_index(read_recipe(recipe, overrides or ()), checkpoint, store, out, device)
+
+
+@app.command()
+def query(
+    index: Annotated[Path, typer.Argument(help="Index file.", metavar="INDEX")],
+    video: Annotated[Path, typer.Argument(help="Any video file.", metavar="VIDEO")],
+    k: Annotated[int, typer.Option("-k", help="How many neighbours.", min=1)] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    device: Device = "auto",
+) -> None:
+    """Decode and embed a video and print its nearest neighbours, with their place in time."""
+    from vimix_adapters import searching
+
+    searching.query_index(index, video, k, as_json, device)

@@ -1,0 +1,41 @@
+"""The command line: parse, call, print, exit code. Nothing heavy is imported before a command runs."""
+
+import sys
+
+import typer
+
+from vimix.values.errors import VimixError
+from vimix_adapters.cli import evaluate, index, prepare, store, training
+from vimix_adapters.cli.synth import synth
+
+app = typer.Typer(
+    name="vimix",
+    help="Self-supervised video representations by cross-modal manifold cutmix (Vi-Mix).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(synth)
+app.add_typer(prepare.app, name="prepare")
+app.add_typer(store.app, name="store")
+app.command()(training.pretrain)
+app.command("cmmc-stage")(training.cmmc_stage)
+app.command("run")(training.run_recipe)
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(index.app, name="index")
+
+
+def run() -> None:
+    """Entry point: a user's mistake is one line on stderr and exit code 2, never a traceback."""
+    try:
+        app()
+    except VimixError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted: call the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()

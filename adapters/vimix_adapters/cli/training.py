@@ -1,0 +1,86 @@
+"""``vimix pretrain``, ``vimix cmmc-stage`` and ``vimix run``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipeFile = Annotated[Path, typer.Argument(help="Recipe (TOML); see experiments/.", metavar="RECIPE")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="Change a key of the recipe, such as optim.lr=3e-4; may be repeated.", metavar="KEY=VALUE"
+    ),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N; auto takes a CUDA GPU where there is one.")]
+Out = Annotated[Path, typer.Option(help="Folder of the run.", metavar="RUN")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.")]
+
+
+def pretrain(
+    recipe: RecipeFile,
+    modality: Annotated[str, typer.Option(help="The modality to train, such as rgb.")],
+    out: Out,
+    init: Annotated[Path | None, typer.Option(help="Checkpoint to start from.", metavar="CHECKPOINT")] = None,
+    resume: Resume = False,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Pretrain one modality with MoCo on clips mixed in the input space (the recipe's [pretrain])."""
+    from vimix_adapters import runs
+    from vimix_adapters.config import PretrainStage, read_recipe
+
+    runs.train_single(
+        read_recipe(recipe, overrides or ()),
+        PretrainStage(pretrain=modality),
+        out,
+        inits={modality: init} if init else {},
+        device=device,
+        resume=resume,
+    )
+
+
+def cmmc_stage(
+    recipe: RecipeFile,
+    train: Annotated[str, typer.Option(help="The modality to train.")],
+    partner: Annotated[str, typer.Option(help="The frozen modality whose hidden maps are cut in.")],
+    init: Annotated[Path, typer.Option(help="Checkpoint of the trained modality.", metavar="CHECKPOINT")],
+    partner_init: Annotated[Path, typer.Option(help="Checkpoint of the partner.", metavar="CHECKPOINT")],
+    out: Out,
+    resume: Resume = False,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Train one CMMC stage: one encoder learns, the other is frozen (the recipe's [cmmc])."""
+    from vimix_adapters import runs
+    from vimix_adapters.config import CmmcStage, read_recipe
+
+    runs.train_single(
+        read_recipe(recipe, overrides or ()),
+        CmmcStage(cmmc=train, partner=partner),
+        out,
+        inits={train: init, partner: partner_init},
+        device=device,
+        resume=resume,
+    )
+
+
+def run_recipe(
+    recipe: RecipeFile,
+    out: Out,
+    plan: Annotated[bool, typer.Option("--plan", help="Print stages, steps, disk and time; do nothing.")] = False,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Run all stages and evaluations of a recipe's plan; called again, go on after the last finished stage."""
+    from vimix_adapters.config import read_recipe
+
+    resolved = read_recipe(recipe, overrides or ())
+    if plan:
+        from vimix_adapters import planning
+
+        planning.print_plan(resolved, out, device)
+    else:
+        from vimix_adapters import runs
+
+        runs.run_plan(resolved, out, device)

@@ -1,0 +1,43 @@
+"""Recipes: frozen attrs classes, read from and written to TOML."""
+
+from vimix_adapters.config.reading import read_recipe, recipe_from_toml, recipe_to_toml
+from vimix_adapters.config.schema import (
+    Arm,
+    Cmmc,
+    CmmcStage,
+    Contrast,
+    Data,
+    Evaluate,
+    HiddenMix,
+    InputMix,
+    ModalitySettings,
+    Optim,
+    Pretrain,
+    PretrainStage,
+    Recipe,
+    Run,
+    Stage,
+    StageSettings,
+)
+
+__all__ = [
+    "Arm",
+    "Cmmc",
+    "CmmcStage",
+    "Contrast",
+    "Data",
+    "Evaluate",
+    "HiddenMix",
+    "InputMix",
+    "ModalitySettings",
+    "Optim",
+    "Pretrain",
+    "PretrainStage",
+    "Recipe",
+    "Run",
+    "Stage",
+    "StageSettings",
+    "read_recipe",
+    "recipe_from_toml",
+    "recipe_to_toml",
+]

@@ -1,0 +1,92 @@
+"""Mistakes that no single key shows: settings that contradict each other."""
+
+from collections.abc import Iterator
+
+from vimix_adapters.config.schema import CmmcStage, HiddenMix, InputMix, Recipe, Stage
+
+
+def contradictions(recipe: Recipe) -> list[str]:
+    """One line each, with the keys and the reason; empty for a sound recipe."""
+    return [*_general(recipe), *_sections(recipe), *_arms(recipe)]
+
+
+def _general(recipe: Recipe) -> Iterator[str]:
+    batch, groups = recipe.optim.batch, recipe.contrast.bn_groups
+    if batch % groups or batch < 2 * groups:
+        yield (
+            f"optim.batch: {batch} must be a multiple of contrast.bn_groups = {groups}, and at least twice as much: "
+            "each part is normalised by itself"
+        )
+    if not recipe.modalities:
+        yield "modalities: expected at least one table, such as [modalities.rgb]"
+    if recipe.evaluate.queries == recipe.evaluate.gallery:
+        yield f"evaluate.queries: the gallery is {recipe.evaluate.gallery!r} too; each video would find itself"
+    if recipe.data.frames < 8 or recipe.data.size < 32:
+        yield (
+            f"data.frames, data.size: {recipe.data.frames} frames of {recipe.data.size} pixels do not survive the "
+            "poolings of s3d; it needs at least 8 frames of 32 pixels"
+        )
+
+
+def _sections(recipe: Recipe) -> Iterator[str]:
+    yield from _schedule("pretrain", recipe.pretrain.epochs, recipe.pretrain.milestones)
+    yield from _schedule("cmmc", recipe.cmmc.epochs, recipe.cmmc.milestones)
+    yield from _mix(recipe, "cmmc.mix", recipe.cmmc.mix)
+    if not recipe.arms:
+        yield from _mix(recipe, "pretrain.mix", recipe.pretrain.mix)
+
+
+def _arms(recipe: Recipe) -> Iterator[str]:
+    for name, arm in recipe.arms.items():
+        if not arm.stages:
+            yield f"arms.{name}.stages: expected at least one stage"
+        trained: set[str] = set()
+        for number, stage in enumerate(arm.stages):
+            key = f"arms.{name}.stages.{number}"
+            yield from _stage(recipe, key, stage, trained)
+            trained.add(stage.cmmc if isinstance(stage, CmmcStage) else stage.pretrain)
+
+
+def _stage(recipe: Recipe, key: str, stage: Stage, trained: set[str]) -> Iterator[str]:
+    named = (
+        {"cmmc": stage.cmmc, "partner": stage.partner} if isinstance(stage, CmmcStage) else {"pretrain": stage.pretrain}
+    )
+    for role, modality in named.items():
+        if modality not in recipe.modalities:
+            yield f"{key}.{role}: {modality!r} is not in [modalities], which has {', '.join(recipe.modalities)}"
+    settings = recipe.stage(stage)
+    inherited = stage.milestones is None and stage.epochs is not None
+    if inherited and settings.milestones and max(settings.milestones) >= settings.epochs:
+        yield f"{key}.milestones: the inherited {list(settings.milestones)} exceed {settings.epochs} epochs: give them"
+    elif not inherited:
+        yield from _schedule(key, settings.epochs, settings.milestones)
+    yield from _mix(recipe, f"{key}.mix", settings.mix)
+    if isinstance(stage, CmmcStage):
+        if stage.cmmc == stage.partner and settings.mix.policy != "manifold_mixup":
+            yield f"{key}.partner: a modality cannot be its own frozen partner"
+        if stage.partner not in trained and stage.partner in recipe.modalities:
+            yield f"{key}.partner: {stage.partner!r} is not trained by an earlier stage of the arm"
+
+
+def _schedule(key: str, epochs: int, milestones: tuple[int, ...]) -> Iterator[str]:
+    if list(milestones) != sorted(set(milestones)):
+        yield f"{key}.milestones: {list(milestones)} must ascend"
+    if any(not 0 < milestone < epochs for milestone in milestones):
+        yield f"{key}.milestones: {list(milestones)} must lie between 0 and epochs = {epochs}"
+
+
+def _mix(recipe: Recipe, key: str, mix: InputMix | HiddenMix) -> Iterator[str]:
+    if recipe.contrast.negatives == "queue" and mix.policy != "none" and (isinstance(mix, InputMix) or recipe.arms):
+        yield (
+            f"{key}.policy: {mix.policy!r} makes other keys of the batch targets, so contrast.negatives cannot be "
+            "'queue': use 'batch+queue', or policy = 'none'"
+        )
+    if not isinstance(mix, HiddenMix) or mix.layers == "same":
+        return
+    if mix.policy != "cm_cutmix":
+        yield f"{key}.layers: {mix.policy!r} mixes maps of equal size, so only layers = 'same' is legal"
+    elif mix.dims != "cthw":
+        yield (
+            f"{key}.layers: with dims = {mix.dims!r} some axes are taken whole and must be equally long, so only "
+            "layers = 'same' is legal; 'random' needs dims = 'cthw'"
+        )

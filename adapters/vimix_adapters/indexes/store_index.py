@@ -1,0 +1,182 @@
+"""An index over the clips of a store, with what is needed to say which video, and where in it, looks like a query."""
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attrs import asdict, frozen
+from numpy.typing import NDArray
+
+from vimix.domain.scores.features import centre, mean_row, unit_rows
+from vimix.values.errors import VimixError
+from vimix.values.features import ClipFeatures
+from vimix.values.video import Video
+from vimix_adapters.files import replacing
+from vimix_adapters.indexes.faiss_index import FaissIndex
+
+FORMAT = "vimix-clip-index-1"
+ARRAYS = ("faiss", "mean", "clip_videos", "starts", "ends", "head")
+
+Rows = NDArray[np.float32]
+
+
+@frozen
+class IndexedVideo:
+    """A video of the index: its position in the store, its name and class (None if unknown)."""
+
+    number: int
+    name: str
+    class_name: str | None
+
+
+@frozen
+class Match:
+    """A video that looks like the query, and the clip of it that does most."""
+
+    video: IndexedVideo
+    similarity: float
+    """Cosine of the best pair of a query clip and a clip of the video."""
+    start: float
+    """Where that clip begins, seconds into the video."""
+    end: float
+    """Where it ends, seconds into the video."""
+    query_clip: int
+    """Which of the query's clips it is most like, from 0."""
+
+
+@frozen(eq=False)
+class ClipIndex:
+    """A searchable store. On disk it is one ``.npz`` file: the FAISS index as bytes, arrays, and a head in JSON."""
+
+    index: FaissIndex
+    mean: Rows
+    """[D] float32, subtracted from every feature before it is compared."""
+    clip_videos: NDArray[np.int64]
+    """[M], positions in ``videos``."""
+    starts: NDArray[np.float64]
+    """[M], seconds."""
+    ends: NDArray[np.float64]
+    """[M], seconds."""
+    videos: tuple[IndexedVideo, ...]
+    about: Mapping[str, Any]
+    """Plain data: modality, checkpoint, store fingerprint, recipe as TOML, ..."""
+
+    @classmethod
+    def build(
+        cls,
+        features: ClipFeatures,
+        videos: Sequence[Video],
+        classes: Sequence[str],
+        window: int,
+        about: Mapping[str, Any],
+    ) -> "ClipIndex":
+        """Index clip features [M, D] of windows that span ``window`` frames.
+
+        ``videos`` and ``classes`` are the store's. ``about`` is plain data and is kept as it is: modality,
+        checkpoint, store fingerprint, recipe.
+        """
+        numbers, clip_videos = np.unique(features.videos, return_inverse=True)
+        mean = mean_row(features.features)
+        index = FaissIndex(features.features.shape[1])
+        index.add(unit_rows(centre(features.features, mean)))
+        rates = np.array([videos[number].rate for number in features.videos])
+        last = np.array([videos[number].frames for number in features.videos])
+        return cls(
+            index=index,
+            mean=mean,
+            clip_videos=clip_videos.astype(np.int64),
+            starts=features.starts / rates,
+            ends=np.minimum(features.starts + window, last) / rates,
+            videos=tuple(_indexed(int(number), videos[number], classes) for number in numbers),
+            about=dict(about),
+        )
+
+    def __len__(self) -> int:
+        """Number of clips M."""
+        return len(self.index)
+
+    def query(self, features: Rows, k: int) -> tuple[Match, ...]:
+        """The min(k, videos) videos most like the query, best first, each once; ties in the order of the store.
+
+        ``features`` [Q, D] or [D] float32 are those of the query's clips as the encoder gives them. A video is as
+        similar as the most similar pair of a query clip and one of its clips. Raises ValueError if k < 1, there is no
+        query clip or it has another D.
+        """
+        rows = np.atleast_2d(features)
+        if len(rows) == 0 or rows.shape[1] != len(self.mean):
+            raise ValueError(f"expected query features [Q, {len(self.mean)}], got {features.shape}")
+        queries, k, reach = unit_rows(centre(rows, self.mean)), min(k, len(self.videos)), 4 * k
+        while True:
+            found = self.index.search(queries, reach)
+            best = self._best_by_video(found.ids, found.similarities)
+            # What the search left out is at most as similar as the last clip found of some query clip.
+            bound = float(found.similarities[:, -1].max()) if reach < len(self) else -np.inf
+            if len(best) >= k and best[k - 1].similarity > bound:
+                return tuple(best[:k])
+            reach *= 4
+
+    def save(self, path: Path) -> None:
+        """Write the index to one file, atomically."""
+        head = {"format": FORMAT, "videos": [asdict(video) for video in self.videos], "about": dict(self.about)}
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                faiss=self.index.to_bytes(),
+                mean=self.mean,
+                clip_videos=self.clip_videos,
+                starts=self.starts,
+                ends=self.ends,
+                head=np.frombuffer(json.dumps(head, ensure_ascii=False).encode(), np.uint8),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> "ClipIndex":
+        """Open what ``save`` wrote. Raises VimixError naming the file if it is missing, damaged or something else."""
+        if not path.is_file():
+            raise VimixError(f"{path}: there is no such index; build it with vimix index build")
+        arrays = _read(path)
+        head = json.loads(arrays["head"].tobytes())
+        if head.get("format") != FORMAT:
+            raise VimixError(f"{path}: index format {head.get('format')!r}, expected {FORMAT!r}; build it again")
+        return cls(
+            index=FaissIndex.from_bytes(arrays["faiss"], str(path)),
+            mean=arrays["mean"],
+            clip_videos=arrays["clip_videos"],
+            starts=arrays["starts"],
+            ends=arrays["ends"],
+            videos=tuple(IndexedVideo(**video) for video in head["videos"]),
+            about=head["about"],
+        )
+
+    def _best_by_video(self, clips: NDArray[np.int64], similarities: Rows) -> list[Match]:
+        """The best of the pairs [Q, n] for each video that occurs, most similar first, ties in store order."""
+        videos, negative = self.clip_videos[clips].ravel(), -similarities.ravel()
+        query_clips = np.repeat(np.arange(len(clips)), clips.shape[1])
+        order = np.lexsort((clips.ravel(), query_clips, negative, videos))
+        first = order[np.unique(videos[order], return_index=True)[1]]
+        ranked = first[np.lexsort((videos[first], negative[first]))]
+        return [
+            Match(
+                video=self.videos[videos[pair]],
+                similarity=-float(negative[pair]),
+                start=float(self.starts[clips.flat[pair]]),
+                end=float(self.ends[clips.flat[pair]]),
+                query_clip=int(query_clips[pair]),
+            )
+            for pair in ranked
+        ]
+
+
+def _indexed(number: int, video: Video, classes: Sequence[str]) -> IndexedVideo:
+    return IndexedVideo(number, video.name, classes[video.label] if video.label >= 0 else None)
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in ARRAYS}
+    except (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
+        raise VimixError(f"{path}: not an index made by vimix index build, or a damaged one; build it again") from error

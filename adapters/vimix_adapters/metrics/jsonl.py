@@ -1,0 +1,40 @@
+"""Metrics as lines of JSON."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from vimix_adapters.files import write_text
+
+
+class JsonlMetrics:
+    """Implements ``vimix.ports.metrics.MetricsSink``: one object a row, ``{"step": ..., name: value, ...}``."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.rewind_torn_line()
+
+    def record(self, step: int, values: Mapping[str, float]) -> None:
+        """Append a row; it is on its way to the disk when this returns."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+    def rewind(self, step: int) -> None:
+        """Drop the rows after ``step``."""
+        rows = [row for row in self._lines() if json.loads(row)["step"] <= step]
+        write_text(self._path, "".join(rows))
+
+    def rewind_torn_line(self) -> None:
+        """Drop the half line that a killed process may have left."""
+        if self._path.exists() and self._lines() != self._path.read_text(encoding="utf-8").splitlines(keepends=True):
+            write_text(self._path, "".join(self._lines()))
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def _lines(self) -> list[str]:
+        if not self._path.exists():
+            return []
+        lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [line for line in lines if line.endswith("\n")]

@@ -1,0 +1,33 @@
+"""Metrics as TensorBoard events."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+
+class TensorBoardMetrics:
+    """Implements ``vimix.ports.metrics.MetricsSink`` with one scalar a name."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: SummaryWriter | None = None
+        self._purge: int | None = None
+
+    def record(self, step: int, values: Mapping[str, float]) -> None:
+        """Add the scalars."""
+        if self._writer is None:
+            self._writer = SummaryWriter(str(self._folder), purge_step=self._purge)
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def rewind(self, step: int) -> None:
+        """TensorBoard hides what was recorded after ``step``."""
+        self.close()
+        self._purge = step + 1
+
+    def close(self) -> None:
+        """Flush and close the events file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None

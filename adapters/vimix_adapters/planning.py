@@ -1,0 +1,176 @@
+"""``vimix run --plan``: what a recipe would do, and about how long it would take here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from attrs import evolve, frozen
+from rich.console import Console
+from rich.table import Table
+
+from vimix.app.steps import cmmc_step, pretrain_step
+from vimix.domain.mixing.layers import RandomLayer
+from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
+from vimix.domain.schedule.stages import CmmcStage, Stage, views_needed
+from vimix.ports.clips import VideoStore
+from vimix.values.clips import ClipBatch
+from vimix.values.modality import Modality
+from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+from vimix_adapters.encoders.network import Compute
+
+TIMED_CLIPS = 4
+"""Clips in the batch that is timed; a step of the recipe's batch takes in proportion."""
+
+
+@frozen
+class PlannedStage:
+    """One line of the plan."""
+
+    arm: str
+    name: str
+    epochs: int
+    steps: int | None
+    """None while there is no store to count videos in."""
+    seconds: float | None
+    bytes: int
+    """Of its two checkpoints."""
+    done: bool
+
+
+def print_plan(recipe: config.Recipe, out: Path, device: str) -> None:
+    """Print stages, epochs, steps, disk and an estimate of time from two timed steps of each kind."""
+    compute = wiring.build_compute(recipe, device)
+    planned = plan(recipe, out, compute)
+    table = Table(title=f"{recipe.name} on {compute.device} in {str(compute.dtype).removeprefix('torch.')}")
+    for heading in ("arm", "stage", "epochs", "steps", "disk", "time", "state"):
+        table.add_column(heading, justify="left" if heading in ("arm", "stage", "state") else "right")
+    for stage in planned:
+        table.add_row(
+            stage.arm,
+            stage.name,
+            str(stage.epochs),
+            "?" if stage.steps is None else str(stage.steps),
+            _megabytes(stage.bytes),
+            _duration(stage.seconds),
+            "finished" if stage.done else "to do",
+        )
+    open_stages = [stage for stage in planned if not stage.done]
+    table.caption = f"to do: {_duration(_total(open_stages))}, disk {_megabytes(sum(s.bytes for s in planned))}"
+    Console().print(table)
+    if any(stage.steps is None for stage in planned):
+        Console().print(f"steps and time need the store: {recipe.data.store} does not exist yet")
+
+
+def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStage]:
+    """The stages of all arms, in order. Nothing is written."""
+    videos = _videos(recipe)
+    steps_per_epoch = None if videos is None else videos // recipe.optim.batch
+    timer = _Timer(recipe, compute)
+    planned = []
+    for arm, settings in recipe.arms.items():
+        for number, chosen in enumerate(settings.stages):
+            stage = wiring.build_stage(recipe, chosen)
+            steps = None if steps_per_epoch is None else steps_per_epoch * stage.epochs
+            folder = out / arm / f"{number + 1}-{stage.name}"
+            planned.append(
+                PlannedStage(
+                    arm=arm,
+                    name=stage.name,
+                    epochs=stage.epochs,
+                    steps=steps,
+                    seconds=None if steps is None else steps * timer.seconds(stage),
+                    bytes=2 * timer.checkpoint_bytes(stage.modality),
+                    done=steps is not None and _finished(folder, steps),
+                )
+            )
+    return planned
+
+
+class _Timer:
+    """Times a step of each kind once, on noise."""
+
+    def __init__(self, recipe: config.Recipe, compute: Compute) -> None:
+        groups = 2 if recipe.contrast.bn_groups > 1 else 1
+        self._recipe = evolve(recipe, contrast=evolve(recipe.contrast, bn_groups=groups))
+        self._compute = compute
+        self._known: dict[tuple[Modality, Modality | None], float] = {}
+
+    def seconds(self, stage: Stage) -> float:
+        """Of one step with the recipe's batch. Decoding and augmentation run beside it and are not counted."""
+        partner = stage.partner if isinstance(stage, CmmcStage) else None
+        key = (stage.modality, partner)
+        if key not in self._known:
+            self._known[key] = self._timed(stage) * self._recipe.optim.batch / TIMED_CLIPS
+        return self._known[key]
+
+    def checkpoint_bytes(self, modality: Modality) -> int:
+        """Query and key encoder, two moments, queue."""
+        network = wiring.build_network(self._recipe, modality, Compute(torch.device("cpu")))
+        weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
+        contrast = self._recipe.contrast
+        return 4 * weights + contrast.queue * (contrast.embedding * 4 + 8)
+
+    def _timed(self, stage: Stage) -> float:
+        learner = wiring.build_learner(self._recipe, stage.modality, self._compute)
+        if isinstance(stage, CmmcStage):
+            partner = wiring.build_network(self._recipe, stage.partner, self._compute).eval().requires_grad_(False)
+            step = cmmc_step(learner, partner, stage.partner, CrossModalCutMix(), RandomLayer())
+        else:
+            step = pretrain_step(learner, Mixup())
+        batch, rng, seconds = self._noise(stage), np.random.default_rng(0), []
+        for _ in range(3):
+            begun = perf_counter()
+            float(step(batch, rng).loss)
+            seconds.append(perf_counter() - begun)
+        return min(seconds[1:])
+
+    def _noise(self, stage: Stage) -> ClipBatch:
+        data, ids = self._recipe.data, torch.arange(TIMED_CLIPS, device=self._compute.device)
+        views = {
+            modality: tuple(
+                torch.randn(
+                    TIMED_CLIPS,
+                    self._recipe.modalities[modality].channels,
+                    data.frames,
+                    data.size,
+                    data.size,
+                    device=self._compute.device,
+                )
+                for _ in range(number)
+            )
+            for modality, number in views_needed(stage).items()
+        }
+        return ClipBatch(views=views, videos=ids, sources=ids, labels=ids)
+
+
+def _videos(recipe: config.Recipe) -> int | None:
+    if not Path(recipe.data.store).exists():
+        return None
+    store: VideoStore = wiring.build_store(recipe)
+    return len(store.members(recipe.data.train_split))
+
+
+def _finished(folder: Path, steps: int) -> bool:
+    last = FolderCheckpointStore(folder).last() if folder.exists() else None
+    return last is not None and int(last.about["steps"]) >= steps
+
+
+def _total(stages: Sequence[PlannedStage]) -> float | None:
+    seconds = [stage.seconds for stage in stages]
+    return None if None in seconds else sum(value for value in seconds if value is not None)
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -1,0 +1,84 @@
+"""Loss and pretext accuracy of a run's stages (the paper's Fig. 3)."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vimix.values.errors import VimixError
+from vimix_adapters.files import replacing
+
+PANELS: Mapping[str, tuple[str, float]] = {
+    "loss": ("loss (nats)", 1.0),
+    "pretext_accuracy": ("pretext accuracy (%)", 100.0),
+}
+"""Axis label and factor by name in ``metrics.jsonl``."""
+SMOOTHING = 0.05
+"""Share of a stage over which the bold line is averaged; the pale line is what was recorded."""
+
+
+def draw_curves(path: Path, stages: Mapping[str, Path], title: str = "") -> None:
+    """Write a PNG of loss and pretext accuracy by step, one line a stage, atomically.
+
+    ``stages`` maps a stage's name to its ``metrics.jsonl``, one JSON object a line with ``step`` and values by name.
+    Raises VimixError naming the file if it is missing or a line is no such object; a torn last line is left out.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels: Any = figure.subplots(1, len(PANELS))
+    for stage, file in stages.items():
+        rows = read_metrics(file)
+        for axes, (name, (_, factor)) in zip(panels, PANELS.items(), strict=True):
+            _draw_stage(axes, stage, *_series(rows, name), factor)
+    for axes, (label, _) in zip(panels, PANELS.values(), strict=True):
+        axes.set(xlabel="step", ylabel=label)
+        axes.grid(alpha=0.3)
+    if stages:
+        panels[0].legend(fontsize=8)
+    figure.suptitle(title, parse_math=False)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=100)
+
+
+def read_metrics(file: Path) -> list[dict[str, float]]:
+    """The rows of a ``metrics.jsonl`` in order. Raises VimixError as ``draw_curves`` does."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise VimixError(f"{file}: cannot be read ({error.strerror}): expected the metrics of a stage") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+            rows.append({"step": int(row["step"]), **row})
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):  # torn by a crash
+                break
+            raise VimixError(f"{file}: line {number} is not a row of metrics: expected JSON with a step") from error
+    return rows
+
+
+def smoothed(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    """The mean of the last ``width`` values (of fewer at the start), [N]."""
+    sums = np.cumsum(np.concatenate([[0.0], values]))
+    last = np.arange(1, len(values) + 1)
+    first = np.maximum(0, last - width)
+    means: NDArray[np.float64] = (sums[last] - sums[first]) / (last - first)
+    return means
+
+
+def _series(rows: list[dict[str, float]], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    pairs = [(row["step"], row[name]) for row in rows if name in row]
+    steps, values = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+    return steps, values
+
+
+def _draw_stage(axes: Any, stage: str, steps: NDArray[np.float64], values: NDArray[np.float64], factor: float) -> None:
+    (line,) = axes.plot(steps, factor * smoothed(values, max(1, round(SMOOTHING * len(values)))), label=stage)
+    axes.plot(steps, factor * values, color=line.get_color(), alpha=0.25, linewidth=0.8)

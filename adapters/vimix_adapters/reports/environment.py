@@ -1,0 +1,78 @@
+"""What a result was computed with: code, libraries, machine."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+DISTRIBUTIONS = {
+    "vimix": ("vimix-ssl",),
+    "torch": ("torch",),
+    "torchvision": ("torchvision",),
+    "numpy": ("numpy",),
+    "faiss": ("faiss-cpu", "faiss-gpu", "faiss"),
+    "sklearn": ("scikit-learn",),
+}
+"""Under which names a library may have been installed."""
+
+
+def commit(file: Path = Path(__file__)) -> str:
+    """The commit of the checkout that ``file`` (vimix itself) belongs to.
+
+    With ``-dirty`` if tracked files were changed since; ``unknown`` outside git, which
+    includes a package installed into an environment inside another repository.
+    """
+    here = file.resolve()
+    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
+        return "unknown"
+    return _git(here.parent, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*") or "unknown"
+
+
+def versions() -> dict[str, str]:
+    """Version by library, ``absent`` where one is not installed."""
+    found = {"python": platform.python_version()}
+    for library, names in DISTRIBUTIONS.items():
+        found[library] = next((v for v in map(_version, names) if v is not None), "absent")
+    return found
+
+
+def machine(device: str = "cpu") -> str:
+    """The class of machine, never its name: ``NVIDIA ...`` for a CUDA device, else the processor and its cores."""
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return f"{_processor()}, {_cores()} cores"
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git prints, None if it fails or is not there."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,62 @@
+"""The record of one evaluation as JSON."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attrs import asdict, field, frozen
+
+from vimix_adapters.files import write_text
+from vimix_adapters.reports.environment import commit, machine, versions
+
+FORMAT = "vimix-results-1"
+
+
+@frozen
+class ResultRecord:
+    """Everything needed to judge a number and to compute it again."""
+
+    task: str
+    """``retrieval`` or ``linear``."""
+    scores: Mapping[str, float]
+    """0 to 1, by name: ``R@1`` ... or ``top-1``, ``top-5``."""
+    untrained: Mapping[str, float]
+    """The same scores of the same encoder with random weights."""
+    protocol: Mapping[str, Any]
+    """In full: windows, crop, centring, similarity, choice of the penalty, ..."""
+    videos: Mapping[str, int]
+    """How many, by split."""
+    seed: int
+    data: str
+    """The store's fingerprint."""
+    checkpoints: Mapping[str, Mapping[str, Any]]
+    """What each checkpoint says of itself, by modality."""
+    machine: str = field(factory=machine)
+    """Its class, see ``environment.machine``."""
+    commit: str = field(factory=commit)
+    versions: Mapping[str, str] = field(factory=versions)
+
+
+def write_results(path: Path, record: ResultRecord) -> None:
+    """Write a record to one JSON file, atomically. Raises TypeError for a value that JSON does not have."""
+    write_json(path, {"format": FORMAT, **asdict(record, recurse=False)})
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Write plain data, NumPy numbers and arrays, paths and frozen mappings as readable JSON, atomically.
+
+    Raises ValueError for a number that is not finite (JSON has none), TypeError for any other value.
+    """
+    write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{value!r} cannot be written as JSON")

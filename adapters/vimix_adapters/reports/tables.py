@@ -1,0 +1,83 @@
+"""The table that says what an arm gained, on the console, as Markdown and as JSON."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from rich.table import Table
+
+from vimix_adapters.files import write_text
+from vimix_adapters.reports.results import write_json
+
+LINEAR: Mapping[str, str] = {"top-1": "linear top-1", "top-5": "linear top-5"}
+"""Heading by name of the score; ``R@k`` for any k is its own heading and comes before these."""
+RECALL = re.compile(r"R@\d+")
+FORMAT = "vimix-table-1"
+
+
+@frozen
+class Row:
+    """One line of the table: an arm's scores with one modality, or with two streams."""
+
+    arm: str
+    """``random initialisation``, ``MoCo``, ``Vi-Mix``, ..."""
+    modality: str
+    """``rgb``, ``flow``, ``rgb + flow``, ..."""
+    scores: Mapping[str, float]
+    """0 to 1, by the names ``R@k``, ``top-1`` and ``top-5``; what was not measured is left out."""
+
+
+def console_table(rows: Sequence[Row], title: str = "") -> Table:
+    """For rich's console: one block an arm, per cent with one decimal."""
+    table = Table(title=title or None, caption="per cent")
+    for heading in ("arm", "modality"):
+        table.add_column(heading)
+    names = _measured(rows)
+    for name in names:
+        table.add_column(LINEAR.get(name, name), justify="right")
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        last = following is not None and following.arm != row.arm
+        table.add_row(row.arm, row.modality, *_cells(row, names), end_section=last)
+    return table
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """As GitHub shows it: per cent with one decimal, ``-`` where nothing was measured."""
+    names = _measured(rows)
+    lines = [["arm", "modality", *(LINEAR.get(name, name) for name in names)], ["---", "---", *("---:" for _ in names)]]
+    lines += [[_escaped(row.arm), _escaped(row.modality), *_cells(row, names)] for row in rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def write_tables(
+    folder: Path, rows: Sequence[Row], about: Mapping[str, Any], title: str = "Results", notes: Sequence[str] = ()
+) -> None:
+    """Write ``results.json`` and ``results.md`` into ``folder``, each atomically.
+
+    ``about`` is plain data for the JSON: commit, seed, versions, protocol, number of videos, ...; ``notes`` are lines
+    under the Markdown table, such as how many videos were tested or the supervised ceiling.
+    """
+    lines = [{"arm": row.arm, "modality": row.modality, "scores": dict(row.scores)} for row in rows]
+    write_json(folder / "results.json", {"format": FORMAT, "rows": lines, "about": dict(about), "notes": list(notes)})
+    bullets = "".join(f"- {note}\n" for note in notes)
+    text = f"# {title}\n\nPer cent.\n\n{markdown_table(rows)}" + (f"\n{bullets}" if notes else "")
+    write_text(folder / "results.md", text)
+
+
+def _measured(rows: Iterable[Row]) -> list[str]:
+    """Names of the columns that some row fills, recall first."""
+    given = {name for row in rows for name in row.scores}
+    recall = sorted((name for name in given if RECALL.fullmatch(name)), key=lambda name: int(name[2:]))
+    if unknown := given - LINEAR.keys() - set(recall):
+        raise ValueError(f"the table has no column for {sorted(unknown)}, only for R@k and {list(LINEAR)}")
+    return [*recall, *(name for name in LINEAR if name in given)]
+
+
+def _cells(row: Row, names: Sequence[str]) -> list[str]:
+    return [f"{100 * row.scores[name]:.1f}" if name in row.scores else "-" for name in names]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")

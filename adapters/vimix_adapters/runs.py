@@ -1,0 +1,215 @@
+"""Whole runs: one stage, or all arms of a recipe with their evaluation, and what they leave behind."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import attrs
+import structlog
+from rich.console import Console
+
+from vimix.app.plan import run_stages
+from vimix.app.train import train
+from vimix.domain.schedule.stages import Stage
+from vimix.ports.clips import VideoStore
+from vimix.values.checkpoint import Checkpoint
+from vimix.values.errors import VimixError
+from vimix.values.modality import Modality
+from vimix_adapters import config, scoring, wiring
+from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.encoders.network import Compute
+from vimix_adapters.files import write_text
+from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.reports.curves import draw_curves
+from vimix_adapters.reports.environment import commit, machine, versions
+from vimix_adapters.reports.tables import Row, console_table, write_tables
+
+log = structlog.get_logger()
+
+
+def train_single(
+    recipe: config.Recipe,
+    stage: config.Stage,
+    out: Path,
+    inits: Mapping[str, Path],
+    device: str,
+    resume: bool,
+) -> Checkpoint:
+    """Train one stage in ``out``, from the checkpoints ``inits`` by modality.
+
+    Raises VimixError if ``out`` already holds checkpoints of the stage and ``resume`` was not asked for.
+    """
+    configure_logging()
+    compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
+    built = wiring.build_stage(recipe, _known(recipe, stage))
+    folder = out / built.name
+    if FolderCheckpointStore(folder).last() is not None and not resume:
+        raise VimixError(f"{folder} already holds checkpoints: add --resume to go on, or choose another --out")
+    _claim(recipe, out)
+    return _execute(recipe, built, store, _loaded(inits), folder, compute, number=0)
+
+
+def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
+    """Run and evaluate all arms; stages that are finished are not run again. Writes ``results.json`` and ``.md``."""
+    configure_logging()
+    if not recipe.arms:
+        raise VimixError(f"recipe {recipe.name!r} has no [arms]: there is no plan to run; use vimix pretrain")
+    compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
+    _claim(recipe, out)
+    log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
+    newest = {arm: _run_arm(recipe, arm, store, out / arm, compute) for arm in recipe.arms}
+    rows = _evaluate(recipe, store, newest, out, compute)
+    Console().print(console_table(rows, title=recipe.name))
+    log.info("run.finished", results=str(out / "results.md"))
+    return rows
+
+
+def _run_arm(
+    recipe: config.Recipe, arm: str, store: VideoStore, folder: Path, compute: Compute
+) -> dict[Modality, Checkpoint]:
+    stages = [wiring.build_stage(recipe, stage) for stage in recipe.arms[arm].stages]
+
+    def execute(number: int, stage: Stage, newest: Mapping[Modality, Checkpoint]) -> Checkpoint:
+        place = folder / f"{number + 1}-{stage.name}"
+        return _execute(recipe, stage, store, newest, place, compute, number, arm)
+
+    return run_stages(stages, execute)
+
+
+def _execute(
+    recipe: config.Recipe,
+    stage: Stage,
+    store: VideoStore,
+    inits: Mapping[Modality, Checkpoint],
+    folder: Path,
+    compute: Compute,
+    number: int,
+    arm: str = "",
+) -> Checkpoint:
+    last = FolderCheckpointStore(folder).last()
+    if last is not None and _finished(last):
+        log.info("stage.already_finished", arm=arm, stage=stage.name)
+        return last
+    run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number)
+    run.about.update(arm=arm, commit=commit(), **{f"version_{name}": value for name, value in versions().items()})
+    _warn_of_long_queue(recipe, store)
+    log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
+    begun = perf_counter()
+    final = train(run)
+    log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
+    return final
+
+
+def _finished(checkpoint: Checkpoint) -> bool:
+    about = checkpoint.about
+    return int(about["steps"]) >= int(about["epochs"]) * int(about["steps_per_epoch"])
+
+
+def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:
+    videos = len(store.members(recipe.data.train_split))
+    if recipe.contrast.queue > videos / 2 and not recipe.contrast.mask_siblings:
+        log.warning(
+            "queue.longer_than_half_the_data_set",
+            queue=recipe.contrast.queue,
+            videos=videos,
+            consequence="a query meets older keys of its own video as negatives: set contrast.mask_siblings = true",
+        )
+
+
+def _evaluate(
+    recipe: config.Recipe,
+    store: VideoStore,
+    arms: Mapping[str, Mapping[Modality, Checkpoint]],
+    out: Path,
+    compute: Compute,
+) -> list[Row]:
+    """The table of a run: every arm beside random initialisation, every modality and all of them together."""
+    modalities = [m for m in map(Modality, recipe.modalities) if any(m in trained for trained in arms.values())]
+    networks = {"random initialisation": {m: wiring.build_network(recipe, m, compute) for m in modalities}}
+    for arm, newest in arms.items():
+        networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
+    rows: list[Row] = []
+    for arm, by_modality in networks.items():
+        log.info("evaluation.started", arm=arm)
+        pairs = scoring.extract(recipe, store, by_modality, compute)
+        title = recipe.arms[arm].about or arm if arm in recipe.arms else arm
+        rows += scoring.rows(recipe, title, pairs)
+    scoring.draw_retrieval(store, pairs, out / "retrieval.png", f"{recipe.name}: {arm}")
+    draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)
+    write_tables(out, rows, _about(recipe, store, compute), f"Results of {recipe.name}", _notes(recipe, store))
+    return rows
+
+
+def _curves(recipe: config.Recipe, out: Path) -> dict[str, Path]:
+    return {
+        str(file.parent.relative_to(out)): file
+        for arm in recipe.arms
+        for file in sorted((out / arm).glob("*/metrics.jsonl"))
+    }
+
+
+def _about(recipe: config.Recipe, store: VideoStore, compute: Compute) -> dict[str, object]:
+    return {
+        "recipe": config.recipe_to_toml(recipe),
+        "seed": recipe.seed,
+        "commit": commit(),
+        "versions": versions(),
+        "machine": machine(str(compute.device)),
+        "precision": str(compute.dtype),
+        "data": store.fingerprint,
+        "videos": scoring.counts(recipe, store),
+        "protocol": scoring.protocol(recipe),
+    }
+
+
+def _notes(recipe: config.Recipe, store: VideoStore) -> list[str]:
+    numbers = scoring.counts(recipe, store)
+    sizes = ", ".join(f"{split}: {number} videos" for split, number in numbers.items())
+    return [f"seed {recipe.seed}, commit {commit()}, {sizes}; recipe in recipe.toml, protocol in results.json"]
+
+
+def _claim(recipe: config.Recipe, out: Path) -> None:
+    """Write ``out/recipe.toml``; refuse a folder in which another recipe was begun."""
+    file = out / "recipe.toml"
+    if file.exists():
+        begun = config.recipe_from_toml(file.read_text(encoding="utf-8"), str(file))
+        if changed := _differences(begun, recipe):
+            raise VimixError(
+                f"{out} was begun with another recipe; it differs in {', '.join(changed)}: choose another --out, or "
+                "set these back"
+            )
+    write_text(file, config.recipe_to_toml(recipe))
+
+
+def _differences(begun: config.Recipe, asked: config.Recipe) -> list[str]:
+    """Top-level keys that differ in what decides the training; how it is run and evaluated may change."""
+    old, new = (
+        attrs.asdict(
+            attrs.evolve(
+                recipe, run=config.Run(), evaluate=config.Evaluate(), data=attrs.evolve(recipe.data, workers=0)
+            )
+        )
+        for recipe in (begun, asked)
+    )
+    return [f"[{key}]" for key in old if old[key] != new[key]]
+
+
+def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:
+    loaded = {Modality(name): load_checkpoint(path) for name, path in inits.items()}
+    for name, checkpoint in loaded.items():
+        if checkpoint.modality != name:
+            raise VimixError(f"{inits[name]} is a checkpoint of {checkpoint.modality}, expected one of {name}")
+    return loaded
+
+
+def _known(recipe: config.Recipe, stage: config.Stage) -> config.Stage:
+    """The stage, if the recipe has its modalities."""
+    named = [stage.pretrain] if isinstance(stage, config.PretrainStage) else [stage.cmmc, stage.partner]
+    _require_modalities(recipe, named)
+    return stage
+
+
+def _require_modalities(recipe: config.Recipe, named: Sequence[str]) -> None:
+    for name in named:
+        if name not in recipe.modalities:
+            raise VimixError(f"the recipe has no modality {name!r}, only {', '.join(recipe.modalities)}")

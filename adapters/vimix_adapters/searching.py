@@ -1,0 +1,86 @@
+"""``vimix index``: an index over a store's clips, asked with any video file."""
+
+import json
+from pathlib import Path
+
+from attrs import asdict, evolve
+from rich.console import Console
+from rich.table import Table
+
+from vimix.app.extract import extract_clip_features
+from vimix.values.errors import VimixError
+from vimix.values.modality import Modality
+from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.encoders.network import Compute
+from vimix_adapters.indexes.store_index import ClipIndex, Match
+from vimix_adapters.metrics.logs import configure_logging
+
+
+def build_index(recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, device: str) -> None:
+    """Embed all clips of all videos of ``store`` with the query encoder of ``checkpoint`` and write the index."""
+    configure_logging()
+    recipe = evolve(recipe, data=evolve(recipe.data, store=str(store)))
+    compute, videos, loaded = (
+        wiring.build_compute(recipe, device),
+        wiring.build_store(recipe),
+        load_checkpoint(checkpoint),
+    )
+    modality = Modality(loaded.modality)
+    if modality not in recipe.modalities:
+        raise VimixError(f"{checkpoint} is a checkpoint of {modality}, which the recipe does not have")
+    network = wiring.build_trained(recipe, loaded, compute)
+    clips = wiring.build_evaluation_clips(recipe, videos, range(len(videos.videos)), modality, compute)
+    features = extract_clip_features(network, clips, recipe.evaluate.batch_clips)
+    about = {
+        "modality": modality,
+        "checkpoint": str(checkpoint.resolve()),
+        "trained": dict(loaded.about),
+        "store": videos.fingerprint,
+        "packing": asdict(videos.settings),
+        "recipe": config.recipe_to_toml(recipe),
+    }
+    window = recipe.data.frames * recipe.data.stride
+    index = ClipIndex.build(features, videos.videos, videos.classes, window, about)
+    index.save(out)
+    Console().print(f"indexed {len(index)} clips of {len(videos.videos)} videos ({modality}) in {out}")
+
+
+def query_index(path: Path, video: Path, k: int, as_json: bool, device: str) -> None:
+    """Decode and embed ``video`` as the indexed store was made, and print its k nearest videos."""
+    configure_logging()
+    index = ClipIndex.load(path)
+    matches = index.query(_embed(index, video, device), k)
+    if as_json:
+        print(json.dumps({"query": str(video), "matches": [_plain(match) for match in matches]}, indent=2))
+    else:
+        Console().print(_table(video, matches))
+
+
+def _embed(index: ClipIndex, video: Path, device: str):  # type: ignore[no-untyped-def]
+    recipe = config.recipe_from_toml(index.about["recipe"], "the index's recipe")
+    compute: Compute = wiring.build_compute(recipe, device)
+    checkpoint = load_checkpoint(Path(index.about["checkpoint"]))
+    network = wiring.build_trained(recipe, checkpoint, compute)
+    clips = wiring.build_file_clips(recipe, video, index.about["packing"], Modality(checkpoint.modality), compute)
+    return network.features(clips).cpu().numpy()
+
+
+def _plain(match: Match) -> dict[str, object]:
+    return {
+        "video": match.video.name,
+        "class": match.video.class_name,
+        "similarity": round(match.similarity, 4),
+        "start_seconds": round(match.start, 3),
+        "end_seconds": round(match.end, 3),
+    }
+
+
+def _table(video: Path, matches: tuple[Match, ...]) -> Table:
+    table = Table(title=f"nearest to {video.name}")
+    for heading in ("", "video", "class", "similarity", "seconds"):
+        table.add_column(heading, justify="right" if heading in ("", "similarity", "seconds") else "left")
+    for rank, match in enumerate(matches, 1):
+        place = f"{match.start:.1f} - {match.end:.1f}"
+        table.add_row(str(rank), match.video.name, match.video.class_name or "?", f"{match.similarity:.3f}", place)
+    return table

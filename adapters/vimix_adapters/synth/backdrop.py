@@ -1,0 +1,104 @@
+"""What is behind the figure: a textured wall and floor, a few things on the wall, and things that move about."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from attrs import frozen
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from vimix_adapters.synth.body import Array
+from vimix_adapters.synth.camera import View
+from vimix_adapters.synth.settings import Variety
+
+Picture = NDArray[np.uint8]
+ZOOM = 2
+"""Pictures are drawn this much larger and averaged down, for smooth edges."""
+SHIFT = 4
+"""Fractional bits of the coordinates given to OpenCV's drawing functions."""
+BORDER = 8
+"""Pixels of the still background beyond each edge, for the camera's shake."""
+
+
+@frozen(eq=False)
+class Passer:
+    """Something round that moves behind the figure: ``path`` ``[T, 2]`` and half axes, in pixels."""
+
+    path: Array
+    axes: tuple[float, float]
+    colour: tuple[float, ...]
+
+
+@frozen(eq=False)
+class Backdrop:
+    """The still picture ``[ZOOM·(H + 2·BORDER), ZOOM·(W + 2·BORDER), 3]`` and what moves before it."""
+
+    still: Picture
+    passers: tuple[Passer, ...]
+
+    def frame(self, view: View, time: int) -> Picture:
+        """The background of one frame, ``[ZOOM·H, ZOOM·W, 3]``."""
+        right, down = ZOOM * (view.shake[time] - BORDER)
+        matrix = np.array([[1, 0, right], [0, 1, down]])
+        canvas: Any = cv2.warpAffine(self.still, matrix, (ZOOM * view.width, ZOOM * view.height))
+        for passer in self.passers:
+            centre = fixed(passer.path[time] + view.shake[time]).tolist()
+            axes = tuple(int(ZOOM * half * (1 << SHIFT)) for half in passer.axes)
+            cv2.ellipse(canvas, centre, axes, 0, 0, 360, passer.colour, -1, cv2.LINE_AA, SHIFT)
+        result: Picture = canvas
+        return result
+
+
+def fixed(pixels: Array) -> NDArray[np.int32]:
+    """Places in the final picture ``[..., 2]`` as OpenCV's fixed-point places on the canvas.
+
+    (0, 0) is the middle of the first pixel in both.
+    """
+    return np.rint((ZOOM * (pixels + 0.5) - 0.5) * (1 << SHIFT)).astype(np.int32)
+
+
+def backdrop(view: View, variety: Variety, rng: Generator) -> Backdrop:
+    """Draw a background for this view; the floor begins somewhat above the feet."""
+    width, height = view.width + 2 * BORDER, view.height + 2 * BORDER
+    wall, floor = (_texture(width, height, rng) for _ in range(2))
+    _furnish(wall, rng)
+    feet = float(view.pixels[..., 1].max()) + BORDER
+    edge = int(np.clip(feet - rng.uniform(0.05, 0.25) * view.height, 0.3 * height, height - 1))
+    wall[ZOOM * edge :] = floor[ZOOM * edge :]
+    passers = tuple(_passer(view, rng) for _ in range(int(rng.integers(variety.bystanders + 1))))
+    return Backdrop(wall, passers)
+
+
+def _texture(width: int, height: int, rng: Generator) -> Picture:
+    """Coloured noise of several grain sizes, the finest about two pixels, with a random tint and strength."""
+    size = (ZOOM * width, ZOOM * height)
+    tint = rng.uniform(60, 200) + rng.uniform(-45, 45, 3)
+    picture = np.tile(tint, (size[1], size[0], 1)).astype(np.float32)
+    grain, strength = rng.uniform(1.5, 3.0), rng.uniform(10, 28)
+    for octave in range(4):
+        cell = grain * 2.2**octave
+        grid = rng.normal(size=(int(height / cell) + 2, int(width / cell) + 2, 3)).astype(np.float32)
+        grid = 0.7 * grid[..., :1] + 0.3 * grid  # mostly light and dark, little colour
+        picture += strength * cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR)
+    return np.clip(picture, 0, 255).astype(np.uint8)
+
+
+def _furnish(wall: Picture, rng: Generator) -> None:
+    """Put up to five flat rectangles on the wall, in place."""
+    height, width = wall.shape[:2]
+    for _ in range(int(rng.integers(6))):
+        corner = rng.uniform(0, 1, 2) * (width, height)
+        extent = rng.uniform(0.06, 0.3, 2) * height
+        first, second = (tuple(np.rint(c).astype(int).tolist()) for c in (corner, corner + extent))
+        cv2.rectangle(wall, first, second, rng.uniform(30, 230, 3).tolist(), -1, cv2.LINE_AA)
+
+
+def _passer(view: View, rng: Generator) -> Passer:
+    """An object of 4 to 12 % of the height on a random to-and-fro path."""
+    times = np.arange(len(view.points)) / len(view.points)
+    size = np.array([view.width, view.height], float)
+    turns = rng.uniform(0.3, 2.5, 2) * times[:, None] + rng.uniform(size=2)
+    path = size * (rng.uniform(0.1, 0.9, 2) + rng.uniform(0.05, 0.3, 2) * np.sin(2 * np.pi * turns))
+    first, second = (rng.uniform(0.04, 0.12, 2) * view.height).tolist()
+    return Passer(path, (first, second), tuple(rng.uniform(20, 235, 3).tolist()))

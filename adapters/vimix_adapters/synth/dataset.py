@@ -1,0 +1,136 @@
+"""The data set on disk: videos, skeletons, lists and the settings they were made with."""
+
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import cv2
+from attrs import frozen
+
+from vimix.values.errors import VimixError
+from vimix_adapters.files import write_text
+from vimix_adapters.synth.encode import choose_codec, write_video
+from vimix_adapters.synth.plan import Sample, plan
+from vimix_adapters.synth.sample import render
+from vimix_adapters.synth.settings import GENERATOR, SynthSettings
+from vimix_adapters.synth.skeleton_text import skeleton_text
+
+RECORD, VIDEOS, SKELETONS = "synth.json", "videos", "skeletons"
+
+
+@frozen
+class Written:
+    """What a call left in the folder: all ``train`` and ``test`` videos, ``made`` of them in this call."""
+
+    train: int
+    test: int
+    made: int
+
+
+def write_dataset(
+    out: Path, settings: SynthSettings, workers: int, each: Callable[[int, int], None] = lambda _done, _total: None
+) -> Written:
+    """Make the data set in ``out``, or what is missing of it; ``each`` hears (done, total) as videos are finished.
+
+    ``videos/CLASS/NAME.mp4``, ``skeletons/NAME.skeleton``, ``train.txt`` and ``test.txt`` (a path relative to
+    ``videos`` a line), ``splits.csv`` (``path,label,split,source``) and ``synth.json``. Which worker makes which
+    video changes nothing. Raises VimixError if ``out`` holds anything but a data set of the same settings, or
+    cannot be written.
+    """
+    codec = choose_codec()
+    samples = plan(settings)
+    try:
+        _claim(out, settings, codec)
+        missing = [sample for sample in samples if not all(path.exists() for path in _paths(out, sample))]
+        each(len(samples) - len(missing), len(samples))
+        make = partial(write_sample, out, settings, codec)
+        for number, _ in enumerate(_spread(make, missing, workers), start=len(samples) - len(missing) + 1):
+            each(number, len(samples))
+        _write_lists(out, samples)
+    except OSError as error:
+        raise VimixError(f"{out}: cannot write the data set: {error}; free or choose another folder") from error
+    test = sum(sample.test for sample in samples)
+    return Written(train=len(samples) - test, test=test, made=len(missing))
+
+
+def write_sample(out: Path, settings: SynthSettings, codec: str, sample: Sample) -> None:
+    """Render one sample and write its video and its skeleton, each whole or not at all."""
+    video, skeleton = _paths(out, sample)
+    made = render(settings, sample)
+    write_video(video, made.frames, settings.rate, codec)
+    write_text(skeleton, skeleton_text(made.joints, made.pixels))
+
+
+def _paths(out: Path, sample: Sample) -> tuple[Path, Path]:
+    video = out / VIDEOS / sample.label / f"{sample.name}.mp4"
+    return video, out / SKELETONS / f"{sample.name}.skeleton"
+
+
+def _claim(out: Path, settings: SynthSettings, codec: str) -> None:
+    """Write the record first of all, so that a later call knows whose folder it is."""
+    record = {"generator": GENERATOR, "codec": codec, **attrs.asdict(settings)}
+    text = json.dumps(record, indent=2) + "\n"
+    path = out / RECORD
+    if path.exists():
+        _compare(out, _read(path), json.loads(text))
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise VimixError(f"{out}: expected a new or empty folder, or one that vimix synth began; choose another")
+    else:
+        write_text(path, text)
+    for leftover in out.glob("**/.*.tmp"):  # of a call that was killed
+        leftover.unlink()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise VimixError(f"{path}: not a record of vimix synth; choose another folder or delete this one")
+    return record
+
+
+def _compare(out: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
+    other = [key for key in asked if there.get(key) != asked[key]]
+    if other:
+        changes = ", ".join(f"{key} {there.get(key)} there, {asked[key]} asked" for key in other)
+        raise VimixError(f"{out}: holds a data set of other settings ({changes}); choose another folder or delete it")
+
+
+def _spread(make: Callable[[Sample], None], samples: Sequence[Sample], workers: int) -> Iterator[None]:
+    """Call ``make`` on every sample, in this process or in a pool; yields as results come, in order."""
+    if workers <= 1 or len(samples) <= 1:
+        yield from map(make, samples)
+        return
+    # Spawned, not forked: the caller may run threads (a progress bar, OpenCV, torch), which a fork would tear.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(samples)), context, _start_worker) as pool:
+        try:
+            yield from pool.map(make, samples, chunksize=2)
+        except BrokenProcessPool as error:
+            message = "a worker process was killed (out of memory?); call again with fewer workers to go on"
+            raise VimixError(f"vimix synth: {message}") from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    cv2.setNumThreads(1)
+
+
+def _write_lists(out: Path, samples: Sequence[Sample]) -> None:
+    rows = [(f"{s.label}/{s.name}.mp4", s.label, "test" if s.test else "train", s.name) for s in samples]
+    for split in ("train", "test"):
+        write_text(out / f"{split}.txt", "".join(f"{row[0]}\n" for row in rows if row[2] == split))
+    write_text(
+        out / "splits.csv", "".join(",".join(row) + "\n" for row in [("path", "label", "split", "source"), *rows])
+    )

@@ -1,0 +1,38 @@
+"""Frames into a video file."""
+
+from collections.abc import Container
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from vimix.values.errors import VimixError
+from vimix_adapters.files import replacing
+
+CODECS = {
+    "libx264": {"preset": "veryfast", "crf": "18", "threads": "1"},
+    "mpeg4": {"qmin": "2", "qmax": "4", "threads": "1"},
+}
+"""In order of preference. One thread: several would compete with the other workers, and may encode differently."""
+
+
+def choose_codec(available: Container[str] = av.codecs_available) -> str:
+    """H.264 where this build of FFmpeg can write it, else MPEG-4. Raises VimixError where it can do neither."""
+    for codec in CODECS:
+        if codec in available:
+            return codec
+    raise VimixError("PyAV: expected an FFmpeg with libx264 or mpeg4, found neither; install PyAV's own wheel (pip)")
+
+
+def write_video(path: Path, frames: NDArray[np.uint8], rate: int, codec: str) -> None:
+    """Write ``frames`` uint8 ``[T, H, W, 3]`` RGB as MP4, whole or not at all; H and W are even."""
+    with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+        stream = container.add_stream(codec, rate=rate, options=CODECS[codec])
+        assert isinstance(stream, av.VideoStream)  # for the type checker: both codecs are video's
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.gop_size = rate  # a key frame every second, so that a window can be read without the whole video
+        for picture in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())

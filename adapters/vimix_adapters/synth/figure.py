@@ -1,0 +1,114 @@
+"""Painting the figure: tapered capsules from joint to joint, far ones first."""
+
+import cv2
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from vimix_adapters.synth import body
+from vimix_adapters.synth.backdrop import SHIFT, Backdrop, Picture, fixed
+from vimix_adapters.synth.body import Array
+from vimix_adapters.synth.camera import View
+from vimix_adapters.synth.motion import Colour, Person
+
+_CIRCLE = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) * np.pi / 6)], axis=-1)
+OUTLINE = 0.45
+"""Brightness of a part's edge, so that an arm shows before a trunk of its own colour."""
+
+
+@frozen
+class Part:
+    """The convex hull of balls at some joints: ``balls`` are (joint, radius as a share of the stature)."""
+
+    balls: tuple[tuple[int, float], ...]
+    colour: Colour
+    nearer: float = 0.0
+    """Metres it is taken to be nearer than its middle, to settle which of two touching parts covers the other."""
+
+
+@frozen(eq=False)
+class Scene:
+    """All that is needed to paint a video."""
+
+    view: View
+    person: Person
+    backdrop: Backdrop
+
+    def __len__(self) -> int:
+        return len(self.view.points)
+
+    def background(self, time: int) -> Picture:
+        """Frame ``time`` without the figure, uint8 ``[H, W, 3]`` RGB."""
+        return _shrink(self.backdrop.frame(self.view, time), self.view)
+
+    def frames(self) -> Picture:
+        """The video, uint8 ``[T, H, W, 3]`` RGB."""
+        dressed = parts(self.person)
+        hulls = [_outlines(self.view, part, self.person.build) for part in dressed]
+        depths = np.stack([_depth(self.view, part) for part in dressed], axis=1)
+        pictures = []
+        for time in range(len(self)):
+            canvas = self.backdrop.frame(self.view, time)
+            for index in np.argsort(-depths[time], kind="stable"):
+                _paint(canvas, hulls[index][time], dressed[index].colour)
+            pictures.append(_shrink(canvas, self.view))
+        return np.stack(pictures)
+
+
+def parts(person: Person) -> tuple[Part, ...]:
+    """The body of a person, dressed."""
+    trunk = [(j, 0.036) for j in body.SHOULDERS] + [(body.MIDDLE, 0.062)]
+    hips = [(j, 0.046) for j in body.HIPS]
+    torso = Part((*trunk, *hips), person.shirt)
+    pelvis = Part((*hips, (body.BASE, 0.055)), person.trousers, 0.01)
+    neck = Part(((body.NECK, 0.026), (body.HEAD, 0.026)), person.skin)
+    head = Part(((body.HEAD, 0.058),), person.hair, 0.02)
+    face = Part(((body.FACE, 0.046),), person.skin, 0.02)
+    limbs = [part for side in (body.LEFT, body.RIGHT) for part in (*_arm(person, side), *_leg(person, side))]
+    return (torso, pelvis, neck, head, face, *limbs)
+
+
+def _arm(person: Person, side: int) -> tuple[Part, ...]:
+    shoulder, elbow, wrist = body.SHOULDERS[side], body.ELBOWS[side], body.WRISTS[side]
+    sleeve = person.shirt if person.long_sleeves else person.skin
+    return (
+        Part(((shoulder, 0.038), (elbow, 0.034)), person.shirt, 0.01),
+        Part(((elbow, 0.033), (wrist, 0.028)), sleeve, 0.02),
+        Part(((body.HANDS[side], 0.032), (body.TIPS[side], 0.02), (body.THUMBS[side], 0.016)), person.skin, 0.03),
+    )
+
+
+def _leg(person: Person, side: int) -> tuple[Part, ...]:
+    hip, knee, ankle, foot = body.HIPS[side], body.KNEES[side], body.ANKLES[side], body.FEET[side]
+    cloth = person.trousers if person.long_trousers else person.skin
+    return (
+        Part(((hip, 0.05), (knee, 0.036)), person.trousers),
+        Part(((knee, 0.036), (ankle, 0.028)), cloth, 0.01),
+        Part(((ankle, 0.03), (foot, 0.022)), person.shoes, 0.02),
+    )
+
+
+def _outlines(view: View, part: Part, build: body.Build) -> NDArray[np.int32]:
+    """Points on the circles of the part's balls, OpenCV's fixed-point coordinates, ``[T, 12·balls, 2]``."""
+    joints = [joint for joint, _ in part.balls]
+    radii = build.girth * build.height * np.array([radius for _, radius in part.balls])
+    seen = view.focal * radii / view.points[:, joints, 2]
+    rims = view.pixels[:, joints, None] + seen[..., None, None] * _CIRCLE
+    return fixed(rims.reshape(len(rims), -1, 2))
+
+
+def _paint(canvas: Picture, rims: NDArray[np.int32], colour: Colour) -> None:
+    hull = cv2.convexHull(rims)
+    cv2.fillConvexPoly(canvas, hull, colour, cv2.LINE_AA, SHIFT)
+    edge = tuple(OUTLINE * channel for channel in colour)
+    cv2.polylines(canvas, [hull], isClosed=True, color=edge, thickness=1, lineType=cv2.LINE_AA, shift=SHIFT)
+
+
+def _depth(view: View, part: Part) -> Array:
+    joints = [joint for joint, _ in part.balls]
+    depth: Array = view.points[:, joints, 2].mean(axis=1) - part.nearer
+    return depth
+
+
+def _shrink(canvas: Picture, view: View) -> Picture:
+    return np.asarray(cv2.resize(canvas, (view.width, view.height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,120 @@
+"""One performance of an action: who, how, how fast, and the joints over time."""
+
+import colorsys
+from typing import TypeVar
+
+import attrs
+import numpy as np
+from attrs import evolve, frozen
+from numpy.random import Generator
+
+from vimix_adapters.synth.actions import ACTIONS, Style
+from vimix_adapters.synth.body import Arm, Array, Build, Leg, Pose, forward_kinematics, turn_y
+from vimix_adapters.synth.plan import Sample
+from vimix_adapters.synth.settings import SynthSettings, Variety
+
+Part = TypeVar("Part", Arm, Leg)
+Colour = tuple[float, float, float]
+
+
+@frozen
+class Person:
+    """A performer as drawn in one video. Colours are RGB, 0 to 255."""
+
+    build: Build
+    skin: Colour
+    hair: Colour
+    shirt: Colour
+    trousers: Colour
+    shoes: Colour
+    long_sleeves: bool
+    long_trousers: bool
+
+
+def person(settings: SynthSettings, sample: Sample, rng: Generator) -> Person:
+    """The sample's performer, the same in all their videos but for the clothes' shade."""
+    own = np.random.default_rng((settings.seed, 4, sample.performer))
+    spread = settings.variety.proportions
+    factors = np.clip(own.normal(1.0, spread, 6), 1 - 2 * spread, 1 + 2 * spread)
+    build = Build(own.uniform(1.55, 1.95), *factors.tolist())
+    tan, hair = own.uniform(), own.uniform()
+    shade = settings.variety.clothing
+    return Person(
+        build=build,
+        skin=_between((238, 200, 175), (110, 72, 50), tan),
+        hair=_between((35, 25, 20), (190, 150, 90), hair**2),
+        shirt=_shade(_cloth(own), shade, rng),
+        trousers=_shade(_cloth(own), shade, rng),
+        shoes=_shade(_cloth(own), shade, rng),
+        long_sleeves=bool(own.uniform() < 0.5),
+        long_trousers=bool(own.uniform() < 0.7),
+    )
+
+
+def _cloth(rng: Generator) -> Colour:
+    red, green, blue = colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0.1, 0.9), rng.uniform(0.15, 1.0))
+    return 255 * red, 255 * green, 255 * blue
+
+
+def _between(first: Colour, second: Colour, share: float) -> Colour:
+    red, green, blue = (a + share * (b - a) for a, b in zip(first, second, strict=True))
+    return red, green, blue
+
+
+def _shade(colour: Colour, amount: float, rng: Generator) -> Colour:
+    red, green, blue = np.clip(np.asarray(colour) + 255 * amount * rng.uniform(-1, 1, 3), 0, 255).tolist()
+    return red, green, blue
+
+
+def perform(settings: SynthSettings, sample: Sample, build: Build, rng: Generator) -> Array:
+    """Joint positions ``[T, 26, 3]``, metres, of the performer near the origin and facing along z."""
+    variety = settings.variety
+    shortest, longest = (round(seconds * settings.rate) for seconds in settings.seconds)
+    frames = int(rng.integers(shortest, longest, endpoint=True))
+    times = np.arange(frames) / settings.rate
+    action = ACTIONS[sample.action]
+    phase = _phase(action.rate * rng.uniform(*variety.speed), times, rng)
+    pose = _restless(action.pose(phase, _style(variety, rng)), variety, times, rng)
+    joints = forward_kinematics(pose, build, frames)
+    heading = variety.sway * _wobble(times, rng) + variety.sway * rng.uniform(-1, 1)
+    joints = joints @ turn_y(heading).swapaxes(-1, -2)
+    path = rng.normal(0, variety.drift, 2) * (times - times.mean())[:, None]
+    joints[..., [0, 2]] += path[:, None]
+    return joints
+
+
+def _style(variety: Variety, rng: Generator) -> Style:
+    rest = Arm(lift=rng.uniform(4, 30), plane=rng.uniform(20, 90), elbow=rng.uniform(5, 60))
+    first, second, third, fourth = rng.uniform(size=4).tolist()
+    return Style(
+        amplitude=rng.uniform(*variety.amplitude),
+        lead=int(rng.integers(2)),
+        free=(first, second, third, fourth),
+        rest=rest,
+    )
+
+
+def _phase(rate: float, times: Array, rng: Generator) -> Array:
+    """A random start, then on at ``rate`` cycles a second, hurrying and tarrying a little."""
+    return np.asarray(2 * np.pi * (rng.uniform() + rate * times) + 0.25 * _wobble(times, rng))
+
+
+def _wobble(times: Array, rng: Generator) -> Array:
+    """A slow curve within ±1."""
+    turns = rng.uniform(0.15, 0.6, 2)[:, None] * times + rng.uniform(size=2)[:, None]
+    return np.asarray(np.sin(2 * np.pi * turns).mean(axis=0))
+
+
+def _restless(pose: Pose, variety: Variety, times: Array, rng: Generator) -> Pose:
+    """Add to every joint angle an offset and a slow wobble, half as much to the legs, which carry."""
+
+    def angle(amount: float) -> Array:
+        return amount * (variety.posture * rng.normal() + variety.fidget * _wobble(times, rng))
+
+    def stir(part: Part, amount: float) -> Part:
+        return evolve(part, **{f.name: getattr(part, f.name) + angle(amount) for f in attrs.fields(type(part))})
+
+    left, right = (stir(arm, 1.0) for arm in pose.arms)
+    port, starboard = (stir(leg, 0.4) for leg in pose.legs)
+    trunk = {name: getattr(pose, name) + angle(0.7) for name in ("bend", "tilt", "twist", "nod", "look")}
+    return evolve(pose, arms=(left, right), legs=(port, starboard), **trunk)

@@ -1,0 +1,92 @@
+"""What is asked of the embedded data set, and how much its videos may differ for reasons other than the class."""
+
+from collections.abc import Callable
+
+from attrs import Attribute, field, frozen
+
+from vimix.values.errors import VimixError
+from vimix_adapters.synth.actions import ACTIONS
+
+GENERATOR = 1
+"""Raised whenever the same settings would give other pictures, so that an old folder is not continued."""
+
+
+def _at_least(low: int, hint: str = "") -> Callable[[object, "Attribute[int]", int], None]:
+    def check(_: object, attribute: "Attribute[int]", value: int) -> None:
+        if value < low:
+            raise VimixError(f"{attribute.name}: expected at least {low}, got {value}{hint}")
+
+    return check
+
+
+def _picture_side(_: object, attribute: "Attribute[int]", value: int) -> None:
+    if value < 32 or value > 2048 or value % 2:
+        raise VimixError(f"{attribute.name}: expected an even number of pixels from 32 to 2048, got {value}")
+
+
+def _known_classes(_: object, attribute: "Attribute[int]", value: int) -> None:
+    if not 1 <= value <= len(ACTIONS):
+        raise VimixError(f"{attribute.name}: expected 1 to {len(ACTIONS)} (the actions defined), got {value}")
+
+
+@frozen
+class Variety:
+    """Amounts of what is drawn at random and independently of the class. Pairs are ends of a uniform draw.
+
+    Raising them makes untrained features match worse, and learning slower.
+    """
+
+    azimuth: float = 60.0
+    """The camera stands within ± this many degrees of straight ahead."""
+    elevation: tuple[float, float] = (-5.0, 30.0)
+    """Degrees the camera looks down."""
+    roll: float = 4.0
+    """Standard deviation of the camera's tilt, degrees."""
+    distance: tuple[float, float] = (2.8, 4.5)
+    """Metres from camera to person: the strength of the perspective."""
+    scale: tuple[float, float] = (0.6, 0.85)
+    """Standing height as a share of the picture's; less where the action would leave the picture."""
+    position: float = 1.0
+    """Share of the free room around the figure over which its place is drawn; 0 is always the middle."""
+    mirror: float = 0.5
+    """Probability that the picture is mirrored."""
+    shake: float = 0.5
+    """Largest displacement of the camera, pixels."""
+    drift: float = 0.12
+    """Standard deviation of the person's speed over the floor, metres a second."""
+    sway: float = 8.0
+    """Largest slow turning of the whole body, degrees."""
+    speed: tuple[float, float] = (0.75, 1.35)
+    """Factor on the action's rate."""
+    amplitude: tuple[float, float] = (0.75, 1.15)
+    """Factor on the action's swing."""
+    posture: float = 6.0
+    """Standard deviation of each joint angle's constant offset, degrees."""
+    fidget: float = 5.0
+    """Largest slow wobble of each joint angle, degrees."""
+    proportions: float = 0.08
+    """Standard deviation of the performers' limb lengths and widths, as a share."""
+    clothing: float = 0.15
+    """Change of a performer's colours from video to video, as a share of the colour range."""
+    bystanders: int = 1
+    """Most objects that move behind the person, 0 to this many."""
+
+
+@frozen
+class SynthSettings:
+    """All that decides the content of the data set. Equal settings give equal files.
+
+    Raises VimixError for a value that no data set can be made with.
+    """
+
+    classes: int = field(default=10, validator=_known_classes)
+    videos_per_class: int = field(default=40, validator=_at_least(2, ": one to train on and one to test on"))
+    performers: int = field(default=10, validator=_at_least(2, ": the test list's performers are others"))
+    seed: int = field(default=0, validator=_at_least(0))
+    width: int = field(default=96, validator=_picture_side)
+    height: int = field(default=96, validator=_picture_side)
+    rate: int = field(default=30, validator=_at_least(1))
+    """Frames a second."""
+    seconds: tuple[float, float] = (2.0, 4.0)
+    """Shortest and longest video."""
+    variety: Variety = field(factory=Variety)

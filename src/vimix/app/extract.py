@@ -1,0 +1,74 @@
+"""Features of whole videos, the same for every evaluation (section 8 of the method)."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vimix.domain.scores.features import mean_row
+from vimix.ports.clips import EvaluationClips
+from vimix.ports.network import Network
+from vimix.values.clips import VideoClips
+from vimix.values.errors import VimixError
+from vimix.values.features import ClipFeatures, VideoFeatures
+
+Rows = NDArray[np.float32]
+
+
+def extract_features(
+    network: Network, clips: EvaluationClips, sources: Sequence[int] | NDArray[np.int64], batch: int = 16
+) -> VideoFeatures:
+    """One feature a video: the mean over its windows' clip features, before the projection head.
+
+    ``sources[v]`` numbers the recording of the store's video v. ``batch`` clips go through the network at a time.
+    Raises VimixError if there is no video, or a feature is not finite (the training diverged).
+    """
+    features, labels, videos = [], [], []
+    for video, rows in _by_video(network, clips, batch):
+        features.append(mean_row(rows))
+        labels.append(video.label)
+        videos.append(video.video)
+    numbers = np.array(videos, dtype=np.int64)
+    return VideoFeatures(
+        features=_stacked(features),
+        labels=np.array(labels, dtype=np.int64),
+        sources=np.asarray(sources, dtype=np.int64)[numbers],
+        videos=numbers,
+    )
+
+
+def extract_clip_features(network: Network, clips: EvaluationClips, batch: int = 16) -> ClipFeatures:
+    """One feature a clip, with the first frame of its window: what an index that tells places in time is made of.
+
+    Raises VimixError if there is no video, or a feature is not finite (the training diverged).
+    """
+    features: list[Rows] = []
+    videos: list[int] = []
+    starts: list[int] = []
+    for video, rows in _by_video(network, clips, batch):
+        features.extend(rows)
+        videos.extend([video.video] * len(rows))
+        starts.extend(video.starts)
+    return ClipFeatures(
+        features=_stacked(features),
+        videos=np.array(videos, dtype=np.int64),
+        starts=np.array(starts, dtype=np.int64),
+    )
+
+
+def _by_video(network: Network, clips: EvaluationClips, batch: int) -> Iterator[tuple[VideoClips, Rows]]:
+    for video in clips.videos():
+        rows = torch.cat([network.features(part) for part in torch.split(video.clips, batch)]).float().cpu().numpy()
+        if not np.isfinite(rows).all():
+            raise VimixError(
+                f"the encoder gives features that are not finite for video {video.video}: its training diverged; "
+                "evaluate an earlier checkpoint or train with a lower learning rate"
+            )
+        yield video, rows
+
+
+def _stacked(rows: Sequence[Rows]) -> Rows:
+    if not rows:
+        raise VimixError("there is no video to extract features from: the split is empty; name another split")
+    return np.stack(rows)

@@ -1,0 +1,63 @@
+"""Nearest-neighbour retrieval: test videos query training videos (section 8 of the method)."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vimix.app.streams import Streams, checked_pair, tested_siblings
+from vimix.domain.scores.features import centre, fused, mean_row, unit_rows
+from vimix.domain.scores.recall import recall_at_k
+from vimix.ports.index import NeighbourIndex
+from vimix.values.scores import RetrievalScores
+
+KS = (1, 5, 10, 20)
+"""The k of the paper's Table 4."""
+
+PROTOCOL = {
+    "feature": "mean over a video's windows of the encoder's features before the projection head",
+    "centred": "by the mean of the gallery, queries too",
+    "normalised": "to unit length, per modality",
+    "similarity": "cosine, exact search; equal similarities in order of the gallery",
+    "modalities": "similarities averaged",
+    "hit": "any of the k nearest has the query's class",
+}
+
+
+def retrieve(
+    gallery: Streams,
+    queries: Streams,
+    index_factory: Callable[[int], NeighbourIndex],
+    ks: Sequence[int] = KS,
+) -> RetrievalScores:
+    """R@k of the query videos in the gallery; several modalities are several streams, their similarities averaged.
+
+    ``index_factory(D)`` makes an empty index of vectors of length D. Raises VimixError if the modalities do not
+    describe the same videos, a video is in both gallery and queries, or one has no label.
+    """
+    known, asked = checked_pair(gallery, queries, "gallery")
+    vectors, questions = _comparable(gallery, queries)
+    index = index_factory(vectors.shape[1])
+    index.add(vectors)
+    found = index.search(questions, max(ks))
+    return RetrievalScores(
+        recall=recall_at_k(known.labels[found.ids], asked.labels, ks),
+        gallery=len(known),
+        query_videos=asked.videos,
+        query_labels=asked.labels,
+        neighbours=known.videos[found.ids],
+        neighbour_labels=known.labels[found.ids],
+        similarities=found.similarities,
+        siblings=tested_siblings(known, asked),
+        protocol={**PROTOCOL, "streams": list(gallery)},
+    )
+
+
+def _comparable(gallery: Streams, queries: Streams) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Gallery [N, ΣD] and queries [Q, ΣD] whose dot products are the mean cosines of the modalities."""
+    means = {modality: mean_row(part.features) for modality, part in gallery.items()}
+    vectors, questions = (
+        fused([unit_rows(centre(part[modality].features, means[modality])) for modality in gallery])
+        for part in (gallery, queries)
+    )
+    return vectors, questions

@@ -1,0 +1,78 @@
+"""What every ``LinearProbe`` must do; run on the fake and on logistic regression."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tests.fakes.probe import NearestMeanProbe
+from vimix.ports.probe import LinearProbe
+from vimix_adapters.probes.logistic import LogisticProbe
+
+Factory = Callable[[], LinearProbe]
+Data = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
+
+
+@pytest.fixture(params=[NearestMeanProbe, LogisticProbe], scope="module")
+def make(request: pytest.FixtureRequest) -> Factory:
+    factory: Factory = request.param
+    return factory
+
+
+def clusters(rng: np.random.Generator, classes: list[int], each: int, noise: float = 0.05) -> Data:
+    """``each`` videos a class around corners far apart, every two of them siblings."""
+    labels = np.repeat(np.array(classes, dtype=np.int64), each)
+    features = 5 * np.eye(max(classes) + 1, 7)[labels] + noise * rng.normal(size=(len(labels), 7))
+    return features.astype(np.float32), labels, np.arange(len(labels)) // 2
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 1000), classes=st.sets(st.integers(0, 6), min_size=2, max_size=4), each=st.integers(4, 9))
+def test_probabilities_of_separable_data_add_up_to_one_and_are_right(
+    make: Factory, seed: int, classes: set[int], each: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    features, labels, sources = clusters(rng, sorted(classes), each)
+    order = rng.permutation(len(labels))
+    queries, expected, _ = clusters(rng, sorted(classes), 3)
+    result = make().probabilities(features[order], labels[order], sources[order], queries, seed)
+    assert result.shape == (len(queries), max(classes) + 1)
+    assert result.dtype == np.float32
+    assert result.min() >= 0
+    assert result.sum(axis=1) == pytest.approx(np.ones(len(queries)), abs=1e-5)
+    assert result.argmax(axis=1).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("each", [1, 2, 3])
+def test_a_handful_of_videos_is_enough_for_probabilities(make: Factory, each: int) -> None:
+    features, labels, sources = clusters(np.random.default_rng(0), [0, 1, 2], each)
+    result = make().probabilities(features, labels, sources, features, 0)
+    assert result.sum(axis=1) == pytest.approx(np.ones(len(features)), abs=1e-5)
+    assert result.argmax(axis=1).tolist() == labels.tolist()
+
+
+def test_a_column_stands_for_its_label_and_an_unseen_class_has_no_probability(make: Factory) -> None:
+    features, labels, sources = clusters(np.random.default_rng(0), [1, 4], 8)
+    result = make().probabilities(features, labels, sources, features, 0)
+    assert result.shape == (16, 5)
+    assert (result[:, [0, 2, 3]] == 0).all()
+    assert (result[:8, 1] > 0.5).all()
+    assert (result[8:, 4] > 0.5).all()
+
+
+def test_the_same_seed_gives_the_same_probabilities(make: Factory) -> None:
+    rng = np.random.default_rng(3)
+    features, labels, sources = clusters(rng, [0, 1, 2], 12, noise=5.0)
+    queries = rng.normal(size=(9, 7)).astype(np.float32)
+    first, again = (make().probabilities(features, labels, sources, queries, 5) for _ in range(2))
+    assert (first == again).all()
+
+
+def test_the_protocol_is_plain_data_that_names_the_classifier(make: Factory) -> None:
+    probe = make()
+    features, labels, sources = clusters(np.random.default_rng(0), [0, 1], 4)
+    probe.probabilities(features, labels, sources, features, 0)
+    assert isinstance(probe.protocol["classifier"], str)

@@ -1,0 +1,75 @@
+"""A network small enough to follow by hand: three stages of pointwise mixing with BatchNorm between them."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vimix.ports.network import HiddenMixing
+from vimix.values.mixing import MixPlan
+
+
+class FakeNetwork:
+    """Implements ``vimix.ports.network.Network``; stage 2 halves time and doubles the channels."""
+
+    def __init__(self, channels: int = 3, groups: int = 1, seed: int = 0) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self._stages = nn.ModuleList(
+                [
+                    nn.Sequential(nn.Conv3d(channels, 4, 1), nn.BatchNorm3d(4), nn.ReLU()),
+                    nn.Sequential(nn.AvgPool3d((2, 1, 1)), nn.Conv3d(4, 8, 1), nn.BatchNorm3d(8), nn.ReLU()),
+                    nn.Sequential(nn.Conv3d(8, 8, 1), nn.BatchNorm3d(8), nn.ReLU()),
+                ]
+            )
+            self._head = nn.Linear(8, 5)
+        self.module = nn.ModuleList([self._stages, self._head])
+        self._groups = groups
+
+    @property
+    def depth(self) -> int:
+        return len(self._stages)
+
+    def _forward(self, x: Tensor, start: int, stop: int) -> Tensor:
+        for stage in self._stages[start:stop]:
+            x = torch.cat([stage(part) for part in x.chunk(self._groups if self.module.training else 1)])
+        return x
+
+    def _project(self, x: Tensor) -> Tensor:
+        return nn.functional.normalize(self._head(x.mean(dim=(2, 3, 4))), dim=1)
+
+    def embed(self, clips: Tensor) -> Tensor:
+        return self._project(self._forward(clips, 0, self.depth))
+
+    def embed_mixed(self, clips: Tensor, layer: int, mix: HiddenMixing) -> tuple[Tensor, MixPlan]:
+        mixed, plan = mix(self._forward(clips, 0, layer))
+        return self._project(self._forward(mixed, layer, self.depth)), plan
+
+    @torch.no_grad()
+    def keys(self, clips: Tensor, shuffle: Tensor) -> Tensor:
+        return self.embed(clips[shuffle])[torch.argsort(shuffle)]
+
+    @torch.no_grad()
+    def hidden(self, clips: Tensor, layer: int) -> Tensor:
+        return self._evaluated(lambda: self._forward(clips, 0, layer))
+
+    @torch.no_grad()
+    def features(self, clips: Tensor) -> Tensor:
+        return self._evaluated(lambda: self._forward(clips, 0, self.depth).mean(dim=(2, 3, 4)))
+
+    def _evaluated(self, compute: Any) -> Tensor:
+        training = self.module.training
+        self.module.eval()
+        result: Tensor = compute()
+        self.module.train(training)
+        return result
+
+    def parameters(self) -> Iterable[Tensor]:
+        return self.module.parameters()
+
+    def state_dict(self) -> Mapping[str, Any]:
+        return self.module.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.module.load_state_dict(state)

@@ -1,0 +1,284 @@
+"""Batched pixel operations against torchvision's, applied clip by clip; the geometry against first principles."""
+
+import numpy as np
+import pytest
+import torch
+from torchvision.transforms.v2 import functional
+
+from vimix.values.modality import FLOW, RGB
+from vimix.values.video import ModalityFormat
+from vimix_adapters.clips import pixels
+from vimix_adapters.clips.augmentation import (
+    AugmentSettings,
+    FlowAugmentation,
+    PictureAugmentation,
+    to_network,
+)
+from vimix_adapters.clips.views import (
+    Box,
+    ClipShape,
+    centre_square,
+    cut_out,
+    draw_box,
+    draw_start,
+    frame_indices,
+    vector_scale,
+    view_generator,
+    window_starts,
+)
+
+TOLERANCE = 1e-5
+"""Of values in [0, 1]: the sums are taken in another order."""
+STILL = AugmentSettings(area_min=1.0, flip=0, jitter=0, grey=0, blur=0)
+
+
+def clips(batch: int = 5, size: int = 24) -> torch.Tensor:
+    """Noise with grey, black, white and saturated pixels among it, and two equal maxima."""
+    x = torch.rand(batch, 3, 3, size, size - 4, generator=torch.Generator().manual_seed(1))
+    special = torch.tensor(
+        [[0, 0, 0], [1, 1, 1], [0.3, 0.3, 0.3], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0.5, 0, 0.5]]
+    )
+    x[:, :, :, 0, :8] = special.T[None, :, None]
+    return x
+
+
+def per_clip(operation, x: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+    """torchvision's function on each clip as a video [T, C, H, W]."""
+    rows = [operation(row.transpose(0, 1), float(p)).transpose(0, 1) for row, p in zip(x, parameters, strict=True)]
+    return torch.stack(rows)
+
+
+FACTORS = torch.tensor([0.0, 0.6, 1.0, 1.4, 2.0])
+SHIFTS = torch.tensor([-0.5, -0.1, 0.0, 0.07, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("ours", "torchvisions", "parameters"),
+    [
+        (pixels.adjust_brightness_, functional.adjust_brightness, FACTORS),
+        (pixels.adjust_contrast_, functional.adjust_contrast, FACTORS),
+        (pixels.adjust_saturation_, functional.adjust_saturation, FACTORS),
+        (pixels.adjust_hue_, functional.adjust_hue, SHIFTS),
+        (
+            pixels.to_grey_,
+            lambda x, p: functional.rgb_to_grayscale(x, num_output_channels=3) if p else x,
+            torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0]),
+        ),
+        (
+            pixels.gaussian_blur_,
+            lambda x, p: functional.gaussian_blur(x, [23, 23], [p, p]),
+            torch.tensor([0.01, 0.1, 0.5, 1.0, 2.0]),
+        ),
+    ],
+    ids=["brightness", "contrast", "saturation", "hue", "grey", "blur"],
+)
+def test_each_operation_is_torchvisions_with_a_parameter_for_each_clip(ours, torchvisions, parameters) -> None:
+    # The blur of the reference needs frames larger than half its kernel.
+    x = clips(size=24 if ours is not pixels.gaussian_blur_ else 40)
+    expected = per_clip(torchvisions, x, parameters)
+    ours(x, parameters)
+    torch.testing.assert_close(x, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("operation", "neutral"),
+    [
+        (pixels.adjust_brightness_, 1.0),
+        (pixels.adjust_contrast_, 1.0),
+        (pixels.adjust_saturation_, 1.0),
+        (pixels.adjust_hue_, 0.0),
+        (pixels.to_grey_, 0.0),
+        (pixels.gaussian_blur_, 0.0),
+    ],
+)
+def test_a_neutral_parameter_changes_nothing(operation, neutral: float) -> None:
+    """So clips that draw no jitter can share a batch with those that do."""
+    x = clips()
+    operation(x, torch.full((len(x),), neutral))
+    torch.testing.assert_close(x, clips(), rtol=0, atol=TOLERANCE)
+
+
+def noise(channels: int, shape=(6, 40, 52), seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (*shape, channels), dtype=np.uint8)
+
+
+def cut_batch(augmentation, frames, size=16, batch=12):
+    cuts = [augmentation.cut(frames, size, np.random.default_rng(i)) for i in range(batch)]
+    return torch.stack([c.clip for c in cuts]), torch.from_numpy(np.stack([c.numbers for c in cuts]))
+
+
+def test_a_picture_clip_passes_flip_jitter_grey_blur_and_normalisation_in_that_order() -> None:
+    settings = AugmentSettings(jitter=1, blur=1, grey=0.5)
+    batch, numbers = cut_batch(PictureAugmentation(settings), noise(3))
+    expected = []
+    for clip, (flip, brightness, contrast, saturation, hue, grey, sigma) in zip(batch, numbers.tolist(), strict=True):
+        x = clip.permute(0, 3, 1, 2).float() / 255
+        x = functional.horizontal_flip(x) if flip else x
+        x = functional.adjust_brightness(x, brightness)
+        x = functional.adjust_contrast(x, contrast)
+        x = functional.adjust_saturation(x, saturation)
+        x = functional.adjust_hue(x, hue)
+        x = functional.rgb_to_grayscale(x, 3) if grey else x
+        x = functional.gaussian_blur(x, [11, 11], [sigma, sigma])
+        expected.append(functional.normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]).transpose(0, 1))
+    assert 0 < numbers[:, 0].sum() < len(numbers)
+    assert 0 < numbers[:, 5].sum() < len(numbers)
+    result = PictureAugmentation(settings).apply(batch, numbers)
+    torch.testing.assert_close(result, torch.stack(expected), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("augmentation", "channels"), [(PictureAugmentation(), 3), (FlowAugmentation(), 2)])
+def test_a_clip_is_augmented_alike_whatever_else_is_in_its_batch(augmentation, channels: int) -> None:
+    batch, numbers = cut_batch(augmentation, noise(channels))
+    together = augmentation.apply(batch, numbers)
+    alone = torch.cat([augmentation.apply(batch[i : i + 1], numbers[i : i + 1]) for i in range(len(batch))])
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
+
+
+def test_the_chunks_of_a_cpu_change_nothing(monkeypatch) -> None:
+    batch, numbers = cut_batch(PictureAugmentation(), noise(3))
+    chunked = PictureAugmentation().apply(batch, numbers)
+    for values in (1, 5000):
+        monkeypatch.setattr("vimix_adapters.clips.augmentation.CPU_CHUNK", values)
+        torch.testing.assert_close(PictureAugmentation().apply(batch, numbers), chunked, rtol=0, atol=1e-4)
+
+
+def test_a_still_video_stays_still_under_augmentation() -> None:
+    """All frames of a clip are treated alike."""
+    batch, numbers = cut_batch(
+        PictureAugmentation(AugmentSettings(jitter=1, blur=1)), np.repeat(noise(3, (1, 40, 52)), 6, 0)
+    )
+    result = PictureAugmentation().apply(batch, numbers)
+    torch.testing.assert_close(result, result[:, :, :1].expand_as(result), rtol=0, atol=1e-5)
+
+
+def test_settings_decide_how_often_and_how_strongly() -> None:
+    drawn = np.stack(
+        [PictureAugmentation().cut(noise(3, (1, 8, 8)), 8, np.random.default_rng(i)).numbers for i in range(2000)]
+    )
+    flip, brightness, _, _, hue, grey, sigma = drawn.T
+    assert abs(flip.mean() - 0.5) < 0.04
+    assert abs((brightness != 1).mean() - 0.8) < 0.04
+    assert abs(grey.mean() - 0.2) < 0.04
+    assert abs((sigma > 0).mean() - 0.5) < 0.04
+    assert 0.6 <= brightness.min() < 0.65 < 1.35 < brightness.max() <= 1.4
+    assert np.abs(hue).max() <= 0.1
+    assert 1.9 * 8 / 128 < sigma.max() <= 2.0 * 8 / 128 + 1e-6, "sigma is in pixels of a clip of 128"
+
+
+def test_impossible_settings_are_refused() -> None:
+    for wrong in ({"area_min": 0.0}, {"flip": 1.5}, {"hue": 0.6}, {"area_min": 0.9, "area_max": 0.5}, {"blur": -0.1}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            AugmentSettings(**wrong)
+
+
+def moving_square(u: int, v: int, bound: float = 20.0) -> np.ndarray:
+    """Flow bytes of a field that moves by (u, v) pixels everywhere: [2, 40, 60, 2]."""
+    quantised = np.rint((np.array([u, v]) + bound) / (2 * bound) * 255)
+    return np.broadcast_to(quantised.astype(np.uint8), (2, 40, 60, 2)).copy()
+
+
+def test_flow_vectors_shrink_and_grow_with_the_box_each_axis_by_its_own_factor() -> None:
+    """A displacement of 6 px in a box 30 wide is one of 3.2 px in a clip 16 wide."""
+    box = Box(top=2, left=5, height=20, width=30)
+    frames = moving_square(u=6, v=-4)
+    numbers = torch.tensor([[0.0, *vector_scale(box, 16)]])
+    flow = FlowAugmentation().apply(cut_out(frames, box, 16)[None], numbers) * 20
+    half_a_step = 20 / 255
+    assert torch.allclose(flow[:, 0], torch.tensor(6 * 16 / 30), atol=half_a_step * 16 / 30 + 1e-5)
+    assert torch.allclose(flow[:, 1], torch.tensor(-4 * 16 / 20), atol=half_a_step * 16 / 20 + 1e-5)
+
+
+def test_a_flip_mirrors_flow_in_space_and_negates_u_only() -> None:
+    batch, _ = cut_batch(FlowAugmentation(STILL), noise(2), batch=2)
+    straight, flipped = (FlowAugmentation().apply(batch, torch.tensor([[f, 0.5, 2.0]] * 2)) for f in (0.0, 1.0))
+    torch.testing.assert_close(flipped[:, 0], -straight[:, 0].flip(-1))
+    torch.testing.assert_close(flipped[:, 1], straight[:, 1].flip(-1))
+
+
+def test_flow_of_a_resized_video_is_the_flow_of_the_video_resized() -> None:
+    """End to end with real cuts: a uniform motion of (u, v) becomes u·size/width, v·size/height of the box cut."""
+    augmentation = FlowAugmentation(AugmentSettings(flip=0.0))
+    batch, numbers = cut_batch(augmentation, moving_square(8, 8), size=16)
+    flow = augmentation.apply(batch, numbers) * 20
+    widths, heights = 16 / numbers[:, 1], 16 / numbers[:, 2]
+    assert len(set(widths.tolist())) > 3
+    torch.testing.assert_close(flow[:, 0, 0, 3, 3] * widths, torch.full_like(widths, 8 * 16), rtol=0.02, atol=0)
+    torch.testing.assert_close(flow[:, 1, 0, 3, 3] * heights, torch.full_like(heights, 8 * 16), rtol=0.02, atol=0)
+
+
+def test_evaluation_normalises_pictures_and_puts_flow_into_units_of_its_bound() -> None:
+    pictures = torch.from_numpy(noise(3))[None]
+    expected = functional.normalize(pictures.permute(0, 1, 4, 2, 3) / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    torch.testing.assert_close(to_network(pictures, ModalityFormat(RGB, 3), (1.0, 1.0)), expected.transpose(1, 2))
+    flow = torch.tensor([0, 255], dtype=torch.uint8).expand(1, 2, 4, 4, 2)
+    u, v = to_network(flow, ModalityFormat(FLOW, 2, bound=20.0), (0.5, 0.25)).unbind(1)
+    assert torch.all(u == -0.5)
+    assert torch.all(v == 0.25)
+
+
+def test_a_clip_without_augmentation_is_the_evaluation_clip() -> None:
+    frames = noise(3, (4, 16, 16))
+    cut = PictureAugmentation(STILL).cut(frames, 16, np.random.default_rng(0))
+    augmented = PictureAugmentation(STILL).apply(cut.clip[None], torch.from_numpy(cut.numbers)[None])
+    torch.testing.assert_close(augmented, to_network(torch.from_numpy(frames)[None], ModalityFormat(RGB, 3), (1, 1)))
+
+
+def test_boxes_lie_in_the_frame_and_keep_to_area_and_aspect() -> None:
+    rng = np.random.default_rng(0)
+    boxes = [draw_box(120, 160, (0.2, 1.0), rng) for _ in range(2000)]
+    areas = np.array([b.height * b.width / (120 * 160) for b in boxes])
+    aspects = np.array([b.width / b.height for b in boxes])
+    assert all(b.top >= 0 and b.left >= 0 and b.top + b.height <= 120 and b.left + b.width <= 160 for b in boxes)
+    assert 0.19 < areas.min() < 0.25
+    assert areas.max() > 0.9
+    assert 0.74 < aspects.min() < 0.78
+    assert 1.28 < aspects.max() < 1.35
+    assert len({(b.top, b.left) for b in boxes}) > 1000
+
+
+def test_a_frame_too_narrow_for_any_box_gives_the_largest_centred_one() -> None:
+    assert draw_box(10, 400, (0.9, 1.0), np.random.default_rng(0)) == Box(top=0, left=193, height=10, width=13)
+
+
+def test_cutting_is_torchvisions_resized_crop() -> None:
+    frames = noise(3)
+    expected = functional.resized_crop(
+        torch.from_numpy(frames).permute(0, 3, 1, 2), 3, 7, 30, 25, [16, 16], antialias=True
+    )
+    cut = cut_out(frames, Box(3, 7, 30, 25), 16)
+    assert torch.equal(cut, expected.permute(0, 2, 3, 1))
+    assert torch.equal(cut_out(frames, Box(3, 7, 16, 16), 16), torch.from_numpy(frames[:, 3:19, 7:23]))
+    assert centre_square(40, 52) == Box(0, 6, 40, 40)
+
+
+def test_temporal_crops_reach_every_start_and_short_videos_begin_at_0() -> None:
+    clip = ClipShape(frames=4, size=8, stride=2)
+    starts = {draw_start(10, clip, np.random.default_rng(i)) for i in range(100)}
+    assert starts == {0, 1, 2, 3}, "a span of 7 frames in 10"
+    assert draw_start(5, clip, np.random.default_rng(0)) == 0
+
+
+def test_windows_cover_the_video_and_the_last_ends_with_it() -> None:
+    clip = ClipShape(frames=4, size=8)
+    assert window_starts(12, clip, 4) == (0, 4, 8)
+    assert window_starts(13, clip, 4) == (0, 4, 8, 9)
+    assert window_starts(4, clip, 4) == (0,)
+    assert window_starts(2, clip, 4) == (0,)
+    assert frame_indices((0, 3), 6, clip).tolist() == [[0, 1, 2, 3], [3, 4, 5, 5]]
+
+
+def test_the_generator_of_a_view_depends_on_everything_that_names_it() -> None:
+    names = [
+        (0, 0, 0, RGB, 0),
+        (1, 0, 0, RGB, 0),
+        (0, 1, 0, RGB, 0),
+        (0, 0, 1, RGB, 0),
+        (0, 0, 0, FLOW, 0),
+        (0, 0, 0, RGB, 1),
+    ]
+    assert len({view_generator(*name).random() for name in names}) == len(names)
+    assert view_generator(*names[0]).random() == view_generator(*names[0]).random()
+    assert view_generator(0, 0, 0, RGB, 0).random() == pytest.approx(0.061007737223750746), (
+        "stable from one process to the next"
+    )

@@ -1,0 +1,182 @@
+"""The index on disk: what it finds, where in the video, and what is not one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from vimix.values.errors import VimixError
+from vimix.values.features import ClipFeatures
+from vimix.values.video import Video
+from vimix_adapters.indexes.faiss_index import FaissIndex
+from vimix_adapters.indexes.store_index import ClipIndex
+
+CLASSES = ("jump", "walk")
+WINDOW = 16
+
+
+def store(count: int) -> list[Video]:
+    return [Video(f"video-{n}", n % 3 - 1, f"tape-{n}", frames=40 + n, rate=10.0 + n) for n in range(count)]
+
+
+def clip_features(rng: np.random.Generator, counts: list[int], dimension: int = 3) -> ClipFeatures:
+    """Coarse features, so that ties occur; ``counts[n]`` clips of video n."""
+    videos = np.repeat(np.arange(len(counts)), counts)
+    starts = np.concatenate([8 * np.arange(n) for n in counts]).astype(np.int64)
+    features = rng.integers(-2, 3, (len(videos), dimension)).astype(np.float32)
+    return ClipFeatures(features, videos, starts)
+
+
+def naive_query(clips: ClipFeatures, queries: NDArray[np.float32]) -> list[tuple[float, int]]:
+    """(similarity, video) of all videos, best first, over all pairs of clips."""
+    mean = clips.features.astype(np.float64).mean(axis=0)
+    best: dict[int, float] = {}
+    for query in queries:
+        for feature, video in zip(clips.features, clips.videos.tolist(), strict=True):
+            a, b = query - mean, feature - mean
+            lengths = np.sqrt(a @ a) * np.sqrt(b @ b)
+            cosine = a @ b / lengths if lengths > 0 else 0.0
+            best[video] = max(best.get(video, -2.0), cosine)
+    return sorted(((s, v) for v, s in best.items()), key=lambda pair: (-pair[0], pair[1]))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    counts=st.lists(st.integers(1, 12), min_size=1, max_size=9),
+    queries=st.integers(1, 4),
+    k=st.integers(1, 10),
+)
+def test_a_query_names_the_distinct_videos_of_the_best_pairs_of_clips(
+    seed: int, counts: list[int], queries: int, k: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    clips = clip_features(rng, counts)
+    videos = store(len(counts))
+    index = ClipIndex.build(clips, videos, CLASSES, WINDOW, about={})
+    asked = rng.normal(size=(queries, 3)).astype(np.float32)
+    matches, expected = index.query(asked, k), naive_query(clips, asked)[:k]
+    assert len(index) == sum(counts)
+    assert [match.similarity for match in matches] == pytest.approx([s for s, _ in expected], abs=1e-5)
+    assert len({match.video.number for match in matches}) == min(k, len(counts))
+    exact = {v: s for s, v in naive_query(clips, asked)}
+    for match in matches:
+        video = videos[match.video.number]
+        assert match.similarity == pytest.approx(exact[match.video.number], abs=1e-5)
+        assert match.video.name == video.name
+        assert match.video.class_name == (CLASSES[video.label] if video.label >= 0 else None)
+        first = round(match.start * video.rate)
+        place = (clips.videos == match.video.number) & (clips.starts == first)
+        mean = clips.features.mean(axis=0)
+        a, b = asked[match.query_clip] - mean, clips.features[place][0] - mean
+        lengths = np.linalg.norm(a) * np.linalg.norm(b)
+        assert match.similarity == pytest.approx(a @ b / lengths if lengths > 1e-6 else 0.0, abs=1e-4)
+        assert match.end == pytest.approx(min(first + WINDOW, video.frames) / video.rate)
+
+
+def test_equally_similar_videos_come_in_the_order_of_the_store_however_many() -> None:
+    """Sixty clips of the last video are as near as one of each other: the search must look past them."""
+    counts = [1, 1, 1, 60]
+    features = np.ones((63, 2), np.float32)
+    features[0] = -1  # or the mean would be all there is
+    videos = np.repeat(np.arange(4), counts)[::-1].copy()
+    clips = ClipFeatures(features[::-1].copy(), videos, np.zeros(63, np.int64))
+    index = ClipIndex.build(clips, store(4), CLASSES, WINDOW, about={})
+    for k in (1, 2, 3):
+        assert [match.video.number for match in index.query(np.ones(2, np.float32), k)] == [1, 2, 3][:k]
+
+
+def test_a_video_that_one_query_clip_hides_behind_many_clips_of_another_is_found() -> None:
+    """The first query clip sees 40 clips of video 0 before video 1, which is still nearer than video 2 to the other."""
+    angles = np.radians([*np.linspace(0, 10, 40), 20.0, 150.0])
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    features = np.concatenate([rows, -rows]).astype(np.float32)  # of mean zero; video 3 is the mirror image
+    videos = np.array([0] * 40 + [1, 2] + [3] * 42)
+    index = ClipIndex.build(ClipFeatures(features, videos, np.zeros(84, np.int64)), store(4), CLASSES, WINDOW, about={})
+    first, other = [1.0, 0.0], [np.cos(np.radians(110)), np.sin(np.radians(110))]  # 40° from video 2
+    matches = index.query(np.array([first, other], np.float32), 2)
+    assert [match.video.number for match in matches] == [0, 1]
+    assert [match.query_clip for match in matches] == [0, 0]
+
+
+def test_a_stored_clip_finds_itself_where_it_is() -> None:
+    rng = np.random.default_rng(0)
+    features, starts = rng.normal(size=(12, 8)).astype(np.float32), np.tile([0, 8, 16, 24], 3)
+    clips = ClipFeatures(features, np.repeat(np.arange(3), 4), starts)
+    (match,) = ClipIndex.build(clips, store(3), CLASSES, WINDOW, about={}).query(clips.features[6:7], 1)
+    assert match.video.name == "video-1"
+    assert match.similarity == pytest.approx(1.0, abs=1e-6)
+    assert [match.start, match.end] == pytest.approx([16 / 11, 32 / 11])
+
+
+def test_an_index_saved_and_loaded_answers_alike_and_keeps_its_story(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    clips = clip_features(rng, [3, 1, 4])
+    about = {"modality": "rgb", "recipe": 'seed = 1\nname = "é"\n', "checkpoint": {"stage": "pretrain-rgb", "epoch": 3}}
+    built = ClipIndex.build(clips, store(3), CLASSES, WINDOW, about)
+    path = tmp_path / "new" / "gallery.index"
+    built.save(path)
+    built.save(path)  # over the old one
+    loaded = ClipIndex.load(path)
+    asked = rng.normal(size=(2, 3)).astype(np.float32)
+    assert loaded.query(asked, 3) == built.query(asked, 3)
+    assert loaded.about == about
+    assert [file.name for file in path.parent.iterdir()] == ["gallery.index"]
+
+
+def test_a_failed_save_leaves_the_old_index(tmp_path: Path) -> None:
+    clips = clip_features(np.random.default_rng(0), [3, 1, 4])
+    path = tmp_path / "gallery.index"
+    ClipIndex.build(clips, store(3), CLASSES, WINDOW, {"n": 1}).save(path)
+    with pytest.raises(TypeError):
+        ClipIndex.build(clips, store(3), CLASSES, WINDOW, {"n": object()}).save(path)
+    assert ClipIndex.load(path).about == {"n": 1}
+
+
+def test_what_is_no_index_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "gallery.index"
+    with pytest.raises(VimixError, match=r"gallery.index: there is no such index"):
+        ClipIndex.load(path)
+    path.write_text("hello")
+    with pytest.raises(VimixError, match=r"gallery.index: not an index"):
+        ClipIndex.load(path)
+    ClipIndex.build(clip_features(np.random.default_rng(0), [3, 1]), store(2), CLASSES, WINDOW, {}).save(path)
+    whole = path.read_bytes()
+    for length in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(VimixError, match=r"gallery.index: not an index"):
+            ClipIndex.load(path)
+    with path.open("wb") as file:
+        np.savez(file, mean=np.zeros(3))
+    with pytest.raises(VimixError, match=r"gallery.index: not an index"):
+        ClipIndex.load(path)
+
+
+def test_a_query_of_another_length_or_for_no_neighbour_is_refused() -> None:
+    index = ClipIndex.build(clip_features(np.random.default_rng(0), [3, 1]), store(2), CLASSES, WINDOW, {})
+    with pytest.raises(ValueError, match=r"\[Q, 3\]"):
+        index.query(np.zeros((1, 4), np.float32), 1)
+    with pytest.raises(ValueError, match=r"at least 1"):
+        index.query(np.zeros((1, 3), np.float32), 0)
+
+
+def test_a_faiss_index_is_saved_and_loaded_as_it_is(tmp_path: Path) -> None:
+    index = FaissIndex(2)
+    index.add(np.eye(2, dtype=np.float32))
+    index.save(tmp_path / "a.faiss")
+    loaded = FaissIndex.load(tmp_path / "a.faiss")
+    assert len(loaded) == loaded.dimension == 2
+    assert (loaded.vectors == np.eye(2)).all()
+    with pytest.raises(VimixError, match=r"b.faiss: there is no such index"):
+        FaissIndex.load(tmp_path / "b.faiss")
+    (tmp_path / "b.faiss").write_bytes(b"no index at all, but some bytes")
+    with pytest.raises(VimixError, match=r"b.faiss: not a FAISS index"):
+        FaissIndex.load(tmp_path / "b.faiss")
+
+
+def test_a_vector_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"finite"):
+        FaissIndex(2).add(np.array([[np.nan, 0]], np.float32))

@@ -1,0 +1,147 @@
+"""The training loader: the same batches with any number of workers, and what it does with videos it cannot read."""
+
+import multiprocessing
+import pickle
+
+import pytest
+import structlog
+import torch
+
+from tests.fakes.clips import BreakableStore
+from vimix.values.errors import VimixError
+from vimix.values.modality import FLOW, RGB
+from vimix_adapters.clips.augmentation import AugmentSettings, FlowAugmentation, PictureAugmentation
+from vimix_adapters.clips.loader import CutBatches, TrainingLoader
+from vimix_adapters.clips.views import ClipShape, read_clip
+
+AUGMENTATIONS = {RGB: PictureAugmentation(), FLOW: FlowAugmentation()}
+CLIP = ClipShape(frames=8, size=12, stride=2)
+
+
+def loader(store=None, **changes) -> TrainingLoader:
+    settings = {
+        "views": {RGB: 2, FLOW: 1},
+        "clip": CLIP,
+        "batch": 3,
+        "seed": 5,
+        "augmentations": AUGMENTATIONS,
+        "device": torch.device("cpu"),
+    }
+    return TrainingLoader(store or BreakableStore(), "all", **{**settings, **changes})
+
+
+def identical(one, other) -> bool:
+    return len(one) == len(other) and all(
+        torch.equal(a.videos, b.videos)
+        and all(torch.equal(x, y) for m in a.views for x, y in zip(a.views[m], b.views[m], strict=True))
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
+def test_batches_do_not_depend_on_the_number_of_workers() -> None:
+    """Two forked workers that live through epochs, and an epoch that is broken off, give what the main process does."""
+    alone, helped = loader(), loader(workers=2, start_method="fork")
+    assert identical(list(alone.batches(0)), list(helped.batches(0)))
+    assert next(helped.batches(1)).videos.shape == (3,)
+    assert identical(list(alone.batches(1)), list(helped.batches(1)))
+    assert identical(list(alone.batches(1, first=2)), list(helped.batches(1, first=2)))
+
+
+def test_the_workers_part_travels_to_a_spawned_process() -> None:
+    store = BreakableStore()
+    cuts = CutBatches(store, store.members("all"), {RGB: 2, FLOW: 1}, CLIP, 3, 5, AUGMENTATIONS, 0)
+    here, there = cuts[1, 2], pickle.loads(pickle.dumps(cuts))[1, 2]
+    assert torch.equal(here.videos, there.videos)
+    assert all(torch.equal(a, b) for key in here.views for a, b in zip(here.views[key], there.views[key], strict=True))
+
+
+def test_the_global_generator_is_left_alone() -> None:
+    before = torch.get_rng_state()
+    list(loader().batches(0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_frames_of_a_clip_are_a_stride_apart_and_a_short_video_repeats_its_last() -> None:
+    store = BreakableStore()
+    numbers = read_clip(store, 0, RGB, 7, CLIP)[:, 0, 0, 0]
+    assert numbers.tolist() == [7, 9, 11, 13, 15, 17, 19, 21]
+    assert read_clip(store, 3, RGB, 0, CLIP)[:, 0, 0, 0].tolist() == [0, 2, 4, 5, 5, 5, 5, 5]
+
+
+def test_views_differ_from_each_other_and_from_epoch_to_epoch() -> None:
+    one, other = next(loader().batches(0)), next(loader().batches(1))
+    assert not torch.allclose(*one.views[RGB])
+    first, second = ({int(v): x for v, x in zip(b.videos, b.views[RGB][0], strict=True)} for b in (one, other))
+    assert not any(torch.allclose(first[v], second[v]) for v in first.keys() & second.keys())
+
+
+def test_flow_has_two_channels_in_units_of_its_bound() -> None:
+    """64 and 192 of 255 stand for -0.498 and 0.506; crops of a fifth to all of 40 × 56 scale them by 12 / side."""
+    flow = torch.cat([batch.views[FLOW][0] for batch in loader().batches(0)])
+    assert flow.shape[1:] == (2, 8, 12, 12)
+    assert flow.abs().amax() < 0.51 * 12 / 16
+    assert torch.all(flow[:, 1] > 0), "v is never negated"
+    assert {True, False} == set((flow[:, 0, 0, 0, 0] > 0).tolist()), "u is, by a flip"
+
+
+def test_sources_number_recordings_and_labels_are_the_stores() -> None:
+    for batch in loader().batches(0):
+        assert torch.equal(batch.labels, batch.videos % 3)
+        same_source = batch.sources[:, None] == batch.sources[None]
+        assert torch.equal(same_source, batch.videos[:, None] // 2 == batch.videos[None] // 2)
+
+
+def test_a_video_that_cannot_be_read_is_replaced_by_the_next_and_logged_once() -> None:
+    order = [int(v) for batch in loader(batch=1).batches(0) for v in batch.videos]
+    broken = order[4]
+    faulty = loader(BreakableStore(broken=frozenset({broken})), batch=1, max_bad_fraction=0.1)
+    with structlog.testing.capture_logs() as logs:
+        read = [[int(batch.videos[0]) for batch in faulty.batches(epoch)] for epoch in (0, 1)]
+    assert read[0] == [*order[:4], order[5], *order[5:]]
+    assert broken not in read[1]
+    assert [(log["event"], log["video"], log["log_level"]) for log in logs] == [
+        ("video_replaced", f"v{broken}", "warning")
+    ]
+    assert "damaged" in logs[0]["reason"]
+
+
+def test_a_stand_in_is_not_the_same_clip_twice() -> None:
+    order = [int(v) for batch in loader(batch=1).batches(0) for v in batch.videos]
+    faulty = loader(BreakableStore(broken=frozenset({order[4]})), batch=1, max_bad_fraction=0.1)
+    slots = list(faulty.batches(0))
+    assert not torch.allclose(slots[4].views[RGB][0], slots[5].views[RGB][0])
+    healthy = list(loader(batch=1).batches(0))
+    assert torch.equal(healthy[5].views[RGB][0], slots[5].views[RGB][0]), "the others are cut as ever"
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_too_many_unreadable_videos_end_the_run(workers: int) -> None:
+    faulty = loader(BreakableStore(broken=frozenset({1, 2, 6})), max_bad_fraction=0.2, workers=workers)
+    with pytest.raises(VimixError, match=r"3 of 10 videos of split 'all'.*0\.2: v1 \(v1: frame \d+ is damaged\)"):
+        list(faulty.batches(0))
+
+
+def test_a_store_of_nothing_but_unreadable_videos_ends_the_run_whatever_is_allowed() -> None:
+    with pytest.raises(VimixError, match="10 of 10"):
+        list(loader(BreakableStore(broken=frozenset(range(10))), max_bad_fraction=1.0).batches(0))
+
+
+def test_a_missing_modality_and_a_split_that_fills_no_batch_are_refused() -> None:
+    with pytest.raises(VimixError, match="holds rgb, flow, not 'joint'"):
+        loader(views={"joint": 2})
+    with pytest.raises(VimixError, match="'all' has 10 videos, less than a batch of 11"):
+        loader(batch=11)
+
+
+@pytest.mark.cuda
+def test_batches_on_a_gpu_are_those_of_the_cpu() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    plain = {"augmentations": {RGB: PictureAugmentation(AugmentSettings()), FLOW: FlowAugmentation()}}
+    on_gpu = loader(device=torch.device("cuda"), workers=1, **plain)
+    for a, b in zip(on_gpu.batches(0), loader(**plain).batches(0), strict=True):
+        assert a.videos.device.type == "cuda"
+        for modality in b.views:
+            for x, y in zip(a.views[modality], b.views[modality], strict=True):
+                torch.testing.assert_close(x.cpu(), y, rtol=0, atol=1e-4)

@@ -1,0 +1,187 @@
+"""Retrieval and the linear probe over streams, against naive versions."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fakes.index import BruteForceIndex
+from tests.fakes.probe import NearestMeanProbe
+from vimix.app.probe import linear_probe
+from vimix.app.retrieve import retrieve
+from vimix.values.errors import VimixError
+from vimix.values.features import VideoFeatures
+from vimix.values.modality import FLOW, RGB, Modality
+from vimix_adapters.indexes.faiss_index import FaissIndex
+from vimix_adapters.probes.logistic import LogisticProbe
+
+Streams = dict[Modality, VideoFeatures]
+
+
+def streams(rng: np.random.Generator, count: int, first: int, classes: int = 4, spread: float = 1.0) -> Streams:
+    """``count`` videos numbered from ``first`` upwards, with RGB [count, 5] and flow [count, 3] features."""
+    labels = rng.integers(0, classes, count)
+    labels[: min(count, classes)] = np.arange(min(count, classes))
+    videos = first + rng.permutation(count)
+    return {
+        modality: VideoFeatures(
+            features=(3 + np.eye(classes, width)[labels] + spread * rng.normal(size=(count, width))).astype(np.float32),
+            labels=labels,
+            sources=videos // 2,
+            videos=videos,
+        )
+        for modality, width in ((RGB, 5), (FLOW, 3))
+    }
+
+
+def naive_similarities(gallery: Streams, queries: Streams) -> list[list[float]]:
+    """The mean over streams of the cosine of features less the gallery's mean, pair by pair."""
+    table = []
+    for q in range(len(next(iter(queries.values())))):
+        row = []
+        for g in range(len(next(iter(gallery.values())))):
+            cosines = []
+            for modality in gallery:
+                mean = gallery[modality].features.astype(np.float64).mean(axis=0)
+                a, b = queries[modality].features[q] - mean, gallery[modality].features[g] - mean
+                cosines.append(a @ b / np.sqrt(a @ a) / np.sqrt(b @ b))
+            row.append(sum(cosines) / len(cosines))
+        table.append(row)
+    return table
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), gallery_size=st.integers(2, 30), queries=st.integers(1, 8), both=st.booleans())
+@pytest.mark.parametrize("index", [BruteForceIndex, FaissIndex])
+def test_retrieval_is_that_of_averaged_cosines(
+    index: type[BruteForceIndex] | type[FaissIndex], seed: int, gallery_size: int, queries: int, both: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    gallery, asked = streams(rng, gallery_size, 0), streams(rng, queries, 1000)
+    if not both:
+        del gallery[FLOW], asked[FLOW]
+    result = retrieve(gallery, asked, index, ks=(1, 5, 20))
+    table, labels = naive_similarities(gallery, asked), gallery[RGB].labels
+    for k in (1, 5, 20):
+        hits = 0
+        for similarities, label in zip(table, asked[RGB].labels, strict=True):
+            nearest = sorted(range(gallery_size), key=lambda g, s=similarities: -s[g])[:k]  # type: ignore[misc]
+            hits += any(labels[g] == label for g in nearest)
+        assert result.recall[k] == pytest.approx(hits / queries)
+    place = {int(video): g for g, video in enumerate(gallery[RGB].videos)}
+    for q in range(queries):
+        assert result.similarities[q] == pytest.approx(sorted(table[q], reverse=True)[:20], abs=1e-5)
+        named = [table[q][place[int(video)]] for video in result.neighbours[q]]
+        assert named == pytest.approx(result.similarities[q], abs=1e-5)
+        assert [labels[place[int(video)]] for video in result.neighbours[q]] == result.neighbour_labels[q].tolist()
+    assert (result.gallery, result.queries) == (gallery_size, queries)
+    assert result.record["R@5"] == result.recall[5]
+
+
+def test_retrieval_centres_by_the_gallery_alone_so_a_query_does_not_depend_on_the_others() -> None:
+    rng = np.random.default_rng(0)
+    gallery, asked = streams(rng, 20, 0), streams(rng, 6, 1000)
+    alone = {
+        modality: VideoFeatures(part.features[:1], part.labels[:1], part.sources[:1], part.videos[:1])
+        for modality, part in asked.items()
+    }
+    assert (
+        retrieve(gallery, alone, BruteForceIndex).neighbours[0]
+        == retrieve(gallery, asked, BruteForceIndex).neighbours[0]
+    ).all()
+
+
+def test_siblings_across_the_splits_are_counted() -> None:
+    rng = np.random.default_rng(0)
+    gallery, asked = streams(rng, 5, 0), streams(rng, 4, 5)  # sources 0 0 1 1 2 | 2 3 3 4
+    assert retrieve(gallery, asked, BruteForceIndex).siblings == 1
+    assert linear_probe(gallery, asked, NearestMeanProbe(), 0).siblings == 1
+
+
+@pytest.mark.parametrize("use", ["retrieve", "probe"])
+def test_streams_that_do_not_fit_are_refused(use: str) -> None:
+    def score(known: Streams, asked: Streams) -> object:
+        if use == "retrieve":
+            return retrieve(known, asked, BruteForceIndex)
+        return linear_probe(known, asked, NearestMeanProbe(), 0)
+
+    rng = np.random.default_rng(0)
+    known, asked = streams(rng, 8, 0), streams(rng, 4, 1000)
+    with pytest.raises(VimixError, match=r"modalities"):
+        score(known, {RGB: asked[RGB]})
+    with pytest.raises(VimixError, match=r"different videos"):
+        score({RGB: known[RGB], FLOW: streams(rng, 8, 20)[FLOW]}, asked)
+    with pytest.raises(VimixError, match=r"do not overlap"):
+        score(known, known)
+    asked[RGB].labels[0] = -1
+    with pytest.raises(VimixError, match=r"has no class"):
+        score(known, asked)
+
+
+def test_the_probe_averages_the_modalities_probabilities() -> None:
+    rng = np.random.default_rng(1)
+    train, test = (streams(rng, n, first, classes=9, spread=2.0) for n, first in ((40, 0), (30, 1000)))
+    parts = [
+        NearestMeanProbe().probabilities(train[m].features, train[m].labels, train[m].sources, test[m].features, 0)
+        for m in (RGB, FLOW)
+    ]
+    averaged = (parts[0] + parts[1]) / 2
+    result = linear_probe(train, test, NearestMeanProbe(), seed=0)
+    assert result.probabilities == pytest.approx(averaged, abs=1e-6)
+    labels = test[RGB].labels
+    assert result.top1 == pytest.approx((averaged.argmax(axis=1) == labels).mean())
+    five = np.argsort(-averaged, axis=1)[:, :5]
+    assert result.top5 == pytest.approx(np.mean([label in row for label, row in zip(labels, five, strict=True)]))
+    assert 0 < result.top1 < result.top5 < 1  # the data are hard enough to tell them apart
+    assert (result.train, result.test) == (40, 30)
+    assert result.protocol["probe"] == {"rgb": {"classifier": "nearest class mean"}} | {
+        "flow": {"classifier": "nearest class mean"}
+    }
+
+
+def noise_with_siblings(rng: np.random.Generator) -> VideoFeatures:
+    """Features that tell the recording and nothing of the class: each recording of 8 videos has one class."""
+    sources = np.repeat(np.arange(24), 8)
+    centres = rng.normal(size=(24, 30))
+    features = centres[sources] + 0.01 * rng.normal(size=(192, 30))
+    return VideoFeatures(features.astype(np.float32), sources % 3, sources, np.arange(192))
+
+
+def test_the_penalty_is_chosen_on_recordings_that_the_fit_did_not_see() -> None:
+    """A choice by video would find every penalty perfect: siblings give the class away."""
+    data, probe = noise_with_siblings(np.random.default_rng(0)), LogisticProbe((0.001, 1.0))
+    probe.probabilities(data.features, data.labels, data.sources, data.features, 0)
+    by_source = probe.protocol["held_out_accuracy"]
+    assert isinstance(by_source, dict)
+    assert max(by_source.values()) < 0.8
+    probe.probabilities(data.features, data.labels, np.arange(192), data.features, 0)
+    by_video = probe.protocol["held_out_accuracy"]
+    assert isinstance(by_video, dict)
+    assert max(by_video.values()) > 0.95
+    assert probe.protocol["held_out_videos"] == pytest.approx(192 / 4, abs=2)
+
+
+def test_classes_of_a_single_recording_are_held_out_by_video_and_a_single_video_not_at_all() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(24, 3)).astype(np.float32)
+    labels = np.repeat(np.arange(3), 8)
+    probe = LogisticProbe((0.01, 0.1, 1.0))
+    probe.probabilities(features, labels, labels, features, 0)
+    assert "by video" in str(probe.protocol["held_out"])
+    assert probe.protocol["held_out_videos"] == pytest.approx(6)
+    probe.probabilities(features[:3], np.arange(3), np.arange(3), features, 0)
+    assert probe.protocol["held_out_videos"] == 0
+    assert probe.protocol["inverse_regularisation"] == 0.1
+
+
+def test_a_fit_that_did_not_converge_says_so_in_the_record() -> None:
+    data = noise_with_siblings(np.random.default_rng(0))
+    for probe, converged in ((LogisticProbe((10.0,), max_iter=1), False), (LogisticProbe((10.0,)), True)):
+        probe.probabilities(data.features, data.labels, data.sources, data.features, 0)
+        assert probe.protocol["converged"] is converged
+
+
+def test_one_class_is_too_few_for_a_probe() -> None:
+    rows, zeros = np.zeros((4, 2), np.float32), np.zeros(4, np.int64)
+    with pytest.raises(VimixError, match=r"two classes"):
+        LogisticProbe().probabilities(rows, zeros, zeros, rows, 0)

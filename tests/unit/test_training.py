@@ -1,0 +1,163 @@
+"""The learner, the two kinds of step and the loop, on fakes."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+import vimix
+from tests.fakes.network import FakeNetwork
+from vimix.app.learner import Learner
+from vimix.app.steps import cmmc_step, pretrain_step
+from vimix.domain.contrast.candidates import BatchAndQueue, WithoutSiblings
+from vimix.domain.mixing.layers import RandomLayer, SameLayer
+from vimix.domain.schedule.rates import step_decay, warmed_up
+from vimix.domain.schedule.stages import CmmcStage, PretrainStage, views_needed
+from vimix.values.clips import ClipBatch
+from vimix.values.modality import FLOW, RGB
+from vimix_adapters.encoders.network import TorchOptimiser
+
+
+def learner(seed: int = 0, momentum: float = 0.9) -> Learner:
+    query, key = FakeNetwork(seed=seed), FakeNetwork(seed=seed)
+    return Learner(
+        modality=RGB,
+        query=query,
+        key=key,
+        queue=vimix.NegativeQueue(16, 5),
+        optimiser=TorchOptimiser(torch.optim.Adam(query.module.parameters(), lr=1e-2)),
+        candidates=BatchAndQueue(),
+        momentum=momentum,
+        temperature=0.1,
+    )
+
+
+def batch(seed: int = 0, size: int = 4) -> ClipBatch:
+    generator = torch.Generator().manual_seed(seed)
+    clips = [torch.randn(size, channels, 4, 6, 6, generator=generator) for channels in (3, 3, 2)]
+    ids = torch.arange(size)
+    return ClipBatch(views={RGB: (clips[0], clips[1]), FLOW: (clips[2],)}, videos=ids, sources=ids, labels=ids)
+
+
+def snapshot(network: FakeNetwork) -> dict[str, torch.Tensor]:
+    return copy.deepcopy(dict(network.state_dict()))
+
+
+def moved(before: dict[str, torch.Tensor], network: FakeNetwork) -> set[str]:
+    return {name for name, value in network.state_dict().items() if not torch.equal(before[name], value)}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_cmmc_step_trains_all_of_one_encoder_and_none_of_its_partner(seed) -> None:
+    """Parameters, BatchNorm statistics and gradients of the frozen encoder stay as they are."""
+    trained, partner = learner(), FakeNetwork(channels=2, seed=9)
+    before, frozen = snapshot(trained.query), snapshot(partner)
+    step = cmmc_step(trained, partner, FLOW, vimix.CrossModalCutMix(), RandomLayer())
+    step(batch(), np.random.default_rng(seed))
+    parameters = {name for name, _ in trained.query.module.named_parameters()}
+    assert parameters <= moved(before, trained.query)
+    assert not moved(frozen, partner)
+    assert all(parameter.grad is None for parameter in partner.parameters())
+    assert all(parameter.grad is None for parameter in trained.key.parameters())
+
+
+def test_a_cmmc_step_is_the_six_lines_of_the_method() -> None:
+    """The same loss from the formulas written out with a mask, M*g1 + (1-M)*g2."""
+    trained, partner, clips = learner(), FakeNetwork(channels=2, seed=9), batch()
+    outcome_rng, rng = np.random.default_rng(5), np.random.default_rng(5)
+    query, key = copy.deepcopy(trained.query), copy.deepcopy(trained.key)
+    outcome = cmmc_step(trained, partner, FLOW, vimix.CrossModalCutMix(), RandomLayer())(clips, outcome_rng)
+
+    k, l = RandomLayer().draw(3, 3, rng)  # noqa: E741
+    g1 = query._forward(clips.views[RGB][0], 0, k)
+    partner.module.eval()
+    g2 = partner._forward(clips.views[FLOW][0], 0, l)
+    plan = vimix.CrossModalCutMix().plan(batch=4, grid=vimix.Grid.of(g1.shape), donor=vimix.Grid.of(g2.shape), rng=rng)
+    g_mix = []
+    for i in range(4):
+        mask, donor = torch.ones_like(g1[i]), torch.zeros_like(g1[i])
+        mine = tuple(slice(a, a + n) for a, n in zip(plan.cut.start[i], plan.cut.extent[i], strict=True))
+        theirs = tuple(slice(a, a + n) for a, n in zip(plan.cut.donor_start[i], plan.cut.extent[i], strict=True))
+        mask[mine] = 0
+        donor[mine] = g2[plan.partner[i]][theirs]
+        g_mix.append(mask * g1[i] + (1 - mask) * donor)
+    z = query._project(query._forward(torch.stack(g_mix), k, 3))
+    keys = key.keys(clips.views[RGB][1], torch.from_numpy(rng.permutation(4)))
+    log_p = (z @ keys.T / 0.1).log_softmax(1)
+    lam = torch.from_numpy(plan.weight)
+    expected = -(lam * log_p.diag() + (1 - lam) * log_p[torch.arange(4), torch.from_numpy(plan.partner)]).mean()
+    torch.testing.assert_close(outcome.loss, expected.detach())
+    assert outcome.weight == pytest.approx(plan.weight.mean())
+
+
+def test_a_pretraining_step_mixes_queries_only() -> None:
+    """Keys that enter the queue are those of the unmixed clips."""
+    trained, clips = learner(momentum=1.0), batch()
+    key = copy.deepcopy(trained.key)
+    pretrain_step(trained, vimix.Mixup())(clips, np.random.default_rng(0))
+    expected = key.keys(clips.views[RGB][1], torch.arange(4))
+    torch.testing.assert_close(trained.queue.keys, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_key_encoder_follows_before_its_keys_are_computed() -> None:
+    trained, clips = learner(momentum=0.5), batch()
+    for parameter in trained.query.parameters():
+        parameter.data.add_(0.3)
+    half = copy.deepcopy(trained.key)
+    for mine, theirs in zip(half.parameters(), trained.query.parameters(), strict=True):
+        mine.data.lerp_(theirs, 0.5)
+    keys = trained.keys(clips.views[RGB][1], np.random.default_rng(0))
+    torch.testing.assert_close(keys, half.keys(clips.views[RGB][1], torch.arange(4)), rtol=1e-4, atol=1e-5)
+
+
+def test_keys_are_enqueued_after_the_loss_so_that_no_query_meets_its_own_key_twice() -> None:
+    trained, clips = learner(momentum=1.0), batch()
+    step = pretrain_step(trained, vimix.NoMix())
+    first = step(clips, np.random.default_rng(0))
+    assert float(first.loss) < np.log(4) + 2
+    assert len(trained.queue) == 4
+    assert trained.queue.sources.tolist() == [0, 1, 2, 3]
+
+
+def test_masking_siblings_takes_the_own_video_out_of_the_queue() -> None:
+    """The same videos again: without masking the query's own past key competes with its positive."""
+    losses = {}
+    for candidates in (BatchAndQueue(), WithoutSiblings()):
+        trained = learner(momentum=1.0)
+        object.__setattr__(trained, "candidates", candidates)
+        object.__setattr__(trained, "optimiser", TorchOptimiser(torch.optim.SGD(trained.query.parameters(), lr=0.0)))
+        step = pretrain_step(trained, vimix.NoMix())
+        losses[type(candidates)] = [float(step(batch(), np.random.default_rng(i)).loss) for i in range(2)]
+    assert losses[BatchAndQueue][0] == losses[WithoutSiblings][0]
+    assert losses[BatchAndQueue][1] > losses[WithoutSiblings][1] + 0.1
+
+
+@pytest.mark.parametrize(("depth", "donor"), [(16, 16), (16, 10), (10, 16), (2, 2)])
+def test_layers_are_hidden_ones_and_the_donors_is_never_earlier(depth, donor) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        k, l = RandomLayer().draw(depth, donor, rng)  # noqa: E741
+        assert 1 <= k <= depth - 1
+        assert k <= l <= donor - 1
+        same = SameLayer().draw(depth, donor, rng)
+        assert same[0] == same[1]
+        assert 1 <= same[0] <= min(depth, donor) - 1
+
+
+def test_every_eligible_pair_of_layers_is_drawn() -> None:
+    rng = np.random.default_rng(0)
+    drawn = {RandomLayer().draw(5, 5, rng) for _ in range(2000)}
+    assert drawn == {(k, l) for k in range(1, 5) for l in range(k, 5)}  # noqa: E741
+
+
+def test_rates_fall_at_milestones_and_rise_while_warming_up() -> None:
+    assert [step_decay(1.0, epoch, (2, 4), 0.1) for epoch in range(6)] == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    assert [warmed_up(1.0, step, 4) for step in range(6)] == [0.25, 0.5, 0.75, 1, 1, 1]
+    assert warmed_up(0.3, 0, 0) == 0.3
+
+
+def test_a_stage_says_which_views_it_needs() -> None:
+    assert views_needed(PretrainStage("a", RGB, 1, (), vimix.NoMix())) == {RGB: 2}
+    cmmc = CmmcStage("b", RGB, FLOW, 1, (), vimix.CrossModalCutMix(), RandomLayer())
+    assert views_needed(cmmc) == {RGB: 2, FLOW: 1}
