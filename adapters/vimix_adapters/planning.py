@@ -14,7 +14,6 @@ from vimix.app.steps import cmmc_step, pretrain_step
 from vimix.domain.mixing.layers import RandomLayer
 from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
 from vimix.domain.schedule.stages import CmmcStage, Stage, views_needed
-from vimix.ports.clips import VideoStore
 from vimix.values.clips import ClipBatch
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
@@ -111,7 +110,7 @@ class _Timer:
         network = wiring.build_network(self._recipe, modality, Compute(torch.device("cpu")))
         weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
         contrast = self._recipe.contrast
-        return 4 * weights + contrast.queue * (contrast.embedding * 4 + 8)
+        return 4 * int(weights) + contrast.queue * (contrast.embedding * 4 + 8)
 
     def _timed(self, stage: Stage) -> float:
         learner = wiring.build_learner(self._recipe, stage.modality, self._compute)
@@ -149,7 +148,7 @@ class _Timer:
 def _videos(recipe: config.Recipe) -> int | None:
     if not Path(recipe.data.store).exists():
         return None
-    store: VideoStore = wiring.build_store(recipe)
+    store = wiring.build_store(recipe)
     return len(store.members(recipe.data.train_split))
 
 

@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 from attrs import asdict, evolve
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -12,7 +14,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.clips.hdf5 import PackSettings
 from vimix_adapters.indexes.store_index import ClipIndex, Match
 from vimix_adapters.metrics.logs import configure_logging
 
@@ -57,13 +59,15 @@ def query_index(path: Path, video: Path, k: int, as_json: bool, device: str) -> 
         Console().print(_table(video, matches))
 
 
-def _embed(index: ClipIndex, video: Path, device: str):  # type: ignore[no-untyped-def]
+def _embed(index: ClipIndex, video: Path, device: str) -> NDArray[np.float32]:
     recipe = config.recipe_from_toml(index.about["recipe"], "the index's recipe")
-    compute: Compute = wiring.build_compute(recipe, device)
+    compute = wiring.build_compute(recipe, device)
     checkpoint = load_checkpoint(Path(index.about["checkpoint"]))
     network = wiring.build_trained(recipe, checkpoint, compute)
-    clips = wiring.build_file_clips(recipe, video, index.about["packing"], Modality(checkpoint.modality), compute)
-    return network.features(clips).cpu().numpy()
+    settings = PackSettings(**index.about["packing"])
+    clips = wiring.build_file_clips(recipe, video, settings, Modality(checkpoint.modality), compute)
+    features: NDArray[np.float32] = network.features(clips).cpu().numpy()
+    return features
 
 
 def _plain(match: Match) -> dict[str, object]:

@@ -7,6 +7,7 @@ from zlib import crc32
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vimix.app.learner import Learner
 from vimix.app.steps import Step, cmmc_step, pretrain_step
@@ -34,8 +35,8 @@ from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
 from vimix_adapters.clips.augmentation import ClipAugmentation, FlowAugmentation, PictureAugmentation
-from vimix_adapters.clips.evaluation import WindowedClips
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.evaluation import WindowedClips, windows_of
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings, formats_of
 from vimix_adapters.clips.loader import TrainingLoader
 from vimix_adapters.clips.views import ClipShape
 from vimix_adapters.encoders.chain import StageChain
@@ -44,6 +45,7 @@ from vimix_adapters.encoders.s3d import S3DEncoder
 from vimix_adapters.metrics.console import ProgressMetrics, Together
 from vimix_adapters.metrics.jsonl import JsonlMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
+from vimix_adapters.preparing import pack_frames
 from vimix_adapters.probes.logistic import LogisticProbe
 
 INPUT_POLICIES: Mapping[str, type[Mixup | TemporalCutMix | SpatioTemporalCutMix | VideoMix]] = {
@@ -332,3 +334,15 @@ def sources_of(store: VideoStore) -> NDArray[np.int64]:
     """[N] int64: the store's recordings as numbers, siblings alike."""
     names = {source: number for number, source in enumerate(dict.fromkeys(video.source for video in store.videos))}
     return np.array([names[video.source] for video in store.videos], dtype=np.int64)
+
+
+def build_file_clips(
+    recipe: config.Recipe, video: Path, settings: PackSettings, modality: Modality, compute: Compute
+) -> Tensor:
+    """Evaluation clips [N, C, T, H, W] of a video file, prepared as a store with ``settings`` would have it."""
+    try:
+        frames, _ = pack_frames(video, settings)
+    except VimixError as error:
+        raise VimixError(f"{video}: {error}") from error
+    kind = formats_of(settings)[modality]
+    return windows_of(frames[modality], kind, clip_shape(recipe), window_stride(recipe), compute.device)[0]

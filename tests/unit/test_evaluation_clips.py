@@ -84,7 +84,7 @@ def test_an_unreadable_video_is_an_error_that_names_it(workers: int) -> None:
     clips = windowed(BreakableStore(broken=frozenset({2})), [0, 2, 3], workers=workers)
     videos = clips.videos()
     assert next(videos).video == 0
-    with pytest.raises(VimixError, match=r"^v2: v2: frame 0 is damaged$"):
+    with pytest.raises(VimixError, match=r"^v2: frame 0 is damaged$"):
         next(videos)
 
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import pickle
 
+import cv2
 import pytest
 import structlog
 import torch
@@ -46,6 +47,19 @@ def test_batches_do_not_depend_on_the_number_of_workers() -> None:
     assert next(helped.batches(1)).videos.shape == (3,)
     assert identical(list(alone.batches(1)), list(helped.batches(1)))
     assert identical(list(alone.batches(1, first=2)), list(helped.batches(1, first=2)))
+
+
+def test_workers_are_forked_without_an_opencv_thread_pool() -> None:
+    """A child inherits the pool but not its threads, and now and then waits for them for ever."""
+    threads = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(2)
+        loader(workers=0)
+        assert cv2.getNumThreads() == 2, "without workers nothing is changed"
+        loader(workers=1)
+        assert cv2.getNumThreads() == 1
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_the_workers_part_travels_to_a_spawned_process() -> None:
@@ -115,10 +129,22 @@ def test_a_stand_in_is_not_the_same_clip_twice() -> None:
     assert torch.equal(healthy[5].views[RGB][0], slots[5].views[RGB][0]), "the others are cut as ever"
 
 
+def test_what_the_operating_system_reports_counts_as_unreadable() -> None:
+    class Unplugged(BreakableStore):
+        def read(self, video, modality, start, count):
+            if video == 4:
+                raise OSError(5, "Input/output error")
+            return super().read(video, modality, start, count)
+
+    with structlog.testing.capture_logs() as logs:
+        list(loader(Unplugged(), batch=5, max_bad_fraction=0.1).batches(0))
+    assert [log["reason"] for log in logs] == ["v4: [Errno 5] Input/output error"]
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_too_many_unreadable_videos_end_the_run(workers: int) -> None:
-    faulty = loader(BreakableStore(broken=frozenset({1, 2, 6})), max_bad_fraction=0.2, workers=workers)
-    with pytest.raises(VimixError, match=r"3 of 10 videos of split 'all'.*0\.2: v1 \(v1: frame \d+ is damaged\)"):
+    faulty = loader(BreakableStore(broken=frozenset({1, 2, 6})), batch=5, max_bad_fraction=0.2, workers=workers)
+    with pytest.raises(VimixError, match=r"3 of 10 videos of split 'all'.*0\.2 \(v1: frame \d+ is damaged, "):
         list(faulty.batches(0))
 
 

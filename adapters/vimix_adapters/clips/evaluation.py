@@ -16,7 +16,15 @@ from vimix.values.modality import Modality
 from vimix.values.video import ModalityFormat
 from vimix_adapters.clips.augmentation import to_network
 from vimix_adapters.clips.loader import require_modality, worker_loader
-from vimix_adapters.clips.views import ClipShape, centre_square, cut_out, frame_indices, vector_scale, window_starts
+from vimix_adapters.clips.views import (
+    ClipShape,
+    centre_square,
+    cut_out,
+    frame_indices,
+    read_frames,
+    vector_scale,
+    window_starts,
+)
 
 
 @frozen(eq=False)
@@ -42,10 +50,9 @@ class WholeVideos:
     def __getitem__(self, video: int) -> WholeVideo | VimixError:
         """An error is returned, not raised: the DataLoader would dress it up with the worker's traceback."""
         try:
-            frames = self.store.read(video, self.modality, 0, self.store.videos[video].frames)
-        except (VimixError, OSError) as error:
-            return VimixError(f"{self.store.videos[video].name}: {error}")
-        return _squared(frames, self.size)
+            return _squared(read_frames(self.store, video, self.modality), self.size)
+        except VimixError as error:
+            return error
 
 
 class WindowedClips:

@@ -24,6 +24,9 @@ _log = structlog.get_logger(__name__)
 ViewKey = tuple[Modality, int]
 """A modality and the number of a view of it."""
 
+_ORDER = 0x0DE4
+"""Keeps the permutations' stream apart from others of the same seed, such as the mixing's (seed, step)."""
+
 
 @frozen(eq=False)
 class CutBatch:
@@ -59,7 +62,7 @@ class CutBatches:
     def order(self, epoch: int) -> NDArray[np.int64]:
         """The permutation of the split's videos in an epoch."""
         if self._order is None or self._order[0] != epoch:
-            rng = np.random.default_rng((self.seed, epoch))
+            rng = np.random.default_rng((self.seed, epoch, _ORDER))
             self._order = (epoch, rng.permutation(np.asarray(self.members, dtype=np.int64)))
         return self._order[1]
 
@@ -85,8 +88,8 @@ class CutBatches:
             try:
                 # The randomness stays the slot's: a stand-in that has its own slot too is cut differently there.
                 return video, self._cuts(epoch, int(order[position]), video)
-            except (VimixError, OSError) as error:
-                failures[video] = f"{error}"
+            except VimixError as error:
+                failures[video] = str(error)
         return None
 
     def _cuts(self, epoch: int, slot: int, video: int) -> dict[ViewKey, CutView]:
@@ -190,11 +193,9 @@ class TrainingLoader:
         self._logged.update(failures)
         bad.update(failures)
         if len(bad) > self._max_bad_fraction * self._videos or len(bad) == self._videos:
-            first = min(bad)
             raise VimixError(
                 f"{len(bad)} of {self._videos} videos of split {self._split!r} could not be read in this epoch, above "
-                f"the allowed share of {self._max_bad_fraction:g}: {self._store.videos[first].name} ({bad[first]}), ...; "
-                "prepare the store anew"
+                f"the allowed share of {self._max_bad_fraction:g} ({bad[min(bad)]}, ...): prepare the store anew"
             )
 
 
@@ -205,9 +206,10 @@ def worker_loader(
 
     The DataLoader itself gives each worker a single torch thread.
     """
-    # Before the fork: a child whose parent has used OpenCV's thread pool hangs as soon as it touches the pool,
-    # setNumThreads included.
-    cv2.setNumThreads(1)
+    if workers:
+        # Before the fork: a child inherits OpenCV's pool without its threads. Touching it there, by setNumThreads too,
+        # now and then waits for them for ever.
+        cv2.setNumThreads(1)
     return DataLoader(
         items,
         batch_size=None,

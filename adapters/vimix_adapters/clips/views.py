@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from vimix.ports.clips import VideoStore
+from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 
 ASPECTS = (3 / 4, 4 / 3)
@@ -70,12 +71,24 @@ def frame_indices(starts: tuple[int, ...], length: int, clip: ClipShape) -> NDAr
 def read_clip(store: VideoStore, video: int, modality: Modality, start: int, clip: ClipShape) -> NDArray[np.uint8]:
     """The frames of one clip, [T, H, W, C] uint8; a short video is padded as ``frame_indices`` says.
 
-    Raises VimixError or OSError if the store cannot read them.
+    Raises VimixError naming the video if the store cannot read them.
     """
-    length = store.videos[video].frames
-    count = min(clip.span, length - start)
-    frames: NDArray[np.uint8] = store.read(video, modality, start, count)[frame_indices((0,), count, clip)[0]]
+    count = min(clip.span, store.videos[video].frames - start)
+    frames: NDArray[np.uint8] = read_frames(store, video, modality, start, count)[frame_indices((0,), count, clip)[0]]
     return frames
+
+
+def read_frames(
+    store: VideoStore, video: int, modality: Modality, start: int = 0, count: int | None = None
+) -> NDArray[np.uint8]:
+    """``VideoStore.read``, to the end of the video if no count is given.
+
+    Raises VimixError naming the video, also for what the operating system reports (a disk that went away).
+    """
+    try:
+        return store.read(video, modality, start, store.videos[video].frames - start if count is None else count)
+    except OSError as error:
+        raise VimixError(f"{store.videos[video].name}: {error}") from error
 
 
 def draw_box(height: int, width: int, area: tuple[float, float], rng: np.random.Generator) -> Box:

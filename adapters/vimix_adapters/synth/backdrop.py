@@ -95,7 +95,7 @@ def _furnish(wall: Picture, rng: Generator) -> None:
 
 
 def _passer(view: View, rng: Generator) -> Passer:
-    """An object of 4 to 12 % of the height on a random to-and-fro path."""
+    """An object of 8 to 24 % of the height on a random to-and-fro path."""
     times = np.arange(len(view.points)) / len(view.points)
     size = np.array([view.width, view.height], float)
     turns = rng.uniform(0.3, 2.5, 2) * times[:, None] + rng.uniform(size=2)

@@ -29,6 +29,11 @@ def _known_classes(_: object, attribute: "Attribute[int]", value: int) -> None:
         raise VimixError(f"{attribute.name}: expected 1 to {len(ACTIONS)} (the actions defined), got {value}")
 
 
+def _range_of_seconds(_: object, attribute: "Attribute[tuple[float, float]]", value: tuple[float, float]) -> None:
+    if not 0 < value[0] <= value[1]:
+        raise VimixError(f"{attribute.name}: expected a shortest and a longest above 0, got {value}")
+
+
 @frozen
 class Variety:
     """Amounts of what is drawn at random and independently of the class. Pairs are ends of a uniform draw.
@@ -87,6 +92,6 @@ class SynthSettings:
     height: int = field(default=96, validator=_picture_side)
     rate: int = field(default=30, validator=_at_least(1))
     """Frames a second."""
-    seconds: tuple[float, float] = (2.0, 4.0)
+    seconds: tuple[float, float] = field(default=(2.0, 4.0), validator=_range_of_seconds)
     """Shortest and longest video."""
     variety: Variety = field(factory=Variety)

@@ -1,0 +1,164 @@
+"""A store of videos in one HDF5 file: reading.
+
+Layout: ``/videos/<number>`` is a group a video, its attributes say name, label, source, frames, rate and checksum. Each
+modality is a dataset: raw stores hold uint8 [T, H, W, C], JPEG stores the frames' bytes end to end with ``<m>.ends``.
+Flow as JPEG is one grey picture a frame, u above v: colour pictures would share detail between u and v.
+"""
+
+import itertools
+import json
+import os
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+from attrs import asdict, field, frozen
+from attrs.validators import and_, ge, gt, in_, le
+from numpy.typing import NDArray
+
+from vimix.values.errors import VimixError
+from vimix.values.modality import FLOW, RGB, Modality
+from vimix.values.video import ModalityFormat, Video
+
+SCHEMA = "vimix-store-1"
+
+
+@frozen
+class PackSettings:
+    """How videos are turned into what a store holds."""
+
+    short_side: int = field(default=128, validator=ge(16))
+    """Of the stored frames, pixels."""
+    flow: str = field(default="tvl1", validator=in_(("none", "dis", "tvl1")))
+    flow_short_side: int = field(default=128, validator=ge(16))
+    """At which flow is computed, before it is resized to ``short_side``."""
+    flow_bound: float = field(default=20.0, validator=gt(0))
+    """Displacement in pixels of the stored frames at which flow is clipped."""
+    rate: float = field(default=30.0, validator=ge(0))
+    """Frames a second; 0 keeps each video's own."""
+    codec: str = field(default="jpeg", validator=in_(("jpeg", "raw")))
+    quality: int = field(default=95, validator=and_(ge(1), le(100)))
+    """Of JPEG."""
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """What a store made so holds."""
+        return (RGB,) if self.flow == "none" else (RGB, FLOW)
+
+
+class Hdf5VideoStore:
+    """Implements ``vimix.ports.clips.VideoStore``.
+
+    The file is opened on first use in each process and never crosses a fork or a pickle.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle: tuple[int, h5py.File] | None = None
+        if not path.is_file():
+            raise VimixError(f"{path}: there is no such store; make it with vimix prepare")
+        with self._opening() as file:
+            if file.attrs.get("schema") != SCHEMA:
+                raise VimixError(f"{path}: schema {file.attrs.get('schema')!r}, expected {SCHEMA!r}: prepare it again")
+            self._head: dict[str, Any] = json.loads(file.attrs["head"])
+
+    def _opening(self) -> h5py.File:
+        try:
+            return h5py.File(self._path, "r")
+        except OSError as error:
+            raise VimixError(f"{self._path}: expected a store (HDF5), but it does not open ({error})") from error
+
+    @cached_property
+    def videos(self) -> Sequence[Video]:
+        """All videos in the order of their numbers."""
+        return tuple(Video(**video) for video in self._head["videos"])
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Class names."""
+        return tuple(self._head["classes"])
+
+    @cached_property
+    def settings(self) -> PackSettings:
+        """How its videos were packed."""
+        return PackSettings(**self._head["settings"])
+
+    @cached_property
+    def formats(self) -> Mapping[Modality, ModalityFormat]:
+        """RGB, and flow unless it was left out."""
+        return formats_of(self.settings)
+
+    @property
+    def splits(self) -> Sequence[str]:
+        """Names of the splits."""
+        return tuple(self._head["splits"])
+
+    @property
+    def fingerprint(self) -> str:
+        """Short hash over settings, names, lengths and checksums."""
+        return str(self._head["fingerprint"])
+
+    @property
+    def quarantined(self) -> int:
+        """Files that were left out when the store was made."""
+        return int(self._head["quarantined"])
+
+    def members(self, split: str) -> Sequence[int]:
+        """Indices of a split's videos. Raises VimixError for an unknown split."""
+        if split not in self._head["splits"]:
+            raise VimixError(f"{self._path} has no split {split!r}, only {', '.join(self.splits)}")
+        return tuple(self._head["splits"][split])
+
+    def read(self, video: int, modality: Modality, start: int, count: int) -> NDArray[np.uint8]:
+        """Frames as uint8 [count, H, W, C]. Raises IndexError outside the video, VimixError for damaged frames."""
+        known = self.videos[video]
+        if not (start >= 0 and count > 0 and start + count <= known.frames):
+            raise IndexError(f"{known.name} has {known.frames} frames; {start} to {start + count} were asked for")
+        try:
+            group = self._file()[f"videos/{video:08d}"]
+            return _frames(group, modality, start, count)
+        except (OSError, KeyError, cv2.error, ValueError) as error:
+            raise VimixError(f"{self._path}: {known.name} ({modality}) cannot be read: {error}") from error
+
+    def _file(self) -> h5py.File:
+        if self._handle is None or self._handle[0] != os.getpid():
+            self._handle = (os.getpid(), self._opening())
+        return self._handle[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_handle": None}
+
+
+def formats_of(settings: PackSettings) -> dict[Modality, ModalityFormat]:
+    """The formats of a store with such settings."""
+    formats = {RGB: ModalityFormat(RGB, channels=3)}
+    if settings.flow != "none":
+        about = json.dumps({key: value for key, value in asdict(settings).items() if key.startswith("flow")})
+        formats[FLOW] = ModalityFormat(FLOW, channels=2, bound=settings.flow_bound, extra=about)
+    return formats
+
+
+def _frames(group: h5py.Group, modality: Modality, start: int, count: int) -> NDArray[np.uint8]:
+    data = group[modality]
+    if f"{modality}.ends" not in group:
+        frames: NDArray[np.uint8] = data[start : start + count]
+        return frames
+    ends = group[f"{modality}.ends"][max(start - 1, 0) : start + count]
+    ends = ends if start else np.concatenate([[0], ends])
+    coded = data[int(ends[0]) : int(ends[-1])]
+    pieces = [coded[a - ends[0] : b - ends[0]] for a, b in itertools.pairwise(ends)]
+    return np.stack([_decoded(piece, modality) for piece in pieces])
+
+
+def _decoded(coded: NDArray[np.uint8], modality: Modality) -> NDArray[np.uint8]:
+    picture: Any = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        raise ValueError("a frame is not a JPEG picture")
+    if modality == FLOW:
+        return np.stack(np.split(picture, 2), axis=-1)
+    frame: NDArray[np.uint8] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+    return frame

@@ -1,0 +1,58 @@
+"""From frames to stored flow: estimate, resize, clip, quantise."""
+
+import itertools
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vimix.ports.flow import FlowEstimator
+
+Frames = NDArray[np.uint8]
+Field = NDArray[np.float32]
+
+
+def flow_fields(
+    frames: Frames, estimator: FlowEstimator, short_side: int, size: tuple[int, int], bound: float
+) -> Frames:
+    """Quantised flow uint8 [T, h, w, 2] of frames uint8 [T, H, W, 3], one field a frame, the last one repeated.
+
+    Flow is computed at ``short_side`` (never above the frames' own), then resized to ``size`` = (h, w) with its vectors.
+    """
+    grey = [_shrunk(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), short_side) for frame in frames]
+    fields = [resized(estimator(a, b), size) for a, b in itertools.pairwise(grey)]
+    if not fields:
+        fields = [np.zeros((*size, 2), dtype=np.float32)]
+    coded = [quantise(field, bound) for field in fields]
+    return np.stack(coded + coded[-1:] * (len(frames) - len(coded)))
+
+
+def resized(field: Field, size: tuple[int, int]) -> Field:
+    """A field [H, W, 2] at another size (h, w): a displacement of 1 becomes w/W or h/H."""
+    height, width = size
+    factors = np.array([width / field.shape[1], height / field.shape[0]], dtype=np.float32)
+    scaled: Field = cv2.resize(field, (width, height), interpolation=cv2.INTER_AREA) * factors
+    return scaled
+
+
+def quantise(field: Field, bound: float) -> Frames:
+    """Clip to ±bound pixels, then round((f + bound)·255/(2·bound)), uint8 (Carreira & Zisserman; CoCLR's rounding)."""
+    coded: Frames = np.rint((np.clip(field, -bound, bound) + bound) * (255 / (2 * bound))).astype(np.uint8)
+    return coded
+
+
+def dequantise(coded: Frames, bound: float) -> Field:
+    """Displacements in pixels, float32, within bound/255 of what was quantised."""
+    field: Field = coded.astype(np.float32) * np.float32(2 * bound / 255) - np.float32(bound)
+    return field
+
+
+def _shrunk(picture: Frames, short_side: int) -> Frames:
+    height, width = picture.shape[:2]
+    factor = short_side / min(height, width)
+    if factor >= 1:
+        return picture
+    small: Any = cv2.resize(picture, (round(width * factor), round(height * factor)), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, dtype=np.uint8)

@@ -1,0 +1,38 @@
+"""TV-L1 optical flow (Zach et al. 2007; Sanchez Perez et al. 2013), the paper's."""
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vimix.values.errors import VimixError
+
+
+class TvL1Flow:
+    """Implements ``vimix.ports.flow.FlowEstimator`` with OpenCV contrib's TV-L1, default parameters."""
+
+    def __init__(self) -> None:
+        self._estimator = _create(cv2)
+
+    def __call__(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(u, v) in pixels, float32 [H, W, 2]."""
+        flow: NDArray[np.float32] = self._estimator.calc(earlier, later, None)
+        return flow
+
+
+def _create(library: Any) -> Any:
+    """The estimator under the names that OpenCV has given it over the years."""
+    contrib = getattr(library, "optflow", None)
+    for place, name in (
+        (contrib, "DualTVL1OpticalFlow_create"),
+        (contrib, "createOptFlow_DualTVL1"),
+        (library, "createOptFlow_DualTVL1"),
+        (library, "DualTVL1OpticalFlow_create"),
+    ):
+        if hasattr(place, name):
+            return getattr(place, name)()
+    raise VimixError(
+        "this OpenCV has no TV-L1: pip uninstall opencv-python opencv-python-headless, then "
+        "pip install opencv-contrib-python-headless; or choose --flow dis"
+    )

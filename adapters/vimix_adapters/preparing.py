@@ -1,0 +1,196 @@
+"""``vimix prepare``: from video files to a store, through one part a video, so that nothing is done twice."""
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+import cv2
+import numpy as np
+from attrs import asdict, frozen
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vimix.ports.decoder import VideoDecoder
+from vimix.ports.flow import FlowEstimator
+from vimix.values.errors import VimixError
+from vimix.values.modality import FLOW, RGB, Modality
+from vimix_adapters.clips.decode import decode_video, resized
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts, write_part
+from vimix_adapters.datasets.folder import Listed
+from vimix_adapters.files import write_text
+from vimix_adapters.flow.dis import DisFlow
+from vimix_adapters.flow.fields import flow_fields
+from vimix_adapters.flow.tvl1 import TvL1Flow
+from vimix_adapters.packing.pool import run_jobs
+
+ESTIMATORS: dict[str, Callable[[], FlowEstimator]] = {"dis": DisFlow, "tvl1": TvL1Flow}
+ENOUGH = 0.95
+"""Share of the files that must be stored for the command to succeed."""
+
+
+@frozen
+class PackJob:
+    """One video to turn into a part."""
+
+    video: Path
+    part: Path
+
+
+@frozen
+class Report:
+    """What became of the listed files."""
+
+    listed: int
+    stored: int
+    failures: tuple[tuple[str, str], ...]
+    """(name, reason) of each file that was left out."""
+
+    @property
+    def enough(self) -> bool:
+        """Whether at least 95 % were stored."""
+        return self.stored >= ENOUGH * self.listed
+
+
+def pack_frames(
+    path: Path, settings: PackSettings, decoder: VideoDecoder = decode_video
+) -> tuple[dict[Modality, NDArray[np.uint8]], float]:
+    """A video file as a store with ``settings`` would hold it: uint8 [T, H, W, C] by modality, and its rate.
+
+    Raises VimixError with the reason if the file cannot be read.
+    """
+    cv2.setNumThreads(1)
+    with_flow = settings.flow != "none"
+    largest = max(settings.short_side, settings.flow_short_side) if with_flow else settings.short_side
+    decoded = decoder(path, settings.rate, largest)
+    rgb = np.stack([resized(frame, settings.short_side) for frame in decoded.frames])
+    packed = {RGB: rgb}
+    if with_flow:
+        size = (int(rgb.shape[1]), int(rgb.shape[2]))
+        estimator = ESTIMATORS[settings.flow]()
+        packed[FLOW] = flow_fields(decoded.frames, estimator, settings.flow_short_side, size, settings.flow_bound)
+    return packed, decoded.rate
+
+
+def pack_job(job: PackJob, settings: PackSettings, decoder: VideoDecoder = decode_video) -> None:
+    """What a worker does with one file."""
+    frames, rate = pack_frames(job.video, settings, decoder)
+    write_part(job.part, frames, rate, settings)
+
+
+def prepare(
+    listed: Sequence[Listed],
+    store: Path,
+    settings: PackSettings,
+    workers: int,
+    seconds: float,
+    console: Console,
+    work: Callable[[PackJob], None] | None = None,
+) -> Report:
+    """Pack all listed videos into ``store``; go on where an earlier call was stopped.
+
+    Each file has ``seconds`` of time. Files that fail are left out and listed in ``STORE.quarantine.csv``. Raises
+    VimixError if the store exists with other settings or files, or no video at all could be stored.
+    """
+    if (report := _already_there(listed, store, settings, console)) is not None:
+        return report
+    if settings.flow == "tvl1":
+        TvL1Flow()  # says at once, not once a file, if OpenCV lacks it
+    parts = _claim_parts(store, settings)
+    jobs = {video.name: PackJob(video.path, parts / f"{_key(video)}.h5") for video in listed}
+    to_do = [job for job in jobs.values() if not is_part(job.part)]
+    if len(to_do) < len(jobs):
+        console.print(f"{len(jobs) - len(to_do)} of {len(jobs)} videos were packed before: going on")
+    reasons = _run(to_do, work or partial(pack_job, settings=settings), workers, seconds, console)
+    failures = [(name, reasons[job.part]) for name, job in jobs.items() if job.part in reasons]
+    _write_quarantine(store, failures)
+    kept = [video for video in listed if jobs[video.name].part not in reasons]
+    if not kept:
+        raise VimixError(f"none of {len(listed)} videos could be read, the first: {failures[0][0]}: {failures[0][1]}")
+    classes = sorted({video.class_name for video in listed})
+    entries = [_entry(video, jobs[video.name].part, classes) for video in kept]
+    merge_parts(store, entries, classes, settings, len(failures))
+    shutil.rmtree(parts)
+    return Report(len(listed), len(kept), tuple(failures))
+
+
+def quarantine_file(store: Path) -> Path:
+    """Where the files that were left out are listed."""
+    return store.with_name(f"{store.stem}.quarantine.csv")
+
+
+def _entry(video: Listed, part: Path, classes: Sequence[str]) -> Entry:
+    return Entry(part, video.name, classes.index(video.class_name), video.source, (video.split,))
+
+
+def _already_there(listed: Sequence[Listed], store: Path, settings: PackSettings, console: Console) -> Report | None:
+    """The report of a store that was made from the same files before; None if there is none."""
+    if not store.exists():
+        return None
+    there = Hdf5VideoStore(store)
+    left_out = _read_quarantine(store)
+    names = {video.name for video in there.videos} | {name for name, _ in left_out}
+    if there.settings != settings or names != {video.name for video in listed}:
+        what = "other settings" if there.settings != settings else "other files"
+        raise VimixError(f"{store} exists and was made with {what}: choose another --out, or delete it first")
+    console.print(f"{store} is complete: nothing to do (delete it to make it again)")
+    return Report(len(listed), len(there.videos), tuple(left_out))
+
+
+def _claim_parts(store: Path, settings: PackSettings) -> Path:
+    """The folder of the parts; refuse parts that were made with other settings."""
+    parts = store.with_name(f"{store.name}.parts")
+    file = parts / "settings.json"
+    asked = json.dumps(asdict(settings), sort_keys=True)
+    if file.exists() and file.read_text(encoding="utf-8") != asked:
+        raise VimixError(f"{parts} holds videos packed with other settings: repeat those, or delete the folder")
+    write_text(file, asked)
+    return parts
+
+
+def _key(video: Listed) -> str:
+    """Another name for the part if the file has changed."""
+    try:
+        state = video.path.stat()
+        version = f"{state.st_size} {state.st_mtime_ns}"
+    except OSError:
+        version = "missing"
+    return sha256(f"{video.name}\n{version}".encode()).hexdigest()[:32]
+
+
+def _run(
+    jobs: Sequence[PackJob], work: Callable[[PackJob], None], workers: int, seconds: float, console: Console
+) -> dict[Path, str]:
+    """Do the jobs under a progress bar; reasons by part of those that failed."""
+    reasons = {}
+    columns = (TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
+        task = progress.add_task("", total=len(jobs), rate="")
+        for outcome in run_jobs(work, jobs, workers, seconds):
+            if outcome.reason is not None:
+                reasons[outcome.job.part] = outcome.reason
+            speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
+            progress.update(task, advance=1, rate=f"{speed:.1f} videos/s" if speed else "")
+    return reasons
+
+
+def _write_quarantine(store: Path, failures: Sequence[tuple[str, str]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "reason"))
+    writer.writerows(failures)
+    write_text(quarantine_file(store), text.getvalue())
+
+
+def _read_quarantine(store: Path) -> list[tuple[str, str]]:
+    file = quarantine_file(store)
+    if not file.exists():
+        return []
+    with file.open(encoding="utf-8", newline="") as lines:
+        return [(row["path"], row["reason"]) for row in csv.DictReader(lines)]

@@ -1,0 +1,17 @@
+"""Optical flow."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class FlowEstimator(Protocol):
+    """Estimates the motion between two frames."""
+
+    def __call__(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Displacements (u, v) in pixels, float32 [H, W, 2], from grey frames uint8 [H, W].
+
+        The point at (x, y) of the earlier frame is at (x + u, y + v) in the later one.
+        """
+        ...

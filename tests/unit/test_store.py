@@ -1,0 +1,99 @@
+"""HDF5 stores: what is kept exactly, what JPEG costs, and what is refused."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from tests.contracts.test_video_store import hdf5
+from vimix.values.errors import VimixError
+from vimix.values.modality import FLOW, RGB
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts, write_part
+
+
+def one_video(folder, codec: str, frames) -> Hdf5VideoStore:
+    settings = PackSettings(codec=codec, flow="dis")
+    write_part(folder / "a.part", frames, 30.0, settings)
+    merge_parts(folder / "s.h5", [Entry(folder / "a.part", "a", 0, "a", ("train",))], ["c"], settings, 0)
+    return Hdf5VideoStore(folder / "s.h5")
+
+
+def test_raw_frames_are_kept_bit_for_bit_and_jpeg_frames_nearly(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    smooth = np.cumsum(rng.integers(0, 3, (5, 32, 40, 1)), axis=2)
+    frames = {RGB: np.repeat(smooth, 3, axis=3).astype(np.uint8), FLOW: np.repeat(smooth, 2, axis=3).astype(np.uint8)}
+    frames[FLOW][..., 1] += 100
+    for modality, pictures in frames.items():
+        raw = one_video(tmp_path, "raw", frames).read(0, modality, 0, 5)
+        assert np.array_equal(raw, pictures)
+        jpeg = one_video(tmp_path, "jpeg", frames).read(0, modality, 0, 5)
+        assert np.abs(jpeg.astype(int) - pictures).max() <= 6
+
+
+def test_u_and_v_do_not_leak_into_each_other_through_jpeg(tmp_path) -> None:
+    """A colour JPEG would share chroma between the two; two grey halves cannot."""
+    flow = np.full((2, 32, 32, 2), 128, dtype=np.uint8)
+    flow[:, ::2, ::2, 0] = 255
+    stored = one_video(tmp_path, "jpeg", {RGB: np.zeros((2, 32, 32, 3), np.uint8), FLOW: flow}).read(0, FLOW, 0, 2)
+    assert np.abs(stored[..., 1].astype(int) - 128).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "no such store"), (b"", "does not open"), (b"not hdf5 at all" * 100, "does not open")],
+)
+def test_what_is_no_store_is_refused_by_name(tmp_path, content, message) -> None:
+    path = tmp_path / "x.h5"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(VimixError, match=message) as refused:
+        Hdf5VideoStore(path)
+    assert str(path) in str(refused.value)
+
+
+def test_another_schema_is_refused(tmp_path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.attrs["schema"] = "other"
+    with pytest.raises(VimixError, match="schema 'other', expected 'vimix-store-1'"):
+        Hdf5VideoStore(tmp_path / "x.h5")
+
+
+def test_a_damaged_frame_names_the_store_and_the_video(tmp_path) -> None:
+    store = hdf5(tmp_path, "jpeg")
+    with h5py.File(tmp_path / "store.h5", "r+") as file:
+        file["videos/00000001/rgb"][:] = 0
+    with pytest.raises(VimixError, match=r"store\.h5: 1\.mp4 \(rgb\) cannot be read: a frame is not a JPEG picture"):
+        store.read(1, RGB, 0, 2)
+
+
+def test_the_fingerprint_follows_the_content(tmp_path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    one, same = (hdf5(tmp_path / name, "raw").fingerprint for name in ("a", "b"))
+    assert one == same
+    changed = np.full((9, 6, 8, 3), 7, np.uint8)
+    assert one_video(tmp_path / "c", "raw", {RGB: changed, FLOW: changed[..., :2]}).fingerprint != one
+
+
+def test_half_a_part_is_none(tmp_path) -> None:
+    settings, pictures = PackSettings(codec="raw", flow="none"), np.zeros((3, 8, 8, 3), np.uint8)
+    write_part(tmp_path / "a", {RGB: pictures}, 30.0, settings)
+    assert is_part(tmp_path / "a")
+    (tmp_path / "b").write_bytes((tmp_path / "a").read_bytes()[:200])
+    assert not is_part(tmp_path / "b")
+    assert not is_part(tmp_path / "missing")
+
+
+def test_a_store_of_many_videos_has_room_for_its_head(tmp_path) -> None:
+    """The list of videos is longer than the 64 KiB of an old-style attribute."""
+    settings = PackSettings(codec="raw", flow="none")
+    write_part(tmp_path / "a", {RGB: np.zeros((1, 2, 2, 3), np.uint8)}, 30.0, settings)
+    entries = [Entry(tmp_path / "a", f"{'x' * 80}{i}.mp4", 0, f"s{i}", ("train",)) for i in range(1500)]
+    merge_parts(tmp_path / "s.h5", entries, ["c"], settings, quarantined=3)
+    store = Hdf5VideoStore(tmp_path / "s.h5")
+    assert len(store.videos) == 1500
+    assert store.quarantined == 3
+    with h5py.File(tmp_path / "s.h5") as file:
+        assert len(json.loads(file.attrs["head"])["videos"]) == 1500
