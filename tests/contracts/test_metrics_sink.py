@@ -1,0 +1,48 @@
+"""What every metrics sink must do."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tests.fakes.metrics import FakeMetrics
+from vimix_adapters.metrics.console import ProgressMetrics, Together
+from vimix_adapters.metrics.jsonl import JsonlMetrics
+from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
+
+ROW = {"loss": 1.5, "pretext_accuracy": 0.25, "clips_per_second": 80.0}
+
+
+def bar(_):
+    return ProgressMetrics(40, "stage", Console(file=io.StringIO(), force_terminal=True))
+
+
+def lines(_):
+    return ProgressMetrics(40, "stage", Console(file=io.StringIO()))
+
+
+SINKS = {
+    "fake": lambda _: FakeMetrics(),
+    "jsonl": lambda folder: JsonlMetrics(folder / "a" / "metrics.jsonl"),
+    "tensorboard": lambda folder: TensorBoardMetrics(folder / "tb"),
+    "bar": bar,
+    "lines": lines,
+    "together": lambda folder: Together([FakeMetrics(), JsonlMetrics(folder / "m.jsonl"), lines(folder)]),
+}
+
+
+@pytest.mark.parametrize("name", SINKS)
+def test_a_sink_takes_rows_rewinds_goes_on_and_closes(name, tmp_path) -> None:
+    sink = SINKS[name](tmp_path)
+    for step in (10, 20, 30):
+        sink.record(step, ROW)
+    sink.rewind(20)
+    sink.record(30, ROW)
+    sink.record(40, ROW)
+    sink.close()
+    sink.close()
+
+
+@pytest.mark.parametrize("name", SINKS)
+def test_a_sink_may_be_closed_before_it_was_used(name, tmp_path) -> None:
+    SINKS[name](tmp_path).close()

@@ -1,0 +1,83 @@
+"""Checkpoint files: nothing in them is executed, and a crash or a full disk loses nothing."""
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.contracts.test_checkpoint_store import checkpoint
+from vimix.values.errors import VimixError
+from vimix_adapters.checkpoints import folder
+from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+
+
+class Bomb:
+    """Would run a command when unpickled."""
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.target}",)
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+
+def test_a_hostile_pickle_is_refused_and_not_run(tmp_path) -> None:
+    mark = tmp_path / "executed"
+    torch.save({"format": "vimix-checkpoint-1", "bomb": Bomb(mark)}, tmp_path / "zip.pt")
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Bomb(mark)))
+    for name in ("zip.pt", "plain.pt"):
+        with pytest.raises(VimixError, match=f"{name}: expected a whole vimix checkpoint"):
+            load_checkpoint(tmp_path / name)
+    assert not mark.exists()
+    pickle.loads((tmp_path / "plain.pt").read_bytes())  # the bomb is live: the test can fail
+    assert mark.exists()
+
+
+@pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99])
+def test_a_truncated_file_is_refused_and_the_one_before_is_named(tmp_path, keep) -> None:
+    store = FolderCheckpointStore(tmp_path)
+    store.save(checkpoint(1))
+    store.save(checkpoint(2))
+    whole = (tmp_path / "last.pt").read_bytes()
+    (tmp_path / "last.pt").write_bytes(whole[: keep if keep >= 1 else int(len(whole) * keep)])
+    with pytest.raises(VimixError, match=r"last\.pt: expected a whole vimix checkpoint.*previous\.pt"):
+        store.last()
+    assert load_checkpoint(tmp_path / "previous.pt").about["steps"] == 1
+
+
+@pytest.mark.parametrize("content", [{"state_dict": {"a": torch.zeros(1)}}, [1, 2], {"format": "other"}])
+def test_a_foreign_checkpoint_is_refused_with_what_was_found(tmp_path, content) -> None:
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(VimixError, match=r"x\.pt: expected a whole vimix checkpoint.*found"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
+def test_a_missing_checkpoint_says_what_was_expected(tmp_path) -> None:
+    with pytest.raises(VimixError, match="no such checkpoint"):
+        load_checkpoint(tmp_path)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(tmp_path, monkeypatch) -> None:
+    store = FolderCheckpointStore(tmp_path)
+    store.save(checkpoint(1))
+
+    def full(content, path) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(folder.torch, "save", full)
+    with pytest.raises(VimixError, match="No space left on device"):
+        store.save(checkpoint(2))
+    assert store.last().about["steps"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_the_previous_checkpoint_is_kept_and_a_folder_stands_for_its_last(tmp_path) -> None:
+    store = FolderCheckpointStore(tmp_path)
+    for step in (1, 2, 3):
+        store.save(checkpoint(step))
+    assert load_checkpoint(tmp_path).about["steps"] == 3
+    assert load_checkpoint(tmp_path / "previous.pt").about["steps"] == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.pt", "previous.pt"]

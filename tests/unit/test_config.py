@@ -1,0 +1,153 @@
+"""Recipes: read in full or refused in full, with every mistake named."""
+
+from pathlib import Path
+
+import pytest
+
+from vimix.values.errors import VimixError
+from vimix_adapters.config import CmmcStage, InputMix, PretrainStage, read_recipe, recipe_from_toml, recipe_to_toml
+
+RECIPES = sorted((Path(__file__).parents[2] / "experiments").glob("*.toml"))
+
+MINIMAL = """
+name = "x"
+[data]
+store = "s.h5"
+[modalities.rgb]
+[modalities.flow]
+channels = 2
+"""
+
+
+def refusal(top: str, text: str) -> str:
+    with pytest.raises(VimixError) as refused:
+        recipe_from_toml(top + MINIMAL + text, "r.toml")
+    return str(refused.value)
+
+
+def test_defaults_are_the_papers() -> None:
+    recipe = recipe_from_toml(MINIMAL, "r.toml")
+    assert (recipe.data.frames, recipe.data.size, recipe.optim.batch, recipe.optim.lr) == (32, 128, 32, 1e-3)
+    contrast = recipe.contrast
+    assert (contrast.queue, contrast.momentum, contrast.temperature, contrast.embedding) == (2048, 0.999, 0.07, 128)
+    assert (recipe.pretrain.epochs, recipe.pretrain.milestones, recipe.cmmc.epochs) == (300, (250, 280), 100)
+    assert recipe.pretrain.mix.policy == "mixup"
+    mix = recipe.cmmc.mix
+    assert (mix.policy, mix.dims, mix.layers, mix.alpha) == ("cm_cutmix", "cthw", "random", 1.0)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_of_the_project_is_read_and_written_back(path) -> None:
+    recipe = read_recipe(path)
+    assert recipe_from_toml(recipe_to_toml(recipe), "again") == recipe
+
+
+def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
+    message = refusal(
+        "seed = -1\nwidht = 3\n",
+        """
+[optim]
+lrr = 1
+batch = 32.5
+lr = -1
+[contrast]
+momentum = 1.5
+mask_siblings = "yes"
+negatives = "bach+queue"
+[arms.a]
+stages = [{ pretrian = "rgb" }, { cmmc = "rgb", partner = "flow", epochs = "9" }]
+""",
+    )
+    for line in (
+        "seed: must be >= 0: -1",
+        "widht: unknown key",
+        "optim.lrr: unknown key (did you mean 'lr'?)",
+        "optim.batch: expected a whole number, got 32.5",
+        "optim.lr: must be > 0: -1.0",
+        "contrast.momentum: must be <= 1: 1.5",
+        "contrast.mask_siblings: expected true or false, got 'yes'",
+        "contrast.negatives: expected one of 'batch+queue', 'queue', got 'bach+queue' (did you mean 'batch+queue'?)",
+        "arms.a.stages.0: expected a table with either pretrain = or cmmc =",
+        "arms.a.stages.1.epochs: ",
+    ):
+        assert f"\n  {line}" in message
+    assert message.startswith("r.toml: 10 mistakes in the recipe")
+
+
+def test_missing_keys_are_told() -> None:
+    with pytest.raises(VimixError) as refused:
+        recipe_from_toml("[data]\nframes = 8\n", "r.toml")
+    message = str(refused.value)
+    assert all(f"{key}: missing" in message for key in ("name", "modalities", "data.store"))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[optim]\nbatch = 31\n", "optim.batch: 31 must be a multiple of contrast.bn_groups = 2"),
+        ("[cmmc.mix]\ndims = 'hw'\n", "'random' needs dims = 'cthw'"),
+        ("[cmmc.mix]\npolicy = 'cm_mixup'\n", "only layers = 'same' is legal"),
+        ("[contrast]\nnegatives = 'queue'\n", "contrast.negatives cannot be 'queue'"),
+        ("[pretrain]\nepochs = 100\n", "pretrain.milestones: [250, 280] must lie between 0 and epochs = 100"),
+        ("[pretrain]\nmilestones = [9, 3]\n", "pretrain.milestones: [9, 3] must ascend"),
+        ("[data]\nstore = 's'\nframes = 4\n", "needs at least 8 frames of 32 pixels"),
+        ("[evaluate]\nqueries = 'train'\n", "each video would find itself"),
+        ("[arms.a]\nstages = []\n", "expected at least one stage"),
+        ("[arms.a]\nstages = [{ pretrain = 'joint' }]\n", "'joint' is not in [modalities], which has rgb, flow"),
+        ("[arms.a]\nstages = [{ cmmc = 'rgb', partner = 'rgb' }]\n", "cannot be its own frozen partner"),
+        ("[arms.a]\nstages = [{ cmmc = 'rgb', partner = 'flow' }]\n", "'flow' is not trained by an earlier stage"),
+        ("[arms.a]\nstages = [{ pretrain = 'rgb', epochs = 9 }]\n", "milestones: the inherited [250, 280] exceed 9"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused_with_the_reason(text, expected) -> None:
+    base = MINIMAL.replace('[data]\nstore = "s.h5"\n', "") if text.startswith("[data]") else MINIMAL
+    with pytest.raises(VimixError) as refused:
+        recipe_from_toml(base + text, "r.toml")
+    assert expected in str(refused.value)
+
+
+def test_a_stage_inherits_what_it_does_not_say() -> None:
+    recipe = recipe_from_toml(
+        MINIMAL
+        + """
+[arms.a]
+stages = [
+  { pretrain = "rgb" },
+  { pretrain = "flow", epochs = 9, milestones = [3], mix = { policy = "none" } },
+  { cmmc = "rgb", partner = "flow" },
+]
+""",
+        "r.toml",
+    )
+    first, second, third = recipe.arms["a"].stages
+    assert isinstance(first, PretrainStage)
+    assert isinstance(third, CmmcStage)
+    assert recipe.stage(first).epochs == 300
+    assert (recipe.stage(second).epochs, recipe.stage(second).milestones) == (9, (3,))
+    assert recipe.stage(second).mix == InputMix(policy="none")
+    assert recipe.stage(third).mix == recipe.cmmc.mix
+
+
+def test_set_changes_any_key_and_reports_unknown_ones(tmp_path) -> None:
+    (tmp_path / "r.toml").write_text(MINIMAL + "[arms.a]\nstages = [{ pretrain = 'rgb' }]\n")
+    overrides = ("optim.lr=3e-4", "data.store=other.h5", "arms.a.stages.0.epochs=400", "evaluate.recall_at=[1, 5]")
+    recipe = read_recipe(tmp_path / "r.toml", overrides)
+    assert (recipe.optim.lr, recipe.data.store, recipe.evaluate.recall_at) == (3e-4, "other.h5", (1, 5))
+    assert recipe.arms["a"].stages[0].epochs == 400
+    for override, expected in (
+        ("optim.lrr=1", "optim.lrr: unknown key (did you mean 'lr'?)"),
+        ("optim.lr", "--set optim.lr: expected KEY=VALUE"),
+        ("arms.a.stages.7.epochs=1", "there is no such place in the recipe"),
+        ("name.x=1", "there is no such place in the recipe"),
+    ):
+        with pytest.raises(VimixError) as refused:
+            read_recipe(tmp_path / "r.toml", [override])
+        assert expected in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"a = = 1"])
+def test_what_is_no_recipe_is_refused_by_name(tmp_path, content) -> None:
+    if content is not None:
+        (tmp_path / "r.toml").write_bytes(content)
+    with pytest.raises(VimixError, match=r"r\.toml: "):
+        read_recipe(tmp_path / "r.toml")

@@ -1,0 +1,69 @@
+"""Where metrics end up."""
+
+import io
+import json
+
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from vimix_adapters.metrics.console import ProgressMetrics
+from vimix_adapters.metrics.jsonl import JsonlMetrics
+from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
+
+
+def rows(path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_rows_are_lines_and_rewinding_drops_later_ones(tmp_path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    sink = JsonlMetrics(path)
+    for step in (10, 20, 30):
+        sink.record(step, {"loss": step / 10})
+    sink.rewind(20)
+    sink.record(30, {"loss": 9.0})
+    assert rows(path) == [{"step": 10, "loss": 1.0}, {"step": 20, "loss": 2.0}, {"step": 30, "loss": 9.0}]
+
+
+def test_half_a_line_of_a_killed_process_is_dropped(tmp_path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 10, "loss": 1.0}\n{"step": 20, "lo')
+    sink = JsonlMetrics(path)
+    sink.record(20, {"loss": 2.0})
+    assert rows(path) == [{"step": 10, "loss": 1.0}, {"step": 20, "loss": 2.0}]
+
+
+def test_tensorboard_shows_each_step_once_after_a_rewind(tmp_path) -> None:
+    sink = TensorBoardMetrics(tmp_path)
+    for step in (10, 20, 30):
+        sink.record(step, {"loss": 1.0})
+    sink.close()
+    resumed = TensorBoardMetrics(tmp_path)
+    resumed.rewind(20)
+    resumed.record(30, {"loss": 7.0})
+    resumed.close()
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars("loss")] == [(10, 1.0), (20, 1.0), (30, 7.0)]
+
+
+def test_elsewhere_than_on_a_terminal_a_line_is_printed_every_ten_seconds() -> None:
+    out, now = io.StringIO(), [0.0]
+    sink = ProgressMetrics(100, "pretrain-rgb", Console(file=out, width=200), clock=lambda: now[0])
+    for step in range(10, 101, 10):
+        now[0] += 4.0
+        sink.record(step, {"loss": 2.0, "pretext_accuracy": 0.5, "clips_per_second": 80.0})
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "pretrain-rgb: 10/100 loss 2.000 accuracy 0.500 80 clips/s"
+    assert lines[1] == "pretrain-rgb: 40/100 loss 2.000 accuracy 0.500 80 clips/s, 24 s left"
+    assert lines[-1].startswith("pretrain-rgb: 100/100")
+    assert len(lines) == 4
+
+
+def test_on_a_terminal_a_bar_is_drawn() -> None:
+    out = io.StringIO()
+    sink = ProgressMetrics(10, "pretrain-rgb", Console(file=out, force_terminal=True, width=120))
+    sink.record(10, {"loss": 2.0, "pretext_accuracy": 0.5, "clips_per_second": 80.0})
+    sink.close()
+    assert "10/10" in out.getvalue()
+    assert "accuracy 0.500" in out.getvalue()

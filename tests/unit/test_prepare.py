@@ -1,0 +1,223 @@
+"""``vimix prepare folder``: lists, workers that hang or die, interruption, and what is left out."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from tests.fakes.store import moving_square, write_video
+from vimix.values.errors import VimixError
+from vimix.values.modality import FLOW, RGB
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.datasets.folder import list_folder, source_of
+from vimix_adapters.packing.pool import run_jobs
+from vimix_adapters.preparing import PackJob, pack_frames, pack_job, prepare
+
+SMALL = PackSettings(short_side=32, flow="dis", flow_short_side=32, codec="raw")
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture
+def videos(tmp_path) -> Path:
+    for name in ("bow/a.mp4", "bow/b.mp4", "bow/c.mp4", "wave/d.mp4", "wave/e.mp4"):
+        write_video(tmp_path / "videos" / name, moving_square(12))
+    return tmp_path / "videos"
+
+
+def job(kind: str) -> None:
+    """What a worker may meet."""
+    if kind == "refused":
+        raise VimixError("no video stream")
+    if kind == "raises":
+        raise KeyError("odd")
+    if kind == "hangs":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+    if kind == "dies":
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hang_on_b(job: PackJob) -> None:
+    if job.video.name == "b.mp4":
+        time.sleep(600)
+    pack_job(job, SMALL)
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_that_hangs_or_dies_costs_its_own_job_only() -> None:
+    kinds = ["fine", "hangs", "refused", "dies", "raises", "fine"]
+    outcomes = sorted((outcome.job, outcome.reason) for outcome in run_jobs(job, kinds, 2, seconds=3) if outcome.reason)
+    assert outcomes == [
+        ("dies", "the decoder died (SIGSEGV)"),
+        ("hangs", "not finished within 3 seconds: killed"),
+        ("raises", "KeyError: 'odd'"),
+        ("refused", "no video stream"),
+    ]
+
+
+def test_a_folder_becomes_a_store_with_everything_by_name(videos, tmp_path) -> None:
+    report = prepare(list_folder(videos), tmp_path / "s.h5", SMALL, 1, 60, QUIET)
+    store = Hdf5VideoStore(tmp_path / "s.h5")
+    assert (report.listed, report.stored, report.failures) == (5, 5, ())
+    assert [video.name for video in store.videos] == ["bow/a.mp4", "bow/b.mp4", "bow/c.mp4", "wave/d.mp4", "wave/e.mp4"]
+    assert [store.classes[video.label] for video in store.videos] == ["bow"] * 3 + ["wave"] * 2
+    assert sorted([*store.members("train"), *store.members("test")]) == list(range(5))
+    assert store.settings == SMALL
+    expected, rate = pack_frames(videos / "bow/a.mp4", SMALL)
+    assert rate == 30
+    for modality in (RGB, FLOW):
+        assert np.array_equal(store.read(0, modality, 0, 12), expected[modality])
+    assert not (tmp_path / "s.h5.parts").exists()
+    assert (tmp_path / "s.quarantine.csv").read_text() == "path,reason\n"
+
+
+def test_files_that_fail_are_left_out_and_listed_with_the_reason(videos, tmp_path) -> None:
+    whole = (videos / "bow/a.mp4").read_bytes()
+    (videos / "bow/cut.mp4").write_bytes(whole[: len(whole) // 2])
+    (videos / "bow/empty.mp4").write_bytes(b"")
+    os.mkfifo(videos / "wave/fifo.mp4")
+    report = prepare(list_folder(videos), tmp_path / "s.h5", SMALL, 1, 60, QUIET)
+    with (tmp_path / "s.quarantine.csv").open(newline="") as file:
+        reasons = {row["path"]: row["reason"] for row in csv.DictReader(file)}
+    assert reasons.keys() == {"bow/cut.mp4", "bow/empty.mp4", "wave/fifo.mp4"}
+    assert reasons["bow/empty.mp4"] == "empty file"
+    assert not report.enough
+    assert Hdf5VideoStore(tmp_path / "s.h5").quarantined == 3
+
+
+@pytest.mark.timeout(60)
+def test_a_decoder_that_never_returns_is_killed(videos, tmp_path) -> None:
+    report = prepare(list_folder(videos), tmp_path / "s.h5", SMALL, 2, 8, QUIET, work=hang_on_b)
+    assert report.failures == (("bow/b.mp4", "not finished within 8 seconds: killed"),)
+    assert report.stored == 4
+
+
+def test_a_second_call_does_nothing_twice_and_refuses_other_settings(videos, tmp_path) -> None:
+    listed = list_folder(videos)
+    prepare(listed, tmp_path / "s.h5", SMALL, 1, 60, QUIET)
+    before = (tmp_path / "s.h5").read_bytes()
+    assert prepare(listed, tmp_path / "s.h5", SMALL, 1, 60, QUIET).stored == 5
+    assert (tmp_path / "s.h5").read_bytes() == before
+    other = PackSettings(short_side=48, flow="none")
+    with pytest.raises(VimixError, match=r"s\.h5 exists and was made with other settings"):
+        prepare(listed, tmp_path / "s.h5", other, 1, 60, QUIET)
+    with pytest.raises(VimixError, match="other files"):
+        prepare(listed[:3], tmp_path / "s.h5", SMALL, 1, 60, QUIET)
+
+
+def kill_after_two(job: PackJob, folder: Path) -> None:
+    pack_job(job, SMALL)
+    if len(list(folder.glob("*.h5"))) == 2:
+        os.kill(os.getppid(), signal.SIGKILL)
+
+
+RUN = """
+import sys
+from functools import partial
+from pathlib import Path
+from rich.console import Console
+from tests.unit.test_prepare import SMALL, kill_after_two
+from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.preparing import prepare
+if __name__ == "__main__":
+    videos, store = map(Path, sys.argv[1:])
+    work = partial(kill_after_two, folder=store.with_name(store.name + ".parts"))
+    prepare(list_folder(videos), store, SMALL, 1, 60, Console(quiet=True), work=work)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_after_a_kill_the_next_call_goes_on_and_ends_in_the_same_store(videos, tmp_path) -> None:
+    (tmp_path / "run.py").write_text(RUN)
+    command = [sys.executable, str(tmp_path / "run.py"), str(videos), str(tmp_path / "s.h5")]
+    killed = subprocess.run(command, cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": "."})
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "s.h5").exists()
+    packed = set((tmp_path / "s.h5.parts").glob("*.h5"))
+    assert len(packed) == 2
+    stamps = {part: part.stat().st_mtime_ns for part in packed}
+    prepare(list_folder(videos), tmp_path / "s.h5", SMALL, 1, 60, QUIET, work=partial(_pack_unless, stamps=stamps))
+    prepare(list_folder(videos), tmp_path / "unbroken.h5", SMALL, 1, 60, QUIET)
+    one, two = (Hdf5VideoStore(tmp_path / name) for name in ("s.h5", "unbroken.h5"))
+    assert one.fingerprint == two.fingerprint
+    assert list(one.videos) == list(two.videos)
+
+
+def _pack_unless(job: PackJob, stamps: dict[Path, int]) -> None:
+    """Fails if a part that was finished is made again."""
+    if job.part in stamps:
+        raise AssertionError("made twice")
+    pack_job(job, SMALL)
+
+
+def test_a_split_file_decides_classes_splits_and_sources(videos, tmp_path) -> None:
+    (tmp_path / "split.csv").write_text("path,label,split,source\nbow/a.mp4,x,train,s1\nwave/d.mp4,y,test,s1\n")
+    listed = list_folder(videos, tmp_path / "split.csv")
+    assert [(v.name, v.class_name, v.split, v.source) for v in listed] == [
+        ("bow/a.mp4", "x", "train", "s1"),
+        ("wave/d.mp4", "y", "test", "s1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "line 2: expected path,label,split"),
+        ("path,label,split\nbow/a.mp4,,train\n", "label missing"),
+        ("path,label,split\n../x.mp4,a,train\n", "must be a path below"),
+        ("path,label,split\na.mp4,a,train\na.mp4,a,test\n", "listed twice"),
+    ],
+)
+def test_a_split_file_with_a_mistake_is_refused_with_its_line(videos, tmp_path, text, message) -> None:
+    (tmp_path / "split.csv").write_text(text)
+    with pytest.raises(VimixError, match=message):
+        list_folder(videos, tmp_path / "split.csv")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_as_a_split_file_give_a_list_or_a_clear_refusal(tmp_path_factory, data) -> None:
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / "split.csv").write_bytes(data)
+    try:
+        assert list_folder(folder, folder / "split.csv")
+    except VimixError:
+        pass
+
+
+def test_without_a_list_siblings_stay_together_and_both_splits_have_every_class(tmp_path) -> None:
+    for group in range(1, 6):
+        for clip in range(1, 4):
+            path = tmp_path / "Kick" / f"v_Kick_g{group:02d}_c{clip:02d}.avi"
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+    listed = list_folder(tmp_path)
+    by_source = {source: {v.split for v in listed if v.source == source} for source in {v.source for v in listed}}
+    assert len(by_source) == 5
+    assert all(len(splits) == 1 for splits in by_source.values())
+    assert {v.split for v in listed} == {"train", "test"}
+    assert list_folder(tmp_path) == listed
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [("A/v_HandStand_g07_c02.avi", "v_handstand_g07"), ("A/clip one.mp4", "A/clip one"), ("A/B/x.y.mkv", "A/B/x.y")],
+)
+def test_a_clips_source_is_its_recording(name, source) -> None:
+    assert source_of(name) == source
+
+
+def test_a_missing_or_empty_folder_is_refused(tmp_path) -> None:
+    with pytest.raises(VimixError, match="no such folder"):
+        list_folder(tmp_path / "nowhere")
+    with pytest.raises(VimixError, match="found none"):
+        list_folder(tmp_path)
