@@ -259,12 +259,6 @@ def build_stage_run(
     if stage.modality in inits:
         _take_over(learner, inits[stage.modality])
     clips = build_training_clips(recipe, store, views_needed(stage), stage_seed(recipe, number), compute)
-    if clips.steps == 0:
-        videos = len(store.members(recipe.data.train_split))
-        raise VimixError(
-            f"split {recipe.data.train_split!r} of {recipe.data.store} has {videos} videos, fewer than one batch of "
-            f"{recipe.optim.batch}: lower optim.batch or add videos"
-        )
     return StageRun(
         learner=learner,
         step=build_step(recipe, stage, learner, inits, compute),

@@ -41,7 +41,7 @@ class FakeVideoStore:
         return tuple(i for i in range(self.count) if (i % 4 == 0) == (split == "test"))
 
     def read(self, video: int, modality: Modality, start: int, count: int) -> NDArray[np.uint8]:
-        if not (0 <= start and 0 < count and start + count <= self.length):
+        if not (start >= 0 and count > 0 and start + count <= self.length):
             raise IndexError(f"{video} has {self.length} frames")
         values = np.arange(start, start + count, dtype=np.uint8) + video
         shape = (count, *self.size, self.formats[modality].channels)

@@ -94,7 +94,7 @@ def test_weights_add_up_where_an_instance_is_its_own_partner() -> None:
 def test_siblings_of_both_targets_are_masked_and_the_targets_are_not() -> None:
     sources, queued, partner = torch.tensor([7, 8, 7]), torch.tensor([8, 9, 7]), torch.tensor([1, 2, 0])
     excluded = WithoutSiblings().excluded(sources, queued, partner)
-    # Row 0 (7, mixed with row 1 of 8): row 2 is a sibling; the queue's 8 and 7 are. Row 1 (8, mixed with row 2 of 7): ...
+    # Row 0 (recording 7, mixed with row 1 of 8): row 2 is a sibling, and so are the queue's 8 and 7.
     assert excluded.tolist() == [
         [False, False, True, True, False, True],
         [True, False, False, True, False, True],

@@ -190,7 +190,7 @@ def test_the_vertex_side_is_the_share_itself_and_the_planar_side_its_root() -> N
     )
     square = vimix.CrossModalCutMix().plan(batch=4000, grid=vimix.Grid((1, 1, 400, 400)), rng=np.random.default_rng(0))
     s = np.linspace(0, 1, 100_001)
-    # The source run is clipped once: s - s²/4 of the axis.  Its place is clipped again, a run of share e keeps e - e²/4.
+    # The source run is clipped once; its place is clipped again: of a run of share e stays e - e²/4 on average.
     for plan, share in ((line, s), (square, np.sqrt(s))):
         rng = np.random.default_rng(9)
         centres = rng.random(s.size)

@@ -17,5 +17,7 @@ class DisFlow:
 
     def __call__(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(u, v) in pixels, float32 [H, W, 2]."""
-        flow: NDArray[np.float32] = self._estimator.calc(np.ascontiguousarray(earlier), np.ascontiguousarray(later), None)
+        flow: NDArray[np.float32] = self._estimator.calc(
+            np.ascontiguousarray(earlier), np.ascontiguousarray(later), None
+        )
         return flow

@@ -1,7 +1,6 @@
 """From frames to stored flow: estimate, resize, clip, quantise."""
 
 import itertools
-
 from typing import Any
 
 import cv2
@@ -19,7 +18,7 @@ def flow_fields(
 ) -> Frames:
     """Quantised flow uint8 [T, h, w, 2] of frames uint8 [T, H, W, 3], one field a frame, the last one repeated.
 
-    Flow is computed at ``short_side`` (never above the frames' own), then resized to ``size`` = (h, w) with its vectors.
+    Flow is computed at ``short_side`` (never above the frames' own), then resized to ``size`` (h, w) with its vectors.
     """
     grey = [_shrunk(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), short_side) for frame in frames]
     fields = [resized(estimator(a, b), size) for a, b in itertools.pairwise(grey)]

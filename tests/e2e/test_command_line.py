@@ -1,0 +1,244 @@
+"""The command line from a folder of videos to a table, on real files, one of them broken."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from vimix_adapters.cli import main
+
+TINY = """
+name = "tiny"
+[data]
+store = "{store}"
+frames = 8
+size = 32
+workers = 0
+[modalities.rgb]
+width = 0.0625
+[modalities.flow]
+width = 0.0625
+channels = 2
+[contrast]
+queue = 10
+momentum = 0.9
+[optim]
+batch = 4
+[pretrain]
+epochs = 2
+milestones = [1]
+[cmmc]
+epochs = 1
+milestones = []
+[run]
+log_every = 1
+precision = "float32"
+[arms.moco]
+about = "MoCo"
+stages = [
+  {{ pretrain = "rgb", mix = {{ policy = "none" }} }},
+  {{ pretrain = "flow", mix = {{ policy = "none" }} }},
+]
+[arms.vimix]
+about = "Vi-Mix"
+stages = [
+  {{ pretrain = "rgb" }},
+  {{ pretrain = "flow" }},
+  {{ cmmc = "rgb", partner = "flow" }},
+  {{ cmmc = "flow", partner = "rgb" }},
+]
+"""
+
+
+def vimix(*arguments: object) -> int:
+    """Run the command in this process; its exit code."""
+    before = sys.argv
+    sys.argv = ["vimix", *map(str, arguments)]
+    try:
+        main.run()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        sys.argv = before
+    return 0
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """Videos of two actions, one file cut short, packed into a store, with a recipe."""
+    folder = tmp_path_factory.mktemp("e2e")
+    assert (
+        vimix("synth", folder / "synth", "--classes", 2, "--videos-per-class", 11, "--performers", 4, "--workers", 1)
+        == 0
+    )
+    victim = next((folder / "synth/videos").glob("*/*.mp4"))
+    victim.write_bytes(victim.read_bytes()[: victim.stat().st_size // 2])
+    options = ["--flow", "dis", "--short-side", 48, "--codec", "raw", "--workers", 1]
+    split = ["--split", folder / "synth/splits.csv"]
+    assert vimix("prepare", "folder", folder / "synth/videos", *split, "--out", folder / "s.h5", *options) == 0
+    (folder / "tiny.toml").write_text(TINY.format(store=folder / "s.h5"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(place) -> Path:
+    """A finished run of both arms."""
+    assert vimix("run", place / "tiny.toml", "--out", place / "run", "--device", "cpu") == 0
+    return place / "run"
+
+
+def test_the_broken_file_is_left_out_and_listed(place, capsys) -> None:
+    assert len((place / "s.quarantine.csv").read_text().splitlines()) == 2
+    assert vimix("store", "info", place / "s.h5", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["videos"], found["quarantined"]) == (21, 1)
+    assert set(found["modalities"]) == {"rgb", "flow"}
+    assert vimix("store", "info", place / "s.h5") == 0
+    assert "fingerprint" in capsys.readouterr().out
+
+
+def test_a_plan_is_printed_and_nothing_is_done(place, capsys) -> None:
+    assert vimix("run", place / "tiny.toml", "--out", place / "planned", "--plan", "--device", "cpu") == 0
+    printed = capsys.readouterr().out
+    assert "cmmc-rgb-from-flow" in printed
+    assert "to do" in printed
+    assert not (place / "planned").exists()
+
+
+def test_a_plan_can_be_printed_before_there_is_a_store(place, capsys) -> None:
+    command = ["run", place / "tiny.toml", "--out", place / "x", "--plan", "--device", "cpu"]
+    assert vimix(*command, "--set", "data.store=nowhere.h5") == 0
+    assert "does not exist yet" in capsys.readouterr().out
+
+
+def test_a_run_leaves_everything_behind(finished) -> None:
+    stages = sorted(str(path.relative_to(finished).parent) for path in finished.glob("*/*/last.pt"))
+    assert stages == [
+        "moco/1-pretrain-rgb",
+        "moco/2-pretrain-flow",
+        "vimix/1-pretrain-rgb",
+        "vimix/2-pretrain-flow",
+        "vimix/3-cmmc-rgb-from-flow",
+        "vimix/4-cmmc-flow-from-rgb",
+    ]
+    for stage in stages:
+        rows = [json.loads(line) for line in (finished / stage / "metrics.jsonl").read_text().splitlines()]
+        assert rows
+        assert {"step", "loss", "pretext_accuracy", "clips_per_second", "learning_rate"} <= rows[-1].keys()
+        assert list((finished / stage / "tensorboard").iterdir())
+    for name in ("recipe.toml", "results.json", "results.md", "curves.png", "retrieval.png"):
+        assert (finished / name).stat().st_size > 0
+
+
+def test_the_table_has_every_arm_every_modality_and_both_streams(finished) -> None:
+    results = json.loads((finished / "results.json").read_text())
+    lines = [(row["arm"], row["modality"]) for row in results["rows"]]
+    expected = [(arm, m) for arm in ("random initialisation", "MoCo", "Vi-Mix") for m in ("rgb", "flow", "rgb + flow")]
+    assert lines == expected
+    assert all({"R@1", "R@5", "top-1"} <= row["scores"].keys() for row in results["rows"])
+    assert {"seed", "commit", "versions", "machine", "data", "protocol", "videos", "recipe"} <= results["about"].keys()
+
+
+def test_called_again_a_run_goes_on_after_its_last_finished_stage(finished, place) -> None:
+    stamps = {path: path.stat().st_mtime_ns for path in finished.glob("*/*/last.pt")}
+    for path in (finished / "vimix/4-cmmc-flow-from-rgb").glob("*.pt"):
+        path.unlink()
+        stamps.pop(path, None)
+    assert vimix("run", place / "tiny.toml", "--out", finished, "--device", "cpu") == 0
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items())
+    assert (finished / "vimix/4-cmmc-flow-from-rgb/last.pt").exists()
+
+
+def test_another_recipe_in_the_same_folder_is_refused(finished, place, capsys) -> None:
+    assert vimix("run", place / "tiny.toml", "--out", finished, "--set", "optim.lr=0.1") == 2
+    assert "differs in [optim]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("task", ["retrieval", "linear"])
+def test_an_evaluation_records_scores_protocol_and_the_untrained_encoder(finished, place, task) -> None:
+    out = place / f"{task}.json"
+    checkpoints = [finished / "vimix/3-cmmc-rgb-from-flow", finished / "vimix/4-cmmc-flow-from-rgb/last.pt"]
+    assert vimix("evaluate", task, place / "tiny.toml", *checkpoints, "--out", out, "--device", "cpu") == 0
+    record = json.loads(out.read_text())
+    assert record["task"] == task
+    assert record["scores"].keys() == record["untrained"].keys()
+    assert record["videos"] == {"train": 15, "test": 6} or sum(record["videos"].values()) == 21
+    assert set(record["checkpoints"]) == {"rgb", "flow"}
+    assert {"protocol", "seed", "commit", "versions", "machine", "data"} <= record.keys()
+
+
+def test_stages_by_hand_hand_their_checkpoints_on(place, capsys) -> None:
+    recipe, out = place / "tiny.toml", place / "hand"
+    for modality in ("rgb", "flow"):
+        assert vimix("pretrain", recipe, "--modality", modality, "--out", out, "--device", "cpu") == 0
+    inits = ["--init", out / "pretrain-rgb", "--partner-init", out / "pretrain-flow/last.pt"]
+    command = ["cmmc-stage", recipe, "--train", "rgb", "--partner", "flow", *inits, "--out", out, "--device", "cpu"]
+    assert vimix(*command) == 0
+    assert (out / "cmmc-rgb-from-flow/last.pt").exists()
+    assert vimix(*command) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert vimix(*command, "--resume") == 0
+
+
+def test_a_video_finds_itself_in_an_index(finished, place, capsys) -> None:
+    index = place / "flow.index"
+    checkpoint = finished / "moco/2-pretrain-flow"
+    command = ["index", "build", place / "tiny.toml", checkpoint, place / "s.h5", "--out", index, "--device", "cpu"]
+    assert vimix(*command) == 0
+    video = sorted((place / "synth/videos").glob("*/*.mp4"))[-1]
+    capsys.readouterr()
+    assert vimix("index", "query", index, video, "-k", 3, "--json", "--device", "cpu") == 0
+    matches = json.loads(capsys.readouterr().out)["matches"]
+    assert len(matches) == 3
+    assert matches[0]["video"] == video.relative_to(place / "synth/videos").as_posix()
+    assert matches[0]["class"] == video.parent.name
+    assert matches[0]["similarity"] > 0.99
+    assert vimix("index", "query", index, video, "--device", "cpu") == 0
+    assert "nearest to" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "folder", "{0}/nowhere", "--out", "{0}/x.h5"], "no such folder"),
+        (["prepare", "folder", "{0}/synth/videos", "--out", "{0}/x.h5", "--short-side", "1"], "short_side"),
+        (["store", "info", "{0}/tiny.toml"], "expected a store"),
+        (["run", "{0}/none.toml", "--out", "{0}/x"], "none.toml"),
+        (["run", "{0}/tiny.toml", "--out", "{0}/x", "--set", "optim.lrr=1"], "did you mean 'lr'"),
+        (["run", "{0}/tiny.toml", "--out", "{0}/x", "--set", "data.store={0}/no.h5"], "no such store"),
+        (["run", "{0}/tiny.toml", "--out", "{0}/x", "--set", "optim.batch=400"], "less than a batch"),
+        (["run", "{0}/tiny.toml", "--out", "{0}/y", "--device", "warp"], "--device warp"),
+        (["pretrain", "{0}/tiny.toml", "--modality", "depth", "--out", "{0}/x"], "no modality 'depth'"),
+        (["pretrain", "{0}/tiny.toml", "--modality", "rgb", "--out", "{0}/z", "--init", "{0}/tiny.toml"], "checkpoint"),
+        (
+            ["evaluate", "linear", "{0}/tiny.toml", "{0}/s.h5", "--out", "{0}/x.json"],
+            "expected a whole vimix checkpoint",
+        ),
+        (["index", "query", "{0}/tiny.toml", "{0}/s.h5"], "tiny.toml"),
+    ],
+)
+def test_a_mistake_is_one_line_with_exit_code_two(place, arguments, message, capsys) -> None:
+    assert vimix(*[argument.format(place) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert "error: " in error
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_help_is_there_before_torch_would_be() -> None:
+    seconds = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        code = "import sys; from vimix_adapters.cli import main; main.run.__module__; sys.exit('torch' in sys.modules)"
+        subprocess.run([sys.executable, "-c", code], check=True)
+        seconds.append(time.perf_counter() - begun)
+    assert min(seconds) < 1.0  # 0.3 s on a free machine; the bound only tells that nothing heavy is imported
+
+
+@pytest.mark.parametrize("command", ["synth", "prepare", "store", "pretrain", "cmmc-stage", "run", "evaluate", "index"])
+def test_every_command_has_help(command, capsys) -> None:
+    assert vimix(command, "--help") == 0
+    assert "Usage" in capsys.readouterr().out
