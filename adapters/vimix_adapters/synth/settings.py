@@ -41,7 +41,7 @@ class Variety:
     Raising them makes untrained features match worse, and learning slower.
     """
 
-    azimuth: float = 60.0
+    azimuth: float = 40.0
     """The camera stands within ± this many degrees of straight ahead."""
     elevation: tuple[float, float] = (-5.0, 30.0)
     """Degrees the camera looks down."""
@@ -49,25 +49,25 @@ class Variety:
     """Standard deviation of the camera's tilt, degrees."""
     distance: tuple[float, float] = (2.8, 4.5)
     """Metres from camera to person: the strength of the perspective."""
-    scale: tuple[float, float] = (0.6, 0.85)
+    scale: tuple[float, float] = (0.7, 0.9)
     """Standing height as a share of the picture's; less where the action would leave the picture."""
     position: float = 1.0
     """Share of the free room around the figure over which its place is drawn; 0 is always the middle."""
     mirror: float = 0.5
     """Probability that the picture is mirrored."""
-    shake: float = 0.5
+    shake: float = 1.5
     """Largest displacement of the camera, pixels."""
-    drift: float = 0.12
+    drift: float = 0.05
     """Standard deviation of the person's speed over the floor, metres a second."""
-    sway: float = 8.0
+    sway: float = 4.0
     """Largest slow turning of the whole body, degrees."""
     speed: tuple[float, float] = (0.75, 1.35)
     """Factor on the action's rate."""
     amplitude: tuple[float, float] = (0.75, 1.15)
     """Factor on the action's swing."""
-    posture: float = 6.0
+    posture: float = 3.0
     """Standard deviation of each joint angle's constant offset, degrees."""
-    fidget: float = 5.0
+    fidget: float = 2.0
     """Largest slow wobble of each joint angle, degrees."""
     proportions: float = 0.08
     """Standard deviation of the performers' limb lengths and widths, as a share."""
