@@ -37,6 +37,17 @@ def test_decord_reads_what_pyav_reads(tmp_path, monkeypatch) -> None:
     assert np.abs(with_decord.astype(int) - with_pyav).mean() < 3
 
 
+@pytest.mark.parametrize("width", [48, 62, 90, 100, 340])
+def test_frames_of_any_width_are_whole(tmp_path, monkeypatch, width) -> None:
+    """decord pads its lines: where that shows, PyAV must be asked."""
+    write_video(tmp_path / "a.mp4", moving_square(5, 48, width))
+    found = decode_video(tmp_path / "a.mp4", 0, 48).frames
+    monkeypatch.setattr(decode, "_try_decord", lambda *_: None)
+    expected = decode_video(tmp_path / "a.mp4", 0, 48).frames
+    assert found.shape == expected.shape == (5, 48, width, 3)
+    assert np.abs(found.astype(int) - expected).mean() < 3
+
+
 def test_without_a_rate_the_videos_own_is_kept_and_told(tmp_path) -> None:
     write_video(tmp_path / "a.mp4", moving_square(24), rate=12)
     decoded = decode_video(tmp_path / "a.mp4", rate=0, short_side=24)

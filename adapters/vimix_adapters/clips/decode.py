@@ -151,8 +151,10 @@ def _try_decord(path: Path, short_side: int, probe: Probe) -> list[Frame] | None
         return None
     try:
         reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
-        if len(reader) != probe.frames:
+        # Of videos narrower than 64 pixels decord makes four channels out of its line padding.
+        if len(reader) != probe.frames or reader[0].shape[2] != 3:
             return None
+        reader.seek(0)
         return [resized(reader.next().asnumpy(), short_side) for _ in range(len(reader))]
     except (decord.DECORDError, RuntimeError, StopIteration, IndexError):
         return None

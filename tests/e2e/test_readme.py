@@ -1,0 +1,73 @@
+"""README does what it says: its command lines and its example are run."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_command_line import vimix
+from tests.fakes.store import moving_square, write_video
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHRINK = {
+    "width = 0.25": "width = 0.0625",
+    "frames = 16": "frames = 8",
+    "stride = 3": "stride = 1",
+    "size = 48": "size = 32",
+    "batch = 32": "batch = 4",
+    "queue = 128": "queue = 8",
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch) -> Path:
+    """``my_videos``, and the demo's recipe made small: same arms, same names of stages."""
+    for number in range(8):
+        write_video(tmp_path / f"my_videos/bow/{number}.mp4", moving_square(16 + number, 48, 48))
+        write_video(tmp_path / f"my_videos/wave/{number}.mp4", moving_square(20, 48, 48, speed=1 + number))
+    shutil.copy(tmp_path / "my_videos/wave/0.mp4", tmp_path / "my_videos/wave/clip.mp4")
+    text = (ROOT / "experiments/demo.toml").read_text()
+    for long, short in SHRINK.items():
+        assert long in text
+        text = text.replace(long, short)
+    text = re.sub(r"epochs = \d+", "epochs = 1", text)
+    text = re.sub(r"milestones = \[\d*\]", "milestones = []", text)
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments/demo.toml").write_text(text + '\n[run]\nprecision = "float32"\n')
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_every_vimix_command_line_of_the_readme_runs(workplace) -> None:
+    lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("vimix ")]
+    assert len(lines) >= 8
+    for line in lines:
+        assert vimix(*shlex.split(line, comments=True)[1:]) == 0, line
+    assert (workplace / "runs/mine/results.md").exists()
+    assert (workplace / "two-stream.json").exists()
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = {line.split()[1] for block in blocks("bash") for line in block.splitlines() if line.startswith("make ")}
+    assert targets == {"demo", "test"}
+    assert all(f"\n{target}:" in makefile for target in targets)
+
+
+def test_the_example_of_the_readme_runs() -> None:
+    (example,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(example, names)
+    assert float(names["loss"]) > 0
+
+
+def test_every_path_that_the_readme_names_exists() -> None:
+    for path in re.findall(r"`((?:src|adapters|tests|experiments)/[\w/.]+)`", README):
+        assert (ROOT / path).exists(), path
