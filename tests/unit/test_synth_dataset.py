@@ -55,6 +55,17 @@ def _content(out: Path) -> dict[str, bytes]:
     return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
 
 
+def test_the_same_frames_are_encoded_alike_every_time(tmp_path: Path) -> None:
+    """A regression: one file in four differed."""
+    frames = [render(TINY, sample).frames for sample in plan(TINY)[:3]]
+    files = set()
+    for _ in range(8):
+        for number, pictures in enumerate(frames):
+            write_video(tmp_path / "a.mp4", pictures, 30, choose_codec())
+            files.add((number, (tmp_path / "a.mp4").read_bytes()))
+    assert len(files) == len(frames)
+
+
 def test_the_number_of_workers_changes_nothing(made: Path, tmp_path: Path) -> None:
     """Skeletons, lists and the record are equal byte for byte, and so are decoded frames."""
     write_dataset(tmp_path / "two", TINY, workers=2)

@@ -4,6 +4,7 @@ from collections.abc import Container
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +12,8 @@ from vimix.values.errors import VimixError
 from vimix_adapters.files import replacing
 
 CODECS = {
-    "libx264": {"preset": "veryfast", "crf": "18", "threads": "1"},
+    # Without lookahead and B-frames: with them x264's vector code gave files that differed from call to call.
+    "libx264": {"preset": "veryfast", "crf": "18", "threads": "1", "x264-params": "bframes=0:rc-lookahead=0:mbtree=0"},
     "mpeg4": {"qmin": "2", "qmax": "4", "threads": "1"},
 }
 """In order of preference. One thread: several would compete with the other workers, and may encode differently."""
@@ -34,5 +36,6 @@ def write_video(path: Path, frames: NDArray[np.uint8], rate: int, codec: str) ->
         stream.pix_fmt = "yuv420p"
         stream.gop_size = rate  # a key frame every second, so that a window can be read without the whole video
         for picture in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            coloured = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2YUV_I420)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(coloured), format="yuv420p")))
         container.mux(stream.encode())
