@@ -37,5 +37,7 @@ def write_video(path: Path, frames: NDArray[np.uint8], rate: int, codec: str) ->
         stream.gop_size = rate  # a key frame every second, so that a window can be read without the whole video
         for picture in frames:
             coloured = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2YUV_I420)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(coloured), format="yuv420p")))
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(np.asarray(coloured, dtype=np.uint8), format="yuv420p"))
+            )
         container.mux(stream.encode())
