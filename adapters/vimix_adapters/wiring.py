@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vimix.app.finetune import SupervisedLearner, supervised_step
 from vimix.app.learner import Learner
 from vimix.app.steps import Step, cmmc_step, pretrain_step
 from vimix.app.train import StageRun, TrainSettings
@@ -38,8 +40,9 @@ from vimix_adapters.clips.augmentation import ClipAugmentation, FlowAugmentation
 from vimix_adapters.clips.evaluation import WindowedClips, windows_of
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings, formats_of
 from vimix_adapters.clips.loader import TrainingLoader
-from vimix_adapters.clips.views import ClipShape
+from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape, Crop
 from vimix_adapters.encoders.chain import StageChain
+from vimix_adapters.encoders.classifier import ClassifyingNetwork
 from vimix_adapters.encoders.network import Compute, ContrastiveNetwork, TorchOptimiser
 from vimix_adapters.encoders.s3d import S3DEncoder
 from vimix_adapters.metrics.console import ProgressMetrics, Together
@@ -58,6 +61,7 @@ HIDDEN_POLICIES: Mapping[str, type[ManifoldMixup | CrossModalMixup]] = {
     "manifold_mixup": ManifoldMixup,
     "cm_mixup": CrossModalMixup,
 }
+CROPS: Mapping[str, tuple[Crop, ...]] = {"centre": (CENTRE,), "ten": TEN_CROPS}
 LAYERS: Mapping[str, LayerChoice] = {"same": SameLayer(), "random": RandomLayer()}
 
 
@@ -118,6 +122,75 @@ def build_trained(recipe: config.Recipe, checkpoint: Checkpoint, compute: Comput
             f"recipe's encoder: {' '.join(str(error).split())[:300]}"
         ) from error
     return network
+
+
+def build_classifier(
+    recipe: config.Recipe, modality: Modality, classes: int, checkpoint: Checkpoint | None, compute: Compute
+) -> ClassifyingNetwork:
+    """A classifier over the encoder of a checkpoint; without one its encoder has ``build_network``'s random weights.
+
+    Raises VimixError if the recipe describes another encoder than the checkpoint's.
+    """
+    source = build_network(recipe, modality, compute) if checkpoint is None else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        classifier = ClassifyingNetwork(
+            build_encoder(recipe.modalities[modality]), classes, recipe.finetune.dropout, compute
+        )
+    state = checkpoint.parts["query"] if checkpoint is not None else source.state_dict() if source else {}
+    try:
+        classifier.load_encoder(state)
+    except RuntimeError as error:
+        raise VimixError(
+            f"the checkpoint of {modality} does not fit the recipe's encoder: {' '.join(str(error).split())[:300]}"
+        ) from error
+    return classifier
+
+
+def build_finetuning(
+    recipe: config.Recipe,
+    store: VideoStore,
+    modality: Modality,
+    checkpoint: Checkpoint | None,
+    folder: Path,
+    compute: Compute,
+) -> tuple[ClassifyingNetwork, StageRun]:
+    """A classifier, and everything that ``vimix.app.train.train`` needs to train it."""
+    settings = recipe.finetune
+    classifier = build_classifier(recipe, modality, len(store.classes), checkpoint, compute)
+    groups: list[dict[str, Any]] = [
+        {"params": list(classifier.encoder.parameters()), "share": settings.encoder_share},
+        {"params": list(classifier.linear.parameters())},
+    ]
+    adam = torch.optim.Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
+    learner = SupervisedLearner(modality, classifier, TorchOptimiser(adam))
+    seed = stage_seed(recipe, 0)
+    clips = build_training_clips(recipe, store, {modality: 1}, seed, compute)
+    steps = clips.steps * settings.epochs
+    return classifier, StageRun(
+        learner=learner,
+        step=supervised_step(learner),
+        clips=clips,
+        settings=TrainSettings(
+            epochs=settings.epochs,
+            rate=settings.lr,
+            milestones=settings.milestones,
+            decay=settings.decay,
+            seed=seed,
+            log_every=recipe.run.log_every,
+            checkpoint_seconds=recipe.run.checkpoint_minutes * 60,
+        ),
+        metrics=metrics_in(folder, f"finetune-{modality}", steps),
+        checkpoints=FolderCheckpointStore(folder),
+        recipe=config.recipe_to_toml(recipe),
+        about={
+            "stage": "finetune",
+            "init": "random" if checkpoint is None else str(checkpoint.about.get("stage", "?")),
+            "epochs": settings.epochs,
+            "steps_per_epoch": clips.steps,
+            "seed": recipe.seed,
+        },
+    )
 
 
 def build_learner(recipe: config.Recipe, modality: Modality, compute: Compute) -> Learner:
@@ -220,7 +293,12 @@ def build_training_clips(
 
 
 def build_evaluation_clips(
-    recipe: config.Recipe, store: VideoStore, videos: Sequence[int], modality: Modality, compute: Compute
+    recipe: config.Recipe,
+    store: VideoStore,
+    videos: Sequence[int],
+    modality: Modality,
+    compute: Compute,
+    crops: str = "centre",
 ) -> EvaluationClips:
     """Windows over the whole of each of the videos."""
     return WindowedClips(
@@ -229,6 +307,7 @@ def build_evaluation_clips(
         modality=modality,
         clip=clip_shape(recipe),
         window_stride=window_stride(recipe),
+        crops=CROPS[crops],
         device=compute.device,
         workers=recipe.data.workers,
     )
@@ -264,7 +343,7 @@ def build_stage_run(
         step=build_step(recipe, stage, learner, inits, compute),
         clips=clips,
         settings=build_train_settings(recipe, stage, number),
-        metrics=build_metrics(recipe, folder, stage, clips.steps * stage.epochs),
+        metrics=metrics_in(folder, stage.name, clips.steps * stage.epochs),
         checkpoints=FolderCheckpointStore(folder),
         recipe=config.recipe_to_toml(recipe),
         about={"stage": stage.name, "epochs": stage.epochs, "steps_per_epoch": clips.steps, "seed": recipe.seed},
@@ -312,14 +391,13 @@ def build_train_settings(recipe: config.Recipe, stage: Stage, number: int) -> Tr
     )
 
 
-def build_metrics(recipe: config.Recipe, folder: Path, stage: Stage, steps: int) -> MetricsSink:
+def metrics_in(folder: Path, title: str, steps: int) -> MetricsSink:
     """Lines of JSON, TensorBoard events and a progress bar."""
-    del recipe
     return Together(
         [
             JsonlMetrics(folder / "metrics.jsonl"),
             TensorBoardMetrics(folder / "tensorboard"),
-            ProgressMetrics(steps, stage.name),
+            ProgressMetrics(steps, title),
         ]
     )
 

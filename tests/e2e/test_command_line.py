@@ -170,6 +170,33 @@ def test_an_evaluation_records_scores_protocol_and_the_untrained_encoder(finishe
     assert {"protocol", "seed", "commit", "versions", "machine", "data"} <= record.keys()
 
 
+def test_finetuning_starts_from_checkpoints_or_from_nothing_and_is_not_overwritten(finished, place, capsys) -> None:
+    out = place / "tuned.json"
+    quick = ["--set", "finetune.epochs=1", "--set", "finetune.milestones=[]", "--device", "cpu"]
+    streams = [finished / "vimix/4-cmmc-flow-from-rgb", "--from-scratch", "rgb"]
+    command = ["evaluate", "finetune", place / "tiny.toml", *streams, "--out", out, *quick]
+    assert vimix(*command) == 0
+    record = json.loads(out.read_text())
+    assert record["task"] == "finetune"
+    assert record["checkpoints"]["rgb"] == {"init": "random"}
+    assert record["checkpoints"]["flow"]["stage"] == "cmmc-flow-from-rgb"
+    assert record["protocol"]["crop"] == "ten"
+    assert (place / "tuned/flow/last.pt").exists()
+    assert vimix(*command) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert vimix(*command, "--resume") == 0
+    assert json.loads(out.read_text())["scores"] == record["scores"]
+
+
+@pytest.mark.parametrize(
+    ("named", "told"), [([], "nothing to finetune"), (["--from-scratch", "joint"], "another modality of the recipe")]
+)
+def test_finetuning_nothing_is_refused(place, capsys, named, told) -> None:
+    assert vimix("evaluate", "finetune", place / "tiny.toml", *named, "--out", place / "no.json") == 2
+    assert told in capsys.readouterr().err
+    assert not (place / "no.json").exists()
+
+
 def test_stages_by_hand_hand_their_checkpoints_on(place, capsys) -> None:
     recipe, out = place / "tiny.toml", place / "hand"
     for modality in ("rgb", "flow"):

@@ -3,27 +3,42 @@
 import re
 import shlex
 import shutil
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tomli_w
 
 from tests.e2e.test_command_line import vimix
 from tests.fakes.store import moving_square, write_video
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SHRINK = {
-    "width = 0.25": "width = 0.0625",
-    "frames = 16": "frames = 8",
-    "stride = 3": "stride = 1",
-    "size = 48": "size = 32",
-    "batch = 32": "batch = 4",
-    "queue = 128": "queue = 8",
+SMALL = {
+    "data": {"frames": 8, "size": 32, "stride": 1},
+    "optim": {"batch": 4},
+    "contrast": {"queue": 8, "bn_groups": 2},
+    "finetune": {"epochs": 1, "milestones": []},
+    "run": {"precision": "float32"},
 }
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def shrunk(recipe: Path) -> dict[str, Any]:
+    """The recipe as a table, with the same arms and names of stages, small enough for a test."""
+    table = tomllib.loads(recipe.read_text(encoding="utf-8"))
+    for section, keys in SMALL.items():
+        table.setdefault(section, {}).update(keys)
+    for modality in table["modalities"].values():
+        modality["width"] = 0.0625
+    for stages in [arm["stages"] for arm in table["arms"].values()]:
+        for stage in stages:
+            stage.update(epochs=1, milestones=[])
+    return table
 
 
 @pytest.fixture
@@ -33,14 +48,8 @@ def workplace(tmp_path, monkeypatch) -> Path:
         write_video(tmp_path / f"my_videos/bow/{number}.mp4", moving_square(16 + number, 48, 48))
         write_video(tmp_path / f"my_videos/wave/{number}.mp4", moving_square(20, 48, 48, speed=1 + number))
     shutil.copy(tmp_path / "my_videos/wave/0.mp4", tmp_path / "my_videos/wave/clip.mp4")
-    text = (ROOT / "experiments/demo.toml").read_text()
-    for long, short in SHRINK.items():
-        assert long in text
-        text = text.replace(long, short)
-    text = re.sub(r"epochs = \d+", "epochs = 1", text)
-    text = re.sub(r"milestones = \[\d*\]", "milestones = []", text)
     (tmp_path / "experiments").mkdir()
-    (tmp_path / "experiments/demo.toml").write_text(text + '\n[run]\nprecision = "float32"\n')
+    (tmp_path / "experiments/demo.toml").write_text(tomli_w.dumps(shrunk(ROOT / "experiments/demo.toml")))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -88,6 +88,8 @@ def test_missing_keys_are_told() -> None:
         ("[cmmc.mix]\ndims = 'hw'\n", "'random' needs dims = 'cthw'"),
         ("[cmmc.mix]\npolicy = 'cm_mixup'\n", "only layers = 'same' is legal"),
         ("[contrast]\nnegatives = 'queue'\n", "contrast.negatives cannot be 'queue'"),
+        ("[contrast]\nnegatives = 'queue'\nqueue = 0\n", "leaves no negatives at all"),
+        ("[finetune]\nepochs = 20\n", "finetune.milestones: [400, 450] must lie between 0 and epochs = 20"),
         ("[pretrain]\nepochs = 100\n", "pretrain.milestones: [250, 280] must lie between 0 and epochs = 100"),
         ("[pretrain]\nmilestones = [9, 3]\n", "pretrain.milestones: [9, 3] must ascend"),
         ("[data]\nstore = 's'\nframes = 4\n", "needs at least 8 frames of 32 pixels"),

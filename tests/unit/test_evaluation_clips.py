@@ -9,7 +9,7 @@ from tests.fakes.clips import BreakableStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.evaluation import WindowedClips, windows_of
-from vimix_adapters.clips.views import ClipShape
+from vimix_adapters.clips.views import TEN_CROPS, ClipShape, Crop
 
 CPU = torch.device("cpu")
 CLIP = ClipShape(frames=4, size=12, stride=2)
@@ -91,3 +91,25 @@ def test_an_unreadable_video_is_an_error_that_names_it(workers: int) -> None:
 def test_a_missing_modality_is_refused() -> None:
     with pytest.raises(VimixError, match="'joint'"):
         windowed(BreakableStore(), [0], "joint")
+
+
+def test_ten_crops_are_centre_and_corners_and_their_mirror_images() -> None:
+    """Frames of 16 × 20 pixels: seven eighths of 16 is 14, which is what a crop of 14 shows unresized."""
+    frames = np.random.default_rng(0).integers(0, 256, (4, 16, 20, 3), dtype=np.uint8)
+    store = BreakableStore(lengths=(4,), pictures={0: frames})
+    clips = windowed(store, [0], clip=ClipShape(frames=4, size=14), crops=TEN_CROPS)
+    views = [item.clips[0] for item in clips.videos()]
+    normal = functional.normalize(
+        torch.from_numpy(frames).permute(0, 3, 1, 2) / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    ).transpose(0, 1)
+    for number, (top, left) in enumerate([(1, 3), (0, 0), (0, 6), (2, 0), (2, 6)]):
+        expected = normal[:, :, top : top + 14, left : left + 14]
+        torch.testing.assert_close(views[number], expected)
+        torch.testing.assert_close(views[number + 5], expected.flip(-1))
+
+
+def test_a_mirrored_crop_of_flow_points_the_other_way() -> None:
+    crops = (Crop(), Crop(flip=True))
+    plain, mirrored = windowed(BreakableStore(), [0], FLOW, crops=crops).videos()
+    torch.testing.assert_close(mirrored.clips[:, 0], -plain.clips[:, 0])
+    torch.testing.assert_close(mirrored.clips[:, 1], plain.clips[:, 1])

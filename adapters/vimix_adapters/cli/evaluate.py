@@ -48,5 +48,28 @@ def linear(
     evaluations.evaluate_linear(read_recipe(recipe, overrides or ()), _paths(checkpoint, checkpoint2), out, device)
 
 
+@app.command()
+def finetune(
+    recipe: RecipeFile,
+    out: Out,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Argument(help="Checkpoints, one a modality.", metavar="[CHECKPOINT]...")
+    ] = None,
+    from_scratch: Annotated[
+        list[str] | None, typer.Option(help="A modality to train from random weights: the supervised baseline.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint beside FILE.json.")] = False,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Train everything with labels ([finetune]); test on windows and crops of whole videos, streams averaged."""
+    from vimix_adapters import evaluations
+    from vimix_adapters.config import read_recipe
+
+    evaluations.evaluate_finetune(
+        read_recipe(recipe, overrides or ()), checkpoint or (), from_scratch or (), out, device, resume
+    )
+
+
 def _paths(first: Path, second: Path | None) -> list[Path]:
     return [first] if second is None else [first, second]

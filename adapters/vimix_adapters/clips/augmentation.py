@@ -128,18 +128,19 @@ class FlowAugmentation:
         return _treated(clips, numbers, _augment_flow_)
 
 
-def to_network(clips: Tensor, kind: ModalityFormat, scale: tuple[float, float]) -> Tensor:
+def to_network(clips: Tensor, kind: ModalityFormat, scale: tuple[float, float], flip: bool = False) -> Tensor:
     """Evaluation's input: no augmentation. Float32 [B, C, T, H, W] from uint8 [B, T, H, W, C] on any device.
 
     Pictures are normalised with ImageNet's mean and deviation; flow is in units of the store's bound, with its vectors
-    scaled by ``scale`` (u, v), as ``vector_scale`` gives it.
+    scaled by ``scale`` (u, v), as ``vector_scale`` gives it. ``flip`` mirrors, and negates u.
     """
     result = clips.permute(0, 4, 1, 2, 3).to(torch.float32, memory_format=torch.contiguous_format)
     if kind.bound:
-        _displace_(result, torch.tensor([scale], device=clips.device))
+        across, down = scale
+        _displace_(result, torch.tensor([[-across if flip else across, down]], device=clips.device))
     else:
         normalise_(result.div_(255))
-    return result
+    return result.flip(-1) if flip else result
 
 
 def _augment_pictures_(clips: Tensor, numbers: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Evaluation clips: windows over whole videos, the largest centred square, nothing random."""
+"""Evaluation clips: windows over whole videos, one fixed crop or several, nothing random."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,8 +17,9 @@ from vimix.values.video import ModalityFormat
 from vimix_adapters.clips.augmentation import to_network
 from vimix_adapters.clips.loader import require_modality, worker_loader
 from vimix_adapters.clips.views import (
+    CENTRE,
     ClipShape,
-    centre_square,
+    Crop,
     cut_out,
     frame_indices,
     read_frames,
@@ -29,14 +30,14 @@ from vimix_adapters.clips.views import (
 
 @frozen(eq=False)
 class WholeVideo:
-    """All frames of a video cut to their centred square: uint8 [T, S, S, C], and what that did to vectors (u, v)."""
+    """All frames of a video, cut: a crop each uint8 [T, S, S, C], and what that did to vectors (u, v)."""
 
-    frames: Tensor
-    scale: tuple[float, float]
+    crops: Sequence[Tensor]
+    scales: Sequence[tuple[float, float]]
 
     def pin_memory(self) -> "WholeVideo":
         """Called by the DataLoader's pinning thread."""
-        return WholeVideo(self.frames.pin_memory(), self.scale)
+        return WholeVideo([frames.pin_memory() for frames in self.crops], self.scales)
 
 
 @frozen(eq=False)
@@ -46,11 +47,12 @@ class WholeVideos:
     store: VideoStore
     modality: Modality
     size: int
+    crops: Sequence[Crop]
 
     def __getitem__(self, video: int) -> WholeVideo | VimixError:
         """An error is returned, not raised: the DataLoader would dress it up with the worker's traceback."""
         try:
-            return _squared(read_frames(self.store, video, self.modality), self.size)
+            return _cropped(read_frames(self.store, video, self.modality), self.size, self.crops)
         except VimixError as error:
             return error
 
@@ -59,7 +61,8 @@ class WindowedClips:
     """Implements ``vimix.ports.clips.EvaluationClips`` over the given videos of a store.
 
     Windows of ``clip.frames`` frames begin every ``window_stride`` frames; the last one ends with the video. A video
-    shorter than a window is padded with its last frame. Each video is read once, in the workers.
+    shorter than a window is padded with its last frame. Each video is read once, in the workers, and comes once for
+    each of the ``crops`` of its frames: so ten crops of a long video need no more memory on the device than one.
     """
 
     def __init__(
@@ -71,13 +74,15 @@ class WindowedClips:
         clip: ClipShape,
         window_stride: int,
         device: torch.device,
+        crops: Sequence[Crop] = (CENTRE,),
         workers: int = 0,
         start_method: str | None = None,
     ) -> None:
         require_modality(store, modality)
         self._store, self._videos, self._format = store, tuple(videos), store.formats[modality]
         self._clip, self._window_stride, self._device = clip, window_stride, device
-        items = WholeVideos(store, modality, clip.size)
+        self._crops = tuple(crops)
+        items = WholeVideos(store, modality, clip.size, self._crops)
         self._frames: DataLoader[WholeVideo | VimixError] = worker_loader(
             items, self._videos, device, workers, start_method
         )
@@ -91,8 +96,11 @@ class WindowedClips:
         for video, whole in zip(self._videos, self._frames, strict=True):
             if isinstance(whole, VimixError):
                 raise whole
-            clips, starts = _windows(whole, self._format, self._clip, self._window_stride, self._device)
-            yield VideoClips(video, self._store.videos[video].label, clips, starts)
+            label = self._store.videos[video].label
+            for frames, scale, crop in zip(whole.crops, whole.scales, self._crops, strict=True):
+                indices, starts = _windows(len(frames), self._clip, self._window_stride)
+                clips = frames.to(self._device, non_blocking=True)[indices.to(self._device, non_blocking=True)]
+                yield VideoClips(video, label, to_network(clips, self._format, scale, crop.flip), starts)
 
 
 def windows_of(
@@ -103,19 +111,17 @@ def windows_of(
     Returns float32 [N, C, clip.frames, size, size] on the device and the first frames of the N windows: what
     ``WindowedClips`` gives for the same frames.
     """
-    return _windows(_squared(frames, clip.size), kind, clip, window_stride, device)
+    whole = _cropped(frames, clip.size, (CENTRE,))
+    indices, starts = _windows(len(frames), clip, window_stride)
+    return to_network(whole.crops[0].to(device)[indices.to(device)], kind, whole.scales[0]), starts
 
 
-def _squared(frames: NDArray[np.uint8], size: int) -> WholeVideo:
-    box = centre_square(*frames.shape[1:3])
-    return WholeVideo(cut_out(frames, box, size), vector_scale(box, size))
+def _cropped(frames: NDArray[np.uint8], size: int, crops: Sequence[Crop]) -> WholeVideo:
+    boxes = [crop.box(*frames.shape[1:3]) for crop in crops]
+    cuts = {box: cut_out(frames, box, size) for box in dict.fromkeys(boxes)}  # a mirrored crop shares its frames
+    return WholeVideo([cuts[box] for box in boxes], [vector_scale(box, size) for box in boxes])
 
 
-def _windows(
-    whole: WholeVideo, kind: ModalityFormat, clip: ClipShape, window_stride: int, device: torch.device
-) -> tuple[Tensor, tuple[int, ...]]:
-    length = len(whole.frames)
+def _windows(length: int, clip: ClipShape, window_stride: int) -> tuple[Tensor, tuple[int, ...]]:
     starts = window_starts(length, clip, window_stride)
-    indices = torch.from_numpy(frame_indices(starts, length, clip)).to(device, non_blocking=True)
-    frames = whole.frames.to(device, non_blocking=True)
-    return to_network(frames[indices], kind, whole.scale), starts
+    return torch.from_numpy(frame_indices(starts, length, clip)), starts

@@ -111,6 +111,27 @@ def centre_square(height: int, width: int) -> Box:
     return _centred(height, width, side, side)
 
 
+@frozen
+class Crop:
+    """One of a test's fixed crops: a square of ``share`` of the shorter side, placed from 0 (top, left) to 1."""
+
+    share: float = 1.0
+    down: float = 0.5
+    right: float = 0.5
+    flip: bool = False
+
+    def box(self, height: int, width: int) -> Box:
+        """Its rectangle in a frame of that size."""
+        side = max(1, round(self.share * min(height, width)))
+        return Box(int(self.down * (height - side)), int(self.right * (width - side)), side, side)
+
+
+CENTRE = Crop()
+_PLACES = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
+TEN_CROPS = tuple(Crop(0.875, down, right, flip) for flip in (False, True) for down, right in _PLACES)
+"""Centre and corners, as they are and mirrored: 224 of 256 pixels (CoCLR)."""
+
+
 def cut_out(frames: NDArray[np.uint8], box: Box, size: int) -> Tensor:
     """The box of all frames [T, H, W, C], resized with antialiasing: uint8 [T, size, size, C].
 

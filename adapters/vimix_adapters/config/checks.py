@@ -17,6 +17,8 @@ def _general(recipe: Recipe) -> Iterator[str]:
             f"optim.batch: {batch} must be a multiple of contrast.bn_groups = {groups}, and at least twice as much: "
             "each part is normalised by itself"
         )
+    if recipe.contrast.negatives == "queue" and not recipe.contrast.queue:
+        yield "contrast.queue: 0 with contrast.negatives = 'queue' leaves no negatives at all"
     if not recipe.modalities:
         yield "modalities: expected at least one table, such as [modalities.rgb]"
     if recipe.evaluate.queries == recipe.evaluate.gallery:
@@ -31,6 +33,7 @@ def _general(recipe: Recipe) -> Iterator[str]:
 def _sections(recipe: Recipe) -> Iterator[str]:
     yield from _schedule("pretrain", recipe.pretrain.epochs, recipe.pretrain.milestones)
     yield from _schedule("cmmc", recipe.cmmc.epochs, recipe.cmmc.milestones)
+    yield from _schedule("finetune", recipe.finetune.epochs, recipe.finetune.milestones)
     yield from _mix(recipe, "cmmc.mix", recipe.cmmc.mix)
     if not recipe.arms:
         yield from _mix(recipe, "pretrain.mix", recipe.pretrain.mix)

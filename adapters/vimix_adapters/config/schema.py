@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from attrs import field, frozen
-from attrs.validators import and_, ge, gt, le
+from attrs.validators import and_, ge, gt, le, lt
 
 from vimix_adapters.clips.augmentation import AugmentSettings
 
@@ -50,7 +50,8 @@ class Contrast:
 
     embedding: int = field(default=128, validator=ge(1))
     temperature: float = field(default=0.07, validator=gt(0))
-    queue: int = field(default=2048, validator=ge(1))
+    queue: int = field(default=2048, validator=ge(0))
+    """Past keys; 0: the keys of the batch alone, as in MoCo v3."""
     momentum: float = field(default=0.999, validator=share)
     bn_groups: int = field(default=2, validator=ge(1))
     """Parts of a batch with BatchNorm statistics of their own."""
@@ -109,6 +110,22 @@ class Cmmc:
     milestones: tuple[int, ...] = (80,)
     decay: float = field(default=0.1, validator=and_(gt(0), le(1)))
     mix: HiddenMix = HiddenMix()
+
+
+@frozen
+class Finetune:
+    """Training with labels, from a checkpoint or (the supervised baseline) from random weights; CoCLR's numbers."""
+
+    epochs: int = field(default=500, validator=ge(1))
+    milestones: tuple[int, ...] = (400, 450)
+    decay: float = field(default=0.1, validator=and_(gt(0), le(1)))
+    lr: float = field(default=1e-3, validator=gt(0))
+    encoder_share: float = field(default=0.1, validator=share)
+    """Part of ``lr`` that the encoder gets; 0 trains the linear layer alone (its BatchNorm statistics still move)."""
+    weight_decay: float = field(default=1e-3, validator=ge(0))
+    dropout: float = field(default=0.9, validator=and_(ge(0), lt(1)))
+    crops: Literal["centre", "ten"] = "ten"
+    """Of the test videos."""
 
 
 @frozen
@@ -188,6 +205,7 @@ class Recipe:
     optim: Optim = Optim()
     pretrain: Pretrain = Pretrain()
     cmmc: Cmmc = Cmmc()
+    finetune: Finetune = Finetune()
     arms: Mapping[str, Arm] = field(factory=dict)
     evaluate: Evaluate = Evaluate()
     run: Run = Run()

@@ -53,12 +53,12 @@ class ContrastiveNetwork(nn.Module):
     def embed(self, clips: Tensor) -> Tensor:
         """L2-normalised embeddings [B, 128] float32 of clips [B, C, T, H, W]."""
         with self.compute.autocast():
-            return self._project(self._stages(_ordered(clips), 0, self.depth))
+            return self._project(self._stages(channels_last(clips), 0, self.depth))
 
     def embed_mixed(self, clips: Tensor, layer: int, mix: HiddenMixing) -> tuple[Tensor, MixPlan]:
         """The same with the map below stage ``layer`` mixed: below, mix, above."""
         with self.compute.autocast():
-            mixed, plan = mix(self._stages(_ordered(clips), 0, layer))
+            mixed, plan = mix(self._stages(channels_last(clips), 0, layer))
             return self._project(self._stages(mixed, layer, self.depth)), plan
 
     @torch.no_grad()
@@ -72,13 +72,13 @@ class ContrastiveNetwork(nn.Module):
     def hidden(self, clips: Tensor, layer: int) -> Tensor:
         """The map below stage ``layer`` in evaluation mode; nothing above it is computed."""
         with self._evaluating(), self.compute.autocast():
-            return self._stages(_ordered(clips), 0, layer)
+            return self._stages(channels_last(clips), 0, layer)
 
     @torch.no_grad()
     def features(self, clips: Tensor) -> Tensor:
         """Pooled features [B, D] float32 in evaluation mode."""
         with self._evaluating(), self.compute.autocast():
-            return self.encoder.pool(self._stages(_ordered(clips), 0, self.depth))
+            return self.encoder.pool(self._stages(channels_last(clips), 0, self.depth))
 
     def _stages(self, x: Tensor, start: int, stop: int) -> Tensor:
         if not self.training or self.groups == 1:
@@ -102,7 +102,8 @@ class ContrastiveNetwork(nn.Module):
             self.train(training)
 
 
-def _ordered(clips: Tensor) -> Tensor:
+def channels_last(clips: Tensor) -> Tensor:
+    """The layout in which 3-D convolutions are fast."""
     return clips.contiguous(memory_format=torch.channels_last_3d)
 
 
@@ -119,9 +120,9 @@ class TorchOptimiser:
         self._optimiser.step()
 
     def set_learning_rate(self, rate: float) -> None:
-        """For all parameters, from the next step on."""
+        """From the next step on; a group of parameters with a ``share`` gets that part of it."""
         for group in self._optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("share", 1.0)
 
     def state_dict(self) -> dict[str, Any]:
         """Moments and step counts."""

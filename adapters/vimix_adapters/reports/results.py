@@ -19,11 +19,11 @@ class ResultRecord:
     """Everything needed to judge a number and to compute it again."""
 
     task: str
-    """``retrieval`` or ``linear``."""
+    """``retrieval``, ``linear`` or ``finetune``."""
     scores: Mapping[str, float]
     """0 to 1, by name: ``R@1`` ... or ``top-1``, ``top-5``."""
     untrained: Mapping[str, float]
-    """The same scores of the same encoder with random weights."""
+    """The same scores of the same encoder with random weights; empty where these are a run of their own."""
     protocol: Mapping[str, Any]
     """In full: windows, crop, centring, similarity, choice of the penalty, ..."""
     videos: Mapping[str, int]

@@ -58,7 +58,7 @@ def extract_clip_features(network: Network, clips: EvaluationClips, batch: int =
 
 
 def _by_video(network: Network, clips: EvaluationClips, batch: int) -> Iterator[tuple[VideoClips, Rows]]:
-    for video in clips.videos():
+    for video in clips.videos():  # in one crop
         rows = torch.cat([network.features(part) for part in torch.split(video.clips, batch)]).float().cpu().numpy()
         if not np.isfinite(rows).all():
             raise VimixError(

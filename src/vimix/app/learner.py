@@ -58,6 +58,11 @@ class Learner:
         shuffle = torch.from_numpy(rng.permutation(len(clips))).to(clips.device, non_blocking=True)
         return self.key.keys(clips, shuffle)
 
+    @property
+    def gauges(self) -> dict[str, float]:
+        """What a row of metrics says beside the outcome of its steps."""
+        return {"queue_filled": float(len(self.queue))}
+
     def state_dict(self) -> dict[str, Mapping[str, Any]]:
         """The parts of a checkpoint."""
         return {

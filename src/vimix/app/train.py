@@ -2,20 +2,50 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 from attrs import define, field, frozen
 from torch import Tensor
 
-from vimix.app.learner import Learner, StepOutcome
+from vimix.app.learner import StepOutcome
 from vimix.app.steps import Step
 from vimix.domain.schedule.rates import step_decay, warmed_up
 from vimix.ports.checkpoints import CheckpointStore
 from vimix.ports.clips import TrainingClips
 from vimix.ports.metrics import MetricsSink
+from vimix.ports.network import Optimiser
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
+from vimix.values.modality import Modality
+
+
+class Trainee(Protocol):
+    """What the loop asks of a learner, contrastive or supervised."""
+
+    @property
+    def modality(self) -> Modality:
+        """What it sees."""
+        ...
+
+    @property
+    def optimiser(self) -> Optimiser:
+        """Whose learning rate the loop sets."""
+        ...
+
+    @property
+    def gauges(self) -> Mapping[str, float]:
+        """What a row of metrics says beside the outcome of its steps."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Mapping[str, Any]]:
+        """The parts of a checkpoint."""
+        ...
+
+    def resume(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
+        """Go on as if it had never stopped."""
+        ...
 
 
 @frozen
@@ -37,7 +67,7 @@ class TrainSettings:
 class StageRun:
     """One stage, ready to train: its step, its data, its places to write to."""
 
-    learner: Learner
+    learner: Trainee
     step: Step
     clips: TrainingClips
     settings: TrainSettings
@@ -62,7 +92,7 @@ def train(run: StageRun) -> Checkpoint:
             meter.add(outcome, len(batch))
             if done % settings.log_every and done < settings.epochs * run.clips.steps:
                 continue
-            run.metrics.record(done, _checked(meter.row(epoch, rate, len(learner.queue)), run, done))
+            run.metrics.record(done, _checked({**meter.row(epoch, rate), **learner.gauges}, run, done))
             meter = _Meter(run.clock)
             if run.clock() - saved_at > settings.checkpoint_seconds:  # only where a row ends: none is torn by a resume
                 run.checkpoints.save(_checkpoint(run, done))
@@ -124,7 +154,7 @@ class _Meter:
         self.steps += 1
         self.clips += clips
 
-    def row(self, epoch: int, rate: float, queue: int) -> dict[str, float]:
+    def row(self, epoch: int, rate: float) -> dict[str, float]:
         """The means by name."""
         return {
             "epoch": float(epoch),
@@ -132,6 +162,5 @@ class _Meter:
             "pretext_accuracy": float(self.accuracy) / self.steps,
             "weight": self.weight / self.steps,
             "learning_rate": rate,
-            "queue_filled": float(queue),
             "clips_per_second": self.clips / max(self.clock() - self.since, 1e-9),
         }

@@ -66,12 +66,12 @@ class TrainingClips(Protocol):
 
 
 class EvaluationClips(Protocol):
-    """Clips from overlapping windows over whole videos, centre crop, no augmentation."""
+    """Clips from overlapping windows over whole videos, in fixed crops, no augmentation."""
 
     def __len__(self) -> int:
         """Number of videos."""
         ...
 
     def videos(self) -> Iterator[VideoClips]:
-        """One by one, in the order of the split."""
+        """One by one, in the order of the split; a video seen in several crops comes once for each, in a row."""
         ...

@@ -79,6 +79,26 @@ class Network(Protocol):
         ...
 
 
+class Classifier(Protocol):
+    """An encoder with a linear layer behind, trained as a whole (section 8: finetuning)."""
+
+    def logits(self, clips: Tensor) -> Tensor:
+        """[B, classes] float32 of clips [B, C, T, H, W], in training mode."""
+        ...
+
+    def probabilities(self, clips: Tensor) -> Tensor:
+        """Softmax [B, classes] float32, in evaluation mode and without gradient."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Parameters and buffers by name."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
+        """Strict: a missing or unexpected name raises."""
+        ...
+
+
 class Optimiser(Protocol):
     """Updates the parameters it was built with."""
 
@@ -87,7 +107,7 @@ class Optimiser(Protocol):
         ...
 
     def set_learning_rate(self, rate: float) -> None:
-        """For the following steps."""
+        """For the following steps. Parts of the network may have a fixed share of it."""
         ...
 
     def state_dict(self) -> Mapping[str, Any]:

@@ -74,3 +74,34 @@ class ProbeScores:
     def record(self) -> dict[str, float]:
         """``{"top-1": ..., "top-5": ...}``, 0 to 1, as written to results."""
         return {"top-1": self.top1, "top-5": self.top5}
+
+
+@frozen(eq=False)
+class VideoProbabilities:
+    """What a classifier says of Q videos."""
+
+    probabilities: Rows
+    """[Q, classes] float32, the mean over the video's windows and crops."""
+    labels: Integers
+    """[Q] int64."""
+    videos: Integers
+    """[Q] int64, indices into the store."""
+
+
+@frozen(eq=False)
+class FinetuneScores:
+    """Accuracy of a finetuned (or from the start supervised) classifier."""
+
+    top1: float
+    """0 to 1."""
+    top5: float
+    """0 to 1; of fewer than six classes it is 1 whatever the classifier is worth."""
+    train: int
+    """Number of training videos."""
+    tested: VideoProbabilities
+    """The test videos, with the mean over the modalities."""
+
+    @property
+    def record(self) -> dict[str, float]:
+        """``{"top-1": ..., "top-5": ...}``, 0 to 1, as written to results."""
+        return {"top-1": self.top1, "top-5": self.top5}

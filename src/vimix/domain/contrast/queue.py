@@ -10,7 +10,8 @@ from torch import Tensor
 class NegativeQueue:
     """A ring of ``capacity`` keys [K, size] float32. It starts empty; only filled rows are ever negatives.
 
-    ``capacity`` need not be a multiple of the batch. ``sources`` [K] int64 remembers the recording of each key.
+    ``capacity`` need not be a multiple of the batch; with 0 the
+    batch's keys are the only candidates. ``sources`` [K] int64 remembers the recording of each key.
     """
 
     def __init__(self, capacity: int, size: int, device: torch.device | str = "cpu") -> None:
@@ -39,6 +40,8 @@ class NegativeQueue:
 
     def enqueue(self, keys: Tensor, sources: Tensor) -> None:
         """Write keys [B, size] over the oldest rows. Of more than K keys only the last K stay."""
+        if self.capacity == 0:
+            return
         keys, sources = keys.detach()[-self.capacity :], sources[-self.capacity :]
         rows = (torch.arange(len(keys), device=self._keys.device) + self._pointer) % self.capacity
         self._keys[rows] = keys.to(self._keys)

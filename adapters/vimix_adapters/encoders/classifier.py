@@ -1,0 +1,52 @@
+"""An encoder with a linear layer, trained as a whole."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vimix_adapters.encoders.chain import StageChain
+from vimix_adapters.encoders.network import Compute, channels_last
+
+
+class ClassifyingNetwork(nn.Module):
+    """Implements ``vimix.ports.network.Classifier``: pooled features, dropout, one linear layer.
+
+    The layer starts as N(0, 0.01²) with bias 0 (CoCLR), so that the first steps do not tear up a pretrained encoder.
+    """
+
+    def __init__(self, encoder: StageChain, classes: int, dropout: float, compute: Compute) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(encoder.feature_size, classes)
+        nn.init.normal_(self.linear.weight, std=0.01)
+        nn.init.zeros_(self.linear.bias)
+        self.compute = compute
+        self.to(compute.device).to(memory_format=torch.channels_last_3d)
+
+    def logits(self, clips: Tensor) -> Tensor:
+        """[B, classes] float32, in training mode."""
+        self.train()
+        return self._logits(clips)
+
+    @torch.no_grad()
+    def probabilities(self, clips: Tensor) -> Tensor:
+        """Softmax [B, classes] float32, in evaluation mode."""
+        self.eval()
+        return self._logits(clips).softmax(dim=1)
+
+    def _logits(self, clips: Tensor) -> Tensor:
+        with self.compute.autocast():
+            hidden = self.encoder.partial_forward(channels_last(clips), 0, self.encoder.depth)
+        scores: Tensor = self.linear(self.dropout(self.encoder.pool(hidden)))
+        return scores
+
+    def load_encoder(self, state: Mapping[str, Any]) -> None:
+        """Take the encoder out of a contrastive network's state; its projection head is dropped.
+
+        Strict: a missing or unexpected name raises RuntimeError.
+        """
+        prefix = "encoder."
+        self.encoder.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

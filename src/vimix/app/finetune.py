@@ -1,0 +1,99 @@
+"""Finetuning: encoder and linear layer are trained with labels, and every view of a test video is classified."""
+
+from collections.abc import Callable, Mapping
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from attrs import frozen
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from vimix.app.learner import StepOutcome
+from vimix.domain.scores.accuracy import top_k_accuracy
+from vimix.domain.scores.features import mean_row
+from vimix.ports.clips import EvaluationClips
+from vimix.ports.network import Classifier, Optimiser
+from vimix.values.clips import ClipBatch
+from vimix.values.errors import VimixError
+from vimix.values.modality import Modality
+from vimix.values.scores import FinetuneScores, VideoProbabilities
+
+
+@frozen(eq=False)
+class SupervisedLearner:
+    """A classifier with its optimiser: what ``vimix.app.train.train`` trains."""
+
+    modality: Modality
+    classifier: Classifier
+    optimiser: Optimiser
+
+    def learn(self, clips: Tensor, labels: Tensor) -> StepOutcome:
+        """Cross-entropy of clips [B, C, T, H, W] with labels [B], and one update."""
+        logits = self.classifier.logits(clips)
+        loss = cross_entropy(logits, labels)
+        self.optimiser.step(loss)
+        accuracy = (logits.detach().argmax(dim=1) == labels).float().mean()
+        return StepOutcome(loss.detach(), accuracy, weight=1.0)
+
+    @property
+    def gauges(self) -> dict[str, float]:
+        """Nothing beside loss and accuracy."""
+        return {}
+
+    def state_dict(self) -> dict[str, Mapping[str, Any]]:
+        """The parts of a checkpoint."""
+        return {"classifier": self.classifier.state_dict(), "optimiser": self.optimiser.state_dict()}
+
+    def resume(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
+        """Go on as if it had never stopped."""
+        self.classifier.load_state_dict(parts["classifier"])
+        self.optimiser.load_state_dict(parts["optimiser"])
+
+
+def supervised_step(learner: SupervisedLearner) -> Callable[[ClipBatch, np.random.Generator], StepOutcome]:
+    """One augmented view a video, with its label."""
+
+    def step(batch: ClipBatch, _: np.random.Generator) -> StepOutcome:
+        return learner.learn(batch.views[learner.modality][0], batch.labels)
+
+    return step
+
+
+def classify(classifier: Classifier, clips: EvaluationClips, batch: int) -> VideoProbabilities:
+    """Softmax averaged over all windows and crops of each video; ``batch`` clips pass the network at a time.
+
+    Raises VimixError if there is no video, or a probability is not finite (the training diverged).
+    """
+    rows, labels, videos = [], [], []
+    for video, views in groupby(clips.videos(), key=lambda view: view.video):
+        found: list[NDArray[np.float32]] = []
+        for view in views:
+            label = view.label
+            found += [classifier.probabilities(part).cpu().numpy() for part in torch.split(view.clips, batch)]
+        rows.append(mean_row(np.concatenate(found)))
+        labels.append(label)
+        videos.append(video)
+    if not rows:
+        raise VimixError("there is no video to classify: the split is empty; name another split")
+    probabilities = np.stack(rows)
+    if not np.isfinite(probabilities).all():
+        raise VimixError("the classifier's probabilities are not finite: its training diverged; lower finetune.lr")
+    return VideoProbabilities(probabilities, np.array(labels, dtype=np.int64), np.array(videos, dtype=np.int64))
+
+
+def finetune_scores(streams: Mapping[Modality, VideoProbabilities], train: int) -> FinetuneScores:
+    """Top-1 and top-5 accuracy; the modalities' probabilities are averaged. Raises VimixError for unequal videos."""
+    first = next(iter(streams.values()))
+    if any(not np.array_equal(first.videos, stream.videos) for stream in streams.values()):
+        raise VimixError("the modalities were tested on different videos")
+    mean = np.stack([stream.probabilities for stream in streams.values()]).mean(axis=0, dtype=np.float64)
+    probabilities = mean.astype(np.float32)
+    return FinetuneScores(
+        top1=top_k_accuracy(probabilities, first.labels, 1),
+        top5=top_k_accuracy(probabilities, first.labels, 5),
+        train=train,
+        tested=VideoProbabilities(probabilities, first.labels, first.videos),
+    )
