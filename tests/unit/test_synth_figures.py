@@ -198,3 +198,9 @@ def test_a_performer_keeps_their_body_from_video_to_video() -> None:
 def test_impossible_settings_are_refused_by_name(changes: dict[str, object], named: str) -> None:
     with pytest.raises(VimixError, match=f"^{named}: expected"):
         SynthSettings(**changes)  # type: ignore[arg-type]
+
+
+def test_videos_of_a_room_share_their_background_and_there_are_no_more_backgrounds_than_rooms() -> None:
+    settings = SynthSettings(classes=4, videos_per_class=6, variety=Variety(rooms=2))
+    corners = {scene(settings, sample).backdrop.still[:20].tobytes() for sample in plan(settings)}
+    assert len(corners) == 2

@@ -58,11 +58,14 @@ def fixed(pixels: Array) -> NDArray[np.int32]:
     return np.rint((ZOOM * (pixels + 0.5) - 0.5) * (1 << SHIFT)).astype(np.int32)
 
 
-def backdrop(view: View, variety: Variety, rng: Generator) -> Backdrop:
-    """Draw a background for this view; the floor begins somewhat above the feet."""
+def backdrop(view: View, variety: Variety, room: Generator, rng: Generator) -> Backdrop:
+    """Draw a background for this view; the floor begins somewhat above the feet.
+
+    ``room`` draws what all videos of a room share: the textures and what hangs on the wall.
+    """
     width, height = view.width + 2 * BORDER, view.height + 2 * BORDER
-    wall, floor = (_texture(width, height, rng) for _ in range(2))
-    _furnish(wall, rng)
+    wall, floor = (_texture(width, height, room) for _ in range(2))
+    _furnish(wall, room)
     feet = float(view.pixels[..., 1].max()) + BORDER
     edge = int(np.clip(feet - rng.uniform(0.05, 0.25) * view.height, 0.3 * height, height - 1))
     wall[ZOOM * edge :] = floor[ZOOM * edge :]
@@ -75,7 +78,7 @@ def _texture(width: int, height: int, rng: Generator) -> Picture:
     size = (ZOOM * width, ZOOM * height)
     tint = rng.uniform(60, 200) + rng.uniform(-45, 45, 3)
     picture = np.tile(tint, (size[1], size[0], 1)).astype(np.float32)
-    grain, strength = rng.uniform(1.5, 3.0), rng.uniform(10, 28)
+    grain, strength = rng.uniform(1.5, 3.0), rng.uniform(5, 14)
     for octave in range(4):
         cell = grain * 2.2**octave
         grid = rng.normal(size=(int(height / cell) + 2, int(width / cell) + 2, 3)).astype(np.float32)

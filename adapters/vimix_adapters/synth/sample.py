@@ -31,7 +31,8 @@ def scene(settings: SynthSettings, sample: Sample) -> Scene:
     performer = person(settings, sample, rng)
     joints = perform(settings, sample, performer.build, rng)
     view = look(settings, sample, joints, performer.build.height, rng)
-    return Scene(view, performer, backdrop(view, settings.variety, rng))
+    room = np.random.default_rng((settings.seed, 5, int(rng.integers(settings.variety.rooms))))
+    return Scene(view, performer, backdrop(view, settings.variety, room, rng))
 
 
 def render(settings: SynthSettings, sample: Sample) -> Rendered:

@@ -7,7 +7,7 @@ from attrs import Attribute, field, frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.synth.actions import ACTIONS
 
-GENERATOR = 1
+GENERATOR = 2
 """Raised whenever the same settings would give other pictures, so that an old folder is not continued."""
 
 
@@ -41,7 +41,7 @@ class Variety:
     Raising them makes untrained features match worse, and learning slower.
     """
 
-    azimuth: float = 40.0
+    azimuth: float = 45.0
     """The camera stands within ± this many degrees of straight ahead."""
     elevation: tuple[float, float] = (-5.0, 30.0)
     """Degrees the camera looks down."""
@@ -55,7 +55,7 @@ class Variety:
     """Share of the free room around the figure over which its place is drawn; 0 is always the middle."""
     mirror: float = 0.5
     """Probability that the picture is mirrored."""
-    shake: float = 1.5
+    shake: float = 1.2
     """Largest displacement of the camera, pixels."""
     drift: float = 0.05
     """Standard deviation of the person's speed over the floor, metres a second."""
@@ -71,9 +71,12 @@ class Variety:
     """Largest slow wobble of each joint angle, degrees."""
     proportions: float = 0.08
     """Standard deviation of the performers' limb lengths and widths, as a share."""
-    clothing: float = 0.15
+    clothing: float = 0.08
     """Change of a performer's colours from video to video, as a share of the colour range."""
-    bystanders: int = 1
+    rooms: int = 3
+    """Backgrounds there are. Few, as in NTU's laboratory: were each video's its own, it would give the video away, and
+    a network that has to tell videos apart would learn the background and nothing of the motion."""
+    bystanders: int = 0
     """Most objects that move behind the person, 0 to this many."""
 
 
