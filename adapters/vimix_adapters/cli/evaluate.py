@@ -26,7 +26,7 @@ def retrieval(
     device: Device = "auto",
 ) -> None:
     """R@1, 5, 10, 20: test videos query training videos."""
-    from vimix_adapters import evaluations
+    from vimix_adapters.commands import evaluations
     from vimix_adapters.config import read_recipe
 
     evaluations.evaluate_retrieval(read_recipe(recipe, overrides or ()), _paths(checkpoint, checkpoint2), out, device)
@@ -42,7 +42,7 @@ def linear(
     device: Device = "auto",
 ) -> None:
     """Top-1 and top-5 accuracy of a linear probe on frozen features."""
-    from vimix_adapters import evaluations
+    from vimix_adapters.commands import evaluations
     from vimix_adapters.config import read_recipe
 
     evaluations.evaluate_linear(read_recipe(recipe, overrides or ()), _paths(checkpoint, checkpoint2), out, device)
@@ -63,7 +63,7 @@ def finetune(
     device: Device = "auto",
 ) -> None:
     """Train everything with labels ([finetune]); test on windows and crops of whole videos, streams averaged."""
-    from vimix_adapters import evaluations
+    from vimix_adapters.commands import evaluations
     from vimix_adapters.config import read_recipe
 
     evaluations.evaluate_finetune(

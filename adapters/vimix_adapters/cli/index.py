@@ -20,7 +20,7 @@ def build(
     device: Device = "auto",
 ) -> None:
     """Embed every clip of a store and write a FAISS index."""
-    from vimix_adapters import searching
+    from vimix_adapters.commands import searching
     from vimix_adapters.config import read_recipe
 
     searching.build_index(read_recipe(recipe, overrides or ()), checkpoint, store, out, device)
@@ -35,6 +35,6 @@ def query(
     device: Device = "auto",
 ) -> None:
     """Decode and embed a video and print its nearest neighbours, with their place in time."""
-    from vimix_adapters import searching
+    from vimix_adapters.commands import searching
 
     searching.query_index(index, video, k, as_json, device)

@@ -49,8 +49,8 @@ def folder(
     from rich.console import Console
 
     from vimix.values.errors import VimixError
-    from vimix_adapters import preparing
     from vimix_adapters.clips.hdf5 import PackSettings
+    from vimix_adapters.commands import preparing
     from vimix_adapters.datasets.folder import list_folder
 
     try:

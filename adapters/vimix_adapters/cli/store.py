@@ -23,7 +23,7 @@ def info(
 
     from rich.console import Console
 
-    from vimix_adapters.describing import describe, store_table
+    from vimix_adapters.commands.describing import describe, store_table
 
     found = describe(store)
     if as_json:

@@ -27,7 +27,7 @@ def pretrain(
     device: Device = "auto",
 ) -> None:
     """Pretrain one modality with MoCo on clips mixed in the input space (the recipe's [pretrain])."""
-    from vimix_adapters import runs
+    from vimix_adapters.commands import runs
     from vimix_adapters.config import PretrainStage, read_recipe
 
     runs.train_single(
@@ -52,7 +52,7 @@ def cmmc_stage(
     device: Device = "auto",
 ) -> None:
     """Train one CMMC stage: one encoder learns, the other is frozen (the recipe's [cmmc])."""
-    from vimix_adapters import runs
+    from vimix_adapters.commands import runs
     from vimix_adapters.config import CmmcStage, read_recipe
 
     runs.train_single(
@@ -77,10 +77,10 @@ def run_recipe(
 
     resolved = read_recipe(recipe, overrides or ())
     if plan:
-        from vimix_adapters import planning
+        from vimix_adapters.commands import planning
 
         planning.print_plan(resolved, out, device)
     else:
-        from vimix_adapters import runs
+        from vimix_adapters.commands import runs
 
         runs.run_plan(resolved, out, device)

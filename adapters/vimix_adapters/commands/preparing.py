@@ -9,38 +9,21 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-import cv2
-import numpy as np
 from attrs import asdict, frozen
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from vimix.ports.decoder import VideoDecoder
-from vimix.ports.flow import FlowEstimator
 from vimix.values.errors import VimixError
-from vimix.values.modality import FLOW, RGB, Modality
-from vimix_adapters.clips.decode import decode_video, resized
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
-from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts, write_part
+from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts
 from vimix_adapters.datasets.folder import Listed
 from vimix_adapters.files import write_text
-from vimix_adapters.flow.dis import DisFlow
-from vimix_adapters.flow.fields import flow_fields
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.packing.pool import run_jobs
+from vimix_adapters.wiring.packing import PackJob, pack_job
 
-ESTIMATORS: dict[str, Callable[[], FlowEstimator]] = {"dis": DisFlow, "tvl1": TvL1Flow}
 ENOUGH = 0.95
 """Share of the files that must be stored for the command to succeed."""
-
-
-@frozen
-class PackJob:
-    """One video to turn into a part."""
-
-    video: Path
-    part: Path
 
 
 @frozen
@@ -56,32 +39,6 @@ class Report:
     def enough(self) -> bool:
         """Whether at least 95 % were stored."""
         return self.stored >= ENOUGH * self.listed
-
-
-def pack_frames(
-    path: Path, settings: PackSettings, decoder: VideoDecoder = decode_video
-) -> tuple[dict[Modality, NDArray[np.uint8]], float]:
-    """A video file as a store with ``settings`` would hold it: uint8 [T, H, W, C] by modality, and its rate.
-
-    Raises VimixError with the reason if the file cannot be read.
-    """
-    cv2.setNumThreads(1)
-    with_flow = settings.flow != "none"
-    largest = max(settings.short_side, settings.flow_short_side) if with_flow else settings.short_side
-    decoded = decoder(path, settings.rate, largest)
-    rgb = np.stack([resized(frame, settings.short_side) for frame in decoded.frames])
-    packed = {RGB: rgb}
-    if with_flow:
-        size = (int(rgb.shape[1]), int(rgb.shape[2]))
-        estimator = ESTIMATORS[settings.flow]()
-        packed[FLOW] = flow_fields(decoded.frames, estimator, settings.flow_short_side, size, settings.flow_bound)
-    return packed, decoded.rate
-
-
-def pack_job(job: PackJob, settings: PackSettings, decoder: VideoDecoder = decode_video) -> None:
-    """What a worker does with one file."""
-    frames, rate = pack_frames(job.video, settings, decoder)
-    write_part(job.part, frames, rate, settings)
 
 
 def prepare(

@@ -13,8 +13,9 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix.values.scores import ProbeScores, RetrievalScores, VideoProbabilities
-from vimix_adapters import config, scoring, wiring
+from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.commands import scoring
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.reports.environment import machine

@@ -1,0 +1,30 @@
+"""The device and the precision its hardware has."""
+
+from collections.abc import Mapping
+
+import torch
+
+from vimix.values.errors import VimixError
+from vimix_adapters import config
+from vimix_adapters.encoders.network import Compute
+
+
+def build_compute(recipe: config.Recipe, device: str) -> Compute:
+    """The device by name (``auto``: a CUDA GPU where there is one) and the precision its hardware has."""
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    try:
+        chosen = torch.device(name)
+    except RuntimeError as error:
+        raise VimixError(f"--device {device}: expected auto, cpu, cuda or cuda:N") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise VimixError(f"--device {device}: torch finds no CUDA GPU; use --device cpu")
+    fast = recipe.run.precision == "bfloat16" or (recipe.run.precision == "auto" and _has_bfloat16(chosen))
+    return Compute(chosen, torch.bfloat16 if fast else torch.float32)
+
+
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # torch.cpu.get_capabilities is younger than torch 2.11; without it float32 is the safe choice.
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
