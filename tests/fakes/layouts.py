@@ -7,6 +7,8 @@ from tests.fakes.store import moving_square, write_video
 
 UCF_CLASSES = ("ApplyEyeMakeup", "Hammering", "HammerThrow", "HandstandPushups")
 """In the order of classInd.txt: a case-sensitive sort would put HammerThrow before Hammering."""
+UCF_SIZES = (("train", 16), ("test", 8))
+"""Of every split of the small layout."""
 HMDB_CLASSES = {
     "brush_hair": ("April_09_brush_hair_u_nm_np1_ba_goo_0", "April_09_brush_hair_u_nm_np1_ba_goo_1"),
     "climb": (

@@ -38,9 +38,7 @@ def report(path: Path) -> dict:
 @pytest.fixture
 def small_ucf(monkeypatch):
     """The official sizes of the small layout."""
-    monkeypatch.setattr(
-        ucf101, "TOTALS", {f"{kind}{k}": n for k in (1, 2, 3) for kind, n in (("train", 16), ("test", 8))}
-    )
+    monkeypatch.setattr(ucf101, "TOTALS", {f"{kind}{k}": n for k in (1, 2, 3) for kind, n in layouts.UCF_SIZES})
 
 
 def test_ucf101_becomes_one_store_with_all_splits(tmp_path, small_ucf, capsys) -> None:

@@ -103,8 +103,8 @@ class _Pool:
             return
         self.failed_starts += 1
         if self.failed_starts >= START_ATTEMPTS:
-            late = f"not ready within {START_SECONDS:g} seconds"
-            why = late if worker.process.is_alive() else worker.cause()
+            late = time.monotonic() >= worker.deadline
+            why = f"not ready within {START_SECONDS:g} seconds" if late else worker.cause()
             raise VimixError(
                 f"{self.failed_starts} decoding processes ended before they could start ({why}): is there memory left? "
                 "--workers 1 needs least; what was done is kept, call the command again to go on"
