@@ -13,7 +13,7 @@ from tests.e2e.test_command_line import vimix
 from tests.fakes import layouts
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.datasets import hmdb51, kinetics, ucf101
+from vimix_adapters.datasets import hmdb51, ucf101
 from vimix_adapters.datasets.csv_list import list_csv
 from vimix_adapters.datasets.hmdb51 import list_hmdb51, recording_of
 from vimix_adapters.datasets.kinetics import list_kinetics
@@ -398,10 +398,25 @@ def test_any_bytes_give_a_value_or_a_refusal_that_names_the_file(tmp_path_factor
     assert str(folder) in told
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"path,split\na\x00.mp4,train\n", r"line 2: expected text, found the control character '\\x00'"),
+        (b"path,split\n\na\xff.mp4,train\n", "line 3: expected UTF-8 text, found the byte 0xff"),
+        (b"path,split\n/etc/a.mp4,train\n", "line 2: /etc/a.mp4 must be a path below"),
+        (b"path,split\na.mp4,train;\n", "line 2: split 'train;' must be a name"),
+        (b"path,path,split\n", "line 1: column path stands there twice"),
+    ],
+)
+def test_a_mistake_in_a_list_of_ones_own_is_named_with_its_line(tmp_path, data, message) -> None:
+    (tmp_path / "list.csv").write_bytes(data)
+    with pytest.raises(VimixError, match=message):
+        list_csv(tmp_path / "list.csv")
+
+
 @pytest.mark.timeout(30)
 def test_a_list_that_is_a_pipe_or_a_folder_is_refused_without_waiting(tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     for path in (tmp_path / "pipe.csv", tmp_path, tmp_path / "nowhere.csv"):
         with pytest.raises(VimixError, match="expected a text file"):
             list_csv(path)
-    assert kinetics.LAST_SECOND == 999_999
