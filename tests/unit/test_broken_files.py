@@ -140,6 +140,7 @@ ODD = {
     "noise": Odd(lambda path: path.write_bytes(os.urandom(4096)) and None, reason="not a readable video"),
     "sound alone": Odd(sound, reason="^no video stream$"),
     "sound with a cover": Odd(lambda path: sound(path, cover=True), reason="cover picture"),
+    "name that is no UTF-8": Odd(encoded, ALL, name=os.fsdecode(b"a\xff.mp4")),
     "one frame": Odd(lambda path: encoded(path, 1), [0]),
     "0 declared frames": Odd(undeclared, ALL, name="a.mkv"),
     "variable rate": Odd(variable, [*range(6), 5, 5, *(n for n in range(6, 11) for _ in range(5))], name="a.mkv"),

@@ -15,6 +15,7 @@ from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.datasets import hmdb51, ucf101
 from vimix_adapters.datasets.csv_list import list_csv
+from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.hmdb51 import list_hmdb51, recording_of
 from vimix_adapters.datasets.kinetics import list_kinetics
 from vimix_adapters.datasets.listing import video_files
@@ -330,6 +331,14 @@ def test_linked_folders_are_entered_once_and_links_in_circles_end(tmp_path) -> N
     (tmp_path / "videos/loop").symlink_to(tmp_path / "videos")
     (tmp_path / "videos/self.mp4").symlink_to("self.mp4")
     assert [path.name for path in video_files(tmp_path / "videos")] == ["a.mp4", "self.mp4"]
+
+
+def test_a_name_that_is_no_utf8_is_listed_under_another(tmp_path) -> None:
+    (tmp_path / "bow").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/bow/caf\xe9.mp4")).touch()
+    (video,) = list_folder(tmp_path)
+    assert video.name == "bow/caf\\xe9.mp4"
+    assert video.path.exists()
 
 
 # --- Any bytes

@@ -167,7 +167,7 @@ def _try_decord(path: Path, short_side: int, probe: Probe) -> list[Frame] | None
             return None
         reader.seek(0)
         return [resized(reader.next().asnumpy(), short_side) for _ in range(len(reader))]
-    except (decord.DECORDError, RuntimeError, StopIteration, IndexError):
+    except (decord.DECORDError, RuntimeError, StopIteration, IndexError, UnicodeError):  # names that are no UTF-8
         return None
 
 

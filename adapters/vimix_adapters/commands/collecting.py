@@ -139,9 +139,10 @@ def _advised(account: Account, partial: bool, dry_run: bool) -> Account:
         advice.append(f"unreadable files and their reasons: {quarantine_file(account.store)}")
     if not account.complete and not partial:
         code = INCOMPLETE
-        parts = "; what was packed is kept" if unreadable else ""
+        kept = "; what was packed is kept" if unreadable else ""
+        state = f"so is {account.store}" if account.written else f"no store was written{kept}"
         advice.append(
-            f"{listing.dataset} is incomplete, no store was written{parts}: add the files named in "
+            f"{listing.dataset} is incomplete, {state}: add the files named in "
             f"{report_file(account.store)} and call this again, or take what there is with --allow-partial"
         )
     elif not listing.official and len(listing.videos) - len(unreadable) < ENOUGH * wanted:
