@@ -6,11 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.e2e.test_command_line import vimix
 from tests.fakes import layouts
+from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.datasets import hmdb51, ucf101
@@ -21,6 +23,7 @@ from vimix_adapters.datasets.kinetics import list_kinetics
 from vimix_adapters.datasets.listing import video_files
 from vimix_adapters.datasets.ntu_videos import list_ntu_videos, parse_name
 from vimix_adapters.datasets.ucf101 import list_ucf101, read_class_index
+from vimix_adapters.wiring import require_labels
 
 FAST = ["--flow", "none", "--short-side", "32", "--codec", "raw", "--workers", "1", "--rate", "0"]
 
@@ -322,6 +325,20 @@ def test_a_list_of_ones_own_names_splits_labels_and_groups(tmp_path, capsys) -> 
     ]  # fmt: skip
     assert in_split(store, "train1") == {"a b.mp4", "sub/c.mp4"}
     assert in_split(store, "test2") == {"a b.mp4"}
+
+
+def test_a_split_with_unlabelled_videos_is_not_scored() -> None:
+    """Two of them would count as a hit of each other."""
+
+    class Unlabelled(FakeVideoStore):
+        @property
+        def videos(self):
+            return [evolve(v, label=-1) if i == 0 else v for i, v in enumerate(super().videos)]
+
+    require_labels(FakeVideoStore(), "test")
+    require_labels(Unlabelled(), "train")
+    with pytest.raises(VimixError, match=r"1 videos of split 'test' have no label \(0\.mp4"):
+        require_labels(Unlabelled(), "test")
 
 
 def test_linked_folders_are_entered_once_and_links_in_circles_end(tmp_path) -> None:
