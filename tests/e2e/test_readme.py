@@ -11,7 +11,9 @@ import pytest
 import tomli_w
 
 from tests.e2e.test_command_line import vimix
+from tests.fakes import layouts
 from tests.fakes.store import moving_square, write_video
+from vimix_adapters.datasets import ucf101
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -48,6 +50,8 @@ def workplace(tmp_path, monkeypatch) -> Path:
         write_video(tmp_path / f"my_videos/bow/{number}.mp4", moving_square(16 + number, 48, 48))
         write_video(tmp_path / f"my_videos/wave/{number}.mp4", moving_square(20, 48, 48, speed=1 + number))
     shutil.copy(tmp_path / "my_videos/wave/0.mp4", tmp_path / "my_videos/wave/clip.mp4")
+    layouts.ucf101(tmp_path)
+    monkeypatch.setattr(ucf101, "TOTALS", {f"{kind}{k}": n for k in (1, 2, 3) for kind, n in layouts.UCF_SIZES})
     (tmp_path / "experiments").mkdir()
     (tmp_path / "experiments/demo.toml").write_text(tomli_w.dumps(shrunk(ROOT / "experiments/demo.toml")))
     monkeypatch.chdir(tmp_path)
@@ -70,13 +74,20 @@ def test_every_make_target_of_the_readme_exists() -> None:
     assert all(f"\n{target}:" in makefile for target in targets)
 
 
-def test_the_example_of_the_readme_runs() -> None:
-    (example,) = blocks("python")
-    names: dict[str, object] = {}
-    exec(example, names)
-    assert float(names["loss"]) > 0
-
-
-def test_every_path_that_the_readme_names_exists() -> None:
-    for path in re.findall(r"`((?:src|adapters|tests|experiments)/[\w/.]+)`", README):
-        assert (ROOT / path).exists(), path
+def test_the_examples_of_the_readme_run(workplace) -> None:
+    """Where ``my.h5`` was made with the first of its command lines."""
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    first = next(line for line in lines if line.startswith("vimix prepare folder"))
+    assert vimix(*shlex.split(first)[1:]) == 0
+    parts, modality = ({"__name__": f"example{i}"} for i in range(2))
+    exec(blocks("python")[0], parts)
+    assert float(parts["loss"]) > 0
+    exec(blocks("python")[1], modality)
+    assert modality["checkpoint"].modality == "change"
+    store, plain = modality["store"], modality["store"].of
+    rgb = plain.read(0, "rgb", 0, 6).astype(int)
+    assert (store.read(0, "change", 0, 6)[1:] == abs(rgb[1:] - rgb[:-1])).all()
+    assert (store.read(0, "change", 2, 3) == store.read(0, "change", 0, 6)[2:5]).all(), "wherever a clip begins"
+    assert not store.read(0, "change", 0, 1).any()
+    assert (store.read(0, "rgb", 1, 2) == rgb[1:3]).all()
+    assert len(blocks("python")) == 2

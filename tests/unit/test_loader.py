@@ -106,10 +106,11 @@ def test_sources_number_recordings_and_labels_are_the_stores() -> None:
         assert torch.equal(same_source, batch.videos[:, None] // 2 == batch.videos[None] // 2)
 
 
-def test_a_video_that_cannot_be_read_is_replaced_by_the_next_and_logged_once() -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_video_that_cannot_be_read_is_replaced_by_the_next_and_logged_once(workers: int) -> None:
     order = [int(v) for batch in loader(batch=1).batches(0) for v in batch.videos]
     broken = order[4]
-    faulty = loader(BreakableStore(broken=frozenset({broken})), batch=1, max_bad_fraction=0.1)
+    faulty = loader(BreakableStore(broken=frozenset({broken})), batch=1, max_bad_fraction=0.1, workers=workers)
     with structlog.testing.capture_logs() as logs:
         read = [[int(batch.videos[0]) for batch in faulty.batches(epoch)] for epoch in (0, 1)]
     assert read[0] == [*order[:4], order[5], *order[5:]]

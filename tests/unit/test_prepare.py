@@ -21,7 +21,8 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
 from vimix_adapters.commands.preparing import prepare
-from vimix_adapters.datasets.folder import list_folder, source_of
+from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.datasets.listing import source_of
 from vimix_adapters.packing.pool import run_jobs
 from vimix_adapters.wiring.packing import PackJob, pack_frames, pack_job
 
@@ -142,7 +143,8 @@ if __name__ == "__main__":
 def test_after_a_kill_the_next_call_goes_on_and_ends_in_the_same_store(videos, tmp_path) -> None:
     (tmp_path / "run.py").write_text(RUN)
     command = [sys.executable, str(tmp_path / "run.py"), str(videos), str(tmp_path / "s.h5")]
-    killed = subprocess.run(command, cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": "."})
+    paths = os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])
+    killed = subprocess.run(command, cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": paths})
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "s.h5").exists()
     packed = set((tmp_path / "s.h5.parts").glob("*.h5"))
@@ -165,16 +167,16 @@ def _pack_unless(job: PackJob, stamps: dict[Path, int]) -> None:
 def test_a_split_file_decides_classes_splits_and_sources(videos, tmp_path) -> None:
     (tmp_path / "split.csv").write_text("path,label,split,source\nbow/a.mp4,x,train,s1\nwave/d.mp4,y,test,s1\n")
     listed = list_folder(videos, tmp_path / "split.csv")
-    assert [(v.name, v.class_name, v.split, v.source) for v in listed] == [
-        ("bow/a.mp4", "x", "train", "s1"),
-        ("wave/d.mp4", "y", "test", "s1"),
+    assert [(v.name, v.class_name, v.splits, v.source) for v in listed] == [
+        ("bow/a.mp4", "x", ("train",), "s1"),
+        ("wave/d.mp4", "y", ("test",), "s1"),
     ]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,2\n", "line 2: expected path,label,split"),
+        ("a,b\n1,2\n", "line 1: expected the header path,label,split"),
         ("path,label,split\nbow/a.mp4,,train\n", "label missing"),
         ("path,label,split\n../x.mp4,a,train\n", "must be a path below"),
         ("path,label,split\na.mp4,a,train\na.mp4,a,test\n", "listed twice"),
@@ -201,10 +203,10 @@ def test_without_a_list_siblings_stay_together_and_both_splits_have_every_class(
             path.parent.mkdir(exist_ok=True)
             path.touch()
     listed = list_folder(tmp_path)
-    by_source = {source: {v.split for v in listed if v.source == source} for source in {v.source for v in listed}}
+    by_source = {source: {v.splits for v in listed if v.source == source} for source in {v.source for v in listed}}
     assert len(by_source) == 5
     assert all(len(splits) == 1 for splits in by_source.values())
-    assert {v.split for v in listed} == {"train", "test"}
+    assert {v.splits for v in listed} == {("train",), ("test",)}
     assert list_folder(tmp_path) == listed
 
 

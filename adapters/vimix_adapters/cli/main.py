@@ -6,6 +6,8 @@ import typer
 
 from vimix.values.errors import VimixError
 from vimix_adapters.cli import evaluate, index, prepare, store, training
+from vimix_adapters.cli.benching import bench_data
+from vimix_adapters.cli.doctor import doctor
 from vimix_adapters.cli.synth import synth
 
 app = typer.Typer(
@@ -23,6 +25,8 @@ app.command("cmmc-stage")(training.cmmc_stage)
 app.command("run")(training.run_recipe)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(index.app, name="index")
+app.command("bench-data")(bench_data)
+app.command()(doctor)
 
 
 def run() -> None:

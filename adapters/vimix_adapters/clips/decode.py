@@ -50,6 +50,8 @@ def decode_video(path: Path, rate: float, short_side: int) -> DecodedVideo:
     times, frames = _decoded(path, short_side)
     if not frames:
         raise VimixError("no frame could be decoded")
+    if len(sizes := {frame.shape[:2] for frame in frames}) > 1:
+        raise VimixError(f"its pictures are of {len(sizes)} different shapes")
     own = _own_rate(times)
     if not rate:
         return DecodedVideo(np.stack(frames), own)
@@ -113,9 +115,7 @@ def probe_video(path: Path) -> Probe:
 
     try:
         with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise VimixError("no video stream")
-            stream = container.streams.video[0]
+            stream = _moving(container)
             context = stream.codec_context
             rotation = 0
             for frame in container.decode(stream):
@@ -133,6 +133,17 @@ def probe_video(path: Path) -> Probe:
             )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VimixError(f"not a readable video: {_text(error)}") from error
+
+
+def _moving(container: Any) -> Any:
+    """The first video stream that is no cover picture of a sound file. Raises VimixError if there is none."""
+    from av.stream import Disposition
+
+    streams = container.streams.video
+    for stream in streams:
+        if not stream.disposition & Disposition.attached_pic:
+            return stream
+    raise VimixError("no video stream, but a cover picture" if streams else "no video stream")
 
 
 def _declared_seconds(container: Any, stream: Any) -> float:
@@ -156,7 +167,7 @@ def _try_decord(path: Path, short_side: int, probe: Probe) -> list[Frame] | None
             return None
         reader.seek(0)
         return [resized(reader.next().asnumpy(), short_side) for _ in range(len(reader))]
-    except (decord.DECORDError, RuntimeError, StopIteration, IndexError):
+    except (decord.DECORDError, RuntimeError, StopIteration, IndexError, UnicodeError):  # names that are no UTF-8
         return None
 
 
@@ -167,8 +178,9 @@ def _decode_pyav(path: Path, short_side: int, probe: Probe) -> tuple[list[float]
     frames: list[Frame] = []
     try:
         with av.open(str(path)) as container:
-            container.streams.video[0].thread_type = "NONE"
-            for time, frame in _shown(container):
+            stream = _moving(container)
+            stream.thread_type = "NONE"
+            for time, frame in _shown(container, stream):
                 times.append(time)
                 frames.append(resized(np.rot90(frame, probe.rotation // 90), short_side))
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -182,9 +194,8 @@ def _decode_pyav(path: Path, short_side: int, probe: Probe) -> tuple[list[float]
     return [times[i] for i in order], [frames[i] for i in order]
 
 
-def _shown(container: Any) -> Iterator[tuple[float, Frame]]:
+def _shown(container: Any, stream: Any) -> Iterator[tuple[float, Frame]]:
     """Time stamp and picture of each frame; frames without a stamp follow the one before at the nominal rate."""
-    stream = container.streams.video[0]
     step = 1 / float(stream.average_rate or 30)
     time = -step
     for frame in container.decode(stream):

@@ -67,7 +67,7 @@ def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStag
     """The stages of all arms, in order. Nothing is written."""
     videos = _videos(recipe)
     steps_per_epoch = None if videos is None else videos // recipe.optim.batch
-    timer = _Timer(recipe, compute)
+    timer = StepTimer(recipe, compute)
     planned = []
     for arm, settings in recipe.arms.items():
         for number, chosen in enumerate(settings.stages):
@@ -88,7 +88,7 @@ def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStag
     return planned
 
 
-class _Timer:
+class StepTimer:
     """Times a step of each kind once, on noise."""
 
     def __init__(self, recipe: config.Recipe, compute: Compute) -> None:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts
-from vimix_adapters.datasets.folder import Listed
+from vimix_adapters.datasets.listing import Listed
 from vimix_adapters.files import write_text
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.packing.pool import run_jobs
@@ -24,6 +24,7 @@ from vimix_adapters.wiring.packing import PackJob, pack_job
 
 ENOUGH = 0.95
 """Share of the files that must be stored for the command to succeed."""
+UNLABELLED = -1
 
 
 @frozen
@@ -34,6 +35,8 @@ class Report:
     stored: int
     failures: tuple[tuple[str, str], ...]
     """(name, reason) of each file that was left out."""
+    written: bool = True
+    """Whether there is a store now; if not, the finished parts are kept."""
 
     @property
     def enough(self) -> bool:
@@ -49,11 +52,14 @@ def prepare(
     seconds: float,
     console: Console,
     work: Callable[[PackJob], None] | None = None,
+    classes: Sequence[str] | None = None,
+    partial_allowed: bool = True,
 ) -> Report:
     """Pack all listed videos into ``store``; go on where an earlier call was stopped.
 
-    Each file has ``seconds`` of time. Files that fail are left out and listed in ``STORE.quarantine.csv``. Raises
-    VimixError if the store exists with other settings or files, or no video at all could be stored.
+    Each file has ``seconds`` of time. Files that fail are left out and listed in ``STORE.quarantine.csv``. Labels are
+    places in ``classes``, by default the sorted names. Unless ``partial_allowed``, no store is written if a file fails.
+    Raises VimixError if the store exists with other settings or files, or no video at all could be stored.
     """
     if (report := _already_there(listed, store, settings, console)) is not None:
         return report
@@ -70,8 +76,12 @@ def prepare(
     kept = [video for video in listed if jobs[video.name].part not in reasons]
     if not kept:
         raise VimixError(f"none of {len(listed)} videos could be read, the first: {failures[0][0]}: {failures[0][1]}")
-    classes = sorted({video.class_name for video in listed})
-    entries = [_entry(video, jobs[video.name].part, classes) for video in kept]
+    if failures and not partial_allowed:
+        return Report(len(listed), len(kept), tuple(failures), written=False)
+    named = sorted({video.class_name for video in listed if video.class_name is not None})
+    classes = named if classes is None else classes
+    labels = {name: number for number, name in enumerate(classes)}
+    entries = [_entry(video, jobs[video.name].part, labels) for video in kept]
     merge_parts(store, entries, classes, settings, len(failures))
     shutil.rmtree(parts)
     return Report(len(listed), len(kept), tuple(failures))
@@ -82,8 +92,9 @@ def quarantine_file(store: Path) -> Path:
     return store.with_name(f"{store.stem}.quarantine.csv")
 
 
-def _entry(video: Listed, part: Path, classes: Sequence[str]) -> Entry:
-    return Entry(part, video.name, classes.index(video.class_name), video.source, (video.split,))
+def _entry(video: Listed, part: Path, labels: Mapping[str, int]) -> Entry:
+    label = UNLABELLED if video.class_name is None else labels[video.class_name]
+    return Entry(part, video.name, label, video.source, video.splits)
 
 
 def _already_there(listed: Sequence[Listed], store: Path, settings: PackSettings, console: Console) -> Report | None:
@@ -92,12 +103,30 @@ def _already_there(listed: Sequence[Listed], store: Path, settings: PackSettings
         return None
     there = Hdf5VideoStore(store)
     left_out = _read_quarantine(store)
-    names = {video.name for video in there.videos} | {name for name, _ in left_out}
-    if there.settings != settings or names != {video.name for video in listed}:
-        what = "other settings" if there.settings != settings else "other files"
+    if what := _difference(there, listed, {name for name, _ in left_out}, settings):
         raise VimixError(f"{store} exists and was made with {what}: choose another --out, or delete it first")
     console.print(f"{store} is complete: nothing to do (delete it to make it again)")
     return Report(len(listed), len(there.videos), tuple(left_out))
+
+
+def _difference(
+    there: Hdf5VideoStore, listed: Sequence[Listed], left_out: Collection[str], settings: PackSettings
+) -> str:
+    """What a store was made with otherwise; empty if nothing."""
+    if there.settings != settings:
+        return "other settings"
+    if {video.name for video in there.videos} | set(left_out) != {video.name for video in listed}:
+        return "other files"
+    places: dict[int, set[str]] = {number: set() for number in range(len(there.videos))}
+    for split in there.splits:
+        for number in there.members(split):
+            places[number].add(split)
+    asked = {video.name: (video.class_name, video.source, set(video.splits)) for video in listed}
+    known = {
+        video.name: (there.classes[video.label] if video.label >= 0 else None, video.source, places[number])
+        for number, video in enumerate(there.videos)
+    }
+    return "" if all(asked[name] == known[name] for name in known) else "other labels, sources or splits"
 
 
 def _claim_parts(store: Path, settings: PackSettings) -> Path:

@@ -36,6 +36,8 @@ def extract(
     recipe: config.Recipe, store: VideoStore, networks: Mapping[Modality, Network], compute: Compute
 ) -> dict[Modality, FeaturePair]:
     """Features of gallery and queries, by modality."""
+    for split in (recipe.evaluate.gallery, recipe.evaluate.queries):
+        wiring.require_labels(store, split)
     sources = wiring.sources_of(store)
 
     def features(modality: Modality, split: str) -> VideoFeatures:

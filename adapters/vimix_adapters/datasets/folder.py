@@ -1,31 +1,14 @@
 """A folder of videos, ``CLASS/clip.mp4``, as a list of what to pack."""
 
-import csv
-import re
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from attrs import frozen
-
 from vimix.values.errors import VimixError
+from vimix_adapters.datasets.csv_list import listed_in
+from vimix_adapters.datasets.listing import VIDEO_ENDINGS, Listed, Listing, source_of, text_name, video_files
 
-VIDEO_ENDINGS = frozenset(
-    f".{ending}" for ending in ("mp4", "avi", "mov", "mkv", "webm", "m4v", "mpg", "mpeg", "wmv", "flv", "ts", "3gp")
-)
 TEST_SHARE = 0.3
-_UCF_CLIP = re.compile(r"(v_.+_g\d+)_c\d+$", re.IGNORECASE)
-
-
-@frozen
-class Listed:
-    """A video file and what is known of it. ``name`` is its path inside the folder, with slashes."""
-
-    path: Path
-    name: str
-    class_name: str
-    source: str
-    split: str
 
 
 def list_folder(folder: Path, split: Path | None = None) -> list[Listed]:
@@ -38,28 +21,29 @@ def list_folder(folder: Path, split: Path | None = None) -> list[Listed]:
     """
     if not folder.is_dir():
         raise VimixError(f"{folder}: there is no such folder; expected CLASS/clip.mp4 below it")
-    listed = _from_list(folder, split) if split else _from_folders(folder)
+    listed = listed_in(split, folder, labels_needed=True) if split else _from_folders(folder)
     if not listed:
         endings = ", ".join(sorted(VIDEO_ENDINGS))
         raise VimixError(f"{folder}: expected videos as CLASS/clip.mp4 ({endings}), found none")
     return sorted(listed, key=lambda video: video.name)
 
 
-def source_of(name: str) -> str:
-    """The recording a clip was cut from: UCF's ``v_X_gNN``, else the clip itself."""
-    stem = name.rsplit(".", 1)[0]
-    match = _UCF_CLIP.search(stem.rsplit("/", 1)[-1])
-    return match.group(1).lower() if match else stem
+def folder_listing(folder: Path, split: Path | None = None) -> Listing:
+    """``list_folder`` with its classes and splits."""
+    listed = list_folder(folder, split)
+    classes = sorted({video.class_name for video in listed if video.class_name is not None})
+    splits = dict.fromkeys(sorted({name for video in listed for name in video.splits}, reverse=True))
+    return Listing("folder", tuple(listed), tuple(classes), tuple(splits))
 
 
 def _from_folders(folder: Path) -> list[Listed]:
-    # Anything with a video's ending counts, a directory or a FIFO too: what cannot be read is to be reported.
-    paths = [path for path in sorted(folder.glob("*/**/*")) if path.suffix.lower() in VIDEO_ENDINGS]
-    names = [path.relative_to(folder).as_posix() for path in paths]
-    splits = _drawn([(name.split("/")[0], source_of(name)) for name in names])
+    names = {path: text_name(path, folder) for path in video_files(folder)}
+    # What lies in no folder has no class.
+    classes = {path: name.split("/")[0] for path, name in names.items() if "/" in name}
+    splits = _drawn([(class_name, source_of(names[path])) for path, class_name in classes.items()])
     return [
-        Listed(path, name, name.split("/")[0], source_of(name), splits[name.split("/")[0], source_of(name)])
-        for path, name in zip(paths, names, strict=True)
+        Listed(path, names[path], name, source_of(names[path]), (splits[name, source_of(names[path])],))
+        for path, name in classes.items()
     ]
 
 
@@ -72,27 +56,3 @@ def _drawn(pairs: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
         tests = min(max(tests, 1), len(sources) - 1)
         splits |= {(class_name, source): "test" if i < tests else "train" for i, source in enumerate(sources)}
     return splits
-
-
-def _from_list(folder: Path, file: Path) -> list[Listed]:
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            rows = list(csv.DictReader(lines, restkey="", strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise VimixError(f"{file}: expected a CSV file with the header path,label,split[,source] ({error})") from error
-    listed = [_from_row(folder, file, number, row) for number, row in enumerate(rows, 2)]
-    names = [video.name for video in listed]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise VimixError(f"{file}: {twice} is listed twice; each video belongs in one line")
-    return listed
-
-
-def _from_row(folder: Path, file: Path, number: int, row: dict[str, str]) -> Listed:
-    missing = [key for key in ("path", "label", "split") if not row.get(key)]
-    if missing or "" in row:
-        raise VimixError(f"{file}, line {number}: expected path,label,split[,source]; {', '.join(missing)} missing")
-    name = Path(row["path"]).as_posix()
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        raise VimixError(f"{file}, line {number}: {name} must be a path below {folder}")
-    return Listed(folder / name, name, row["label"], row.get("source") or source_of(name), row["split"])

@@ -28,6 +28,7 @@ from vimix_adapters.wiring.stores import (
     build_store,
     build_training_clips,
     clip_shape,
+    require_labels,
     sources_of,
     window_stride,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "metrics_in",
     "pack_frames",
     "pack_job",
+    "require_labels",
     "sources_of",
     "stage_seed",
     "window_stride",

@@ -107,6 +107,15 @@ def build_file_clips(
     return windows_of(frames[modality], kind, clip_shape(recipe), window_stride(recipe), compute.device)[0]
 
 
+def require_labels(store: VideoStore, split: str) -> None:
+    """Raise VimixError if a video of the split has no label: it can be trained on, but not scored."""
+    without = [store.videos[number].name for number in store.members(split) if store.videos[number].label < 0]
+    if without:
+        raise VimixError(
+            f"{len(without)} videos of split {split!r} have no label ({without[0]}, ...): choose another split"
+        )
+
+
 def sources_of(store: VideoStore) -> NDArray[np.int64]:
     """[N] int64: the store's recordings as numbers, siblings alike."""
     names = {source: number for number, source in enumerate(dict.fromkeys(video.source for video in store.videos))}

@@ -25,7 +25,7 @@ from vimix_adapters.metrics.console import ProgressMetrics, Together
 from vimix_adapters.metrics.jsonl import JsonlMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 from vimix_adapters.wiring.networks import build_classifier, build_learner, build_trained
-from vimix_adapters.wiring.stores import build_training_clips
+from vimix_adapters.wiring.stores import build_training_clips, require_labels
 
 
 def build_stage_run(
@@ -105,6 +105,7 @@ def build_finetuning(
 ) -> tuple[ClassifyingNetwork, StageRun]:
     """A classifier, and everything that ``vimix.app.train.train`` needs to train it."""
     settings = recipe.finetune
+    require_labels(store, recipe.data.train_split)
     classifier = build_classifier(recipe, modality, len(store.classes), checkpoint, compute)
     groups: list[dict[str, Any]] = [
         {"params": list(classifier.encoder.parameters()), "share": settings.encoder_share},

@@ -1,0 +1,53 @@
+"""``vimix prepare ucf101``, ``hmdb51`` and ``kinetics``: data sets as they are distributed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vimix_adapters.cli.packing import Out, Partial, carry_out
+
+if TYPE_CHECKING:
+    from vimix_adapters.commands.collecting import Packing
+
+Videos = Annotated[Path, typer.Option(help="Folder of the videos, as unpacked.", metavar="DIR")]
+
+
+def ucf101(
+    videos: Videos,
+    splits: Annotated[Path, typer.Option(help="Folder ucfTrainTestlist.", metavar="DIR")],
+    out: Out,
+    packing: "Packing",
+    allow_partial: Partial = False,
+) -> None:
+    """UCF101 with its three splits: train1, test1, ... test3."""
+    from vimix_adapters.datasets.ucf101 import list_ucf101
+
+    carry_out(list_ucf101(videos, splits), out, packing, allow_partial)
+
+
+def hmdb51(
+    videos: Videos,
+    splits: Annotated[Path, typer.Option(help="Folder with <class>_test_split1.txt.", metavar="DIR")],
+    out: Out,
+    packing: "Packing",
+    allow_partial: Partial = False,
+) -> None:
+    """HMDB51 with its three splits: train1, test1, ... test3."""
+    from vimix_adapters.datasets.hmdb51 import list_hmdb51
+
+    carry_out(list_hmdb51(videos, splits), out, packing, allow_partial)
+
+
+def kinetics(
+    videos: Videos,
+    annotations: Annotated[str, typer.Option(help="The official CSV files.", metavar="TRAIN.csv,VAL.csv")],
+    out: Out,
+    packing: "Packing",
+    allow_partial: Partial = False,
+) -> None:
+    """Kinetics with the splits of its CSV files; hardly anybody has all of it: --allow-partial."""
+    from vimix_adapters.datasets.kinetics import list_kinetics
+
+    files = [Path(name.strip()) for name in annotations.split(",") if name.strip()]
+    carry_out(list_kinetics(videos, files), out, packing, allow_partial)

@@ -1,0 +1,80 @@
+"""Reading lists: any bytes give lines or rows, or a VimixError that names the file and the line."""
+
+import csv
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from vimix.values.errors import VimixError
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]")
+"""Characters that no name or label has; Python would take some of them for the end of a line."""
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a UTF-8 text that are not blank, each with its number from 1, without spaces around it.
+
+    Raises VimixError if the file is no regular file or cannot be read as text.
+    """
+    lines = _text(path).splitlines()
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def csv_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+    """The rows of a CSV file with a header, each with the number of its line; absent optional cells are empty.
+
+    Other columns are passed over. Raises VimixError naming the line if a needed cell is empty or a row too long.
+    """
+    expected = ",".join([*needed, *(f"[{name}]" for name in optional)])
+    reader = csv.reader(_text(path).splitlines(keepends=True), strict=True)
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        if twice := sorted({name for name in header if name and header.count(name) > 1}):
+            raise VimixError(f"{path}, line 1: column {twice[0]} stands there twice")
+        if absent := [name for name in needed if name not in header]:
+            raise VimixError(f"{path}, line 1: expected the header {expected}; {', '.join(absent)} missing")
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                yield reader.line_num, _row(path, reader.line_num, header, cells, needed, optional)
+    except csv.Error as error:
+        raise VimixError(
+            f"{path}, line {reader.line_num}: expected CSV with the header {expected} ({error})"
+        ) from error
+
+
+def whole_number(text: str) -> int | None:
+    """A number of up to nine ASCII digits, else None."""
+    return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
+
+
+def _row(
+    path: Path, number: int, header: Sequence[str], cells: Sequence[str], needed: Sequence[str], optional: Sequence[str]
+) -> dict[str, str]:
+    if len(cells) > len(header):
+        raise VimixError(f"{path}, line {number}: {len(cells)} cells under a header of {len(header)}")
+    found = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+    if empty := [name for name in needed if not found.get(name)]:
+        raise VimixError(f"{path}, line {number}: expected {','.join(needed)}; {', '.join(empty)} missing")
+    return {name: found.get(name, "") for name in (*needed, *optional)}
+
+
+def _text(path: Path) -> str:
+    try:
+        # A FIFO would be waited for until somebody writes to it.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise VimixError(f"{path}: expected a text file, but it is no regular file")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise VimixError(f"{path}: expected a text file, but it cannot be read ({error})") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise VimixError(
+            f"{path}, line {line}: expected UTF-8 text, found the byte {data[error.start]:#04x}"
+        ) from error
+    if odd := _CONTROL.search(text):
+        line = text[: odd.start()].count("\n") + 1
+        raise VimixError(f"{path}, line {line}: expected text, found the control character {odd.group()!r}")
+    return text

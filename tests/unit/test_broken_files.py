@@ -1,0 +1,250 @@
+"""Every kind of odd file is read as it should be, or left out with its reason; nothing hangs, nothing else is lost."""
+
+import ctypes
+import os
+import signal
+import struct
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from attrs import frozen
+from rich.console import Console
+
+from tests.fakes.store import moving_square, write_video
+from vimix.values.errors import VimixError
+from vimix_adapters.clips.decode import decode_video, probe_video
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.commands.preparing import prepare
+from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.packing import pool
+from vimix_adapters.packing.pool import run_jobs
+from vimix_adapters.wiring.packing import PackJob, pack_job
+
+
+@frozen
+class Odd:
+    """A file, and what is to become of it: the numbers of its frames, or the reason why it is left out."""
+
+    make: Callable[[Path], None]
+    frames: list[int] | None = None
+    reason: str = ""
+    name: str = "a.mp4"
+
+
+def encoded(path: Path, frames: int = 12, **how: object) -> None:
+    write_video(path, moving_square(frames), **how)  # type: ignore[arg-type]
+
+
+def with_encoder(codec: str, path: Path) -> None:
+    try:
+        av.codec.Codec(codec, "w")
+    except ValueError:
+        pytest.skip(f"this FFmpeg cannot encode with {codec}")
+    encoded(path, codec=codec)
+
+
+def truncated(path: Path) -> None:
+    encoded(path, 60, codec="mpeg4")
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def truncated_with_its_index(path: Path) -> None:
+    """The index comes first, as in files for streaming: it promises frames that are not there."""
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("mpeg4", rate=30)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for picture in moving_square(60):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+
+
+def sound(path: Path, cover: bool = False) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=8000, layout="mono")
+        picture = None
+        if cover:
+            picture = container.add_stream("mjpeg")
+            picture.width, picture.height, picture.pix_fmt = 64, 48, "yuvj420p"
+            picture.disposition = av.stream.Disposition.attached_pic
+            container.mux(picture.encode(av.VideoFrame.from_ndarray(moving_square(1)[0], format="rgb24")))
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 8000
+        for number in range(8):
+            frame.pts = 1024 * number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        if picture is not None:
+            container.mux(picture.encode())
+
+
+def undeclared(path: Path) -> None:
+    """Matroska declares no number of frames."""
+    encoded(path)
+    assert probe_video(path).frames == 0
+
+
+def variable(path: Path) -> None:
+    encoded(path, 12, times=[0, 1, 2, 3, 4, 5, 10, 15, 20, 25, 30, 35])
+
+
+def turned(path: Path) -> None:
+    """A portrait that was filmed with the camera on its side: a quarter turn in the matrix of the track header."""
+    upright = moving_square(12, 64, 48)
+    write_video(path, np.rot90(upright, 1, axes=(1, 2)).copy(), codec="mpeg4")
+    data = bytearray(path.read_bytes())
+    header = data.index(b"tkhd") + 4 + 4 + 36  # version and flags, then what comes before the matrix in version 0
+    one, half = 1 << 16, 1 << 30
+    assert struct.unpack(">9i", data[header : header + 36]) == (one, 0, 0, 0, one, 0, 0, 0, half)
+    data[header : header + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, half)
+    path.write_bytes(bytes(data))
+
+
+def growing(path: Path) -> None:
+    """The picture changes its shape within the stream: two MPEG streams end to end."""
+    parts = []
+    for number, shape in enumerate(((48, 64), (48, 96))):
+        part = path.with_name(f"{number}.m2v")
+        with av.open(str(part), "w", format="mpeg2video") as container:
+            stream = container.add_stream("mpeg2video", rate=25)
+            stream.height, stream.width, stream.pix_fmt = *shape, "yuv420p"
+            stream.codec_context.time_base = Fraction(1, 25)
+            for t, picture in enumerate(moving_square(6, *shape)):
+                frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                frame.pts = t
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        parts.append(part.read_bytes())
+        part.unlink()
+    path.write_bytes(b"".join(parts))
+
+
+def circle(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+ALL = list(range(12))
+ODD = {
+    "truncated": Odd(truncated, reason="not a readable video|truncated|damaged"),
+    "truncated with its index": Odd(truncated_with_its_index, reason="truncated|damaged"),
+    "zero bytes": Odd(lambda path: path.write_bytes(b"") and None, reason="empty file"),
+    "text": Odd(lambda path: path.write_text("no video\n" * 99) and None, reason="not a readable video"),
+    "noise": Odd(lambda path: path.write_bytes(os.urandom(4096)) and None, reason="not a readable video"),
+    "sound alone": Odd(sound, reason="^no video stream$"),
+    "sound with a cover": Odd(lambda path: sound(path, cover=True), reason="cover picture"),
+    "name that is no UTF-8": Odd(encoded, ALL, name=os.fsdecode(b"a\xff.mp4")),
+    "one frame": Odd(lambda path: encoded(path, 1), [0]),
+    "0 declared frames": Odd(undeclared, ALL, name="a.mkv"),
+    "variable rate": Odd(variable, [*range(6), 5, 5, *(n for n in range(6, 11) for _ in range(5))], name="a.mkv"),
+    "odd sizes": Odd(lambda path: write_video(path, moving_square(12, 49, 63), pixels="yuv444p"), ALL),
+    "turned": Odd(turned, ALL),
+    "10 bit": Odd(lambda path: encoded(path, pixels="yuv420p10le"), ALL),
+    "HEVC": Odd(lambda path: with_encoder("libx265", path), ALL),
+    "AV1": Odd(lambda path: with_encoder("libsvtav1", path), ALL),
+    "VP9": Odd(lambda path: with_encoder("libvpx-vp9", path), ALL, name="a.webm"),
+    "changing shape": Odd(growing, reason="2 different shapes", name="a.mpg"),
+    "FIFO": Odd(lambda path: os.mkfifo(path), reason="not a regular file"),
+    "folder": Odd(lambda path: path.mkdir(), reason="not a regular file"),
+    "link to itself": Odd(circle, reason="cannot be opened"),
+    "missing": Odd(lambda _: None, reason="cannot be opened"),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ODD)
+def test_an_odd_file_is_read_as_it_should_be_or_refused_with_its_reason(tmp_path, kind) -> None:
+    odd = ODD[kind]
+    path = tmp_path / odd.name
+    odd.make(path)
+    if odd.frames is None:
+        with pytest.raises(VimixError, match=odd.reason):
+            decode_video(path, 30, 48)
+        return
+    decoded = decode_video(path, 30, 48)
+    assert [round(float(f[2:10, 2:10].mean()) / 8) for f in decoded.frames][: len(odd.frames)] == odd.frames
+    assert min(decoded.frames.shape[1:3]) == 48
+    if kind == "turned":
+        assert decoded.frames.shape[1:3] == (64, 48), "upright again"
+        upright, found = moving_square(12, 64, 48).astype(int), decoded.frames
+        assert np.abs(found - upright).mean() < 0.7 * np.abs(np.rot90(found, 2, axes=(1, 2)) - upright).mean()
+
+
+def hostile(job: PackJob, settings: PackSettings) -> None:
+    """A decoder that does its worst with some files."""
+    stem = job.video.stem
+    if stem == "segfault":
+        ctypes.string_at(0)
+    if stem == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if stem == "hang":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        time.sleep(600)
+    if stem == "memory":
+        raise MemoryError
+    if stem == "exit":
+        raise SystemExit(7)
+    pack_job(job, settings)
+
+
+@pytest.mark.timeout(240)
+def test_no_file_takes_the_others_down_with_it(tmp_path) -> None:
+    settings = PackSettings(short_side=32, flow="none", codec="raw")
+    for name in ("a", "exit", "hang", "killed", "memory", "segfault", "z"):
+        encoded(tmp_path / f"videos/bow/{name}.mp4", 4)
+    work = partial(hostile, settings=settings)
+    listed = list_folder(tmp_path / "videos")
+    done = prepare(listed, tmp_path / "s.h5", settings, 1, 4, Console(quiet=True), work=work)
+    assert dict(done.failures) == {
+        "bow/exit.mp4": "the decoder died (exit code 7)",
+        "bow/hang.mp4": "not finished within 4 seconds: killed",
+        "bow/killed.mp4": "the decoder died (SIGKILL: out of memory?)",
+        "bow/memory.mp4": "out of memory",
+        "bow/segfault.mp4": "the decoder died (SIGSEGV)",
+    }
+    assert [video.name for video in Hdf5VideoStore(tmp_path / "s.h5").videos] == ["bow/a.mp4", "bow/z.mp4"]
+
+
+def nothing(_: str) -> None:
+    """A job that is done at once."""
+
+
+@pytest.mark.timeout(60)
+def test_a_worker_that_dies_between_two_jobs_costs_no_job(monkeypatch) -> None:
+    """An idle worker is killed from outside (out of memory): its next job goes to another."""
+    give, killed = pool._Pool._give, []
+
+    def give_to_the_dead(self, worker) -> None:
+        if worker.job == "third" and not killed:
+            killed.append(worker)
+            worker.process.kill()
+            worker.process.join()
+        give(self, worker)
+
+    monkeypatch.setattr(pool._Pool, "_give", give_to_the_dead)
+    outcomes = [(outcome.job, outcome.reason) for outcome in run_jobs(nothing, ["first", "second", "third"], 1, 20)]
+    assert outcomes == [("first", None), ("second", None), ("third", None)]
+    assert len(killed) == 1
+
+
+class Unloadable:
+    """Work that ends every process to which it is handed."""
+
+    def __reduce__(self):
+        return os._exit, (9,)
+
+    def __call__(self, job: str) -> None:
+        raise AssertionError(job)
+
+
+@pytest.mark.timeout(60)
+def test_where_no_worker_can_start_the_run_says_so_instead_of_blaming_the_files() -> None:
+    with pytest.raises(VimixError, match=r"3 decoding processes ended before they could start \(exit code 9\)"):
+        list(run_jobs(Unloadable(), ["a", "b", "c", "d", "e"], 2, 20))

@@ -1,0 +1,169 @@
+"""``vimix doctor`` names what is missing and how to mend it; ``vimix bench-data`` whether training would starve."""
+
+import json
+from collections import namedtuple
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.test_command_line import TINY, vimix
+from tests.fakes.store import FakeVideoStore
+from vimix.values.errors import VimixError
+from vimix_adapters.clips.hdf5 import PackSettings
+from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
+from vimix_adapters.commands import doctoring
+from vimix_adapters.commands.benching import Rate, Step, advice
+from vimix_adapters.commands.doctoring import diagnose, healthy
+from vimix_adapters.flow import tvl1
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def found(findings, name):
+    return next(finding for finding in findings if finding.name == name)
+
+
+def test_here_where_the_tests_run_the_main_job_can_run(capsys) -> None:
+    assert vimix("doctor", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["ok"]
+    names = {finding["name"] for finding in told["findings"]}
+    assert {"torch", "av", "faiss-cpu", "cpu features", "precision", "h264", "av1", "self-check", "tvl1"} <= names
+    assert {"cores", "free disk"} <= names
+    assert vimix("doctor") == 0
+    assert "the main job can run" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "verdict", "mend"),
+    [
+        ("faiss-cpu", None, "broken", "pip install 'faiss-cpu>=1.9'"),
+        ("torch", "2.1.0", "broken", "pip install 'torch>=2.11'"),
+        ("decord", None, "note", "pip install 'decord>=0.6'"),
+    ],
+)
+def test_a_missing_or_old_library_is_named_with_the_command_that_mends_it(
+    monkeypatch, capsys, name, version, verdict, mend
+) -> None:
+    real = metadata.version
+
+    def pretended(distribution: str) -> str:
+        if distribution != name:
+            return real(distribution)
+        if version is None:
+            raise metadata.PackageNotFoundError(name)
+        return version
+
+    monkeypatch.setattr(doctoring.metadata, "version", pretended)
+    assert vimix("doctor", "--json") == (1 if verdict == "broken" else 0)
+    told = next(f for f in json.loads(capsys.readouterr().out)["findings"] if f["name"] == name)
+    assert (told["verdict"], told["mend"]) == (verdict, mend)
+
+
+def test_a_library_that_does_not_import_is_a_finding_not_a_traceback(monkeypatch) -> None:
+    real = doctoring.importlib.import_module
+
+    def broken(name: str):
+        if name == "cv2":
+            raise ImportError("libGL.so.1: cannot open shared object file")
+        return real(name)
+
+    monkeypatch.setattr(doctoring.importlib, "import_module", broken)
+    told = found(diagnose(Path.cwd()), "opencv-contrib-python-headless")
+    assert told.verdict == "broken"
+    assert "libGL" in told.value
+    assert told.mend.startswith("pip install --force-reinstall")
+
+
+def test_a_probe_that_fails_does_not_hide_the_others(monkeypatch) -> None:
+    def fails():
+        raise RuntimeError("driver mismatch")
+        yield
+
+    monkeypatch.setattr(doctoring, "_devices", fails)
+    findings = diagnose(Path.cwd())
+    assert found(findings, "probe").value == "RuntimeError: driver mismatch"
+    assert not healthy(findings)
+    assert found(findings, "tvl1").verdict == "ok"
+
+
+def test_an_opencv_without_tvl1_little_memory_and_little_disk_are_told(monkeypatch) -> None:
+    def absent(_):
+        raise VimixError("this OpenCV has no TV-L1: pip install opencv-contrib-python-headless; or choose --flow dis")
+
+    monkeypatch.setattr(tvl1, "_create", absent)
+    monkeypatch.setattr(doctoring.shutil, "disk_usage", lambda _: Usage(64 * 2**20, 0, 2**30))
+    findings = diagnose(Path.cwd())
+    assert found(findings, "tvl1").mend.startswith("pip install opencv-contrib-python-headless")
+    assert "--shm-size" in found(findings, "shared memory").mend
+    assert found(findings, "free disk").verdict == "note"
+
+
+# --- bench-data
+
+
+@pytest.fixture
+def store(tmp_path) -> Path:
+    model, settings, entries = FakeVideoStore(count=8, length=12), PackSettings(codec="jpeg", flow="dis"), []
+    for number, video in enumerate(model.videos):
+        frames = {m: model.read(number, m, 0, video.frames) for m in model.formats}
+        write_part(tmp_path / f"{number}.part", frames, video.rate, settings)
+        splits = tuple(split for split in model.splits if number in model.members(split))
+        entries.append(Entry(tmp_path / f"{number}.part", video.name, video.label, video.source, splits))
+    merge_parts(tmp_path / "s.h5", entries, model.classes, settings, quarantined=0)
+    return tmp_path / "s.h5"
+
+
+@pytest.mark.timeout(120)
+def test_a_store_is_measured_by_number_of_workers(store, capsys) -> None:
+    options = ["--frames", 4, "--size", 12, "--batch", 4, "--workers", "0,1", "--seconds", 0.3]
+    assert vimix("bench-data", store, *options, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [rate["workers"] for rate in told["rates"]] == [0, 1]
+    assert (told["views"], told["split"], told["steps"]) == ({"rgb": 2}, "train", [])
+    for rate in told["rates"]:
+        # 2 views of 4 frames of 6 × 8 pixels in 3 channels
+        assert rate["megabytes"] == pytest.approx(rate["clips"] * 2 * 4 * 6 * 8 * 3 / 1e6)
+        assert rate["clips"] > 0
+        assert rate["first"] > 0
+
+
+@pytest.mark.timeout(120)
+def test_a_recipes_steps_are_held_against_it(store, tmp_path, capsys) -> None:
+    (tmp_path / "tiny.toml").write_text(TINY.format(store="elsewhere.h5"))
+    command = ["bench-data", store, "--recipe", tmp_path / "tiny.toml", "--workers", "0", "--seconds", 0.3]
+    assert vimix(*command, "--device", "cpu", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["views"] == {"rgb": 2, "flow": 1}, "the stage that reads most"
+    names = {step["stage"] for step in told["steps"]}
+    assert names == {"pretrain-rgb", "pretrain-flow", "cmmc-rgb-from-flow", "cmmc-flow-from-rgb"}
+    assert all(step["clips"] > 0 for step in told["steps"])
+    assert told["advice"]
+
+
+def test_a_store_that_keeps_up_is_told_the_least_workers_that_do() -> None:
+    rates = [Rate(0, 50, 1, 1), Rate(2, 120, 1, 1), Rate(4, 200, 1, 1)]
+    (line,) = advice(rates, [Step("slow", 20), Step("fast", 100)], 128, 112, "jpeg", 8)
+    assert "data.workers = 2 keeps up" in line
+
+
+@pytest.mark.parametrize(
+    ("side", "codec", "cores", "told", "untold"),
+    [
+        (256, "jpeg", 16, ["try --workers 15", "--codec raw", "--short-side 129"], []),
+        (128, "raw", 4, ["a faster disk"], ["--codec", "--short-side", "more workers"]),
+    ],
+)
+def test_what_would_help_a_step_that_starves_is_told(side, codec, cores, told, untold) -> None:
+    text = "\n".join(advice([Rate(0, 10, 1, 1), Rate(4, 40, 1, 1)], [Step("s", 100)], side, 112, codec, cores))
+    assert "would starve: at most 40.0 come" in text
+    assert all(word in text for word in told)
+    assert not any(word in text for word in untold)
+
+
+def test_workers_that_are_no_numbers_and_a_modality_that_is_not_there_are_refused(store, capsys) -> None:
+    assert vimix("bench-data", store, "--workers", "two") == 2
+    assert "--workers two" in capsys.readouterr().err
+    assert vimix("bench-data", store, "--modality", "depth") == 2
+    assert "holds rgb, flow, not 'depth'" in capsys.readouterr().err
