@@ -64,8 +64,8 @@ def backdrop(view: View, variety: Variety, room: Generator, rng: Generator) -> B
     ``room`` draws what all videos of a room share: the textures and what hangs on the wall.
     """
     width, height = view.width + 2 * BORDER, view.height + 2 * BORDER
-    wall, floor = (_texture(width, height, room) for _ in range(2))
-    _furnish(wall, room)
+    wall, floor = (_texture(width, height, variety, room) for _ in range(2))
+    _furnish(wall, variety, room)
     feet = float(view.pixels[..., 1].max()) + BORDER
     edge = int(np.clip(feet - rng.uniform(0.05, 0.25) * view.height, 0.3 * height, height - 1))
     wall[ZOOM * edge :] = floor[ZOOM * edge :]
@@ -73,12 +73,12 @@ def backdrop(view: View, variety: Variety, room: Generator, rng: Generator) -> B
     return Backdrop(wall, passers)
 
 
-def _texture(width: int, height: int, rng: Generator) -> Picture:
+def _texture(width: int, height: int, variety: Variety, rng: Generator) -> Picture:
     """Coloured noise of several grain sizes, the finest about two pixels, with a random tint and strength."""
     size = (ZOOM * width, ZOOM * height)
-    tint = rng.uniform(60, 200) + rng.uniform(-45, 45, 3)
+    tint = rng.uniform(*variety.wall) + rng.uniform(-variety.tint, variety.tint, 3)
     picture = np.tile(tint, (size[1], size[0], 1)).astype(np.float32)
-    grain, strength = rng.uniform(1.5, 3.0), rng.uniform(5, 14)
+    grain, strength = rng.uniform(1.5, 3.0), rng.uniform(*variety.grain)
     for octave in range(4):
         cell = grain * 2.2**octave
         grid = rng.normal(size=(int(height / cell) + 2, int(width / cell) + 2, 3)).astype(np.float32)
@@ -87,14 +87,15 @@ def _texture(width: int, height: int, rng: Generator) -> Picture:
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def _furnish(wall: Picture, rng: Generator) -> None:
+def _furnish(wall: Picture, variety: Variety, rng: Generator) -> None:
     """Put up to five flat rectangles on the wall, in place."""
     height, width = wall.shape[:2]
     for _ in range(int(rng.integers(6))):
         corner = rng.uniform(0, 1, 2) * (width, height)
         extent = rng.uniform(0.06, 0.3, 2) * height
         first, second = (tuple(np.rint(c).astype(int).tolist()) for c in (corner, corner + extent))
-        cv2.rectangle(wall, first, second, rng.uniform(30, 230, 3).tolist(), -1, cv2.LINE_AA)
+        colour = rng.uniform(*variety.wall) * rng.uniform(0.8, 1.2, 3)
+        cv2.rectangle(wall, first, second, colour.tolist(), -1, cv2.LINE_AA)
 
 
 def _passer(view: View, rng: Generator) -> Passer:

@@ -38,21 +38,22 @@ def person(settings: SynthSettings, sample: Sample, rng: Generator) -> Person:
     factors = np.clip(own.normal(1.0, spread, 6), 1 - 2 * spread, 1 + 2 * spread)
     build = Build(own.uniform(1.55, 1.95), *factors.tolist())
     tan, hair = own.uniform(), own.uniform()
-    shade = settings.variety.clothing
+    variety = settings.variety
     return Person(
         build=build,
         skin=_between((238, 200, 175), (110, 72, 50), tan),
         hair=_between((35, 25, 20), (190, 150, 90), hair**2),
-        shirt=_shade(_cloth(own), shade, rng),
-        trousers=_shade(_cloth(own), shade, rng),
-        shoes=_shade(_cloth(own), shade, rng),
+        shirt=_shade(_cloth(variety, own), variety.clothing, rng),
+        trousers=_shade(_cloth(variety, own), variety.clothing, rng),
+        shoes=_shade(_cloth(variety, own), variety.clothing, rng),
         long_sleeves=bool(own.uniform() < 0.5),
         long_trousers=bool(own.uniform() < 0.7),
     )
 
 
-def _cloth(rng: Generator) -> Colour:
-    red, green, blue = colorsys.hsv_to_rgb(rng.uniform(), rng.uniform(0.1, 0.9), rng.uniform(0.15, 1.0))
+def _cloth(variety: Variety, rng: Generator) -> Colour:
+    hue, saturation, value = rng.uniform(), rng.uniform(0, variety.saturation), rng.uniform(*variety.brightness)
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return 255 * red, 255 * green, 255 * blue
 
 

@@ -7,7 +7,7 @@ from attrs import Attribute, field, frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.synth.actions import ACTIONS
 
-GENERATOR = 2
+GENERATOR = 3
 """Raised whenever the same settings would give other pictures, so that an old folder is not continued."""
 
 
@@ -41,7 +41,7 @@ class Variety:
     Raising them makes untrained features match worse, and learning slower.
     """
 
-    azimuth: float = 45.0
+    azimuth: float = 60.0
     """The camera stands within ± this many degrees of straight ahead."""
     elevation: tuple[float, float] = (-5.0, 30.0)
     """Degrees the camera looks down."""
@@ -49,33 +49,43 @@ class Variety:
     """Standard deviation of the camera's tilt, degrees."""
     distance: tuple[float, float] = (2.8, 4.5)
     """Metres from camera to person: the strength of the perspective."""
-    scale: tuple[float, float] = (0.7, 0.9)
+    scale: tuple[float, float] = (0.8, 0.9)
     """Standing height as a share of the picture's; less where the action would leave the picture."""
-    position: float = 1.0
+    position: float = 0.5
     """Share of the free room around the figure over which its place is drawn; 0 is always the middle."""
     mirror: float = 0.5
     """Probability that the picture is mirrored."""
     shake: float = 1.2
     """Largest displacement of the camera, pixels."""
-    drift: float = 0.05
+    drift: float = 0.1
     """Standard deviation of the person's speed over the floor, metres a second."""
-    sway: float = 4.0
+    sway: float = 8.0
     """Largest slow turning of the whole body, degrees."""
-    speed: tuple[float, float] = (0.75, 1.35)
+    speed: tuple[float, float] = (0.6, 1.5)
     """Factor on the action's rate."""
-    amplitude: tuple[float, float] = (0.75, 1.15)
+    amplitude: tuple[float, float] = (0.65, 1.2)
     """Factor on the action's swing."""
-    posture: float = 3.0
+    posture: float = 5.0
     """Standard deviation of each joint angle's constant offset, degrees."""
-    fidget: float = 2.0
+    fidget: float = 3.0
     """Largest slow wobble of each joint angle, degrees."""
     proportions: float = 0.08
     """Standard deviation of the performers' limb lengths and widths, as a share."""
     clothing: float = 0.08
     """Change of a performer's colours from video to video, as a share of the colour range."""
-    rooms: int = 3
+    brightness: tuple[float, float] = (0.9, 1.0)
+    """Of the clothes, as a share of white."""
+    saturation: float = 0.08
+    """Largest of the clothes, 0 (grey) to 1."""
+    rooms: int = 1
     """Backgrounds there are. Few, as in NTU's laboratory: were each video's its own, it would give the video away, and
     a network that has to tell videos apart would learn the background and nothing of the motion."""
+    wall: tuple[float, float] = (25.0, 60.0)
+    """Brightness of the background, 0 to 255: darker than the clothes, so that the figure shows."""
+    tint: float = 8.0
+    """Largest difference of the background's red, green and blue from its brightness."""
+    grain: tuple[float, float] = (2.0, 5.0)
+    """Strength of each of the background's four sizes of noise."""
     bystanders: int = 0
     """Most objects that move behind the person, 0 to this many."""
 
