@@ -43,10 +43,12 @@ def pretrain(
 def cmmc_stage(
     recipe: RecipeFile,
     train: Annotated[str, typer.Option(help="The modality to train.")],
-    partner: Annotated[str, typer.Option(help="The frozen modality whose hidden maps are cut in.")],
     init: Annotated[Path, typer.Option(help="Checkpoint of the trained modality.", metavar="CHECKPOINT")],
-    partner_init: Annotated[Path, typer.Option(help="Checkpoint of the partner.", metavar="CHECKPOINT")],
     out: Out,
+    partner: Annotated[
+        str | None, typer.Option(help="The frozen modality whose hidden maps are cut in; manifold_mixup has none.")
+    ] = None,
+    partner_init: Annotated[Path | None, typer.Option(help="Checkpoint of the partner.", metavar="CHECKPOINT")] = None,
     resume: Resume = False,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -59,7 +61,7 @@ def cmmc_stage(
         read_recipe(recipe, overrides or ()),
         CmmcStage(cmmc=train, partner=partner),
         out,
-        inits={train: init, partner: partner_init},
+        inits={train: init, **({partner: partner_init} if partner and partner_init else {})},
         device=device,
         resume=resume,
     )

@@ -18,6 +18,7 @@ from vimix.values.clips import ClipBatch
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+from vimix_adapters.commands.sharing import StagePlaces
 from vimix_adapters.encoders.network import Compute
 
 TIMED_CLIPS = 4
@@ -37,6 +38,13 @@ class PlannedStage:
     bytes: int
     """Of its two checkpoints."""
     done: bool
+    trained_in: str = ""
+    """The earlier arm that trains the same stage; this one takes its weights."""
+
+    @property
+    def state(self) -> str:
+        """For people."""
+        return "finished" if self.done else f"as in {self.trained_in}" if self.trained_in else "to do"
 
 
 def print_plan(recipe: config.Recipe, out: Path, device: str) -> None:
@@ -54,10 +62,11 @@ def print_plan(recipe: config.Recipe, out: Path, device: str) -> None:
             "?" if stage.steps is None else str(stage.steps),
             _megabytes(stage.bytes),
             _duration(stage.seconds),
-            "finished" if stage.done else "to do",
+            stage.state,
         )
-    open_stages = [stage for stage in planned if not stage.done]
-    table.caption = f"to do: {_duration(_total(open_stages))}, disk {_megabytes(sum(s.bytes for s in planned))}"
+    own = [stage for stage in planned if not stage.trained_in]
+    open_stages = [stage for stage in own if not stage.done]
+    table.caption = f"to do: {_duration(_total(open_stages))}, disk {_megabytes(sum(s.bytes for s in own))}"
     Console().print(table)
     if any(stage.steps is None for stage in planned):
         Console().print(f"steps and time need the store: {recipe.data.store} does not exist yet")
@@ -68,12 +77,13 @@ def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStag
     videos = _videos(recipe)
     steps_per_epoch = None if videos is None else videos // recipe.optim.batch
     timer = _Timer(recipe, compute)
+    places = StagePlaces(recipe, out)
     planned = []
     for arm, settings in recipe.arms.items():
         for number, chosen in enumerate(settings.stages):
             stage = wiring.build_stage(recipe, chosen)
             steps = None if steps_per_epoch is None else steps_per_epoch * stage.epochs
-            folder = out / arm / f"{number + 1}-{stage.name}"
+            folder = places.owner(arm, number, stage.name)
             planned.append(
                 PlannedStage(
                     arm=arm,
@@ -83,6 +93,7 @@ def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStag
                     seconds=None if steps is None else steps * timer.seconds(stage),
                     bytes=2 * timer.checkpoint_bytes(stage.modality),
                     done=steps is not None and _finished(folder, steps),
+                    trained_in=folder.parent.name if folder.parent.name != arm else "",
                 )
             )
     return planned

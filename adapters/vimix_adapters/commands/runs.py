@@ -1,6 +1,6 @@
 """Whole runs: one stage, or all arms of a recipe with their evaluation, and what they leave behind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 
@@ -18,6 +18,7 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scoring
+from vimix_adapters.commands.sharing import StagePlaces
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.files import write_text
 from vimix_adapters.metrics.logs import configure_logging
@@ -58,7 +59,8 @@ def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
     compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
     _claim(recipe, out)
     log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
-    newest = {arm: _run_arm(recipe, arm, store, out / arm, compute) for arm in recipe.arms}
+    places = StagePlaces(recipe, out)
+    newest = {arm: _run_arm(recipe.of_arm(arm), arm, store, places, compute) for arm in recipe.arms}
     rows = _evaluate(recipe, store, newest, out, compute)
     Console().print(console_table(rows, title=recipe.name))
     log.info("run.finished", results=str(out / "results.md"))
@@ -66,15 +68,20 @@ def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
 
 
 def _run_arm(
-    recipe: config.Recipe, arm: str, store: VideoStore, folder: Path, compute: Compute
+    recipe: config.Recipe, arm: str, store: VideoStore, places: StagePlaces, compute: Compute
 ) -> dict[Modality, Checkpoint]:
     stages = [wiring.build_stage(recipe, stage) for stage in recipe.arms[arm].stages]
 
     def execute(number: int, stage: Stage, newest: Mapping[Modality, Checkpoint]) -> Checkpoint:
-        place = folder / f"{number + 1}-{stage.name}"
-        return _execute(recipe, stage, store, newest, place, compute, number, arm)
+        folder = places.linked(arm, number, stage.name)
+        return _execute(recipe, stage, store, newest, folder, compute, number, arm)
 
-    return run_stages(stages, execute)
+    return {modality: _slim(checkpoint) for modality, checkpoint in run_stages(stages, execute).items()}
+
+
+def _slim(checkpoint: Checkpoint) -> Checkpoint:
+    """Without what only goes on training: the encoders of all arms are held until they are evaluated."""
+    return attrs.evolve(checkpoint, parts={"query": checkpoint.parts["query"]})
 
 
 def _execute(
@@ -131,11 +138,14 @@ def _evaluate(
         networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
     rows: list[Row] = []
     for arm, by_modality in networks.items():
-        log.info("evaluation.started", arm=arm)
-        pairs = scoring.extract(recipe, store, by_modality, compute)
         title = recipe.arms[arm].about or arm if arm in recipe.arms else arm
-        rows += scoring.rows(recipe, title, pairs)
-    scoring.draw_retrieval(store, pairs, out / "retrieval.png", f"{recipe.name}: {arm}")
+        for place in scoring.places(recipe, store):
+            log.info("evaluation.started", arm=arm, **({"store": place.name} if place.name else {}))
+            pairs = scoring.extract(place.recipe, place.store, by_modality, compute)
+            rows += scoring.rows(place.recipe, title, pairs, key=arm, tested_on=place.name)
+            if not place.name:
+                sheet = pairs
+    scoring.draw_retrieval(store, sheet, out / "retrieval.png", f"{recipe.name}: {arm}")
     draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)
     write_tables(out, rows, _about(recipe, store, compute), f"Results of {recipe.name}", _notes(recipe, store))
     return rows
@@ -160,6 +170,11 @@ def _about(recipe: config.Recipe, store: VideoStore, compute: Compute) -> dict[s
         "data": store.fingerprint,
         "videos": scoring.counts(recipe, store),
         "protocol": scoring.protocol(recipe),
+        "name": recipe.name,
+        "tested_on": {
+            place.name: {"data": place.store.fingerprint, "videos": scoring.counts(place.recipe, place.store)}
+            for place in scoring.places(recipe, store)
+        },
     }
 
 
@@ -206,11 +221,9 @@ def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:
 def _known(recipe: config.Recipe, stage: config.Stage) -> config.Stage:
     """The stage, if the recipe has its modalities."""
     named = [stage.pretrain] if isinstance(stage, config.PretrainStage) else [stage.cmmc, stage.partner]
-    _require_modalities(recipe, named)
-    return stage
-
-
-def _require_modalities(recipe: config.Recipe, named: Sequence[str]) -> None:
     for name in named:
-        if name not in recipe.modalities:
+        if name is not None and name not in recipe.modalities:
             raise VimixError(f"the recipe has no modality {name!r}, only {', '.join(recipe.modalities)}")
+    if mistakes := list(config.stage_contradictions(recipe, "the stage", stage)):
+        raise VimixError("; ".join(mistakes))
+    return stage

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vimix.app.extract import extract_features
 from vimix.app.probe import linear_probe
@@ -30,6 +30,29 @@ class FeaturePair:
 
 
 Pairs = Mapping[Modality, FeaturePair]
+
+
+@frozen(eq=False)
+class Place:
+    """A data set on which encoders are judged, and the recipe as it reads there."""
+
+    name: str
+    """Empty for the recipe's own store."""
+    recipe: config.Recipe
+    store: VideoStore
+
+
+def places(recipe: config.Recipe, store: VideoStore) -> list[Place]:
+    """The recipe's own store, then those of [evaluate.stores]. Raises VimixError for one that is missing."""
+    found = [Place("", recipe, store)]
+    for name, other in recipe.evaluate.stores.items():
+        there = evolve(
+            recipe,
+            data=evolve(recipe.data, store=other.store),
+            evaluate=evolve(recipe.evaluate, gallery=other.gallery, queries=other.queries, stores={}),
+        )
+        found.append(Place(name, there, wiring.build_store(there)))
+    return found
 
 
 def extract(
@@ -60,13 +83,13 @@ def linear(recipe: config.Recipe, pairs: Pairs) -> ProbeScores:
     return linear_probe(gallery, queries, wiring.build_probe(recipe), recipe.seed)
 
 
-def rows(recipe: config.Recipe, arm: str, pairs: Pairs) -> list[Row]:
+def rows(recipe: config.Recipe, arm: str, pairs: Pairs, key: str = "", tested_on: str = "") -> list[Row]:
     """The arm's lines of the table: each modality, then all together."""
     groups = [{modality: pair} for modality, pair in pairs.items()]
     if len(pairs) > 1:
         groups.append(dict(pairs))
     return [
-        Row(arm, " + ".join(group), {**retrieval(recipe, group).record, **linear(recipe, group).record})
+        Row(arm, " + ".join(group), {**retrieval(recipe, group).record, **linear(recipe, group).record}, key, tested_on)
         for group in groups
     ]
 

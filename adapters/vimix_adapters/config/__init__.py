@@ -1,5 +1,7 @@
 """Recipes: frozen attrs classes, read from and written to TOML."""
 
+from vimix_adapters.config.checks import stage_contradictions
+from vimix_adapters.config.identity import stage_identities
 from vimix_adapters.config.reading import read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.config.schema import (
     Arm,
@@ -8,6 +10,7 @@ from vimix_adapters.config.schema import (
     Contrast,
     Data,
     Evaluate,
+    EvaluationStore,
     Finetune,
     HiddenMix,
     InputMix,
@@ -28,6 +31,7 @@ __all__ = [
     "Contrast",
     "Data",
     "Evaluate",
+    "EvaluationStore",
     "Finetune",
     "HiddenMix",
     "InputMix",
@@ -42,4 +46,6 @@ __all__ = [
     "read_recipe",
     "recipe_from_toml",
     "recipe_to_toml",
+    "stage_contradictions",
+    "stage_identities",
 ]

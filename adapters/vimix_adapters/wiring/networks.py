@@ -97,6 +97,5 @@ def build_optimiser(recipe: config.Recipe, network: torch.nn.Module) -> TorchOpt
 
 def build_candidates(contrast: config.Contrast) -> Candidates:
     """Which keys a query is compared with."""
-    if contrast.negatives == "queue":
-        return OwnKeyAndQueue()
-    return WithoutSiblings() if contrast.mask_siblings else BatchAndQueue()
+    among = WithoutSiblings() if contrast.mask_siblings else BatchAndQueue()
+    return OwnKeyAndQueue(among) if contrast.negatives == "queue" else among

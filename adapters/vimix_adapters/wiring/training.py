@@ -9,9 +9,9 @@ import torch
 
 from vimix.app.finetune import SupervisedLearner, supervised_step
 from vimix.app.learner import Learner
-from vimix.app.steps import Step, cmmc_step, pretrain_step
+from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
 from vimix.app.train import StageRun, TrainSettings
-from vimix.domain.schedule.stages import PretrainStage, Stage, views_needed
+from vimix.domain.schedule.stages import ManifoldStage, PretrainStage, Stage, views_needed
 from vimix.ports.clips import VideoStore
 from vimix.ports.metrics import MetricsSink
 from vimix.values.checkpoint import Checkpoint
@@ -74,6 +74,8 @@ def build_step(
     """The training step of the stage."""
     if isinstance(stage, PretrainStage):
         return pretrain_step(learner, stage.policy)
+    if isinstance(stage, ManifoldStage):
+        return manifold_step(learner, stage.policy, stage.layers)
     if stage.partner not in inits:
         raise VimixError(f"stage {stage.name} needs a trained {stage.partner} encoder: pretrain it first")
     partner = build_trained(recipe, inits[stage.partner], compute).eval().requires_grad_(False)
