@@ -60,8 +60,9 @@ class WholeVideos:
 class WindowedClips:
     """Implements ``vimix.ports.clips.EvaluationClips`` over the given videos of a store.
 
-    Windows of ``clip.frames`` frames begin every ``window_stride`` frames; the last one ends with the video. A video
-    shorter than a window is padded with its last frame. Each video is read once, in the workers, and comes once for
+    Windows of ``clip.frames`` frames begin every ``window_stride`` frames; the last one ends with the video, if
+    ``to_the_end``. A video shorter than a window is padded with its last frame (``pad_left``: before it, with its
+    first). Each video is read once, in the workers, and comes once for
     each of the ``crops`` of its frames: so ten crops of a long video need no more memory on the device than one.
     """
 
@@ -74,6 +75,8 @@ class WindowedClips:
         clip: ClipShape,
         window_stride: int,
         device: torch.device,
+        to_the_end: bool = True,
+        pad_left: bool = False,
         crops: Sequence[Crop] = (CENTRE,),
         workers: int = 0,
         start_method: str | None = None,
@@ -81,6 +84,7 @@ class WindowedClips:
         require_modality(store, modality)
         self._store, self._videos, self._format = store, tuple(videos), store.formats[modality]
         self._clip, self._window_stride, self._device = clip, window_stride, device
+        self._to_the_end, self._pad_left = to_the_end, pad_left
         self._crops = tuple(crops)
         items = WholeVideos(store, modality, clip.size, self._crops)
         self._frames: DataLoader[WholeVideo | VimixError] = worker_loader(
@@ -98,7 +102,9 @@ class WindowedClips:
                 raise whole
             label = self._store.videos[video].label
             for frames, scale, crop in zip(whole.crops, whole.scales, self._crops, strict=True):
-                indices, starts = _windows(len(frames), self._clip, self._window_stride)
+                indices, starts = _windows(
+                    len(frames), self._clip, self._window_stride, self._to_the_end, self._pad_left
+                )
                 clips = frames.to(self._device, non_blocking=True)[indices.to(self._device, non_blocking=True)]
                 yield VideoClips(video, label, to_network(clips, self._format, scale, crop.flip), starts)
 
@@ -122,6 +128,8 @@ def _cropped(frames: NDArray[np.uint8], size: int, crops: Sequence[Crop]) -> Who
     return WholeVideo([cuts[box] for box in boxes], [vector_scale(box, size) for box in boxes])
 
 
-def _windows(length: int, clip: ClipShape, window_stride: int) -> tuple[Tensor, tuple[int, ...]]:
-    starts = window_starts(length, clip, window_stride)
-    return torch.from_numpy(frame_indices(starts, length, clip)), starts
+def _windows(
+    length: int, clip: ClipShape, window_stride: int, to_the_end: bool = True, pad_left: bool = False
+) -> tuple[Tensor, tuple[int, ...]]:
+    starts = window_starts(length, clip, window_stride, to_the_end)
+    return torch.from_numpy(frame_indices(starts, length, clip, pad_left)), starts

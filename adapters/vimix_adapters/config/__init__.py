@@ -1,7 +1,9 @@
 """Recipes: frozen attrs classes, read from and written to TOML."""
 
+from vimix_adapters.clips.augmentation import AugmentSettings
 from vimix_adapters.config.checks import stage_contradictions
 from vimix_adapters.config.identity import stage_identities
+from vimix_adapters.config.protocols import PROTOCOLS, Protocol, changes, protocol_of
 from vimix_adapters.config.reading import read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.config.schema import (
     Arm,
@@ -25,7 +27,9 @@ from vimix_adapters.config.schema import (
 )
 
 __all__ = [
+    "PROTOCOLS",
     "Arm",
+    "AugmentSettings",
     "Cmmc",
     "CmmcStage",
     "Contrast",
@@ -39,10 +43,13 @@ __all__ = [
     "Optim",
     "Pretrain",
     "PretrainStage",
+    "Protocol",
     "Recipe",
     "Run",
     "Stage",
     "StageSettings",
+    "changes",
+    "protocol_of",
     "read_recipe",
     "recipe_from_toml",
     "recipe_to_toml",

@@ -26,6 +26,7 @@ from vimix_adapters.metrics.jsonl import JsonlMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 from vimix_adapters.wiring.networks import build_classifier, build_learner, build_trained
 from vimix_adapters.wiring.stores import build_training_clips
+from vimix_adapters.wiring.watch import build_watch
 
 
 def build_stage_run(
@@ -51,6 +52,7 @@ def build_stage_run(
         checkpoints=FolderCheckpointStore(folder),
         recipe=config.recipe_to_toml(recipe),
         about={"stage": stage.name, "epochs": stage.epochs, "steps_per_epoch": clips.steps, "seed": recipe.seed},
+        watch=build_watch(recipe, store, stage.modality, learner.query, compute),
     )
 
 
@@ -94,6 +96,7 @@ def build_train_settings(recipe: config.Recipe, stage: Stage, number: int) -> Tr
         seed=stage_seed(recipe, number),
         log_every=recipe.run.log_every,
         checkpoint_seconds=recipe.run.checkpoint_minutes * 60,
+        watch_every=recipe.evaluate.knn_every,
     )
 
 

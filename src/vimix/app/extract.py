@@ -1,6 +1,6 @@
 """Features of whole videos, the same for every evaluation (section 8 of the method)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,16 +17,20 @@ Rows = NDArray[np.float32]
 
 
 def extract_features(
-    network: Network, clips: EvaluationClips, sources: Sequence[int] | NDArray[np.int64], batch: int = 16
+    network: Network,
+    clips: EvaluationClips,
+    sources: Sequence[int] | NDArray[np.int64],
+    batch: int = 16,
+    pool: Callable[[Rows], Rows] = mean_row,
 ) -> VideoFeatures:
-    """One feature a video: the mean over its windows' clip features, before the projection head.
+    """One feature a video: ``pool``, the mean, over its windows' clip features, before the projection head.
 
     ``sources[v]`` numbers the recording of the store's video v. ``batch`` clips go through the network at a time.
     Raises VimixError if there is no video, or a feature is not finite (the training diverged).
     """
     features, labels, videos = [], [], []
     for video, rows in _by_video(network, clips, batch):
-        features.append(mean_row(rows))
+        features.append(pool(rows))
         labels.append(video.label)
         videos.append(video.video)
     numbers = np.array(videos, dtype=np.int64)
