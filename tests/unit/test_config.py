@@ -1,9 +1,8 @@
 """Recipes: read in full or refused in full, with every mistake named."""
 
-from pathlib import Path
-
 import pytest
 
+from tests.recipes import all_recipes
 from vimix.values.errors import VimixError
 from vimix_adapters.config import (
     CmmcStage,
@@ -14,8 +13,6 @@ from vimix_adapters.config import (
     recipe_to_toml,
     stage_identities,
 )
-
-RECIPES = sorted((Path(__file__).parents[2] / "experiments").glob("*.toml"))
 
 MINIMAL = """
 name = "x"
@@ -44,7 +41,7 @@ def test_defaults_are_the_papers() -> None:
     assert (mix.policy, mix.dims, mix.layers, mix.alpha) == ("cm_cutmix", "cthw", "random", 1.0)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", all_recipes())
 def test_every_recipe_of_the_project_is_read_and_written_back(path) -> None:
     recipe = read_recipe(path)
     assert recipe_from_toml(recipe_to_toml(recipe), "again") == recipe

@@ -21,6 +21,9 @@ Protocol = Annotated[
     str | None,
     typer.Option(help="vimix (ours), coclr or crosclr (the peers' published settings); every number is recorded."),
 ]
+On = Annotated[
+    str | None, typer.Option(help="Another data set, a table of the recipe's [evaluate.stores].", metavar="NAME")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint beside FILE.json.")]
 
 
@@ -30,6 +33,7 @@ def retrieval(
     checkpoint: Checkpoints,
     out: Out,
     protocol: Protocol = None,
+    on: On = None,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
@@ -37,7 +41,7 @@ def retrieval(
     from vimix_adapters.commands import evaluations
     from vimix_adapters.config import read_recipe
 
-    evaluations.evaluate_retrieval(read_recipe(recipe, _settings(overrides, protocol)), checkpoint, out, device)
+    evaluations.evaluate_retrieval(read_recipe(recipe, _settings(overrides, protocol)), checkpoint, out, device, on)
 
 
 @app.command()
@@ -46,6 +50,7 @@ def linear(
     checkpoint: Checkpoints,
     out: Out,
     protocol: Protocol = None,
+    on: On = None,
     best_on_test: Annotated[
         bool, typer.Option("--best-on-test", help="Report the best epoch on test too, labelled as such.")
     ] = False,
@@ -57,7 +62,7 @@ def linear(
     from vimix_adapters.config import read_recipe
 
     settings = _settings(overrides, protocol)
-    evaluations.evaluate_linear(read_recipe(recipe, settings), checkpoint, out, device, best_on_test)
+    evaluations.evaluate_linear(read_recipe(recipe, settings), checkpoint, out, device, best_on_test, on)
 
 
 @app.command("linear-end-to-end")
@@ -69,6 +74,7 @@ def linear_end_to_end(
         list[str] | None, typer.Option(help="A modality whose frozen encoder is random: the baseline.")
     ] = None,
     protocol: Protocol = None,
+    on: On = None,
     resume: Resume = False,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -78,7 +84,7 @@ def linear_end_to_end(
     from vimix_adapters.config import read_recipe
 
     resolved = read_recipe(recipe, _settings(overrides, protocol))
-    evaluations.evaluate_end_to_end(resolved, checkpoint or (), from_scratch or (), out, device, resume)
+    evaluations.evaluate_end_to_end(resolved, checkpoint or (), from_scratch or (), out, device, resume, on)
 
 
 @app.command()
@@ -90,6 +96,7 @@ def finetune(
         list[str] | None, typer.Option(help="A modality to train from random weights: the supervised baseline.")
     ] = None,
     protocol: Protocol = None,
+    on: On = None,
     resume: Resume = False,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -99,7 +106,7 @@ def finetune(
     from vimix_adapters.config import read_recipe
 
     resolved = read_recipe(recipe, _settings(overrides, protocol))
-    evaluations.evaluate_finetune(resolved, checkpoint or (), from_scratch or (), out, device, resume)
+    evaluations.evaluate_finetune(resolved, checkpoint or (), from_scratch or (), out, device, resume, on)
 
 
 def _settings(overrides: list[str] | None, protocol: str | None) -> list[str]:

@@ -71,6 +71,10 @@ def run_recipe(
     recipe: RecipeFile,
     out: Out,
     plan: Annotated[bool, typer.Option("--plan", help="Print stages, steps, disk and time; do nothing.")] = False,
+    seeds: Annotated[
+        str | None,
+        typer.Option(help="How many (5: 0 to 4) or which (0,3,7): each in RUN/seed-N, RUN has mean ± deviation."),
+    ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
@@ -82,7 +86,24 @@ def run_recipe(
         from vimix_adapters.commands import planning
 
         planning.print_plan(resolved, out, device)
+    elif seeds is not None:
+        from vimix_adapters.commands import runs
+
+        runs.run_seeds(resolved, out, device, _numbers(seeds))
     else:
         from vimix_adapters.commands import runs
 
         runs.run_plan(resolved, out, device)
+
+
+def _numbers(seeds: str) -> list[int]:
+    """``5`` is 0 to 4, ``0,3`` is 0 and 3. Raises VimixError for anything else."""
+    from vimix.values.errors import VimixError
+
+    try:
+        numbers = [int(part) for part in seeds.split(",")] if "," in seeds else list(range(int(seeds)))
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise VimixError(f"--seeds {seeds}: expected how many, such as 5, or which, such as 0,1,2")
+    return numbers

@@ -26,13 +26,20 @@ from vimix_adapters.reports.tables import Row, console_table
 Score = Callable[[config.Recipe, scoring.Pairs], RetrievalScores | ProbeScores]
 
 
-def evaluate_retrieval(recipe: config.Recipe, checkpoints: Sequence[Path], out: Path, device: str) -> None:
-    """R@k of the checkpoints (several: similarities averaged), into ``out``."""
-    _evaluate("retrieval", scoring.retrieval, recipe, checkpoints, out, device)
+def evaluate_retrieval(
+    recipe: config.Recipe, checkpoints: Sequence[Path], out: Path, device: str, on: str | None = None
+) -> None:
+    """R@k of the checkpoints (several: similarities averaged); ``on`` names another store of the recipe."""
+    _evaluate("retrieval", scoring.retrieval, recipe, checkpoints, out, device, on)
 
 
 def evaluate_linear(
-    recipe: config.Recipe, checkpoints: Sequence[Path], out: Path, device: str, best_on_test: bool = False
+    recipe: config.Recipe,
+    checkpoints: Sequence[Path],
+    out: Path,
+    device: str,
+    best_on_test: bool = False,
+    on: str | None = None,
 ) -> None:
     """Linear probe of the checkpoints (several: class probabilities averaged), into ``out``.
 
@@ -41,7 +48,7 @@ def evaluate_linear(
     if best_on_test and config.protocol_of(recipe).probe is None:
         scoring.linear_best_on_test(recipe, {})
     beside = scoring.linear_best_on_test if best_on_test else None
-    _evaluate("linear", scoring.linear, recipe, checkpoints, out, device, beside)
+    _evaluate("linear", scoring.linear, recipe, checkpoints, out, device, on, beside)
 
 
 def _evaluate(
@@ -51,9 +58,11 @@ def _evaluate(
     paths: Sequence[Path],
     out: Path,
     device: str,
+    on: str | None,
     beside: Callable[[config.Recipe, scoring.Pairs], dict[str, float]] | None = None,
 ) -> None:
     configure_logging()
+    recipe = recipe_on(recipe, on)
     compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
     checkpoints = load_by_modality(recipe, paths)
     trained = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in checkpoints.items()}
@@ -72,6 +81,7 @@ def _evaluate(
         checkpoints={m: dict(checkpoint.about) for m, checkpoint in checkpoints.items()},
         machine=machine(str(compute.device)),
         recipe=recipe.name,
+        tested_on=on or "",
         best_on_test=beside(recipe, pairs) if beside else {},
     )
     write_results(out, record)
@@ -85,7 +95,13 @@ def _evaluate(
 
 
 def evaluate_finetune(
-    recipe: config.Recipe, checkpoints: Sequence[Path], scratch: Sequence[str], out: Path, device: str, resume: bool
+    recipe: config.Recipe,
+    checkpoints: Sequence[Path],
+    scratch: Sequence[str],
+    out: Path,
+    device: str,
+    resume: bool,
+    on: str | None = None,
 ) -> None:
     """Train encoders with labels, from checkpoints or (the modalities in ``scratch``) from random weights; test them.
 
@@ -95,11 +111,17 @@ def evaluate_finetune(
     """
     numbers = {"crop": recipe.finetune.crops, "finetune": attrs.asdict(recipe.finetune)}
     task = Supervised("finetune", wiring.build_finetuning, recipe.finetune.crops, numbers)
-    _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume)
+    _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume, on)
 
 
 def evaluate_end_to_end(
-    recipe: config.Recipe, checkpoints: Sequence[Path], scratch: Sequence[str], out: Path, device: str, resume: bool
+    recipe: config.Recipe,
+    checkpoints: Sequence[Path],
+    scratch: Sequence[str],
+    out: Path,
+    device: str,
+    resume: bool,
+    on: str | None = None,
 ) -> None:
     """Train linear layers on augmented clips of frozen encoders, with the numbers of the recipe's protocol.
 
@@ -108,7 +130,7 @@ def evaluate_end_to_end(
     """
     wiring.end_to_end_of(recipe)
     task = Supervised("linear-end-to-end", wiring.build_linear_training, "protocol", {})
-    _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume)
+    _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume, on)
 
 
 @attrs.frozen(eq=False)
@@ -132,8 +154,10 @@ def _evaluate_trained(
     out: Path,
     device: str,
     resume: bool,
+    on: str | None,
 ) -> None:
     configure_logging()
+    recipe = recipe_on(recipe, on)
     compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
     inits = _inits(recipe, checkpoints, scratch)
     places = {modality: out.with_suffix("") / modality for modality in inits}
@@ -153,6 +177,7 @@ def _evaluate_trained(
         checkpoints={m: {"init": "random"} if init is None else dict(init.about) for m, init in inits.items()},
         machine=machine(str(compute.device)),
         recipe=recipe.name,
+        tested_on=on or "",
     )
     write_results(out, record)
     title = "supervised from random weights" if set(inits.values()) == {None} else "trained with labels"
@@ -191,6 +216,16 @@ def _tested(
     members = store.members(recipe.evaluate.queries)
     clips = wiring.build_evaluation_clips(recipe, store, members, modality, compute, task.crops)
     return classify(classifier, clips, recipe.evaluate.batch_clips)
+
+
+def recipe_on(recipe: config.Recipe, store: str | None) -> config.Recipe:
+    """The recipe, or as it reads on one of its [evaluate.stores]. Raises VimixError for an unknown one."""
+    if store is None:
+        return recipe
+    if store not in recipe.evaluate.stores:
+        known = ", ".join(recipe.evaluate.stores) or "none"
+        raise VimixError(f"--on {store}: the recipe has no such table in [evaluate.stores], which has {known}")
+    return recipe.on(store)
 
 
 def load_by_modality(recipe: config.Recipe, paths: Sequence[Path]) -> dict[Modality, Checkpoint]:

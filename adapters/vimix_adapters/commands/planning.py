@@ -107,6 +107,7 @@ class _Timer:
         self._recipe = evolve(recipe, contrast=evolve(recipe.contrast, bn_groups=groups))
         self._compute = compute
         self._known: dict[tuple[Modality, Modality | None], float] = {}
+        self._bytes: dict[Modality, int] = {}
 
     def seconds(self, stage: Stage) -> float:
         """Of one step with the recipe's batch. Decoding and augmentation run beside it and are not counted."""
@@ -118,6 +119,11 @@ class _Timer:
 
     def checkpoint_bytes(self, modality: Modality) -> int:
         """Query and key encoder, two moments, queue."""
+        if modality not in self._bytes:
+            self._bytes[modality] = self._counted(modality)
+        return self._bytes[modality]
+
+    def _counted(self, modality: Modality) -> int:
         network = wiring.build_network(self._recipe, modality, Compute(torch.device("cpu")))
         weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
         contrast = self._recipe.contrast

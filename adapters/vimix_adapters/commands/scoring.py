@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from attrs import asdict, evolve, frozen
+from attrs import asdict, frozen
 
 from vimix.app.extract import extract_features
 from vimix.app.probe import best_epoch, linear_probe
@@ -46,15 +46,9 @@ class Place:
 
 def places(recipe: config.Recipe, store: VideoStore) -> list[Place]:
     """The recipe's own store, then those of [evaluate.stores]. Raises VimixError for one that is missing."""
-    found = [Place("", recipe, store)]
-    for name, other in recipe.evaluate.stores.items():
-        there = evolve(
-            recipe,
-            data=evolve(recipe.data, store=other.store),
-            evaluate=evolve(recipe.evaluate, gallery=other.gallery, queries=other.queries, stores={}),
-        )
-        found.append(Place(name, there, wiring.build_store(there)))
-    return found
+    others = [(name, recipe.on(name)) for name in recipe.evaluate.stores]
+    own = [Place("", recipe, store)] if recipe.evaluate.own else []
+    return [*own, *(Place(name, there, wiring.build_store(there)) for name, there in others)]
 
 
 def extract(

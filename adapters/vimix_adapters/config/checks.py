@@ -23,6 +23,8 @@ def _general(recipe: Recipe) -> Iterator[str]:
         yield "modalities: expected at least one table, such as [modalities.rgb]"
     if recipe.evaluate.queries == recipe.evaluate.gallery:
         yield f"evaluate.queries: the gallery is {recipe.evaluate.gallery!r} too; each video would find itself"
+    if not recipe.evaluate.own and not recipe.evaluate.stores:
+        yield "evaluate.own: false leaves nothing to be judged on: add a table such as [evaluate.stores.ucf101]"
     for name, other in recipe.evaluate.stores.items():
         if other.queries == other.gallery:
             yield f"evaluate.stores.{name}.queries: the gallery is {other.gallery!r} too; each video would find itself"

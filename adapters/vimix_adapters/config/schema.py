@@ -198,6 +198,8 @@ class Evaluate:
     """Of the linear layers trained by SGD; left out: the protocol's. Recorded as a change of the protocol."""
     stores: Mapping[str, EvaluationStore] = field(factory=dict)
     """Further data sets by name, such as hmdb51 for encoders trained on UCF101."""
+    own: bool = True
+    """Whether the run's own store is one to be judged on."""
     knn_every: int = field(default=0, validator=ge(0))
     """Epochs of training between two kNN accuracies in metrics.jsonl (Fig. 2); 0: none."""
     knn_videos: int = field(default=1000, validator=ge(2))
@@ -245,6 +247,15 @@ class Recipe:
         """The recipe as the arm has it: with its own negatives, if it names them."""
         negatives = self.arms[arm].negatives
         return self if negatives is None else evolve(self, contrast=evolve(self.contrast, negatives=negatives))
+
+    def on(self, store: str) -> "Recipe":
+        """The recipe as it reads on one of [evaluate.stores], for training linear layers too. Raises KeyError."""
+        other = self.evaluate.stores[store]
+        return evolve(
+            self,
+            data=evolve(self.data, store=other.store, train_split=other.gallery, test_split=other.queries),
+            evaluate=evolve(self.evaluate, gallery=other.gallery, queries=other.queries, stores={}, own=True),
+        )
 
     def stage(self, stage: Stage) -> StageSettings:
         """The stage's own settings, else those of [pretrain] or [cmmc]."""

@@ -12,7 +12,7 @@ from vimix_adapters.files import write_text
 from vimix_adapters.reports.environment import commit, machine, versions
 
 FORMAT = "vimix-results-1"
-OPTIONAL = ("recipe", "best_on_test")
+OPTIONAL = ("recipe", "tested_on", "best_on_test")
 
 
 @frozen
@@ -36,6 +36,8 @@ class ResultRecord:
     """What each checkpoint says of itself, by modality."""
     recipe: str = ""
     """Its name."""
+    tested_on: str = ""
+    """Name of another data set than the recipe's own (``evaluate.stores``)."""
     best_on_test: Mapping[str, float] = field(factory=dict)
     """Where asked for: the score of the epoch chosen on the test videos themselves, as some peers do."""
     machine: str = field(factory=machine)

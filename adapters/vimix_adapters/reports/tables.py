@@ -82,7 +82,12 @@ def _plain(row: Row) -> dict[str, Any]:
 
 def _measured(rows: Iterable[Row]) -> list[str]:
     """Names of the columns that some row fills, recall first."""
-    given = {name for row in rows for name in row.scores}
+    return score_names(name for row in rows for name in row.scores)
+
+
+def score_names(names: Iterable[str]) -> list[str]:
+    """The names without repetition in the order of the table's columns. Raises ValueError for an unknown one."""
+    given = set(names)
     recall = sorted((name for name in given if RECALL.fullmatch(name)), key=lambda name: int(name[2:]))
     if unknown := given - LINEAR.keys() - set(recall):
         raise ValueError(f"the table has no column for {sorted(unknown)}, only for R@k and {list(LINEAR)}")
