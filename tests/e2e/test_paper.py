@@ -202,8 +202,10 @@ def test_arms_that_begin_alike_share_their_stages_by_a_link_that_can_be_moved(st
     flow = [row["scores"] for row in rows if row["modality"] == "flow" and row["key"] != "random initialisation"]
     assert flow[0] == flow[1]
     capsys.readouterr()
-    assert vimix("run", tmp_path / "r.toml", "--out", tmp_path / "fresh", "--plan", *CPU) == 0
-    assert "as in" in capsys.readouterr().out
+    assert vimix("run", tmp_path / "r.toml", "--out", tmp_path / "fresh", "--plan", "--seeds", 3, *CPU) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "as in" in printed
+    assert "3 seeds, each as much" in printed
 
 
 @pytest.mark.parametrize("seeds", ["0", "x", "1,1", "-1,2", "1,"])

@@ -82,14 +82,15 @@ def run_recipe(
     from vimix_adapters.config import read_recipe
 
     resolved = read_recipe(recipe, overrides or ())
+    numbers = [] if seeds is None else _numbers(seeds)
     if plan:
         from vimix_adapters.commands import planning
 
-        planning.print_plan(resolved, out, device)
-    elif seeds is not None:
+        planning.print_plan(resolved, out / f"seed-{numbers[0]}" if numbers else out, device, max(1, len(numbers)))
+    elif numbers:
         from vimix_adapters.commands import runs
 
-        runs.run_seeds(resolved, out, device, _numbers(seeds))
+        runs.run_seeds(resolved, out, device, numbers)
     else:
         from vimix_adapters.commands import runs
 

@@ -45,8 +45,8 @@ def evaluate_linear(
 
     ``best_on_test`` adds the peers' figure. Raises VimixError if the recipe's protocol has none.
     """
-    if best_on_test and config.protocol_of(recipe).probe is None:
-        scoring.linear_best_on_test(recipe, {})
+    if best_on_test:
+        scoring.epochs_of_probe(recipe)  # refuses before anything is computed
     beside = scoring.linear_best_on_test if best_on_test else None
     _evaluate("linear", scoring.linear, recipe, checkpoints, out, device, on, beside)
 

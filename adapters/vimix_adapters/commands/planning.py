@@ -47,8 +47,11 @@ class PlannedStage:
         return "finished" if self.done else f"as in {self.trained_in}" if self.trained_in else "to do"
 
 
-def print_plan(recipe: config.Recipe, out: Path, device: str) -> None:
-    """Print stages, epochs, steps, disk and an estimate of time from two timed steps of each kind."""
+def print_plan(recipe: config.Recipe, out: Path, device: str, seeds: int = 1) -> None:
+    """Print stages, epochs, steps, disk and an estimate of time from two timed steps of each kind.
+
+    Of several seeds the first is shown; the others take as long each.
+    """
     compute = wiring.build_compute(recipe, device)
     planned = plan(recipe, out, compute)
     table = Table(title=f"{recipe.name} on {compute.device} in {str(compute.dtype).removeprefix('torch.')}")
@@ -67,6 +70,8 @@ def print_plan(recipe: config.Recipe, out: Path, device: str) -> None:
     own = [stage for stage in planned if not stage.trained_in]
     open_stages = [stage for stage in own if not stage.done]
     table.caption = f"to do: {_duration(_total(open_stages))}, disk {_megabytes(sum(s.bytes for s in own))}"
+    if seeds > 1:
+        table.caption += f"; {seeds} seeds, each as much"
     Console().print(table)
     if any(stage.steps is None for stage in planned):
         Console().print(f"steps and time need the store: {recipe.data.store} does not exist yet")

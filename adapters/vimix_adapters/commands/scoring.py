@@ -18,7 +18,7 @@ from vimix.values.scores import ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
-from vimix_adapters.probes.sgd import SgdProbe
+from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
 from vimix_adapters.reports.tables import Row
 
@@ -81,17 +81,20 @@ def linear(recipe: config.Recipe, pairs: Pairs) -> ProbeScores:
     return linear_probe(gallery, queries, wiring.build_probe(recipe), recipe.seed, wiring.build_fusion(recipe))
 
 
-def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]:
-    """The epoch of the linear layers that is best on the test videos, and its accuracy: as the peers report.
-
-    Raises VimixError if the protocol's probe has no epochs.
-    """
+def epochs_of_probe(recipe: config.Recipe) -> LinearSgd:
+    """How the protocol trains its linear layer. Raises VimixError if it has no epochs to choose from."""
     settings = config.protocol_of(recipe).probe
     if settings is None:
         raise VimixError(
             f"--best-on-test: protocol {recipe.evaluate.protocol} chooses nothing on test videos; use --protocol coclr "
             "or crosclr"
         )
+    return settings
+
+
+def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]:
+    """The epoch of the linear layers that is best on the test videos, and its accuracy: as the peers report."""
+    settings = epochs_of_probe(recipe)
     snapshots = {}
     for modality, pair in pairs.items():
         probe = SgdProbe(settings)
