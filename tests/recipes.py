@@ -40,7 +40,9 @@ def shrunk(recipe: Path) -> dict[str, Any]:
     for section, keys in SMALL.items():
         table.setdefault(section, {}).update(keys)
     for modality in table["modalities"].values():
-        if modality.get("encoder", "s3d") == "s3d":
+        if modality.get("encoder") == "stgcn":
+            modality["stgcn"] = {"hidden_channels": 2, "feature_size": 4, "dropout": 0.0}
+        else:
             modality["width"] = 0.0625
     for stages in [arm["stages"] for arm in table["arms"].values()]:
         for stage in stages:

@@ -265,7 +265,9 @@ def test_help_is_there_before_torch_would_be() -> None:
     assert min(seconds) < 1.0  # 0.3 s on a free machine; the bound only tells that nothing heavy is imported
 
 
-@pytest.mark.parametrize("command", ["synth", "prepare", "store", "pretrain", "cmmc-stage", "run", "evaluate", "index"])
+@pytest.mark.parametrize(
+    "command", ["synth", "prepare", "store", "pretrain", "cmmc-stage", "run", "evaluate", "index", "experiments"]
+)
 def test_every_command_has_help(command, capsys) -> None:
     assert vimix(command, "--help") == 0
     assert "Usage" in capsys.readouterr().out
