@@ -204,10 +204,10 @@ def test_ten_crops_are_the_plain_loop_over_crops_and_windows_with_each_video_rea
     }
     store = Counting(lengths=lengths, pictures=pictures)
     clips = WindowedClips(
-        store, (0, 1, 2), modality=RGB, clip=ClipShape(4, 28), window_stride=3, device=CPU, crops=TEN_CROPS
+        store, (0, 1, 2), modality=RGB, clip=ClipShape(4, 28), window_stride=3, device=CPU, crops=TEN_CROPS, most=4
     )
     held = [len(item.clips) for item in clips.videos()]
-    assert max(held) == 10  # one crop's windows at a time, however many crops there are
+    assert held == [4] * 10 + [1] * 10 + [4, 4, 2] * 10  # never more at a time, however long a video or many its crops
     store.reads.clear()
     classifier = FakeClassifier(channels=3, classes=3)
     found = classify(classifier, clips, batch=4)
@@ -234,11 +234,14 @@ def test_features_are_pooled_as_asked() -> None:
             return clips.flatten(1)[:, :5]
 
     store = BreakableStore()
-    clips = WindowedClips(store, (2,), modality=RGB, clip=ClipShape(4, 12), window_stride=9, device=CPU)
-    (item,) = clips.videos()
-    rows = torch.nn.functional.normalize(item.clips.flatten(1)[:, :5], dim=1)
-    found = extract_features(Flat(), clips, np.arange(10), 3, mean_of_unit_rows)
-    np.testing.assert_allclose(found.features[0], rows.mean(0), atol=1e-6)
+    clips = WindowedClips(store, (2, 4), modality=RGB, clip=ClipShape(4, 12), window_stride=9, device=CPU)
+    parts = WindowedClips(store, (2, 4), modality=RGB, clip=ClipShape(4, 12), window_stride=9, device=CPU, most=2)
+    expected = [torch.nn.functional.normalize(i.clips.flatten(1)[:, :5], dim=1).mean(0) for i in clips.videos()]
+    assert len(expected) == 2 < len(list(parts.videos()))
+    for asked in (clips, parts):  # a video that comes in parts is one video
+        found = extract_features(Flat(), asked, np.arange(10), 3, mean_of_unit_rows)
+        np.testing.assert_allclose(found.features, torch.stack(expected), atol=1e-6)
+        assert found.videos.tolist() == [2, 4]
 
 
 def test_an_end_to_end_layer_is_not_trained_where_its_features_never_change() -> None:

@@ -64,6 +64,7 @@ class WindowedClips:
     ``to_the_end``. A video shorter than a window is padded with its last frame (``pad_left``: before it, with its
     first). Each video is read once, in the workers, and comes once for
     each of the ``crops`` of its frames: so ten crops of a long video need no more memory on the device than one.
+    Of a crop at most ``most`` windows come at a time (None: all): memory does not grow with the length of a video.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class WindowedClips:
         to_the_end: bool = True,
         pad_left: bool = False,
         crops: Sequence[Crop] = (CENTRE,),
+        most: int | None = None,
         workers: int = 0,
         start_method: str | None = None,
     ) -> None:
@@ -85,7 +87,7 @@ class WindowedClips:
         self._store, self._videos, self._format = store, tuple(videos), store.formats[modality]
         self._clip, self._window_stride, self._device = clip, window_stride, device
         self._to_the_end, self._pad_left = to_the_end, pad_left
-        self._crops = tuple(crops)
+        self._crops, self._most = tuple(crops), most
         items = WholeVideos(store, modality, clip.size, self._crops)
         self._frames: DataLoader[WholeVideo | VimixError] = worker_loader(
             items, self._videos, device, workers, start_method
@@ -105,8 +107,12 @@ class WindowedClips:
                 indices, starts = _windows(
                     len(frames), self._clip, self._window_stride, self._to_the_end, self._pad_left
                 )
-                clips = frames.to(self._device, non_blocking=True)[indices.to(self._device, non_blocking=True)]
-                yield VideoClips(video, label, to_network(clips, self._format, scale, crop.flip), starts)
+                on_device = frames.to(self._device, non_blocking=True)
+                most = self._most or len(starts)
+                for first in range(0, len(starts), most):
+                    part = slice(first, first + most)
+                    clips = on_device[indices[part].to(self._device, non_blocking=True)]
+                    yield VideoClips(video, label, to_network(clips, self._format, scale, crop.flip), starts[part])
 
 
 def windows_of(

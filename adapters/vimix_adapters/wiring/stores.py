@@ -89,6 +89,7 @@ def build_evaluation_clips(
         pad_left=protocol.padding == "first frame",
         crops=CROPS.get(crops, (Crop(protocol.crop_share),)),
         device=compute.device,
+        most=recipe.evaluate.batch_clips,
         workers=recipe.data.workers,
     )
 
