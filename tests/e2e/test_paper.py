@@ -17,6 +17,7 @@ from vimix_adapters import wiring
 from vimix_adapters.commands.runs import train_arms
 from vimix_adapters.config import read_recipe, stage_identities
 from vimix_adapters.encoders.network import Compute
+from vimix_adapters.metrics.logs import configure_logging
 
 CPU = ["--device", "cpu"]
 
@@ -66,6 +67,7 @@ def test_every_recipe_is_planned_and_takes_two_steps_of_each_stage(path, request
     assert vimix("run", path, "--out", tmp_path / "plan", "--plan", *CPU) == 0
     assert "to do" in capsys.readouterr().out
     recipe = read_recipe(tiny(path, store, tmp_path), ["evaluate.knn_every=0"])
+    configure_logging()  # to this test's stderr, not to that of one before
     newest = train_arms(recipe, wiring.build_store(recipe), tmp_path / "run", Compute(torch.device("cpu")))
     assert newest.keys() == recipe.arms.keys()
     for arm, stages in recipe.arms.items():
