@@ -6,6 +6,7 @@ import torch
 from tests.fakes.classifier import FakeClassifier
 from vimix.ports.network import Classifier
 from vimix_adapters.encoders.classifier import ClassifyingNetwork
+from vimix_adapters.encoders.frozen import FrozenClassifier
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.encoders.s3d import S3DEncoder
 
@@ -20,7 +21,15 @@ def s3d(dropout: float) -> Classifier:
         return ClassifyingNetwork(S3DEncoder(width=0.0625), 4, dropout, Compute(torch.device("cpu")))
 
 
-@pytest.fixture(params=[fake, s3d])
+def frozen(dropout: float) -> Classifier:
+    del dropout  # it has none
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = S3DEncoder(width=0.0625)
+        return FrozenClassifier(encoder, 4, unit_features=True, batch_norm=True, compute=Compute(torch.device("cpu")))
+
+
+@pytest.fixture(params=[fake, s3d, frozen])
 def build(request):
     return request.param
 
@@ -49,10 +58,27 @@ def test_probabilities_are_a_distribution_that_ignores_the_batch_and_moves_nothi
     assert all(torch.equal(before[name], value) for name, value in classifier.state_dict().items())
 
 
+@pytest.mark.parametrize("build", [fake, s3d])
 def test_dropout_acts_in_training_only(build) -> None:
     classifier = build(0.5)
     torch.testing.assert_close(classifier.probabilities(clips()), classifier.probabilities(clips()))
     assert not torch.equal(classifier.logits(clips()), classifier.logits(clips()))
+
+
+def test_training_a_layer_moves_nothing_of_its_frozen_encoder() -> None:
+    classifier = frozen(0.0)
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    optimiser = torch.optim.SGD(classifier.layer(), lr=1.0)
+    for _ in range(2):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(classifier.logits(clips()), torch.arange(4)).backward()
+        optimiser.step()
+    moved = {name for name, value in classifier.state_dict().items() if not torch.equal(before[name], value)}
+    assert moved == {"linear.weight", "linear.bias", *(n for n in before if n.startswith("norm."))}
+    features = classifier.encoder.pool(classifier.encoder.partial_forward(clips(), 0, 16)).detach()
+    unit = torch.nn.functional.normalize(features, dim=1)
+    expected = classifier.linear(classifier.norm.train(False)(unit)).softmax(dim=1)
+    torch.testing.assert_close(classifier.probabilities(clips()), expected.detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_a_state_restores_what_the_classifier_says(build) -> None:

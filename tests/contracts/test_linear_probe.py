@@ -1,4 +1,4 @@
-"""What every ``LinearProbe`` must do; run on the fake and on logistic regression."""
+"""What every ``LinearProbe`` must do; run on the fake, on logistic regression and on the peers' SGD."""
 
 from collections.abc import Callable
 
@@ -11,12 +11,21 @@ from numpy.typing import NDArray
 from tests.fakes.probe import NearestMeanProbe
 from vimix.ports.probe import LinearProbe
 from vimix_adapters.probes.logistic import LogisticProbe
+from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
 
 Factory = Callable[[], LinearProbe]
 Data = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
 
 
-@pytest.fixture(params=[NearestMeanProbe, LogisticProbe], scope="module")
+def sgd() -> SgdProbe:
+    return SgdProbe(LinearSgd(lr=1.0, weight_decay=1e-4, batch=8, epochs=40, milestones=(30,)))
+
+
+def normalising_sgd() -> SgdProbe:
+    return SgdProbe(LinearSgd(lr=1.0, weight_decay=1e-4, batch=8, epochs=40, milestones=(30,), batch_norm=True))
+
+
+@pytest.fixture(params=[NearestMeanProbe, LogisticProbe, sgd, normalising_sgd], scope="module")
 def make(request: pytest.FixtureRequest) -> Factory:
     factory: Factory = request.param
     return factory

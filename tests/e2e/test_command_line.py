@@ -267,7 +267,19 @@ def test_help_is_there_before_torch_would_be() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["synth", "prepare", "store", "pretrain", "cmmc-stage", "run", "evaluate", "index", "doctor", "bench-data"],
+    [
+        "synth",
+        "prepare",
+        "store",
+        "pretrain",
+        "cmmc-stage",
+        "run",
+        "evaluate",
+        "index",
+        "experiments",
+        "doctor",
+        "bench-data",
+    ],
 )
 def test_every_command_has_help(command, capsys) -> None:
     assert vimix(command, "--help") == 0

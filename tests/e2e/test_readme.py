@@ -3,9 +3,7 @@
 import re
 import shlex
 import shutil
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tomli_w
@@ -13,34 +11,14 @@ import tomli_w
 from tests.e2e.test_command_line import vimix
 from tests.fakes import layouts
 from tests.fakes.store import moving_square, write_video
+from tests.recipes import ROOT, shrunk
 from vimix_adapters.datasets import ucf101
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SMALL = {
-    "data": {"frames": 8, "size": 32, "stride": 1},
-    "optim": {"batch": 4},
-    "contrast": {"queue": 8, "bn_groups": 2},
-    "finetune": {"epochs": 1, "milestones": []},
-    "run": {"precision": "float32"},
-}
 
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-def shrunk(recipe: Path) -> dict[str, Any]:
-    """The recipe as a table, with the same arms and names of stages, small enough for a test."""
-    table = tomllib.loads(recipe.read_text(encoding="utf-8"))
-    for section, keys in SMALL.items():
-        table.setdefault(section, {}).update(keys)
-    for modality in table["modalities"].values():
-        modality["width"] = 0.0625
-    for stages in [arm["stages"] for arm in table["arms"].values()]:
-        for stage in stages:
-            stage.update(epochs=1, milestones=[])
-    return table
 
 
 @pytest.fixture

@@ -1,13 +1,18 @@
 """Recipes: read in full or refused in full, with every mistake named."""
 
-from pathlib import Path
-
 import pytest
 
+from tests.recipes import all_recipes
 from vimix.values.errors import VimixError
-from vimix_adapters.config import CmmcStage, InputMix, PretrainStage, read_recipe, recipe_from_toml, recipe_to_toml
-
-RECIPES = sorted((Path(__file__).parents[2] / "experiments").glob("*.toml"))
+from vimix_adapters.config import (
+    CmmcStage,
+    InputMix,
+    PretrainStage,
+    read_recipe,
+    recipe_from_toml,
+    recipe_to_toml,
+    stage_identities,
+)
 
 MINIMAL = """
 name = "x"
@@ -36,7 +41,7 @@ def test_defaults_are_the_papers() -> None:
     assert (mix.policy, mix.dims, mix.layers, mix.alpha) == ("cm_cutmix", "cthw", "random", 1.0)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", all_recipes())
 def test_every_recipe_of_the_project_is_read_and_written_back(path) -> None:
     recipe = read_recipe(path)
     assert recipe_from_toml(recipe_to_toml(recipe), "again") == recipe
@@ -85,9 +90,23 @@ def test_missing_keys_are_told() -> None:
     ("text", "expected"),
     [
         ("[optim]\nbatch = 31\n", "optim.batch: 31 must be a multiple of contrast.bn_groups = 2"),
-        ("[cmmc.mix]\ndims = 'hw'\n", "'random' needs dims = 'cthw'"),
-        ("[cmmc.mix]\npolicy = 'cm_mixup'\n", "only layers = 'same' is legal"),
+        ("[cmmc.mix]\ndims = 'hw'\nlayers = 'random'\n", "'random' needs dims = 'cthw'"),
+        ("[cmmc.mix]\npolicy = 'cm_mixup'\nlayers = 'random'\n", "only layers = 'same' is legal"),
         ("[contrast]\nnegatives = 'queue'\n", "contrast.negatives cannot be 'queue'"),
+        (
+            "[arms.a]\nnegatives = 'queue'\nstages = [{ pretrain = 'rgb' }]\n",
+            "arms.a.stages.0.mix.policy: 'mixup' makes other keys of the batch targets",
+        ),
+        (
+            "[arms.a]\nstages = [{ pretrain = 'rgb' }, { pretrain = 'flow' }, "
+            "{ cmmc = 'rgb', partner = 'flow', mix = { policy = 'manifold_mixup' } }]\n",
+            "arms.a.stages.2.partner: manifold_mixup mixes rgb with other clips of itself",
+        ),
+        ("[arms.a]\nstages = [{ cmmc = 'rgb' }]\n", "arms.a.stages.0.partner: missing"),
+        (
+            "[evaluate.stores.other]\nstore = 'o.h5'\nqueries = 'train'\n",
+            "evaluate.stores.other.queries: the gallery is 'train' too",
+        ),
         ("[contrast]\nnegatives = 'queue'\nqueue = 0\n", "leaves no negatives at all"),
         ("[finetune]\nepochs = 20\n", "finetune.milestones: [400, 450] must lie between 0 and epochs = 20"),
         ("[pretrain]\nepochs = 100\n", "pretrain.milestones: [250, 280] must lie between 0 and epochs = 100"),
@@ -128,6 +147,85 @@ stages = [
     assert (recipe.stage(second).epochs, recipe.stage(second).milestones) == (9, (3,))
     assert recipe.stage(second).mix == InputMix(policy="none")
     assert recipe.stage(third).mix == recipe.cmmc.mix
+
+
+def test_moco_as_published_stands_beside_arms_that_mix() -> None:
+    recipe = recipe_from_toml(
+        MINIMAL
+        + """
+[arms.moco]
+negatives = "queue"
+stages = [{ pretrain = "rgb", mix = { policy = "none" } }]
+[arms.mixup]
+stages = [{ pretrain = "rgb" }]
+""",
+        "r.toml",
+    )
+    assert [recipe.of_arm(arm).contrast.negatives for arm in recipe.arms] == ["queue", "batch+queue"]
+
+
+@pytest.mark.parametrize(
+    ("mix", "layers"),
+    [
+        ("policy = 'cm_cutmix'", "random"),
+        ("policy = 'cm_cutmix', dims = 'thw'", "same"),
+        ("policy = 'cm_mixup'", "same"),
+        ("policy = 'manifold_mixup'", "same"),
+    ],
+)
+def test_layers_that_are_not_said_are_random_where_that_is_legal(mix, layers) -> None:
+    partner = "" if "manifold" in mix else ", partner = 'flow'"
+    arm = f"stages = [{{ pretrain = 'rgb' }}, {{ pretrain = 'flow' }}, {{ cmmc = 'rgb'{partner}, mix = {{ {mix} }} }}]"
+    recipe = recipe_from_toml(f"{MINIMAL}[arms.a]\n{arm}\n", "r.toml")
+    assert recipe.stage(recipe.arms["a"].stages[2]).mix.layers == layers
+
+
+ARMS = """
+[arms.one]
+stages = [{ pretrain = "rgb" }, { pretrain = "flow" }, { cmmc = "rgb", partner = "flow" }]
+[arms.two]
+stages = [
+  { pretrain = "rgb" },
+  { pretrain = "flow" },
+  { cmmc = "rgb", partner = "flow", mix = { policy = "cm_mixup" } },
+  { cmmc = "flow", partner = "rgb" },
+]
+[arms.three]
+stages = [{ pretrain = "rgb", mix = { policy = "none" } }, { pretrain = "flow" }, { cmmc = "rgb", partner = "flow" }]
+[arms.four]
+stages = [{ pretrain = "flow" }]
+"""
+
+
+def identities(top: str = "", arms: str = ARMS) -> dict[str, list[str]]:
+    recipe = recipe_from_toml(top + MINIMAL + arms, "r.toml")
+    return {arm: stage_identities(recipe, arm) for arm in recipe.arms}
+
+
+def test_stages_are_the_same_training_if_they_and_what_they_start_from_are_set_alike() -> None:
+    found = identities()
+    assert found["one"][:2] == found["two"][:2]
+    assert found["one"][2] != found["two"][2]  # mixed otherwise
+    assert found["one"][1] == found["three"][1]  # flow does not start from rgb
+    assert found["one"][0] != found["three"][0]
+    assert found["one"][2] != found["three"][2]  # starts from other weights
+    assert found["four"][0] != found["one"][1]  # the number of a stage seeds it
+    every = [identity for arm in found.values() for identity in arm]
+    assert len(set(every)) == len(every) - 3
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ("[evaluate]\nstride = 3\n", True),
+        ("[run]\nlog_every = 3\n", True),
+        ("[optim]\nlr = 0.5\n", False),
+        ("[augment]\nflip = 0.0\n", False),
+    ],
+)
+def test_what_is_only_looked_at_later_changes_no_training(change, same) -> None:
+    assert (identities(arms=ARMS + change) == identities()) == same
+    assert identities("seed = 1\n")["one"][0] != identities()["one"][0]
 
 
 def test_set_changes_any_key_and_reports_unknown_ones(tmp_path) -> None:

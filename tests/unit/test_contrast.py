@@ -115,6 +115,12 @@ def test_own_key_and_queue_is_mocos_loss_and_refuses_mixing() -> None:
         OwnKeyAndQueue().excluded(torch.arange(2), torch.arange(9), torch.tensor([1, 0]))
 
 
+def test_moco_as_published_can_leave_siblings_out_of_its_queue() -> None:
+    sources, queue = torch.tensor([0, 1]), torch.tensor([1, 5, 0])
+    excluded = OwnKeyAndQueue(WithoutSiblings()).excluded(sources, queue, torch.arange(2))
+    assert excluded.tolist() == [[False, True, False, False, True], [True, False, True, False, False]]
+
+
 def test_pretext_accuracy_counts_own_keys_that_score_highest() -> None:
     keys = torch.eye(3)
     q = torch.eye(3)[[0, 2, 2]]

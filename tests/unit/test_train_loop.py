@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 
 import vimix
 from tests.fakes.checkpoints import FakeCheckpointStore
@@ -69,6 +70,49 @@ def test_a_network_that_can_learn_does() -> None:
     train(run)
     assert run.metrics.rows[-1]["loss"] < run.metrics.rows[0]["loss"] / 3
     assert run.metrics.rows[-1]["pretext_accuracy"] > 0.8
+
+
+def looks(every: int, **changes) -> tuple[StageRun, list[int]]:
+    """A run whose network is looked at in evaluation mode, and after how many rows that was."""
+    seen: list[int] = []
+    settings = TrainSettings(
+        epochs=4, rate=1e-2, milestones=(2,), log_every=2, checkpoint_seconds=1e9, watch_every=every
+    )
+    run = stage_run(settings=settings, **changes)
+
+    def watch() -> dict[str, float]:
+        seen.append(len(run.metrics.rows))
+        return {"knn_accuracy": float(run.learner.query.features(torch.ones(2, 3, 4, 6, 6)).sum())}
+
+    return StageRun(**{**{name: getattr(run, name) for name in FIELDS}, "watch": watch}), seen
+
+
+FIELDS = ("learner", "step", "clips", "settings", "metrics", "checkpoints", "recipe", "about")
+
+
+@pytest.mark.parametrize(("every", "expected"), [(1, [3, 6, 9, 12]), (2, [6, 12]), (3, [9, 12]), (9, [12])])
+def test_the_watch_is_read_at_the_ends_of_epochs_and_changes_nothing(every, expected) -> None:
+    plain, (watched, _) = stage_run(), looks(every)
+    one, two = train(plain), train(watched)
+    assert same(dict(one.parts), dict(two.parts))
+    rows = watched.metrics.rows
+    assert [row["step"] for row in rows if "knn_accuracy" in row] == expected
+    assert [row["step"] for row in rows] == sorted({row["step"] for row in rows})
+    assert sum(row["loss"] for row in rows if row["step"] == 12) > 0
+
+
+def test_a_stage_resumed_where_an_epoch_ended_has_the_row_that_was_watched_there() -> None:
+    whole, _ = looks(1)
+    train(whole)
+    clock = iter(range(10_000))
+    rows: list[dict[str, float]] = []
+    broken, _ = looks(1, metrics=Interrupting(6, rows), clock=lambda: float(next(clock)))
+    object.__setattr__(broken, "settings", evolve(broken.settings, checkpoint_seconds=0))
+    with pytest.raises(Killed):
+        train(broken)
+    resumed, _ = looks(1, metrics=Interrupting(-1, rows), checkpoints=broken.checkpoints)
+    train(resumed)
+    assert timeless(resumed.metrics.rows) == timeless(whole.metrics.rows)
 
 
 class Killed(Exception):

@@ -9,11 +9,11 @@ import torch
 import vimix
 from tests.fakes.network import FakeNetwork
 from vimix.app.learner import Learner
-from vimix.app.steps import cmmc_step, pretrain_step
+from vimix.app.steps import cmmc_step, manifold_step, pretrain_step
 from vimix.domain.contrast.candidates import BatchAndQueue, WithoutSiblings
 from vimix.domain.mixing.layers import RandomLayer, SameLayer
 from vimix.domain.schedule.rates import step_decay, warmed_up
-from vimix.domain.schedule.stages import CmmcStage, PretrainStage, views_needed
+from vimix.domain.schedule.stages import CmmcStage, ManifoldStage, PretrainStage, views_needed
 from vimix.values.clips import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.encoders.network import TorchOptimiser
@@ -91,6 +91,29 @@ def test_a_cmmc_step_is_the_six_lines_of_the_method() -> None:
     assert outcome.weight == pytest.approx(plan.weight.mean())
 
 
+def test_a_manifold_step_mixes_hidden_maps_of_one_encoder_with_gradients_to_both() -> None:
+    """λ·g1 + (1-λ)·g1[r] written out; the gradient of the written-out loss is the one that the step takes."""
+    trained, clips = learner(momentum=1.0), batch()
+    rate = 0.5
+    object.__setattr__(trained, "optimiser", TorchOptimiser(torch.optim.SGD(trained.query.parameters(), lr=rate)))
+    rng, query = np.random.default_rng(6), copy.deepcopy(trained.query)
+    outcome = manifold_step(trained, vimix.ManifoldMixup(), SameLayer())(clips, np.random.default_rng(6))
+
+    k, _ = SameLayer().draw(3, 3, rng)
+    g1 = query._forward(clips.views[RGB][0], 0, k)
+    lam = torch.from_numpy(rng.beta(1, 1, 4).astype(np.float32))
+    partner = torch.from_numpy(rng.permutation(4))
+    shares = lam.view(-1, 1, 1, 1, 1)
+    z = query._project(query._forward(shares * g1 + (1 - shares) * g1[partner], k, 3))
+    keys = trained.key.keys(clips.views[RGB][1], torch.arange(4))
+    log_p = (z @ keys.T / 0.1).log_softmax(1)
+    expected = -(lam * log_p.diag() + (1 - lam) * log_p[torch.arange(4), partner]).mean()
+    torch.testing.assert_close(outcome.loss, expected.detach(), rtol=1e-4, atol=1e-5)
+    expected.backward()
+    for mine, theirs in zip(trained.query.parameters(), query.parameters(), strict=True):
+        torch.testing.assert_close(mine.detach(), theirs.detach() - rate * theirs.grad, rtol=1e-3, atol=1e-5)
+
+
 def test_a_pretraining_step_mixes_queries_only() -> None:
     """Keys that enter the queue are those of the unmixed clips."""
     trained, clips = learner(momentum=1.0), batch()
@@ -161,3 +184,4 @@ def test_a_stage_says_which_views_it_needs() -> None:
     assert views_needed(PretrainStage("a", RGB, 1, (), vimix.NoMix())) == {RGB: 2}
     cmmc = CmmcStage("b", RGB, FLOW, 1, (), vimix.CrossModalCutMix(), RandomLayer())
     assert views_needed(cmmc) == {RGB: 2, FLOW: 1}
+    assert views_needed(ManifoldStage("c", RGB, 1, (), vimix.ManifoldMixup(), SameLayer())) == {RGB: 2}

@@ -9,19 +9,31 @@ from vimix_adapters.cli.training import Device, Overrides, RecipeFile
 
 app = typer.Typer(help="Judge trained encoders.", no_args_is_help=True)
 
-First = Annotated[Path, typer.Argument(help="Checkpoint file or stage folder.", metavar="CHECKPOINT")]
-Second = Annotated[
-    Path | None, typer.Argument(help="Checkpoint of another modality: two streams.", metavar="[CHECKPOINT2]")
+Checkpoints = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Checkpoint files or stage folders, one a modality: their scores are fused.", metavar="CHECKPOINT..."
+    ),
 ]
+Some = Annotated[list[Path] | None, typer.Argument(help="Checkpoints, one a modality.", metavar="[CHECKPOINT]...")]
 Out = Annotated[Path, typer.Option(help="JSON file of the result.", metavar="FILE.json")]
+Protocol = Annotated[
+    str | None,
+    typer.Option(help="vimix (ours), coclr or crosclr (the peers' published settings); every number is recorded."),
+]
+On = Annotated[
+    str | None, typer.Option(help="Another data set, a table of the recipe's [evaluate.stores].", metavar="NAME")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint beside FILE.json.")]
 
 
 @app.command()
 def retrieval(
     recipe: RecipeFile,
-    checkpoint: First,
+    checkpoint: Checkpoints,
     out: Out,
-    checkpoint2: Second = None,
+    protocol: Protocol = None,
+    on: On = None,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
@@ -29,15 +41,19 @@ def retrieval(
     from vimix_adapters.commands import evaluations
     from vimix_adapters.config import read_recipe
 
-    evaluations.evaluate_retrieval(read_recipe(recipe, overrides or ()), _paths(checkpoint, checkpoint2), out, device)
+    evaluations.evaluate_retrieval(read_recipe(recipe, _settings(overrides, protocol)), checkpoint, out, device, on)
 
 
 @app.command()
 def linear(
     recipe: RecipeFile,
-    checkpoint: First,
+    checkpoint: Checkpoints,
     out: Out,
-    checkpoint2: Second = None,
+    protocol: Protocol = None,
+    on: On = None,
+    best_on_test: Annotated[
+        bool, typer.Option("--best-on-test", help="Report the best epoch on test too, labelled as such.")
+    ] = False,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
@@ -45,20 +61,43 @@ def linear(
     from vimix_adapters.commands import evaluations
     from vimix_adapters.config import read_recipe
 
-    evaluations.evaluate_linear(read_recipe(recipe, overrides or ()), _paths(checkpoint, checkpoint2), out, device)
+    settings = _settings(overrides, protocol)
+    evaluations.evaluate_linear(read_recipe(recipe, settings), checkpoint, out, device, best_on_test, on)
+
+
+@app.command("linear-end-to-end")
+def linear_end_to_end(
+    recipe: RecipeFile,
+    out: Out,
+    checkpoint: Some = None,
+    from_scratch: Annotated[
+        list[str] | None, typer.Option(help="A modality whose frozen encoder is random: the baseline.")
+    ] = None,
+    protocol: Protocol = None,
+    on: On = None,
+    resume: Resume = False,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Train a linear layer on augmented clips of the frozen encoder; test on windows of whole videos."""
+    from vimix_adapters.commands import evaluations
+    from vimix_adapters.config import read_recipe
+
+    resolved = read_recipe(recipe, _settings(overrides, protocol))
+    evaluations.evaluate_end_to_end(resolved, checkpoint or (), from_scratch or (), out, device, resume, on)
 
 
 @app.command()
 def finetune(
     recipe: RecipeFile,
     out: Out,
-    checkpoint: Annotated[
-        list[Path] | None, typer.Argument(help="Checkpoints, one a modality.", metavar="[CHECKPOINT]...")
-    ] = None,
+    checkpoint: Some = None,
     from_scratch: Annotated[
         list[str] | None, typer.Option(help="A modality to train from random weights: the supervised baseline.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint beside FILE.json.")] = False,
+    protocol: Protocol = None,
+    on: On = None,
+    resume: Resume = False,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
@@ -66,10 +105,10 @@ def finetune(
     from vimix_adapters.commands import evaluations
     from vimix_adapters.config import read_recipe
 
-    evaluations.evaluate_finetune(
-        read_recipe(recipe, overrides or ()), checkpoint or (), from_scratch or (), out, device, resume
-    )
+    resolved = read_recipe(recipe, _settings(overrides, protocol))
+    evaluations.evaluate_finetune(resolved, checkpoint or (), from_scratch or (), out, device, resume, on)
 
 
-def _paths(first: Path, second: Path | None) -> list[Path]:
-    return [first] if second is None else [first, second]
+def _settings(overrides: list[str] | None, protocol: str | None) -> list[str]:
+    """``--protocol`` is a key of the recipe like any other."""
+    return [*(overrides or ()), *([f"evaluate.protocol={protocol}"] if protocol else [])]

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from vimix.values.errors import VimixError
-from vimix_adapters.cli import evaluate, index, prepare, store, training
+from vimix_adapters.cli import evaluate, experiments, index, prepare, store, training
 from vimix_adapters.cli.benching import bench_data
 from vimix_adapters.cli.doctor import doctor
 from vimix_adapters.cli.synth import synth
@@ -27,6 +27,7 @@ app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(index.app, name="index")
 app.command("bench-data")(bench_data)
 app.command()(doctor)
+app.add_typer(experiments.app, name="experiments")
 
 
 def run() -> None:

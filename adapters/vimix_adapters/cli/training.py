@@ -43,10 +43,12 @@ def pretrain(
 def cmmc_stage(
     recipe: RecipeFile,
     train: Annotated[str, typer.Option(help="The modality to train.")],
-    partner: Annotated[str, typer.Option(help="The frozen modality whose hidden maps are cut in.")],
     init: Annotated[Path, typer.Option(help="Checkpoint of the trained modality.", metavar="CHECKPOINT")],
-    partner_init: Annotated[Path, typer.Option(help="Checkpoint of the partner.", metavar="CHECKPOINT")],
     out: Out,
+    partner: Annotated[
+        str | None, typer.Option(help="The frozen modality whose hidden maps are cut in; manifold_mixup has none.")
+    ] = None,
+    partner_init: Annotated[Path | None, typer.Option(help="Checkpoint of the partner.", metavar="CHECKPOINT")] = None,
     resume: Resume = False,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -59,7 +61,7 @@ def cmmc_stage(
         read_recipe(recipe, overrides or ()),
         CmmcStage(cmmc=train, partner=partner),
         out,
-        inits={train: init, partner: partner_init},
+        inits={train: init, **({partner: partner_init} if partner and partner_init else {})},
         device=device,
         resume=resume,
     )
@@ -69,6 +71,10 @@ def run_recipe(
     recipe: RecipeFile,
     out: Out,
     plan: Annotated[bool, typer.Option("--plan", help="Print stages, steps, disk and time; do nothing.")] = False,
+    seeds: Annotated[
+        str | None,
+        typer.Option(help="How many (5: 0 to 4) or which (0,3,7): each in RUN/seed-N, RUN has mean ± deviation."),
+    ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
@@ -76,11 +82,29 @@ def run_recipe(
     from vimix_adapters.config import read_recipe
 
     resolved = read_recipe(recipe, overrides or ())
+    numbers = [] if seeds is None else _numbers(seeds)
     if plan:
         from vimix_adapters.commands import planning
 
-        planning.print_plan(resolved, out, device)
+        planning.print_plan(resolved, out / f"seed-{numbers[0]}" if numbers else out, device, max(1, len(numbers)))
+    elif numbers:
+        from vimix_adapters.commands import runs
+
+        runs.run_seeds(resolved, out, device, numbers)
     else:
         from vimix_adapters.commands import runs
 
         runs.run_plan(resolved, out, device)
+
+
+def _numbers(seeds: str) -> list[int]:
+    """``5`` is 0 to 4, ``0,3`` is 0 and 3. Raises VimixError for anything else."""
+    from vimix.values.errors import VimixError
+
+    try:
+        numbers = [int(part) for part in seeds.split(",")] if "," in seeds else list(range(int(seeds)))
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise VimixError(f"--seeds {seeds}: expected how many, such as 5, or which, such as 0,1,2")
+    return numbers

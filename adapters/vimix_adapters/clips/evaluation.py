@@ -60,9 +60,11 @@ class WholeVideos:
 class WindowedClips:
     """Implements ``vimix.ports.clips.EvaluationClips`` over the given videos of a store.
 
-    Windows of ``clip.frames`` frames begin every ``window_stride`` frames; the last one ends with the video. A video
-    shorter than a window is padded with its last frame. Each video is read once, in the workers, and comes once for
+    Windows of ``clip.frames`` frames begin every ``window_stride`` frames; the last one ends with the video, if
+    ``to_the_end``. A video shorter than a window is padded with its last frame (``pad_left``: before it, with its
+    first). Each video is read once, in the workers, and comes once for
     each of the ``crops`` of its frames: so ten crops of a long video need no more memory on the device than one.
+    Of a crop at most ``most`` windows come at a time (None: all): memory does not grow with the length of a video.
     """
 
     def __init__(
@@ -74,14 +76,18 @@ class WindowedClips:
         clip: ClipShape,
         window_stride: int,
         device: torch.device,
+        to_the_end: bool = True,
+        pad_left: bool = False,
         crops: Sequence[Crop] = (CENTRE,),
+        most: int | None = None,
         workers: int = 0,
         start_method: str | None = None,
     ) -> None:
         require_modality(store, modality)
         self._store, self._videos, self._format = store, tuple(videos), store.formats[modality]
         self._clip, self._window_stride, self._device = clip, window_stride, device
-        self._crops = tuple(crops)
+        self._to_the_end, self._pad_left = to_the_end, pad_left
+        self._crops, self._most = tuple(crops), most
         items = WholeVideos(store, modality, clip.size, self._crops)
         self._frames: DataLoader[WholeVideo | VimixError] = worker_loader(
             items, self._videos, device, workers, start_method
@@ -98,9 +104,15 @@ class WindowedClips:
                 raise whole
             label = self._store.videos[video].label
             for frames, scale, crop in zip(whole.crops, whole.scales, self._crops, strict=True):
-                indices, starts = _windows(len(frames), self._clip, self._window_stride)
-                clips = frames.to(self._device, non_blocking=True)[indices.to(self._device, non_blocking=True)]
-                yield VideoClips(video, label, to_network(clips, self._format, scale, crop.flip), starts)
+                indices, starts = _windows(
+                    len(frames), self._clip, self._window_stride, self._to_the_end, self._pad_left
+                )
+                on_device = frames.to(self._device, non_blocking=True)
+                most = self._most or len(starts)
+                for first in range(0, len(starts), most):
+                    part = slice(first, first + most)
+                    clips = on_device[indices[part].to(self._device, non_blocking=True)]
+                    yield VideoClips(video, label, to_network(clips, self._format, scale, crop.flip), starts[part])
 
 
 def windows_of(
@@ -122,6 +134,8 @@ def _cropped(frames: NDArray[np.uint8], size: int, crops: Sequence[Crop]) -> Who
     return WholeVideo([cuts[box] for box in boxes], [vector_scale(box, size) for box in boxes])
 
 
-def _windows(length: int, clip: ClipShape, window_stride: int) -> tuple[Tensor, tuple[int, ...]]:
-    starts = window_starts(length, clip, window_stride)
-    return torch.from_numpy(frame_indices(starts, length, clip)), starts
+def _windows(
+    length: int, clip: ClipShape, window_stride: int, to_the_end: bool = True, pad_left: bool = False
+) -> tuple[Tensor, tuple[int, ...]]:
+    starts = window_starts(length, clip, window_stride, to_the_end)
+    return torch.from_numpy(frame_indices(starts, length, clip, pad_left)), starts

@@ -52,18 +52,24 @@ def draw_start(length: int, clip: ClipShape, rng: np.random.Generator) -> int:
     return int(rng.integers(max(length - clip.span, 0) + 1))
 
 
-def window_starts(length: int, clip: ClipShape, every: int) -> tuple[int, ...]:
-    """First frames of windows over the whole video, ``every`` frames apart, and one that ends with the video."""
+def window_starts(length: int, clip: ClipShape, every: int, to_the_end: bool = True) -> tuple[int, ...]:
+    """First frames of windows over the whole video, ``every`` frames apart, and one that ends with the video.
+
+    Without ``to_the_end`` that one is left out (CoCLR): up to ``every - 1`` frames of the end are not seen.
+    """
     last = max(length - clip.span, 0)
-    return (*range(0, last, every), last)
+    return (*range(0, last, every), last) if to_the_end else tuple(range(0, last + 1, every))
 
 
-def frame_indices(starts: tuple[int, ...], length: int, clip: ClipShape) -> NDArray[np.int64]:
+def frame_indices(starts: tuple[int, ...], length: int, clip: ClipShape, pad_left: bool = False) -> NDArray[np.int64]:
     """Frames of the clips that begin at ``starts``, [N, frames]. Beyond the end the last frame is repeated.
 
-    (CoCLR pads a short video on the left, with its first frame.)
+    With ``pad_left`` a video shorter than the clip comes last in it, after repetitions of its first frame (CoCLR).
     """
     steps = np.arange(clip.frames) * clip.stride
+    if pad_left and length < clip.span:
+        missing = int((steps >= length).sum())
+        steps = np.concatenate([np.zeros(missing, dtype=np.int64), steps[: clip.frames - missing]])
     indices: NDArray[np.int64] = np.minimum(np.asarray(starts, dtype=np.int64)[:, None] + steps, length - 1)
     return indices
 

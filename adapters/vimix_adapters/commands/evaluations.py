@@ -1,14 +1,15 @@
 """``vimix evaluate``: scores of checkpoints beside those of untrained encoders, printed and recorded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 from rich.console import Console
 
 from vimix.app.finetune import classify, finetune_scores
-from vimix.app.train import train
+from vimix.app.train import StageRun, train
 from vimix.ports.clips import VideoStore
+from vimix.ports.network import Classifier
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
@@ -25,23 +26,49 @@ from vimix_adapters.reports.tables import Row, console_table
 Score = Callable[[config.Recipe, scoring.Pairs], RetrievalScores | ProbeScores]
 
 
-def evaluate_retrieval(recipe: config.Recipe, checkpoints: Sequence[Path], out: Path, device: str) -> None:
-    """R@k of the checkpoints (several: similarities averaged), into ``out``."""
-    _evaluate("retrieval", scoring.retrieval, recipe, checkpoints, out, device)
+def evaluate_retrieval(
+    recipe: config.Recipe, checkpoints: Sequence[Path], out: Path, device: str, on: str | None = None
+) -> None:
+    """R@k of the checkpoints (several: similarities averaged); ``on`` names another store of the recipe."""
+    _evaluate("retrieval", scoring.retrieval, recipe, checkpoints, out, device, on)
 
 
-def evaluate_linear(recipe: config.Recipe, checkpoints: Sequence[Path], out: Path, device: str) -> None:
-    """Linear probe of the checkpoints (several: class probabilities averaged), into ``out``."""
-    _evaluate("linear", scoring.linear, recipe, checkpoints, out, device)
+def evaluate_linear(
+    recipe: config.Recipe,
+    checkpoints: Sequence[Path],
+    out: Path,
+    device: str,
+    best_on_test: bool = False,
+    on: str | None = None,
+) -> None:
+    """Linear probe of the checkpoints (several: class probabilities averaged), into ``out``.
+
+    ``best_on_test`` adds the peers' figure. Raises VimixError if the recipe's protocol has none.
+    """
+    if best_on_test:
+        scoring.epochs_of_probe(recipe)  # refuses before anything is computed
+    beside = scoring.linear_best_on_test if best_on_test else None
+    _evaluate("linear", scoring.linear, recipe, checkpoints, out, device, on, beside)
 
 
-def _evaluate(task: str, score: Score, recipe: config.Recipe, paths: Sequence[Path], out: Path, device: str) -> None:
+def _evaluate(
+    task: str,
+    score: Score,
+    recipe: config.Recipe,
+    paths: Sequence[Path],
+    out: Path,
+    device: str,
+    on: str | None,
+    beside: Callable[[config.Recipe, scoring.Pairs], dict[str, float]] | None = None,
+) -> None:
     configure_logging()
+    recipe = recipe_on(recipe, on)
     compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
     checkpoints = load_by_modality(recipe, paths)
     trained = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in checkpoints.items()}
     untrained = {m: wiring.build_network(recipe, m, compute) for m in checkpoints}
-    found = score(recipe, scoring.extract(recipe, store, trained, compute))
+    pairs = scoring.extract(recipe, store, trained, compute)
+    found = score(recipe, pairs)
     baseline = score(recipe, scoring.extract(recipe, store, untrained, compute))
     record = ResultRecord(
         task=task,
@@ -53,16 +80,28 @@ def _evaluate(task: str, score: Score, recipe: config.Recipe, paths: Sequence[Pa
         data=store.fingerprint,
         checkpoints={m: dict(checkpoint.about) for m, checkpoint in checkpoints.items()},
         machine=machine(str(compute.device)),
+        recipe=recipe.name,
+        tested_on=on or "",
+        best_on_test=beside(recipe, pairs) if beside else {},
     )
     write_results(out, record)
     name = " + ".join(checkpoints)
     rows = [Row("random initialisation", name, baseline.record), Row("trained", name, found.record)]
-    Console().print(console_table(rows, title=f"{recipe.name}: {task}"))
+    Console().print(console_table(rows, title=f"{recipe.name}: {task}, protocol {recipe.evaluate.protocol}"))
+    if record.best_on_test:
+        told = f"epoch {record.best_on_test['epoch']:.0f}: {100 * record.best_on_test['top-1']:.1f}"
+        Console().print(f"best on test (chosen on the test videos themselves, as the peers report), {told}")
     Console().print(f"written to {out}")
 
 
 def evaluate_finetune(
-    recipe: config.Recipe, checkpoints: Sequence[Path], scratch: Sequence[str], out: Path, device: str, resume: bool
+    recipe: config.Recipe,
+    checkpoints: Sequence[Path],
+    scratch: Sequence[str],
+    out: Path,
+    device: str,
+    resume: bool,
+    on: str | None = None,
 ) -> None:
     """Train encoders with labels, from checkpoints or (the modalities in ``scratch``) from random weights; test them.
 
@@ -70,8 +109,85 @@ def evaluate_finetune(
     Raises VimixError if nothing is named, a modality is named twice or unknown, or an earlier training lies there
     and ``resume`` was not asked for.
     """
+    numbers = {"crop": recipe.finetune.crops, "finetune": attrs.asdict(recipe.finetune)}
+    task = Supervised("finetune", wiring.build_finetuning, recipe.finetune.crops, numbers)
+    _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume, on)
+
+
+def evaluate_end_to_end(
+    recipe: config.Recipe,
+    checkpoints: Sequence[Path],
+    scratch: Sequence[str],
+    out: Path,
+    device: str,
+    resume: bool,
+    on: str | None = None,
+) -> None:
+    """Train linear layers on augmented clips of frozen encoders, with the numbers of the recipe's protocol.
+
+    As ``evaluate_finetune``; the modalities in ``scratch`` get frozen random encoders. Raises VimixError too if the
+    protocol trains no such layer.
+    """
+    wiring.end_to_end_of(recipe)
+    task = Supervised("linear-end-to-end", wiring.build_linear_training, "protocol", {})
+    _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume, on)
+
+
+@attrs.frozen(eq=False)
+class Supervised:
+    """A way of training with labels."""
+
+    name: str
+    build: Callable[..., tuple[Classifier, StageRun]]
+    """From recipe, store, modality, checkpoint or None, folder and compute."""
+    crops: str
+    """Of the test videos."""
+    numbers: Mapping[str, object]
+    """What the record says beside the protocol."""
+
+
+def _evaluate_trained(
+    task: Supervised,
+    recipe: config.Recipe,
+    checkpoints: Sequence[Path],
+    scratch: Sequence[str],
+    out: Path,
+    device: str,
+    resume: bool,
+    on: str | None,
+) -> None:
     configure_logging()
+    recipe = recipe_on(recipe, on)
     compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
+    inits = _inits(recipe, checkpoints, scratch)
+    places = {modality: out.with_suffix("") / modality for modality in inits}
+    found = finetune_scores(
+        {m: _tested(task, recipe, store, m, init, places[m], compute, resume) for m, init in inits.items()},
+        train=len(store.members(recipe.data.train_split)),
+        fusion=wiring.build_fusion(recipe),
+    )
+    record = ResultRecord(
+        task=task.name,
+        scores=found.record,
+        untrained={},
+        protocol={**scoring.protocol(recipe), **task.numbers},
+        videos=scoring.counts(recipe, store),
+        seed=recipe.seed,
+        data=store.fingerprint,
+        checkpoints={m: {"init": "random"} if init is None else dict(init.about) for m, init in inits.items()},
+        machine=machine(str(compute.device)),
+        recipe=recipe.name,
+        tested_on=on or "",
+    )
+    write_results(out, record)
+    title = "supervised from random weights" if set(inits.values()) == {None} else "trained with labels"
+    Console().print(console_table([Row(title, " + ".join(inits), found.record)], title=f"{recipe.name}: {task.name}"))
+    Console().print(f"written to {out}")
+
+
+def _inits(
+    recipe: config.Recipe, checkpoints: Sequence[Path], scratch: Sequence[str]
+) -> dict[Modality, Checkpoint | None]:
     inits: dict[Modality, Checkpoint | None] = {**load_by_modality(recipe, checkpoints)}
     for name in scratch:
         if name not in recipe.modalities or name in inits:
@@ -80,28 +196,11 @@ def evaluate_finetune(
         inits[Modality(name)] = None
     if not inits:
         raise VimixError("nothing to finetune: name a checkpoint, or a modality with --from-scratch")
-    found = finetune_scores(
-        {m: _finetuned(recipe, store, m, init, out.with_suffix("") / m, compute, resume) for m, init in inits.items()},
-        train=len(store.members(recipe.data.train_split)),
-    )
-    record = ResultRecord(
-        task="finetune",
-        scores=found.record,
-        untrained={},
-        protocol={**scoring.protocol(recipe), "crop": recipe.finetune.crops, "finetune": attrs.asdict(recipe.finetune)},
-        videos=scoring.counts(recipe, store),
-        seed=recipe.seed,
-        data=store.fingerprint,
-        checkpoints={m: {"init": "random"} if init is None else dict(init.about) for m, init in inits.items()},
-        machine=machine(str(compute.device)),
-    )
-    write_results(out, record)
-    title = "supervised from random weights" if set(inits.values()) == {None} else "finetuned"
-    Console().print(console_table([Row(title, " + ".join(inits), found.record)], title=f"{recipe.name}: finetune"))
-    Console().print(f"written to {out}")
+    return inits
 
 
-def _finetuned(
+def _tested(
+    task: Supervised,
     recipe: config.Recipe,
     store: VideoStore,
     modality: Modality,
@@ -112,11 +211,21 @@ def _finetuned(
 ) -> VideoProbabilities:
     if FolderCheckpointStore(folder).last() is not None and not resume:
         raise VimixError(f"{folder} already holds a training: add --resume to go on, or choose another --out")
-    classifier, run = wiring.build_finetuning(recipe, store, modality, init, folder, compute)
+    classifier, run = task.build(recipe, store, modality, init, folder, compute)
     train(run)
     members = store.members(recipe.evaluate.queries)
-    clips = wiring.build_evaluation_clips(recipe, store, members, modality, compute, recipe.finetune.crops)
+    clips = wiring.build_evaluation_clips(recipe, store, members, modality, compute, task.crops)
     return classify(classifier, clips, recipe.evaluate.batch_clips)
+
+
+def recipe_on(recipe: config.Recipe, store: str | None) -> config.Recipe:
+    """The recipe, or as it reads on one of its [evaluate.stores]. Raises VimixError for an unknown one."""
+    if store is None:
+        return recipe
+    if store not in recipe.evaluate.stores:
+        known = ", ".join(recipe.evaluate.stores) or "none"
+        raise VimixError(f"--on {store}: the recipe has no such table in [evaluate.stores], which has {known}")
+    return recipe.on(store)
 
 
 def load_by_modality(recipe: config.Recipe, paths: Sequence[Path]) -> dict[Modality, Checkpoint]:

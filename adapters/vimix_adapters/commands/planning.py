@@ -18,6 +18,7 @@ from vimix.values.clips import ClipBatch
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+from vimix_adapters.commands.sharing import StagePlaces
 from vimix_adapters.encoders.network import Compute
 
 TIMED_CLIPS = 4
@@ -37,10 +38,20 @@ class PlannedStage:
     bytes: int
     """Of its two checkpoints."""
     done: bool
+    trained_in: str = ""
+    """The earlier arm that trains the same stage; this one takes its weights."""
+
+    @property
+    def state(self) -> str:
+        """For people."""
+        return "finished" if self.done else f"as in {self.trained_in}" if self.trained_in else "to do"
 
 
-def print_plan(recipe: config.Recipe, out: Path, device: str) -> None:
-    """Print stages, epochs, steps, disk and an estimate of time from two timed steps of each kind."""
+def print_plan(recipe: config.Recipe, out: Path, device: str, seeds: int = 1) -> None:
+    """Print stages, epochs, steps, disk and an estimate of time from two timed steps of each kind.
+
+    Of several seeds the first is shown; the others take as long each.
+    """
     compute = wiring.build_compute(recipe, device)
     planned = plan(recipe, out, compute)
     table = Table(title=f"{recipe.name} on {compute.device} in {str(compute.dtype).removeprefix('torch.')}")
@@ -54,10 +65,13 @@ def print_plan(recipe: config.Recipe, out: Path, device: str) -> None:
             "?" if stage.steps is None else str(stage.steps),
             _megabytes(stage.bytes),
             _duration(stage.seconds),
-            "finished" if stage.done else "to do",
+            stage.state,
         )
-    open_stages = [stage for stage in planned if not stage.done]
-    table.caption = f"to do: {_duration(_total(open_stages))}, disk {_megabytes(sum(s.bytes for s in planned))}"
+    own = [stage for stage in planned if not stage.trained_in]
+    open_stages = [stage for stage in own if not stage.done]
+    table.caption = f"to do: {_duration(_total(open_stages))}, disk {_megabytes(sum(s.bytes for s in own))}"
+    if seeds > 1:
+        table.caption += f"; {seeds} seeds, each as much"
     Console().print(table)
     if any(stage.steps is None for stage in planned):
         Console().print(f"steps and time need the store: {recipe.data.store} does not exist yet")
@@ -68,12 +82,13 @@ def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStag
     videos = _videos(recipe)
     steps_per_epoch = None if videos is None else videos // recipe.optim.batch
     timer = StepTimer(recipe, compute)
+    places = StagePlaces(recipe, out)
     planned = []
     for arm, settings in recipe.arms.items():
         for number, chosen in enumerate(settings.stages):
             stage = wiring.build_stage(recipe, chosen)
             steps = None if steps_per_epoch is None else steps_per_epoch * stage.epochs
-            folder = out / arm / f"{number + 1}-{stage.name}"
+            folder = places.owner(arm, number, stage.name)
             planned.append(
                 PlannedStage(
                     arm=arm,
@@ -83,6 +98,7 @@ def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStag
                     seconds=None if steps is None else steps * timer.seconds(stage),
                     bytes=2 * timer.checkpoint_bytes(stage.modality),
                     done=steps is not None and _finished(folder, steps),
+                    trained_in=folder.parent.name if folder.parent.name != arm else "",
                 )
             )
     return planned
@@ -96,6 +112,7 @@ class StepTimer:
         self._recipe = evolve(recipe, contrast=evolve(recipe.contrast, bn_groups=groups))
         self._compute = compute
         self._known: dict[tuple[Modality, Modality | None], float] = {}
+        self._bytes: dict[Modality, int] = {}
 
     def seconds(self, stage: Stage) -> float:
         """Of one step with the recipe's batch. Decoding and augmentation run beside it and are not counted."""
@@ -107,6 +124,11 @@ class StepTimer:
 
     def checkpoint_bytes(self, modality: Modality) -> int:
         """Query and key encoder, two moments, queue."""
+        if modality not in self._bytes:
+            self._bytes[modality] = self._counted(modality)
+        return self._bytes[modality]
+
+    def _counted(self, modality: Modality) -> int:
         network = wiring.build_network(self._recipe, modality, Compute(torch.device("cpu")))
         weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
         contrast = self._recipe.contrast

@@ -18,11 +18,13 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scoring
+from vimix_adapters.commands.sharing import StagePlaces
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.files import write_text
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.reports.curves import draw_curves
 from vimix_adapters.reports.environment import commit, machine, versions
+from vimix_adapters.reports.summaries import read_run, write_summary
 from vimix_adapters.reports.tables import Row, console_table, write_tables
 
 log = structlog.get_logger()
@@ -58,23 +60,45 @@ def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
     compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
     _claim(recipe, out)
     log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
-    newest = {arm: _run_arm(recipe, arm, store, out / arm, compute) for arm in recipe.arms}
+    newest = train_arms(recipe, store, out, compute)
     rows = _evaluate(recipe, store, newest, out, compute)
     Console().print(console_table(rows, title=recipe.name))
     log.info("run.finished", results=str(out / "results.md"))
     return rows
 
 
+def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int]) -> None:
+    """Run the plan once a seed in ``out/seed-N``; write mean, deviation and paired differences into ``out``."""
+    for seed in seeds:
+        run_plan(attrs.evolve(recipe, seed=seed), out / f"seed-{seed}", device)
+    text = write_summary(out, [read_run(out / f"seed-{seed}") for seed in seeds])
+    Console().print(text, markup=False, highlight=False)
+    log.info("seeds.finished", results=str(out / "results.md"))
+
+
+def train_arms(
+    recipe: config.Recipe, store: VideoStore, out: Path, compute: Compute
+) -> dict[str, dict[Modality, Checkpoint]]:
+    """The newest encoders by arm and modality, after all stages of all arms; what is finished is not run again."""
+    places = StagePlaces(recipe, out)
+    return {arm: _run_arm(recipe.of_arm(arm), arm, store, places, compute) for arm in recipe.arms}
+
+
 def _run_arm(
-    recipe: config.Recipe, arm: str, store: VideoStore, folder: Path, compute: Compute
+    recipe: config.Recipe, arm: str, store: VideoStore, places: StagePlaces, compute: Compute
 ) -> dict[Modality, Checkpoint]:
     stages = [wiring.build_stage(recipe, stage) for stage in recipe.arms[arm].stages]
 
     def execute(number: int, stage: Stage, newest: Mapping[Modality, Checkpoint]) -> Checkpoint:
-        place = folder / f"{number + 1}-{stage.name}"
-        return _execute(recipe, stage, store, newest, place, compute, number, arm)
+        folder = places.linked(arm, number, stage.name)
+        return _execute(recipe, stage, store, newest, folder, compute, number, arm)
 
-    return run_stages(stages, execute)
+    return {modality: _slim(checkpoint) for modality, checkpoint in run_stages(stages, execute).items()}
+
+
+def _slim(checkpoint: Checkpoint) -> Checkpoint:
+    """Without what only goes on training: the encoders of all arms are held until they are evaluated."""
+    return attrs.evolve(checkpoint, parts={"query": checkpoint.parts["query"]})
 
 
 def _execute(
@@ -130,14 +154,19 @@ def _evaluate(
     for arm, newest in arms.items():
         networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
     rows: list[Row] = []
+    places = scoring.places(recipe, store)
     for arm, by_modality in networks.items():
-        log.info("evaluation.started", arm=arm)
-        pairs = scoring.extract(recipe, store, by_modality, compute)
         title = recipe.arms[arm].about or arm if arm in recipe.arms else arm
-        rows += scoring.rows(recipe, title, pairs)
-    scoring.draw_retrieval(store, pairs, out / "retrieval.png", f"{recipe.name}: {arm}")
+        for place in places:
+            log.info("evaluation.started", arm=arm, **({"store": place.name} if place.name else {}))
+            pairs = scoring.extract(place.recipe, place.store, by_modality, compute)
+            rows += scoring.rows(place.recipe, title, pairs, key=arm, tested_on=place.name)
+            if place is places[0]:
+                sheet = pairs
+    scoring.draw_retrieval(places[0].store, sheet, out / "retrieval.png", f"{recipe.name}: {arm}")
     draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)
-    write_tables(out, rows, _about(recipe, store, compute), f"Results of {recipe.name}", _notes(recipe, store))
+    about = _about(recipe, store, compute, places)
+    write_tables(out, rows, about, f"Results of {recipe.name}", _notes(recipe, places))
     return rows
 
 
@@ -149,7 +178,9 @@ def _curves(recipe: config.Recipe, out: Path) -> dict[str, Path]:
     }
 
 
-def _about(recipe: config.Recipe, store: VideoStore, compute: Compute) -> dict[str, object]:
+def _about(
+    recipe: config.Recipe, store: VideoStore, compute: Compute, places: Sequence[scoring.Place]
+) -> dict[str, object]:
     return {
         "recipe": config.recipe_to_toml(recipe),
         "seed": recipe.seed,
@@ -158,13 +189,18 @@ def _about(recipe: config.Recipe, store: VideoStore, compute: Compute) -> dict[s
         "machine": machine(str(compute.device)),
         "precision": str(compute.dtype),
         "data": store.fingerprint,
-        "videos": scoring.counts(recipe, store),
+        "videos": scoring.counts(places[0].recipe, places[0].store),
         "protocol": scoring.protocol(recipe),
+        "name": recipe.name,
+        "tested_on": {
+            place.name: {"data": place.store.fingerprint, "videos": scoring.counts(place.recipe, place.store)}
+            for place in places
+        },
     }
 
 
-def _notes(recipe: config.Recipe, store: VideoStore) -> list[str]:
-    numbers = scoring.counts(recipe, store)
+def _notes(recipe: config.Recipe, places: Sequence[scoring.Place]) -> list[str]:
+    numbers = scoring.counts(places[0].recipe, places[0].store)
     sizes = ", ".join(f"{split}: {number} videos" for split, number in numbers.items())
     return [f"seed {recipe.seed}, commit {commit()}, {sizes}; recipe in recipe.toml, protocol in results.json"]
 
@@ -206,11 +242,9 @@ def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:
 def _known(recipe: config.Recipe, stage: config.Stage) -> config.Stage:
     """The stage, if the recipe has its modalities."""
     named = [stage.pretrain] if isinstance(stage, config.PretrainStage) else [stage.cmmc, stage.partner]
-    _require_modalities(recipe, named)
-    return stage
-
-
-def _require_modalities(recipe: config.Recipe, named: Sequence[str]) -> None:
     for name in named:
-        if name not in recipe.modalities:
+        if name is not None and name not in recipe.modalities:
             raise VimixError(f"the recipe has no modality {name!r}, only {', '.join(recipe.modalities)}")
+    if mistakes := list(config.stage_contradictions(recipe, "the stage", stage)):
+        raise VimixError("; ".join(mistakes))
+    return stage

@@ -4,19 +4,21 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from attrs import frozen
+from attrs import asdict, frozen
 
 from vimix.app.extract import extract_features
-from vimix.app.probe import linear_probe
+from vimix.app.probe import best_epoch, linear_probe
 from vimix.app.retrieve import retrieve
 from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
+from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import RGB, Modality
 from vimix.values.scores import ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
+from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
 from vimix_adapters.reports.tables import Row
 
@@ -32,6 +34,23 @@ class FeaturePair:
 Pairs = Mapping[Modality, FeaturePair]
 
 
+@frozen(eq=False)
+class Place:
+    """A data set on which encoders are judged, and the recipe as it reads there."""
+
+    name: str
+    """Empty for the recipe's own store."""
+    recipe: config.Recipe
+    store: VideoStore
+
+
+def places(recipe: config.Recipe, store: VideoStore) -> list[Place]:
+    """The recipe's own store, then those of [evaluate.stores]. Raises VimixError for one that is missing."""
+    others = [(name, recipe.on(name)) for name in recipe.evaluate.stores]
+    own = [Place("", recipe, store)] if recipe.evaluate.own else []
+    return [*own, *(Place(name, there, wiring.build_store(there)) for name, there in others)]
+
+
 def extract(
     recipe: config.Recipe, store: VideoStore, networks: Mapping[Modality, Network], compute: Compute
 ) -> dict[Modality, FeaturePair]:
@@ -42,7 +61,9 @@ def extract(
 
     def features(modality: Modality, split: str) -> VideoFeatures:
         clips = wiring.build_evaluation_clips(recipe, store, store.members(split), modality, compute)
-        return extract_features(networks[modality], clips, sources, recipe.evaluate.batch_clips)
+        return extract_features(
+            networks[modality], clips, sources, recipe.evaluate.batch_clips, wiring.build_pooling(recipe)
+        )
 
     return {
         modality: FeaturePair(features(modality, recipe.evaluate.gallery), features(modality, recipe.evaluate.queries))
@@ -53,38 +74,73 @@ def extract(
 def retrieval(recipe: config.Recipe, pairs: Pairs) -> RetrievalScores:
     """R@k with FAISS; several modalities together."""
     gallery, queries = _sides(pairs)
-    return retrieve(gallery, queries, FaissIndex, recipe.evaluate.recall_at)
+    return retrieve(gallery, queries, FaissIndex, recipe.evaluate.recall_at, wiring.build_centring(recipe))
 
 
 def linear(recipe: config.Recipe, pairs: Pairs) -> ProbeScores:
     """The linear probe; several modalities together."""
     gallery, queries = _sides(pairs)
-    return linear_probe(gallery, queries, wiring.build_probe(recipe), recipe.seed)
+    return linear_probe(gallery, queries, wiring.build_probe(recipe), recipe.seed, wiring.build_fusion(recipe))
 
 
-def rows(recipe: config.Recipe, arm: str, pairs: Pairs) -> list[Row]:
+def epochs_of_probe(recipe: config.Recipe) -> LinearSgd:
+    """How the protocol trains its linear layer. Raises VimixError if it has no epochs to choose from."""
+    settings = config.protocol_of(recipe).probe
+    if settings is None:
+        raise VimixError(
+            f"--best-on-test: protocol {recipe.evaluate.protocol} chooses nothing on test videos; use --protocol coclr "
+            "or crosclr"
+        )
+    return settings
+
+
+def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]:
+    """The epoch of the linear layers that is best on the test videos, and its accuracy: as the peers report."""
+    settings = epochs_of_probe(recipe)
+    snapshots = {}
+    for modality, pair in pairs.items():
+        probe = SgdProbe(settings)
+        known = pair.gallery
+        probe.probabilities(known.features, known.labels, known.sources, pair.queries.features, recipe.seed)
+        snapshots[modality] = probe.snapshots
+    labels = next(iter(pairs.values())).queries.labels
+    epoch, accuracy = best_epoch(snapshots, labels, wiring.build_fusion(recipe))
+    return {"epoch": float(epoch), "top-1": accuracy}
+
+
+def rows(recipe: config.Recipe, arm: str, pairs: Pairs, key: str = "", tested_on: str = "") -> list[Row]:
     """The arm's lines of the table: each modality, then all together."""
     groups = [{modality: pair} for modality, pair in pairs.items()]
     if len(pairs) > 1:
         groups.append(dict(pairs))
     return [
-        Row(arm, " + ".join(group), {**retrieval(recipe, group).record, **linear(recipe, group).record})
+        Row(arm, " + ".join(group), {**retrieval(recipe, group).record, **linear(recipe, group).record}, key, tested_on)
         for group in groups
     ]
 
 
-def protocol(recipe: config.Recipe) -> dict[str, object]:
-    """How videos become scores, in full."""
-    data = recipe.data
+def windows(recipe: config.Recipe) -> dict[str, object]:
+    """How videos become features: everything that decides them beside the encoder."""
+    data, protocol = recipe.data, config.protocol_of(recipe)
     return {
-        "name": "vimix",
         "frames": data.frames,
         "frame_step": data.stride,
         "size": data.size,
-        "crop": "largest centred square",
         "window_stride": wiring.window_stride(recipe),
-        "windows": "over the whole video, the last one aligned with its end",
+        "windows_end": protocol.windows_end,
+        "padding": protocol.padding,
+        "crop_share": protocol.crop_share,
+        "unit_clips": protocol.unit_clips,
         "mode": "encoder in evaluation mode, before the projection head",
+    }
+
+
+def protocol(recipe: config.Recipe) -> dict[str, object]:
+    """How videos become scores, in full."""
+    return {
+        **asdict(config.protocol_of(recipe)),
+        "changed_by_the_recipe": config.changes(recipe),
+        **windows(recipe),
         "gallery": recipe.evaluate.gallery,
         "queries": recipe.evaluate.queries,
         "recall_at": list(recipe.evaluate.recall_at),

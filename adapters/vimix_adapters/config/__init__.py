@@ -1,5 +1,9 @@
 """Recipes: frozen attrs classes, read from and written to TOML."""
 
+from vimix_adapters.clips.augmentation import AugmentSettings
+from vimix_adapters.config.checks import stage_contradictions
+from vimix_adapters.config.identity import stage_identities
+from vimix_adapters.config.protocols import PROTOCOLS, Protocol, changes, protocol_of
 from vimix_adapters.config.reading import read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.config.schema import (
     Arm,
@@ -8,6 +12,7 @@ from vimix_adapters.config.schema import (
     Contrast,
     Data,
     Evaluate,
+    EvaluationStore,
     Finetune,
     HiddenMix,
     InputMix,
@@ -22,12 +27,15 @@ from vimix_adapters.config.schema import (
 )
 
 __all__ = [
+    "PROTOCOLS",
     "Arm",
+    "AugmentSettings",
     "Cmmc",
     "CmmcStage",
     "Contrast",
     "Data",
     "Evaluate",
+    "EvaluationStore",
     "Finetune",
     "HiddenMix",
     "InputMix",
@@ -35,11 +43,16 @@ __all__ = [
     "Optim",
     "Pretrain",
     "PretrainStage",
+    "Protocol",
     "Recipe",
     "Run",
     "Stage",
     "StageSettings",
+    "changes",
+    "protocol_of",
     "read_recipe",
     "recipe_from_toml",
     "recipe_to_toml",
+    "stage_contradictions",
+    "stage_identities",
 ]

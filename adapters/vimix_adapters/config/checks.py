@@ -23,6 +23,11 @@ def _general(recipe: Recipe) -> Iterator[str]:
         yield "modalities: expected at least one table, such as [modalities.rgb]"
     if recipe.evaluate.queries == recipe.evaluate.gallery:
         yield f"evaluate.queries: the gallery is {recipe.evaluate.gallery!r} too; each video would find itself"
+    if not recipe.evaluate.own and not recipe.evaluate.stores:
+        yield "evaluate.own: false leaves nothing to be judged on: add a table such as [evaluate.stores.ucf101]"
+    for name, other in recipe.evaluate.stores.items():
+        if other.queries == other.gallery:
+            yield f"evaluate.stores.{name}.queries: the gallery is {other.gallery!r} too; each video would find itself"
     if recipe.data.frames < 8 or recipe.data.size < 32:
         yield (
             f"data.frames, data.size: {recipe.data.frames} frames of {recipe.data.size} pixels do not survive the "
@@ -34,9 +39,9 @@ def _sections(recipe: Recipe) -> Iterator[str]:
     yield from _schedule("pretrain", recipe.pretrain.epochs, recipe.pretrain.milestones)
     yield from _schedule("cmmc", recipe.cmmc.epochs, recipe.cmmc.milestones)
     yield from _schedule("finetune", recipe.finetune.epochs, recipe.finetune.milestones)
-    yield from _mix(recipe, "cmmc.mix", recipe.cmmc.mix)
+    yield from _layers("cmmc.mix", recipe.cmmc.mix)
     if not recipe.arms:
-        yield from _mix(recipe, "pretrain.mix", recipe.pretrain.mix)
+        yield from _negatives(recipe, "pretrain.mix", recipe.pretrain.mix)
 
 
 def _arms(recipe: Recipe) -> Iterator[str]:
@@ -46,16 +51,20 @@ def _arms(recipe: Recipe) -> Iterator[str]:
         trained: set[str] = set()
         for number, stage in enumerate(arm.stages):
             key = f"arms.{name}.stages.{number}"
-            yield from _stage(recipe, key, stage, trained)
+            yield from stage_contradictions(recipe.of_arm(name), key, stage)
+            partner = stage.partner if isinstance(stage, CmmcStage) else None
+            if partner in recipe.modalities and partner not in trained:
+                yield f"{key}.partner: {partner!r} is not trained by an earlier stage of the arm"
             trained.add(stage.cmmc if isinstance(stage, CmmcStage) else stage.pretrain)
 
 
-def _stage(recipe: Recipe, key: str, stage: Stage, trained: set[str]) -> Iterator[str]:
+def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str]:
+    """What is wrong with one stage by itself; ``key`` names it in the messages."""
     named = (
         {"cmmc": stage.cmmc, "partner": stage.partner} if isinstance(stage, CmmcStage) else {"pretrain": stage.pretrain}
     )
     for role, modality in named.items():
-        if modality not in recipe.modalities:
+        if modality is not None and modality not in recipe.modalities:
             yield f"{key}.{role}: {modality!r} is not in [modalities], which has {', '.join(recipe.modalities)}"
     settings = recipe.stage(stage)
     inherited = stage.milestones is None and stage.epochs is not None
@@ -63,12 +72,23 @@ def _stage(recipe: Recipe, key: str, stage: Stage, trained: set[str]) -> Iterato
         yield f"{key}.milestones: the inherited {list(settings.milestones)} exceed {settings.epochs} epochs: give them"
     elif not inherited:
         yield from _schedule(key, settings.epochs, settings.milestones)
-    yield from _mix(recipe, f"{key}.mix", settings.mix)
+    yield from _negatives(recipe, f"{key}.mix", settings.mix)
+    if isinstance(settings.mix, HiddenMix):
+        yield from _layers(f"{key}.mix", settings.mix)
     if isinstance(stage, CmmcStage):
-        if stage.cmmc == stage.partner and settings.mix.policy != "manifold_mixup":
-            yield f"{key}.partner: a modality cannot be its own frozen partner"
-        if stage.partner not in trained and stage.partner in recipe.modalities:
-            yield f"{key}.partner: {stage.partner!r} is not trained by an earlier stage of the arm"
+        yield from _partner(key, stage, alone=settings.mix.policy == "manifold_mixup")
+
+
+def _partner(key: str, stage: CmmcStage, alone: bool) -> Iterator[str]:
+    if alone and stage.partner is not None:
+        yield (
+            f"{key}.partner: manifold_mixup mixes {stage.cmmc} with other clips of itself and has no partner: leave "
+            "partner out, or use cm_mixup"
+        )
+    elif not alone and stage.partner is None:
+        yield f"{key}.partner: missing; only policy = 'manifold_mixup' mixes without another modality"
+    elif stage.cmmc == stage.partner:
+        yield f"{key}.partner: a modality cannot be its own frozen partner"
 
 
 def _schedule(key: str, epochs: int, milestones: tuple[int, ...]) -> Iterator[str]:
@@ -78,13 +98,16 @@ def _schedule(key: str, epochs: int, milestones: tuple[int, ...]) -> Iterator[st
         yield f"{key}.milestones: {list(milestones)} must lie between 0 and epochs = {epochs}"
 
 
-def _mix(recipe: Recipe, key: str, mix: InputMix | HiddenMix) -> Iterator[str]:
-    if recipe.contrast.negatives == "queue" and mix.policy != "none" and (isinstance(mix, InputMix) or recipe.arms):
+def _negatives(recipe: Recipe, key: str, mix: InputMix | HiddenMix) -> Iterator[str]:
+    if recipe.contrast.negatives == "queue" and mix.policy != "none":
         yield (
             f"{key}.policy: {mix.policy!r} makes other keys of the batch targets, so contrast.negatives cannot be "
             "'queue': use 'batch+queue', or policy = 'none'"
         )
-    if not isinstance(mix, HiddenMix) or mix.layers == "same":
+
+
+def _layers(key: str, mix: HiddenMix) -> Iterator[str]:
+    if mix.layers == "same":
         return
     if mix.policy != "cm_cutmix":
         yield f"{key}.layers: {mix.policy!r} mixes maps of equal size, so only layers = 'same' is legal"

@@ -6,8 +6,8 @@ Defaults are the paper's for UCF101 (sections 1-6 of the method).
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import field, frozen
-from attrs.validators import and_, ge, gt, le, lt
+from attrs import Factory, evolve, field, frozen
+from attrs.validators import and_, ge, gt, le, lt, optional
 
 from vimix_adapters.clips.augmentation import AugmentSettings
 
@@ -88,7 +88,13 @@ class HiddenMix:
     alpha: float = field(default=1.0, validator=gt(0))
     per_sample: bool = True
     dims: Literal["hw", "thw", "cthw"] = "cthw"
-    layers: Literal["same", "random"] = "random"
+    layers: Literal["same", "random"] = Factory(lambda mix: mix.widest, takes_self=True)
+    """Left out: random where that is legal, else the same layer."""
+
+    @property
+    def widest(self) -> Literal["same", "random"]:
+        """``random`` where maps of any two layers can be mixed."""
+        return "random" if self.policy == "cm_cutmix" and self.dims == "cthw" else "same"
 
 
 @frozen
@@ -140,10 +146,13 @@ class PretrainStage:
 
 @frozen
 class CmmcStage:
-    """``{cmmc = "rgb", partner = "flow"}``; what is not given is [cmmc]'s."""
+    """``{cmmc = "rgb", partner = "flow"}``; what is not given is [cmmc]'s.
+
+    ``{cmmc = "rgb", mix = {policy = "manifold_mixup"}}`` mixes within one modality and has no partner.
+    """
 
     cmmc: str
-    partner: str
+    partner: str | None = None
     epochs: int | None = None
     milestones: tuple[int, ...] | None = None
     mix: HiddenMix | None = None
@@ -159,12 +168,25 @@ class Arm:
     stages: tuple[Stage, ...]
     about: str = ""
     """Its name in the table of results."""
+    negatives: Literal["batch+queue", "queue"] | None = None
+    """Left out: [contrast]'s. MoCo as published compares with the queue alone, which mixing does not allow."""
+
+
+@frozen
+class EvaluationStore:
+    """Another data set on which a run's encoders are judged: both splits come from it."""
+
+    store: str
+    gallery: str = "train"
+    queries: str = "test"
 
 
 @frozen
 class Evaluate:
     """How encoders are judged (section 8)."""
 
+    protocol: Literal["vimix", "coclr", "crosclr"] = "vimix"
+    """Ours, or a peer's published settings: config/protocols.py has every number."""
     stride: int | None = None
     """Frames between two windows; left out: half a window less one."""
     batch_clips: int = field(default=32, validator=ge(1))
@@ -172,6 +194,17 @@ class Evaluate:
     gallery: str = "train"
     recall_at: tuple[int, ...] = (1, 5, 10, 20)
     probe_inverse_regularisation: tuple[float, ...] = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
+    linear_epochs: int | None = field(default=None, validator=optional(ge(1)))
+    """Of the linear layers trained by SGD; left out: the protocol's. Recorded as a change of the protocol."""
+    stores: Mapping[str, EvaluationStore] = field(factory=dict)
+    """Further data sets by name, such as hmdb51 for encoders trained on UCF101."""
+    own: bool = True
+    """Whether the run's own store is one to be judged on."""
+    knn_every: int = field(default=0, validator=ge(0))
+    """Epochs of training between two kNN accuracies in metrics.jsonl (Fig. 2); 0: none."""
+    knn_videos: int = field(default=1000, validator=ge(2))
+    """Of each split at most, evenly spaced."""
+    knn_neighbours: int = field(default=20, validator=ge(1))
 
 
 @frozen
@@ -209,6 +242,20 @@ class Recipe:
     arms: Mapping[str, Arm] = field(factory=dict)
     evaluate: Evaluate = Evaluate()
     run: Run = Run()
+
+    def of_arm(self, arm: str) -> "Recipe":
+        """The recipe as the arm has it: with its own negatives, if it names them."""
+        negatives = self.arms[arm].negatives
+        return self if negatives is None else evolve(self, contrast=evolve(self.contrast, negatives=negatives))
+
+    def on(self, store: str) -> "Recipe":
+        """The recipe as it reads on one of [evaluate.stores], for training linear layers too. Raises KeyError."""
+        other = self.evaluate.stores[store]
+        return evolve(
+            self,
+            data=evolve(self.data, store=other.store, train_split=other.gallery, test_split=other.queries),
+            evaluate=evolve(self.evaluate, gallery=other.gallery, queries=other.queries, stores={}, own=True),
+        )
 
     def stage(self, stage: Stage) -> StageSettings:
         """The stage's own settings, else those of [pretrain] or [cmmc]."""

@@ -29,18 +29,21 @@ class ClassifyingNetwork(nn.Module):
     def logits(self, clips: Tensor) -> Tensor:
         """[B, classes] float32, in training mode."""
         self.train()
-        return self._logits(clips)
+        return self._classified(self._features(clips))
 
     @torch.no_grad()
     def probabilities(self, clips: Tensor) -> Tensor:
         """Softmax [B, classes] float32, in evaluation mode."""
         self.eval()
-        return self._logits(clips).softmax(dim=1)
+        return self._classified(self._features(clips)).softmax(dim=1)
 
-    def _logits(self, clips: Tensor) -> Tensor:
+    def _features(self, clips: Tensor) -> Tensor:
         with self.compute.autocast():
             hidden = self.encoder.partial_forward(channels_last(clips), 0, self.encoder.depth)
-        scores: Tensor = self.linear(self.dropout(self.encoder.pool(hidden)))
+        return self.encoder.pool(hidden)
+
+    def _classified(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.linear(self.dropout(features))
         return scores
 
     def load_encoder(self, state: Mapping[str, Any]) -> None:

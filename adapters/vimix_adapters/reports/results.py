@@ -12,6 +12,7 @@ from vimix_adapters.files import write_text
 from vimix_adapters.reports.environment import commit, machine, versions
 
 FORMAT = "vimix-results-1"
+OPTIONAL = ("recipe", "tested_on", "best_on_test")
 
 
 @frozen
@@ -33,6 +34,12 @@ class ResultRecord:
     """The store's fingerprint."""
     checkpoints: Mapping[str, Mapping[str, Any]]
     """What each checkpoint says of itself, by modality."""
+    recipe: str = ""
+    """Its name."""
+    tested_on: str = ""
+    """Name of another data set than the recipe's own (``evaluate.stores``)."""
+    best_on_test: Mapping[str, float] = field(factory=dict)
+    """Where asked for: the score of the epoch chosen on the test videos themselves, as some peers do."""
     machine: str = field(factory=machine)
     """Its class, see ``environment.machine``."""
     commit: str = field(factory=commit)
@@ -41,7 +48,8 @@ class ResultRecord:
 
 def write_results(path: Path, record: ResultRecord) -> None:
     """Write a record to one JSON file, atomically. Raises TypeError for a value that JSON does not have."""
-    write_json(path, {"format": FORMAT, **asdict(record, recurse=False)})
+    given = {name: value for name, value in asdict(record, recurse=False).items() if value or name not in OPTIONAL}
+    write_json(path, {"format": FORMAT, **given})
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

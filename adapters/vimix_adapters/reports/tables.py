@@ -27,6 +27,15 @@ class Row:
     """``rgb``, ``flow``, ``rgb + flow``, ..."""
     scores: Mapping[str, float]
     """0 to 1, by the names ``R@k``, ``top-1`` and ``top-5``; what was not measured is left out."""
+    key: str = ""
+    """The arm's name in the recipe."""
+    tested_on: str = ""
+    """Name of another data set than the run's own (``evaluate.stores``)."""
+
+    @property
+    def title(self) -> str:
+        """The arm, and where it was tested if not on the run's own data."""
+        return f"{self.arm}, on {self.tested_on}" if self.tested_on else self.arm
 
 
 def console_table(rows: Sequence[Row], title: str = "") -> Table:
@@ -38,8 +47,8 @@ def console_table(rows: Sequence[Row], title: str = "") -> Table:
     for name in names:
         table.add_column(LINEAR.get(name, name), justify="right")
     for row, following in zip(rows, [*rows[1:], None], strict=True):
-        last = following is not None and following.arm != row.arm
-        table.add_row(row.arm, row.modality, *_cells(row, names), end_section=last)
+        last = following is not None and following.title != row.title
+        table.add_row(row.title, row.modality, *_cells(row, names), end_section=last)
     return table
 
 
@@ -47,7 +56,7 @@ def markdown_table(rows: Sequence[Row]) -> str:
     """As GitHub shows it: per cent with one decimal, ``-`` where nothing was measured."""
     names = _measured(rows)
     lines = [["arm", "modality", *(LINEAR.get(name, name) for name in names)], ["---", "---", *("---:" for _ in names)]]
-    lines += [[_escaped(row.arm), _escaped(row.modality), *_cells(row, names)] for row in rows]
+    lines += [[_escaped(row.title), _escaped(row.modality), *_cells(row, names)] for row in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
@@ -59,16 +68,26 @@ def write_tables(
     ``about`` is plain data for the JSON: commit, seed, versions, protocol, number of videos, ...; ``notes`` are lines
     under the Markdown table, such as how many videos were tested or the supervised ceiling.
     """
-    lines = [{"arm": row.arm, "modality": row.modality, "scores": dict(row.scores)} for row in rows]
+    lines = [_plain(row) for row in rows]
     write_json(folder / "results.json", {"format": FORMAT, "rows": lines, "about": dict(about), "notes": list(notes)})
     bullets = "".join(f"- {note}\n" for note in notes)
     text = f"# {title}\n\nPer cent.\n\n{markdown_table(rows)}" + (f"\n{bullets}" if notes else "")
     write_text(folder / "results.md", text)
 
 
+def _plain(row: Row) -> dict[str, Any]:
+    named = {name: value for name in ("key", "tested_on") if (value := getattr(row, name))}
+    return {"arm": row.arm, "modality": row.modality, "scores": dict(row.scores), **named}
+
+
 def _measured(rows: Iterable[Row]) -> list[str]:
     """Names of the columns that some row fills, recall first."""
-    given = {name for row in rows for name in row.scores}
+    return score_names(name for row in rows for name in row.scores)
+
+
+def score_names(names: Iterable[str]) -> list[str]:
+    """The names without repetition in the order of the table's columns. Raises ValueError for an unknown one."""
+    given = set(names)
     recall = sorted((name for name in given if RECALL.fullmatch(name)), key=lambda name: int(name[2:]))
     if unknown := given - LINEAR.keys() - set(recall):
         raise ValueError(f"the table has no column for {sorted(unknown)}, only for R@k and {list(LINEAR)}")

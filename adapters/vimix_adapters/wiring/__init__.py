@@ -1,6 +1,7 @@
 """The composition root: from a recipe to the objects that do the work. The only place that names concrete classes."""
 
 from vimix_adapters.wiring.compute import build_compute
+from vimix_adapters.wiring.linear import build_linear_training, end_to_end_of
 from vimix_adapters.wiring.mixing import (
     HIDDEN_POLICIES,
     INPUT_POLICIES,
@@ -19,7 +20,7 @@ from vimix_adapters.wiring.networks import (
     build_trained,
 )
 from vimix_adapters.wiring.packing import ESTIMATORS, PackJob, pack_frames, pack_job
-from vimix_adapters.wiring.scores import build_probe
+from vimix_adapters.wiring.scores import build_centring, build_fusion, build_pooling, build_probe
 from vimix_adapters.wiring.stores import (
     CROPS,
     build_augmentations,
@@ -50,17 +51,21 @@ __all__ = [
     "PackJob",
     "build_augmentations",
     "build_candidates",
+    "build_centring",
     "build_classifier",
     "build_compute",
     "build_encoder",
     "build_evaluation_clips",
     "build_file_clips",
     "build_finetuning",
+    "build_fusion",
     "build_hidden_policy",
     "build_input_policy",
     "build_learner",
+    "build_linear_training",
     "build_network",
     "build_optimiser",
+    "build_pooling",
     "build_probe",
     "build_stage",
     "build_stage_run",
@@ -70,6 +75,7 @@ __all__ = [
     "build_trained",
     "build_training_clips",
     "clip_shape",
+    "end_to_end_of",
     "metrics_in",
     "pack_frames",
     "pack_job",

@@ -14,7 +14,7 @@ from vimix.domain.mixing.policies import (
     TemporalCutMix,
     VideoMix,
 )
-from vimix.domain.schedule.stages import CmmcStage, PretrainStage, Stage
+from vimix.domain.schedule.stages import CmmcStage, ManifoldStage, PretrainStage, Stage
 from vimix.values.modality import Modality
 from vimix_adapters import config
 
@@ -54,7 +54,11 @@ def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
         policy = build_input_policy(settings.mix)
         return PretrainStage(f"pretrain-{modality}", modality, settings.epochs, settings.milestones, policy)
     assert isinstance(settings.mix, config.HiddenMix)
-    modality, partner = Modality(stage.cmmc), Modality(stage.partner)
-    name = f"cmmc-{modality}-from-{partner}"
     policy, layers = build_hidden_policy(settings.mix), LAYERS[settings.mix.layers]
+    modality = Modality(stage.cmmc)
+    if stage.partner is None:
+        name = f"manifold-{modality}"
+        return ManifoldStage(name, modality, settings.epochs, settings.milestones, policy, layers)
+    partner = Modality(stage.partner)
+    name = f"cmmc-{modality}-from-{partner}"
     return CmmcStage(name, modality, partner, settings.epochs, settings.milestones, policy, layers)

@@ -50,20 +50,33 @@ def build_classifier(
 
     Raises VimixError if the recipe describes another encoder than the checkpoint's.
     """
-    source = build_network(recipe, modality, compute) if checkpoint is None else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         classifier = ClassifyingNetwork(
             build_encoder(recipe.modalities[modality]), classes, recipe.finetune.dropout, compute
         )
-    state = checkpoint.parts["query"] if checkpoint is not None else source.state_dict() if source else {}
+    load_pretrained(classifier, recipe, modality, checkpoint, compute)
+    return classifier
+
+
+def load_pretrained(
+    classifier: ClassifyingNetwork,
+    recipe: config.Recipe,
+    modality: Modality,
+    checkpoint: Checkpoint | None,
+    compute: Compute,
+) -> None:
+    """Give a classifier the encoder of a checkpoint, or ``build_network``'s random weights if there is none.
+
+    Raises VimixError if the recipe describes another encoder than the checkpoint's.
+    """
+    state = checkpoint.parts["query"] if checkpoint else build_network(recipe, modality, compute).state_dict()
     try:
         classifier.load_encoder(state)
     except RuntimeError as error:
         raise VimixError(
             f"the checkpoint of {modality} does not fit the recipe's encoder: {' '.join(str(error).split())[:300]}"
         ) from error
-    return classifier
 
 
 def build_learner(recipe: config.Recipe, modality: Modality, compute: Compute) -> Learner:
@@ -97,6 +110,5 @@ def build_optimiser(recipe: config.Recipe, network: torch.nn.Module) -> TorchOpt
 
 def build_candidates(contrast: config.Contrast) -> Candidates:
     """Which keys a query is compared with."""
-    if contrast.negatives == "queue":
-        return OwnKeyAndQueue()
-    return WithoutSiblings() if contrast.mask_siblings else BatchAndQueue()
+    among = WithoutSiblings() if contrast.mask_siblings else BatchAndQueue()
+    return OwnKeyAndQueue(among) if contrast.negatives == "queue" else among

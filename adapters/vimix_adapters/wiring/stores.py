@@ -20,6 +20,7 @@ from vimix_adapters.encoders.network import Compute
 from vimix_adapters.wiring.packing import pack_frames
 
 CROPS: Mapping[str, tuple[Crop, ...]] = {"centre": (CENTRE,), "ten": TEN_CROPS}
+"""By name; ``protocol`` stands for the one crop of the recipe's protocol."""
 
 
 def build_store(recipe: config.Recipe) -> Hdf5VideoStore:
@@ -74,25 +75,29 @@ def build_evaluation_clips(
     videos: Sequence[int],
     modality: Modality,
     compute: Compute,
-    crops: str = "centre",
+    crops: str = "protocol",
 ) -> EvaluationClips:
-    """Windows over the whole of each of the videos."""
+    """Windows over the whole of each of the videos, as the recipe's protocol lays them."""
+    protocol = config.protocol_of(recipe)
     return WindowedClips(
         store,
         videos,
         modality=modality,
         clip=clip_shape(recipe),
         window_stride=window_stride(recipe),
-        crops=CROPS[crops],
+        to_the_end=protocol.windows_end,
+        pad_left=protocol.padding == "first frame",
+        crops=CROPS.get(crops, (Crop(protocol.crop_share),)),
         device=compute.device,
+        most=recipe.evaluate.batch_clips,
         workers=recipe.data.workers,
     )
 
 
 def window_stride(recipe: config.Recipe) -> int:
-    """Frames between two evaluation windows: the recipe's, or half a window less one (CoCLR)."""
-    chosen = recipe.evaluate.stride
-    return chosen if chosen is not None else max(1, recipe.data.frames * recipe.data.stride // 2 - 1)
+    """Frames between two evaluation windows: the protocol's; half a window less one is CoCLR's and ours."""
+    chosen = config.protocol_of(recipe).window_stride
+    return chosen if isinstance(chosen, int) else max(1, recipe.data.frames * recipe.data.stride // 2 - 1)
 
 
 def build_file_clips(

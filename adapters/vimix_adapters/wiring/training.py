@@ -9,9 +9,9 @@ import torch
 
 from vimix.app.finetune import SupervisedLearner, supervised_step
 from vimix.app.learner import Learner
-from vimix.app.steps import Step, cmmc_step, pretrain_step
+from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
 from vimix.app.train import StageRun, TrainSettings
-from vimix.domain.schedule.stages import PretrainStage, Stage, views_needed
+from vimix.domain.schedule.stages import ManifoldStage, PretrainStage, Stage, views_needed
 from vimix.ports.clips import VideoStore
 from vimix.ports.metrics import MetricsSink
 from vimix.values.checkpoint import Checkpoint
@@ -26,6 +26,7 @@ from vimix_adapters.metrics.jsonl import JsonlMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 from vimix_adapters.wiring.networks import build_classifier, build_learner, build_trained
 from vimix_adapters.wiring.stores import build_training_clips, require_labels
+from vimix_adapters.wiring.watch import build_watch
 
 
 def build_stage_run(
@@ -51,6 +52,7 @@ def build_stage_run(
         checkpoints=FolderCheckpointStore(folder),
         recipe=config.recipe_to_toml(recipe),
         about={"stage": stage.name, "epochs": stage.epochs, "steps_per_epoch": clips.steps, "seed": recipe.seed},
+        watch=build_watch(recipe, store, stage.modality, learner.query, compute),
     )
 
 
@@ -74,6 +76,8 @@ def build_step(
     """The training step of the stage."""
     if isinstance(stage, PretrainStage):
         return pretrain_step(learner, stage.policy)
+    if isinstance(stage, ManifoldStage):
+        return manifold_step(learner, stage.policy, stage.layers)
     if stage.partner not in inits:
         raise VimixError(f"stage {stage.name} needs a trained {stage.partner} encoder: pretrain it first")
     partner = build_trained(recipe, inits[stage.partner], compute).eval().requires_grad_(False)
@@ -92,6 +96,7 @@ def build_train_settings(recipe: config.Recipe, stage: Stage, number: int) -> Tr
         seed=stage_seed(recipe, number),
         log_every=recipe.run.log_every,
         checkpoint_seconds=recipe.run.checkpoint_minutes * 60,
+        watch_every=recipe.evaluate.knn_every,
     )
 
 

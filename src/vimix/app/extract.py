@@ -1,6 +1,7 @@
 """Features of whole videos, the same for every evaluation (section 8 of the method)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -17,18 +18,23 @@ Rows = NDArray[np.float32]
 
 
 def extract_features(
-    network: Network, clips: EvaluationClips, sources: Sequence[int] | NDArray[np.int64], batch: int = 16
+    network: Network,
+    clips: EvaluationClips,
+    sources: Sequence[int] | NDArray[np.int64],
+    batch: int = 16,
+    pool: Callable[[Rows], Rows] = mean_row,
 ) -> VideoFeatures:
-    """One feature a video: the mean over its windows' clip features, before the projection head.
+    """One feature a video: ``pool``, the mean, over its windows' clip features, before the projection head.
 
     ``sources[v]`` numbers the recording of the store's video v. ``batch`` clips go through the network at a time.
     Raises VimixError if there is no video, or a feature is not finite (the training diverged).
     """
     features, labels, videos = [], [], []
-    for video, rows in _by_video(network, clips, batch):
-        features.append(mean_row(rows))
-        labels.append(video.label)
-        videos.append(video.video)
+    for video, parts in groupby(_parts(network, clips, batch), key=lambda part: part[0].video):
+        known = list(parts)
+        features.append(pool(np.concatenate([rows for _, rows in known])))
+        labels.append(known[0][0].label)
+        videos.append(video)
     numbers = np.array(videos, dtype=np.int64)
     return VideoFeatures(
         features=_stacked(features),
@@ -46,7 +52,7 @@ def extract_clip_features(network: Network, clips: EvaluationClips, batch: int =
     features: list[Rows] = []
     videos: list[int] = []
     starts: list[int] = []
-    for video, rows in _by_video(network, clips, batch):
+    for video, rows in _parts(network, clips, batch):
         features.extend(rows)
         videos.extend([video.video] * len(rows))
         starts.extend(video.starts)
@@ -57,7 +63,7 @@ def extract_clip_features(network: Network, clips: EvaluationClips, batch: int =
     )
 
 
-def _by_video(network: Network, clips: EvaluationClips, batch: int) -> Iterator[tuple[VideoClips, Rows]]:
+def _parts(network: Network, clips: EvaluationClips, batch: int) -> Iterator[tuple[VideoClips, Rows]]:
     for video in clips.videos():  # in one crop
         rows = torch.cat([network.features(part) for part in torch.split(video.clips, batch)]).float().cpu().numpy()
         if not np.isfinite(rows).all():

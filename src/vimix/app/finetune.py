@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from vimix.app.learner import StepOutcome
 from vimix.domain.scores.accuracy import top_k_accuracy
 from vimix.domain.scores.features import mean_row
+from vimix.domain.scores.fusion import MEAN_PROBABILITY, Fusion
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import Classifier, Optimiser
 from vimix.values.clips import ClipBatch
@@ -84,13 +85,14 @@ def classify(classifier: Classifier, clips: EvaluationClips, batch: int) -> Vide
     return VideoProbabilities(probabilities, np.array(labels, dtype=np.int64), np.array(videos, dtype=np.int64))
 
 
-def finetune_scores(streams: Mapping[Modality, VideoProbabilities], train: int) -> FinetuneScores:
-    """Top-1 and top-5 accuracy; the modalities' probabilities are averaged. Raises VimixError for unequal videos."""
+def finetune_scores(
+    streams: Mapping[Modality, VideoProbabilities], train: int, fusion: Fusion = MEAN_PROBABILITY
+) -> FinetuneScores:
+    """Top-1 and top-5 accuracy; any number of modalities are fused. Raises VimixError for unequal videos."""
     first = next(iter(streams.values()))
     if any(not np.array_equal(first.videos, stream.videos) for stream in streams.values()):
         raise VimixError("the modalities were tested on different videos")
-    mean = np.stack([stream.probabilities for stream in streams.values()]).mean(axis=0, dtype=np.float64)
-    probabilities = mean.astype(np.float32)
+    probabilities = fusion.fuse([stream.probabilities for stream in streams.values()])
     return FinetuneScores(
         top1=top_k_accuracy(probabilities, first.labels, 1),
         top5=top_k_accuracy(probabilities, first.labels, 5),

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vimix.app.streams import Streams, checked_pair, tested_siblings
-from vimix.domain.scores.features import centre, fused, mean_row, unit_rows
+from vimix.domain.scores.features import BY_GALLERY, Centring, fused, unit_rows
 from vimix.domain.scores.recall import recall_at_k
 from vimix.ports.index import NeighbourIndex
 from vimix.values.scores import RetrievalScores
@@ -16,7 +16,6 @@ KS = (1, 5, 10, 20)
 
 PROTOCOL = {
     "feature": "mean over a video's windows of the encoder's features before the projection head",
-    "centred": "by the mean of the gallery, queries too",
     "normalised": "to unit length, per modality",
     "similarity": "cosine, exact search; equal similarities in order of the gallery",
     "modalities": "similarities averaged",
@@ -29,6 +28,7 @@ def retrieve(
     queries: Streams,
     index_factory: Callable[[int], NeighbourIndex],
     ks: Sequence[int] = KS,
+    centring: Centring = BY_GALLERY,
 ) -> RetrievalScores:
     """R@k of the query videos in the gallery; several modalities are several streams, their similarities averaged.
 
@@ -36,7 +36,7 @@ def retrieve(
     describe the same videos, a video is in both gallery and queries, or one has no label.
     """
     known, asked = checked_pair(gallery, queries, "gallery")
-    vectors, questions = _comparable(gallery, queries)
+    vectors, questions = _comparable(gallery, queries, centring)
     index = index_factory(vectors.shape[1])
     index.add(vectors)
     found = index.search(questions, max(ks))
@@ -49,15 +49,13 @@ def retrieve(
         neighbour_labels=known.labels[found.ids],
         similarities=found.similarities,
         siblings=tested_siblings(known, asked),
-        protocol={**PROTOCOL, "streams": list(gallery)},
+        protocol={**PROTOCOL, "centred": centring.words, "streams": list(gallery)},
     )
 
 
-def _comparable(gallery: Streams, queries: Streams) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _comparable(
+    gallery: Streams, queries: Streams, centring: Centring
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Gallery [N, ΣD] and queries [Q, ΣD] whose dot products are the mean cosines of the modalities."""
-    means = {modality: mean_row(part.features) for modality, part in gallery.items()}
-    vectors, questions = (
-        fused([unit_rows(centre(part[modality].features, means[modality])) for modality in gallery])
-        for part in (gallery, queries)
-    )
-    return vectors, questions
+    pairs = [centring.apply(gallery[modality].features, queries[modality].features) for modality in gallery]
+    return fused([unit_rows(known) for known, _ in pairs]), fused([unit_rows(asked) for _, asked in pairs])

@@ -30,6 +30,23 @@ def pretrain_step(learner: Learner, policy: MixPolicy) -> Step:
     return step
 
 
+def manifold_step(learner: Learner, policy: MixPolicy, layers: LayerChoice) -> Step:
+    """MoCo on hidden maps mixed with other rows of themselves (Verma et al. 2019; Table 2): both get gradients."""
+
+    def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
+        x_q, x_k = batch.views[learner.modality]
+        k, _ = layers.draw(learner.query.depth, learner.query.depth, rng)
+
+        def mixup(g1: Tensor) -> tuple[Tensor, MixPlan]:
+            plan = policy.plan(batch=len(batch), grid=Grid.of(g1.shape), rng=rng)
+            return blend(g1, g1, plan), plan
+
+        z, plan = learner.query.embed_mixed(x_q, k, mixup)
+        return learner.learn(z, learner.keys(x_k, rng), plan, batch.sources)
+
+    return step
+
+
 def cmmc_step(
     learner: Learner, partner: Network, partner_modality: Modality, policy: MixPolicy, layers: LayerChoice
 ) -> Step:

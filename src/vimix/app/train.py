@@ -61,6 +61,8 @@ class TrainSettings:
     log_every: int = 10
     """Steps between two rows of metrics."""
     checkpoint_seconds: float = 600.0
+    watch_every: int = 0
+    """Epochs between two looks at ``StageRun.watch``; 0: none."""
 
 
 @frozen(eq=False)
@@ -76,6 +78,8 @@ class StageRun:
     recipe: str
     about: dict[str, str | int | float] = field(factory=dict)
     clock: Callable[[], float] = time.monotonic
+    watch: Callable[[], Mapping[str, float]] | None = None
+    """What is measured beside training, at the end of an epoch; it must change nothing."""
 
 
 def train(run: StageRun) -> Checkpoint:
@@ -90,9 +94,11 @@ def train(run: StageRun) -> Checkpoint:
             outcome = run.step(batch, np.random.default_rng((settings.seed, done)))
             done += 1
             meter.add(outcome, len(batch))
-            if done % settings.log_every and done < settings.epochs * run.clips.steps:
+            due = _watch_due(run, done)
+            if done % settings.log_every and done < settings.epochs * run.clips.steps and not due:
                 continue
-            run.metrics.record(done, _checked({**meter.row(epoch, rate), **learner.gauges}, run, done))
+            row = _checked({**meter.row(epoch, rate), **learner.gauges}, run, done)
+            run.metrics.record(done, {**row, **(run.watch() if due and run.watch else {})})
             meter = _Meter(run.clock)
             if run.clock() - saved_at > settings.checkpoint_seconds:  # only where a row ends: none is torn by a resume
                 run.checkpoints.save(_checkpoint(run, done))
@@ -106,6 +112,13 @@ def train(run: StageRun) -> Checkpoint:
 def steps_done(checkpoint: Checkpoint) -> int:
     """Training steps behind a checkpoint."""
     return int(checkpoint.parts["progress"]["steps"])
+
+
+def _watch_due(run: StageRun, done: int) -> bool:
+    """Whether ``done`` steps end an epoch after which the watch is read: every few, and the last one."""
+    epochs, rest = divmod(done, run.clips.steps)
+    every = run.settings.watch_every
+    return every > 0 and not rest and (epochs % every == 0 or epochs == run.settings.epochs)
 
 
 def _resume(run: StageRun) -> int:

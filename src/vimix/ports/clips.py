@@ -73,5 +73,7 @@ class EvaluationClips(Protocol):
         ...
 
     def videos(self) -> Iterator[VideoClips]:
-        """One by one, in the order of the split; a video seen in several crops comes once for each, in a row."""
+        """One by one, in the order of the split. A video may come in several items in a row: a crop or some of its
+        windows each.
+        """
         ...

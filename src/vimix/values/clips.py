@@ -28,7 +28,7 @@ class ClipBatch:
 
 @frozen(eq=False)
 class VideoClips:
-    """All evaluation clips of one video: ``clips`` float32 ``[N, C, T, H, W]`` on the device, in order of time.
+    """Clips of one video, all or some, in order of time: ``clips`` float32 ``[N, C, T, H, W]`` on the device.
 
     ``starts`` are the first frames of the N windows.
     """

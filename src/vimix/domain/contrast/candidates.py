@@ -3,6 +3,7 @@
 from typing import Protocol
 
 import torch
+from attrs import field, frozen
 from torch import Tensor
 
 
@@ -46,14 +47,20 @@ class WithoutSiblings:
         return siblings
 
 
+@frozen
 class OwnKeyAndQueue:
-    """The query's own key and the queue: MoCo, CoCLR and SkeletonCLR as published. Legal without mixing only."""
+    """The query's own key and the queue: MoCo, CoCLR and SkeletonCLR as published. Legal without mixing only.
+
+    ``among`` leaves out of the queue what it leaves out of all candidates, such as siblings.
+    """
+
+    among: Candidates = field(factory=BatchAndQueue)
 
     def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor) -> Tensor:
-        """The other keys of the batch. Raises ValueError if a row is mixed with another."""
+        """The other keys of the batch, and what ``among`` says. Raises ValueError if a row is mixed with another."""
         rows = torch.arange(len(sources), device=sources.device)
         if not torch.equal(rows, partner):
             raise ValueError("with mixing the keys of the batch are targets: own key and queue alone cannot do")
         others = ~torch.eye(len(sources), dtype=torch.bool, device=sources.device)
         none = torch.zeros(len(sources), len(queue_sources), dtype=torch.bool, device=sources.device)
-        return torch.cat([others, none], dim=1)
+        return torch.cat([others, none], dim=1) | self.among.excluded(sources, queue_sources, partner)

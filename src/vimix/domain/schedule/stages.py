@@ -31,12 +31,24 @@ class CmmcStage:
     layers: LayerChoice
 
 
-Stage = PretrainStage | CmmcStage
+@frozen
+class ManifoldStage:
+    """MoCo with hidden maps of the trained encoder mixed among themselves: no other modality (Table 2, "+ mixup")."""
+
+    name: str
+    modality: Modality
+    epochs: int
+    milestones: tuple[int, ...]
+    policy: MixPolicy
+    layers: LayerChoice
+
+
+Stage = PretrainStage | CmmcStage | ManifoldStage
 
 
 def views_needed(stage: Stage) -> dict[Modality, int]:
     """How many augmented views of each modality a step of the stage takes."""
     views = {stage.modality: 2}
-    if isinstance(stage, CmmcStage) and stage.partner != stage.modality:
+    if isinstance(stage, CmmcStage):
         views[stage.partner] = 1
     return views

@@ -1,8 +1,9 @@
 """What is done to features before they are compared by cosine (section 8 of the method)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from attrs import frozen
 from numpy.typing import NDArray
 
 Rows = NDArray[np.float32]
@@ -26,6 +27,34 @@ def unit_rows(features: Rows) -> Rows:
     lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
     rows: Rows = (features / np.where(lengths > 0, lengths, 1)).astype(np.float32)
     return rows
+
+
+def mean_of_unit_rows(features: Rows) -> Rows:
+    """The mean [D] of the rows scaled to length 1 each: every clip of a video counts alike (CoCLR)."""
+    return mean_row(unit_rows(features))
+
+
+@frozen
+class Centring:
+    """What is subtracted from gallery [N, D] and queries [Q, D] before they are compared, and its name."""
+
+    words: str
+    apply: Callable[[Rows, Rows], tuple[Rows, Rows]]
+
+
+def _by_gallery(gallery: Rows, queries: Rows) -> tuple[Rows, Rows]:
+    mean = mean_row(gallery)
+    return centre(gallery, mean), centre(queries, mean)
+
+
+def _each(gallery: Rows, queries: Rows) -> tuple[Rows, Rows]:
+    return centre(gallery, mean_row(gallery)), centre(queries, mean_row(queries))
+
+
+BY_GALLERY = Centring("by the mean of the gallery, queries too", _by_gallery)
+"""Section 8 of the method: a query's answer does not depend on the other queries."""
+EACH_BY_ITSELF = Centring("gallery and queries each by their own mean", _each)
+"""CoCLR's retrieval."""
 
 
 def fused(parts: Sequence[Rows]) -> Rows:

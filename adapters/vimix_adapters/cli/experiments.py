@@ -1,0 +1,59 @@
+"""``vimix experiments``: the paper's tables and figures beside our runs."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="The paper's tables and figures, with our runs beside them.", no_args_is_help=True)
+
+Runs = Annotated[Path | None, typer.Option(help="Folder below which runs lie.", metavar="DIR")]
+
+
+class Form(StrEnum):
+    """How a table is printed."""
+
+    console = "console"
+    markdown = "markdown"
+    json = "json"
+
+
+@app.command()
+def table(
+    number: Annotated[int, typer.Argument(help="1 to 5.", min=1, max=5, metavar="N")],
+    runs: Runs = None,
+    form: Annotated[Form, typer.Option("--format", help="console, markdown or json.")] = Form.console,
+    out: Annotated[Path | None, typer.Option(help="Write it there (Markdown unless json).", metavar="FILE")] = None,
+) -> None:
+    """Print the paper's numbers with ours filled in: mean ± deviation over seeds, - where there is no run."""
+    from vimix_adapters.commands import experimenting
+
+    experimenting.print_table(number, runs, form.value, out)
+
+
+@app.command()
+def figure(
+    number: Annotated[int, typer.Argument(help="2 or 3.", min=2, max=3, metavar="N")],
+    runs: Annotated[Path, typer.Option(help="Folder below which runs lie.", metavar="DIR")],
+    out: Annotated[Path, typer.Option(help="PNG to write.", metavar="FILE.png")],
+    modality: Annotated[str, typer.Option(help="Whose encoder.")] = "rgb",
+    arms: Annotated[str | None, typer.Option(help="Names of arms, by commas; else the paper's, or all.")] = None,
+) -> None:
+    """Draw kNN accuracy (2), or loss and pretext accuracy (3), against epochs of training."""
+    from vimix_adapters.commands import experimenting
+
+    experimenting.draw_figure(number, runs, out, modality, arms.split(",") if arms else [])
+
+
+@app.command()
+def summarise(
+    runs: Annotated[list[Path], typer.Argument(help="Runs of one recipe with different seeds.", metavar="RUN...")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for results.json and results.md; else RUN itself.", metavar="DIR")
+    ] = None,
+) -> None:
+    """Mean ± deviation over seeds, and paired differences between arms with 95 % confidence intervals."""
+    from vimix_adapters.commands import experimenting
+
+    experimenting.summarise(runs, out)

@@ -1,0 +1,46 @@
+"""When two stages of a recipe's arms are one and the same training."""
+
+import hashlib
+import json
+from typing import Any
+
+from attrs import asdict, evolve
+
+from vimix_adapters.config.schema import CmmcStage, Evaluate, Finetune, Recipe, Run, Stage
+
+
+def stage_identities(recipe: Recipe, arm: str) -> list[str]:
+    """One text a stage of the arm: equal texts, equal training, bit for bit.
+
+    It covers the recipe but for what does not train (arms, evaluation, name, workers), the stage with its inherited
+    settings, its number (which seeds it) and, in the same way, the stages whose weights it starts from.
+    """
+    recipe = recipe.of_arm(arm)
+    newest: dict[str, str] = {}
+    identities = []
+    for number, stage in enumerate(recipe.arms[arm].stages):
+        trained, others = _modalities(stage)
+        starts = [newest.get(modality) for modality in (trained, *others)]
+        identity = _digest([_trained_by(recipe), number, trained, others, asdict(recipe.stage(stage)), starts])
+        newest[trained] = identity
+        identities.append(identity)
+    return identities
+
+
+def _modalities(stage: Stage) -> tuple[str, list[str]]:
+    """What the stage trains, and what it has beside it."""
+    if isinstance(stage, CmmcStage):
+        return stage.cmmc, [stage.partner] if stage.partner is not None else []
+    return stage.pretrain, []
+
+
+def _trained_by(recipe: Recipe) -> dict[str, Any]:
+    """All settings that change a training; a key that is new in the recipe is one until it is taken out here."""
+    data = evolve(recipe.data, workers=0, test_split="")
+    return asdict(
+        evolve(recipe, name="", arms={}, data=data, evaluate=Evaluate(), finetune=Finetune(), run=Run()),
+    )
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

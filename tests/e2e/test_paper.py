@@ -1,0 +1,232 @@
+"""The paper's experiments on tiny data: every recipe trains, and what runs leave behind becomes tables and figures."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tomli_w
+import torch
+
+from tests.e2e.test_command_line import vimix
+from tests.fakes.store import moving_square, write_video
+from tests.recipes import ROOT, all_recipes, of_skeletons, on_store, shrunk
+from vimix.values.modality import Modality
+from vimix_adapters import wiring
+from vimix_adapters.commands.runs import train_arms
+from vimix_adapters.config import read_recipe, stage_identities
+from vimix_adapters.encoders.network import Compute
+from vimix_adapters.metrics.logs import configure_logging
+
+CPU = ["--device", "cpu"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Path:
+    """A store of 18 videos of two classes, 12 to train on, with flow."""
+    folder = tmp_path_factory.mktemp("paper")
+    rows = []
+    for name in ("bow", "wave"):
+        for number in range(9):
+            write_video(folder / f"videos/{name}/{number}.mp4", moving_square(12 + number, 36, 36, speed=1 + number))
+            rows.append(f"{name}/{number}.mp4,{name},{'test' if number < 3 else 'train'}")
+    (folder / "splits.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
+    options = ["--flow", "dis", "--short-side", 36, "--codec", "raw", "--workers", 1, "--split", folder / "splits.csv"]
+    assert vimix("prepare", "folder", folder / "videos", "--out", folder / "s.h5", *options) == 0
+    return folder / "s.h5"
+
+
+@pytest.fixture(scope="module")
+def skeletons(tmp_path_factory) -> Path:
+    """A store of 18 skeleton sequences of two classes, 12 to train on."""
+    from tests.fakes.skeletons import write_walk  # comes with the encoder that the recipes wait for
+
+    folder = tmp_path_factory.mktemp("skeletons")
+    lines = ["path,label,split,source"]
+    for number in range(18):
+        name, label = f"S001C001P{number + 1:03d}R001A{1 + number % 2:03d}", ("bow", "wave")[number % 2]
+        write_walk(folder / f"skeletons/{name}.skeleton", number, number % 2)
+        lines.append(f"{label}/{name}.mp4,{label},{'test' if number >= 12 else 'train'},{name}")
+    (folder / "splits.csv").write_text("\n".join(lines) + "\n")
+    command = ["prepare", "skeletons", folder / "skeletons", "--split", folder / "splits.csv", "--out", folder / "s.h5"]
+    assert vimix(*command, "--frames", 16, "--workers", 1) == 0
+    return folder / "s.h5"
+
+
+def tiny(recipe: Path, store: Path, folder: Path) -> Path:
+    """The recipe made small and set on the tiny store."""
+    file = folder / recipe.name
+    file.write_text(tomli_w.dumps(on_store(shrunk(recipe), store)))
+    return file
+
+
+@pytest.mark.parametrize("path", all_recipes())
+def test_every_recipe_is_planned_and_takes_two_steps_of_each_stage(path, request, tmp_path, capsys) -> None:
+    store = request.getfixturevalue("skeletons" if of_skeletons(path) else "store")
+    assert vimix("run", path, "--out", tmp_path / "plan", "--plan", *CPU) == 0
+    assert "to do" in capsys.readouterr().out
+    recipe = read_recipe(tiny(path, store, tmp_path), ["evaluate.knn_every=0"])
+    configure_logging()  # to this test's stderr, not to that of one before
+    newest = train_arms(recipe, wiring.build_store(recipe), tmp_path / "run", Compute(torch.device("cpu")))
+    assert newest.keys() == recipe.arms.keys()
+    for arm, stages in recipe.arms.items():
+        for number, stage in enumerate(stages.stages):
+            (metrics,) = (tmp_path / "run" / arm).glob(f"{number + 1}-*/metrics.jsonl")
+            rows = [json.loads(line) for line in metrics.read_text().splitlines()]
+            assert [row["step"] for row in rows[:2]] == [1, 2], (arm, stage)
+            assert all(np.isfinite(row["loss"]) for row in rows)
+            assert all(0 <= row["weight"] <= 1 for row in rows)
+    stages = [path for path in (tmp_path / "run").glob("*/*") if path.is_dir()]
+    identities = {identity for arm in recipe.arms for identity in stage_identities(recipe, arm)}
+    assert len([path for path in stages if not path.is_symlink()]) == len(identities)
+    assert {Modality(m) for trained in newest.values() for m in trained} <= set(map(Modality, recipe.modalities))
+
+
+@pytest.fixture(scope="module")
+def runs(store, tmp_path_factory) -> Path:
+    """Table 1's recipe, two of its arms with two seeds, watched every epoch."""
+    folder = tmp_path_factory.mktemp("runs")
+    table = on_store(shrunk(ROOT / "experiments/table1.toml"), store)
+    table["arms"] = {name: table["arms"][name] for name in ("moco", "mixup")}
+    table["arms"]["mixup"]["stages"].append({"pretrain": "rgb", "epochs": 1, "milestones": []})
+    table["evaluate"].update(knn_every=1, knn_videos=6)
+    (folder / "table1.toml").write_text(tomli_w.dumps(table))
+    assert vimix("run", folder / "table1.toml", "--out", folder / "runs/one", "--seeds", "3,5", *CPU) == 0
+    return folder
+
+
+def test_seeds_leave_means_deviations_and_paired_differences(runs, capsys) -> None:
+    out = runs / "runs/one"
+    summary = json.loads((out / "results.json").read_text())
+    assert (summary["format"], summary["seeds"]) == ("vimix-summary-1", [3, 5])
+    each = [json.loads((out / f"seed-{seed}/results.json").read_text())["rows"] for seed in (3, 5)]
+    for row, one, two in zip(summary["rows"], *each, strict=True):
+        assert row["scores"]["R@1"]["mean"] == pytest.approx((one["scores"]["R@1"] + two["scores"]["R@1"]) / 2)
+        assert row["tested_on"] == one.get("tested_on", "")
+    compared = {(d["arm"], d["less"], d["tested_on"], d["score"]) for d in summary["differences"]}
+    assert ("Mixup", "MoCo", "", "top-1") in compared
+    assert ("Mixup", "MoCo", "hmdb51", "R@1") in compared
+    text = (out / "results.md").read_text()
+    assert "Mixup, on hmdb51" in text
+    assert "95 % confidence" in text
+    assert vimix("experiments", "summarise", out / "seed-3", out / "seed-5", "--out", runs / "again") == 0
+    assert json.loads((runs / "again/results.json").read_text()) == summary
+    assert vimix("experiments", "summarise", out / "seed-3") == 2
+    assert vimix("experiments", "summarise", out / "seed-3", out / "seed-3", "--out", runs / "no") == 2
+    assert "same seed" in capsys.readouterr().err
+
+
+def test_a_table_has_ours_where_there_are_runs(runs, capsys) -> None:
+    capsys.readouterr()
+    assert vimix("experiments", "table", 1, "--runs", runs, "--format", "json") == 0
+    table = json.loads(capsys.readouterr().out)
+    lines = {line["line"]: line for line in table["lines"]}
+    assert lines["MoCo"]["paper"] == [38.2, 15.3, 29.1, 9.8]
+    assert lines["+ VideoMix"]["ours"] == [None] * 4
+    rows = [json.loads((runs / f"runs/one/seed-{seed}/results.json").read_text())["rows"] for seed in (3, 5)]
+    for column, (score, place) in enumerate((("top-1", ""), ("top-1", "hmdb51"), ("R@1", ""), ("R@1", "hmdb51"))):
+        found = [
+            r["scores"][score]
+            for table in rows
+            for r in table
+            if (r["key"], r.get("tested_on", "")) == ("mixup", place)
+        ]
+        assert len(found) == 2
+        assert lines["+ Mixup"]["ours"][column]["mean"] == pytest.approx(np.mean(found))
+    assert vimix("experiments", "table", 1, "--runs", runs) == 0
+    assert "±" in capsys.readouterr().out
+    assert vimix("experiments", "table", 3, "--runs", runs, "--format", "markdown") == 0
+    assert "| linear | Vi-Mix, UCF101 | 74.0 | - | 38.1 | - |" in capsys.readouterr().out
+    assert vimix("experiments", "table", 1, "--runs", runs / "nowhere") == 2
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_figures_are_drawn_from_metrics(runs, number, capsys) -> None:
+    picture = runs / f"figure{number}.png"
+    assert vimix("experiments", "figure", number, "--runs", runs / "runs", "--out", picture) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    command = ["experiments", "figure", number, "--runs", runs / "runs", "--out", runs / "no.png", "--modality", "flow"]
+    assert vimix(*command) == 2
+    assert "no run below it has" in capsys.readouterr().err
+    assert not (runs / "no.png").exists()
+
+
+def test_protocols_and_other_data_sets_are_named_in_the_record(runs) -> None:
+    recipe, stage, out = runs / "table1.toml", runs / "runs/one/seed-3/mixup/2-pretrain-rgb", runs / "r.json"
+    short = ["--set", "evaluate.linear_epochs=6", *CPU]
+    command = ["evaluate", "linear", recipe, stage, "--out", out, "--protocol", "coclr", "--on", "hmdb51"]
+    assert vimix(*command, "--best-on-test", *short) == 0
+    record = json.loads(out.read_text())
+    assert (record["recipe"], record["tested_on"]) == ("table1", "hmdb51")
+    protocol = record["protocol"]
+    assert (protocol["name"], protocol["crop_share"], protocol["unit_clips"]) == ("coclr", 0.875, True)
+    assert protocol["probe"]["rgb"]["lr"] == 1.0
+    assert protocol["changed_by_the_recipe"] == ["probe", "end_to_end"]
+    assert record["best_on_test"]["top-1"] >= record["scores"]["top-1"]
+    assert vimix("evaluate", "retrieval", recipe, stage, "--out", out, "--protocol", "coclr", *CPU) == 0
+    assert json.loads(out.read_text())["protocol"]["centred"] == "gallery and queries each by their own mean"
+
+
+def test_best_on_test_and_unknown_data_sets_are_refused(runs, capsys) -> None:
+    recipe, stage = runs / "table1.toml", runs / "runs/one/seed-3/moco/1-pretrain-rgb"
+    command = ["evaluate", "linear", recipe, stage, "--out", runs / "no.json", *CPU]
+    assert vimix(*command, "--best-on-test") == 2
+    assert "chooses nothing on test" in capsys.readouterr().err
+    assert vimix(*command, "--on", "kinetics") == 2
+    assert "which has hmdb51" in capsys.readouterr().err
+    assert vimix(*command, "--protocol", "byol") == 2
+    assert "evaluate.protocol: expected one of" in capsys.readouterr().err
+    assert not (runs / "no.json").exists()
+
+
+def test_a_layer_is_trained_end_to_end_on_a_frozen_encoder(runs) -> None:
+    recipe, stage, out = runs / "table1.toml", runs / "runs/one/seed-3/moco/1-pretrain-rgb", runs / "layer.json"
+    command = ["evaluate", "linear-end-to-end", recipe, stage, "--out", out, "--set", "evaluate.linear_epochs=2", *CPU]
+    assert vimix(*command) == 0
+    record = json.loads(out.read_text())
+    assert record["task"] == "linear-end-to-end"
+    assert record["protocol"]["end_to_end"]["epochs"] == 2
+    trained = torch.load(runs / "layer/rgb/last.pt", weights_only=True)["parts"]["classifier"]
+    before = torch.load(stage / "last.pt", weights_only=True)["parts"]["query"]
+    encoder = {name: value for name, value in trained.items() if name.startswith("encoder.")}
+    assert encoder
+    assert all(torch.equal(value, before[name]) for name, value in encoder.items())
+
+
+def test_one_stage_of_manifold_mixup_needs_no_partner(runs, capsys) -> None:
+    stage, out = runs / "runs/one/seed-3/moco/1-pretrain-rgb", runs / "hand"
+    quick = ["--set", "cmmc.epochs=1", "--set", "cmmc.milestones=[]", *CPU]
+    command = ["cmmc-stage", runs / "table1.toml", "--train", "rgb", "--init", stage, "--out", out, *quick]
+    assert vimix(*command) == 2
+    assert "only policy = 'manifold_mixup' mixes without another modality" in capsys.readouterr().err
+    assert vimix(*command, "--set", "cmmc.mix.policy=manifold_mixup") == 0
+    assert (out / "manifold-rgb/last.pt").exists()
+
+
+def test_arms_that_begin_alike_share_their_stages_by_a_link_that_can_be_moved(store, tmp_path, capsys) -> None:
+    table = on_store(shrunk(ROOT / "experiments/table2.toml"), store)
+    table["arms"] = {name: table["arms"][name] for name in ("not_alternate", "mixup_only")}
+    table["arms"]["mixup_only"]["stages"] = [*table["arms"]["not_alternate"]["stages"][:2]]
+    table["evaluate"].update(knn_every=0, stores={})
+    (tmp_path / "r.toml").write_text(tomli_w.dumps(table))
+    assert vimix("run", tmp_path / "r.toml", "--out", tmp_path / "run", *CPU) == 0
+    link = tmp_path / "run/mixup_only/2-pretrain-flow"
+    assert link.is_symlink()
+    shutil.move(tmp_path / "run", tmp_path / "moved")
+    moved = tmp_path / "moved/mixup_only/2-pretrain-flow/last.pt"
+    assert moved.samefile(tmp_path / "moved/not_alternate/2-pretrain-flow/last.pt")
+    rows = json.loads((tmp_path / "moved/results.json").read_text())["rows"]
+    flow = [row["scores"] for row in rows if row["modality"] == "flow" and row["key"] != "random initialisation"]
+    assert flow[0] == flow[1]
+    capsys.readouterr()
+    assert vimix("run", tmp_path / "r.toml", "--out", tmp_path / "fresh", "--plan", "--seeds", 3, *CPU) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "as in" in printed
+    assert "3 seeds, each as much" in printed
+
+
+@pytest.mark.parametrize("seeds", ["0", "x", "1,1", "-1,2", "1,"])
+def test_seeds_that_are_none_are_refused(runs, seeds, capsys) -> None:
+    assert vimix("run", runs / "table1.toml", "--out", runs / "no", "--seeds", seeds, *CPU) == 2
+    assert "expected how many" in capsys.readouterr().err

@@ -1,0 +1,222 @@
+"""Seeds, the paper's numbers and its figures."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ttest_rel
+
+from tests.recipes import ROOT, of_skeletons
+from vimix.values.errors import VimixError
+from vimix_adapters.commands.experimenting import Found, draw_figure, find_results
+from vimix_adapters.config import read_recipe, recipe_from_toml, recipe_to_toml
+from vimix_adapters.reports.curves import read_metrics
+from vimix_adapters.reports.figures import Curve, mean_curve
+from vimix_adapters.reports.paper import Source, filled, markdown, paper_numbers, paper_table, plain
+from vimix_adapters.reports.results import ResultRecord, write_results
+from vimix_adapters.reports.summaries import (
+    RunResults,
+    by_seed,
+    mean_and_deviation,
+    paired_difference,
+    read_run,
+    write_summary,
+)
+from vimix_adapters.reports.tables import Row, write_tables
+
+values = st.lists(st.floats(0, 1), min_size=2, max_size=8)
+
+
+@given(ones=values, seed=st.integers(0, 99))
+def test_a_paired_difference_is_students(ones, seed) -> None:
+    others = [
+        value + noise for value, noise in zip(ones, np.random.default_rng(seed).normal(size=len(ones)), strict=True)
+    ]
+    found = paired_difference(ones, others)
+    expected = ttest_rel(ones, others).confidence_interval(0.95)
+    assert found.mean == pytest.approx(np.mean(ones) - np.mean(others))
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert paired_difference(ones[:1], others[:1]) is None
+
+
+def test_a_single_run_has_no_deviation_and_several_that_of_a_sample() -> None:
+    assert mean_and_deviation([0.5]) == (0.5, None)
+    assert mean_and_deviation([0.1, 0.3]) == pytest.approx((0.2, math.sqrt(0.02)))
+
+
+def run(seed: int, shift: float = 0.0, recipe: str = "r") -> RunResults:
+    rows = [
+        Row("random initialisation", "rgb", {"R@1": 0.1}, "random initialisation"),
+        Row("MoCo", "rgb", {"R@1": 0.2 + seed / 10, "top-1": 0.3}, "moco"),
+        Row("Vi-Mix", "rgb", {"R@1": 0.2 + seed / 10 + 0.05 + shift, "top-1": 0.3}, "vimix"),
+        Row("Vi-Mix", "rgb", {"R@1": 0.5}, "vimix", "hmdb51"),
+    ]
+    return RunResults(Path(f"run{seed}"), recipe, seed, rows)
+
+
+def test_arms_are_compared_seed_by_seed_with_the_first_arm(tmp_path) -> None:
+    """Seeds differ by ten points, the arms by five in each of them: the pairs tell, the means alone would not."""
+    text = write_summary(tmp_path, [run(0), run(1, 0.01), run(2, -0.01)])
+    content = json.loads((tmp_path / "results.json").read_text())
+    (gain,) = [d for d in content["differences"] if d["arm"] == "Vi-Mix" and d["score"] == "R@1"]
+    assert gain["less"] == "MoCo"
+    assert gain["mean"] == pytest.approx(0.05)
+    assert 0.02 < gain["low"] < gain["high"] < 0.08
+    assert "| Vi-Mix | rgb | R@1 | +5.0 |" in text
+    assert "| MoCo | rgb | 30.0 ± 10.0 |" in text
+    assert any(row["tested_on"] == "hmdb51" for row in content["rows"])
+
+
+def test_one_seed_twice_or_two_recipes_are_no_sample() -> None:
+    with pytest.raises(VimixError, match="same seed"):
+        by_seed([run(1), run(1)])
+    with pytest.raises(VimixError, match="different recipes: a, b"):
+        by_seed([run(1, recipe="a"), run(2, recipe="b")])
+
+
+def test_results_of_a_run_are_read_back_and_others_refused(tmp_path) -> None:
+    write_tables(tmp_path, run(4).rows, {"seed": 4, "name": "r"})
+    found = read_run(tmp_path)
+    assert (found.seed, found.recipe, list(found.rows)) == (4, "r", list(run(4).rows))
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(VimixError, match="expected vimix-table-1, found None"):
+        read_run(tmp_path)
+
+
+def test_the_papers_numbers_are_all_there() -> None:
+    """Counted in the paper: rows and columns of each table; some cells of each as printed."""
+    sizes = {number: (len(t.lines), len(t.columns)) for number in range(1, 6) if (t := paper_table(number))}
+    assert sizes == {1: (5, 4), 2: (21, 4), 3: (23, 2), 4: (9, 8), 5: (9, 2)}
+    assert all(len(line.cells) == len(paper_table(n).columns) for n in sizes for line in paper_table(n).lines)
+    cells = {(n, line.block, line.name): [c.paper for c in line.cells] for n in sizes for line in paper_table(n).lines}
+    assert cells[1, "", "+ ST cutmix"] == [19.8, 14.3, 32.6, 14.3]
+    assert cells[2, "flow", "+ CM cutmix (s, t)"] == [71.8, 34.7, 52.7, 23.1]
+    assert cells[2, "two-stream", "+ CM cutmix (s, t, c, random layer)"] == [74.0, 38.1, 58.1, 27.1]
+    assert cells[3, "finetune", "Vi-Mix, K400"] == [91.1, 62.3]
+    assert cells[4, "", "Vi-Mix"] == [58.1, 76.5, 83.4, 88.7, 27.1, 50.7, 65.1, 77.1]
+    assert cells[5, "", "SkeletonCLR + CMMC, joint + motion"] == [72.5, 79.1]
+    every = [number for row in cells.values() for number in row if not math.isnan(number)]
+    assert all(5 < number < 100 for number in every)
+    # Table 3's linear Vi-Mix and Table 4's R@1 are Table 2's two-stream row: the paper says one thing three times.
+    both = paper_numbers()["table2"]["two_stream"]["cmmc"]
+    assert paper_numbers()["table3"]["linear"]["vimix_ucf101"] == both[:2]
+    assert [paper_numbers()["table4"]["vimix"][name][0] for name in ("ucf101", "hmdb51")] == both[2:]
+
+
+def test_every_number_of_ours_has_a_recipe_with_that_arm_and_data_set() -> None:
+    sources = {c.source for n in range(1, 6) for line in paper_table(n).lines for c in line.cells if c.source}
+    assert len(sources) == 20 + 84 + (8 - 2) + (8 - 2) + 4  # Tables 3 and 4 show two numbers of Table 2 each
+    for source in sources:
+        path = ROOT / f"experiments/{source.recipe}.toml"
+        text = path.read_text(encoding="utf-8")
+        assert f"[arms.{source.arm}]" in text
+        assert all(f"[modalities.{modality}]" in text for modality in source.modality.split(" + "))
+        if not of_skeletons(path):
+            recipe = read_recipe(path)
+            assert source.arm in recipe.arms
+            assert source.tested_on in {"", *recipe.evaluate.stores}
+            stages = recipe.arms[source.arm].stages
+            trained = list(dict.fromkeys(getattr(stage, "pretrain", None) or stage.cmmc for stage in stages))
+            assert source.modality in {*trained, " + ".join(trained)}
+
+
+def test_ours_stand_where_they_were_measured_and_nowhere_else() -> None:
+    wanted = Source("table2", "cmmc", "flow", "R@1", "hmdb51")
+    found = filled(paper_table(2), lambda source: [0.2, 0.3] if source == wanted else [])
+    lines = [line for line in found.texts() if "25.0 ± 7.1" in line]
+    assert [(line[0], line[1]) for line in lines] == [("flow", "+ CM cutmix (s, t, c, random layer)")]
+    assert lines[0][2:] == ["72.4", "-", "34.9", "-", "53.9", "-", "23.1", "25.0 ± 7.1"]
+    assert markdown(found).count("25.0 ± 7.1") == 1
+    data = plain(filled(paper_table(5), lambda _: []))
+    assert data["lines"][1]["paper"] == [52.6, None]
+
+
+def record(**changes) -> ResultRecord:
+    parts = {
+        "task": "finetune",
+        "scores": {"top-1": 0.8, "top-5": 0.9},
+        "untrained": {},
+        "protocol": {},
+        "videos": {},
+        "seed": 1,
+        "data": "x",
+        "checkpoints": {"rgb": {"stage": "cmmc"}, "flow": {"stage": "cmmc"}},
+        "recipe": "table2",
+        "tested_on": "hmdb51",
+    }
+    return ResultRecord(**{**parts, **changes})
+
+
+def test_records_of_finetuning_fill_table_3_but_not_those_from_random_weights(tmp_path) -> None:
+    write_results(tmp_path / "a/tuned.json", record())
+    write_results(tmp_path / "b/scratch.json", record(checkpoints={"rgb": {"init": "random"}, "flow": {}}, seed=2))
+    write_results(tmp_path / "b/rgb.json", record(checkpoints={"rgb": {}}, seed=3))
+    write_results(tmp_path / "b/ucf.json", record(tested_on="", seed=4, scores={"top-1": 0.7}))
+    (tmp_path / "foreign.json").write_text("[1, 2")
+    found = filled(paper_table(3), find_results(tmp_path).values)
+    (line,) = [line for line in found.texts() if line[:2] == ["finetune", "Vi-Mix, UCF101"]]
+    assert line[2:] == ["87.5", "70.0", "59.1", "80.0"]
+
+
+def test_of_two_runs_with_one_seed_the_newer_counts(tmp_path) -> None:
+    for number, value in enumerate((0.25, 0.5)):
+        write_tables(tmp_path / f"{number}", [Row("A", "rgb", {"R@1": value}, "moco")], {"seed": 0, "name": "table1"})
+    found = find_results(tmp_path)
+    assert found.values(Source("table1", "moco", "rgb", "R@1")) == [0.5]
+    assert Found([], []).values(Source("table1", "moco", "rgb", "R@1")) == []
+
+
+def test_a_mean_curve_is_taken_where_all_seeds_were_measured() -> None:
+    one = Curve(np.array([1.0, 2, 3]), np.array([0.1, 0.2, 0.3]))
+    two = Curve(np.array([2.0, 3, 4]), np.array([0.4, 0.5, 0.6]))
+    mean = mean_curve([one, two])
+    assert mean.epochs.tolist() == [2, 3]
+    assert mean.values == pytest.approx([0.3, 0.4])
+
+
+def test_epochs_count_over_all_stages_of_one_encoder(tmp_path, monkeypatch) -> None:
+    """rgb: 2 epochs, then 3 after flow's; its curve goes on at epoch 3, and flow's rows are not in it."""
+    recipe = recipe_from_toml(
+        """
+name = "x"
+[data]
+store = "s.h5"
+[modalities.rgb]
+[modalities.flow]
+channels = 2
+[arms.a]
+about = "A"
+stages = [
+  { pretrain = "rgb", epochs = 2, milestones = [] },
+  { pretrain = "flow", epochs = 1, milestones = [] },
+  { cmmc = "rgb", partner = "flow", epochs = 3, milestones = [] },
+]
+""",
+        "r",
+    )
+    (tmp_path / "recipe.toml").write_text(recipe_to_toml(recipe))
+    rows = {
+        "1-pretrain-rgb": [(0, 0.1), (1, 0.2)],
+        "2-pretrain-flow": [(0, 9.0)],
+        "3-cmmc-rgb-from-flow": [(1, 0.4), (2, 0.5)],
+    }
+    for stage, points in rows.items():
+        file = tmp_path / "a" / stage / "metrics.jsonl"
+        file.parent.mkdir(parents=True)
+        lines = [{"step": n + 1, "epoch": float(e), "knn_accuracy": v} for n, (e, v) in enumerate(points)]
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        assert len(read_metrics(file)) == len(points)
+    drawn = {}
+
+    def draw(path, panels, title) -> None:
+        drawn.update({arm: curves for panel in panels for arm, curves in panel.curves.items()})
+
+    monkeypatch.setattr("vimix_adapters.commands.experimenting.draw_panels", draw)
+    draw_figure(2, tmp_path, tmp_path / "f.png", "rgb", [])
+    (curve,) = drawn["A"]
+    assert curve.epochs.tolist() == [1, 2, 4, 5]
+    assert curve.values.tolist() == [0.1, 0.2, 0.4, 0.5]

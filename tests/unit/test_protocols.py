@@ -1,0 +1,249 @@
+"""Protocols against what the peers' sources do, written out again."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torchvision.transforms.v2 import functional
+
+from tests.fakes.classifier import FakeClassifier
+from tests.fakes.clips import BreakableStore
+from tests.fakes.index import BruteForceIndex
+from vimix.app.extract import extract_features
+from vimix.app.finetune import classify
+from vimix.app.probe import best_epoch, linear_probe
+from vimix.app.retrieve import retrieve
+from vimix.domain.scores.features import EACH_BY_ITSELF, mean_of_unit_rows
+from vimix.domain.scores.fusion import MEAN_LOGIT, MEAN_PROBABILITY
+from vimix.domain.scores.knn import knn_accuracy
+from vimix.values.errors import VimixError
+from vimix.values.features import VideoFeatures
+from vimix.values.modality import BONE, JOINT, MOTION, RGB
+from vimix_adapters import wiring
+from vimix_adapters.clips.evaluation import WindowedClips
+from vimix_adapters.clips.views import TEN_CROPS, ClipShape, frame_indices, window_starts
+from vimix_adapters.config import PROTOCOLS, changes, protocol_of, recipe_from_toml
+from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
+
+MINIMAL = 'name = "x"\n[data]\nstore = "s.h5"\n[modalities.rgb]\n'
+CPU = torch.device("cpu")
+
+
+def coclr_frames(total: int, frames: int) -> np.ndarray:
+    """CoCLR's sampler of test windows: half overlap less one, short videos padded on the left. [N, frames]."""
+    if total - frames <= 0:
+        sequence = np.arange(frames)
+        indices = np.zeros_like(sequence)
+        sequence = sequence[sequence < total]
+        indices[-len(sequence) :] = sequence
+        return indices[None]
+    start = np.expand_dims(np.arange(0, total - frames + 1, frames // 2 - 1), 1)
+    return np.expand_dims(np.arange(frames), 0) + start
+
+
+@given(length=st.integers(1, 200))
+def test_windows_of_coclr_show_the_frames_that_its_sampler_draws(length: int) -> None:
+    recipe = recipe_from_toml(MINIMAL + "[evaluate]\nprotocol = 'coclr'\n", "r")
+    protocol, clip = protocol_of(recipe), wiring.clip_shape(recipe)
+    assert wiring.window_stride(recipe) == 15
+    starts = window_starts(length, clip, wiring.window_stride(recipe), protocol.windows_end)
+    found = frame_indices(starts, length, clip, protocol.padding == "first frame")
+    np.testing.assert_array_equal(found, coclr_frames(length, 32))
+
+
+def test_the_protocol_lays_the_windows_crops_and_pads_of_a_video() -> None:
+    """A video of 20 frames, 40 × 60 pixels: CoCLR crops seven eighths and shows frames 0-7, 3-10, ..., 12-19."""
+    frames = np.random.default_rng(0).integers(0, 256, (19, 40, 60, 3), dtype=np.uint8)
+    store = BreakableStore(lengths=(19,), pictures={0: frames})
+    text = MINIMAL.replace('"s.h5"', '"s.h5"\nframes = 8\nsize = 32\nworkers = 0')
+    from vimix_adapters.encoders.network import Compute
+
+    recipe = recipe_from_toml(text + "[evaluate]\nprotocol = 'coclr'\n", "r")
+    (item,) = wiring.build_evaluation_clips(recipe, store, [0], RGB, Compute(CPU)).videos()
+    assert item.starts == (0, 3, 6, 9)
+    picture = torch.from_numpy(frames[9:17]).permute(0, 3, 1, 2)
+    cropped = functional.resize(functional.crop(picture, 2, 12, 35, 35), [32, 32], antialias=True)
+    normal = functional.normalize(cropped / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+    torch.testing.assert_close(item.clips[3], normal.transpose(0, 1))
+    ours = recipe_from_toml(text, "r")
+    (item,) = wiring.build_evaluation_clips(ours, store, [0], RGB, Compute(CPU)).videos()
+    assert item.starts == (0, 3, 6, 9, 11)
+
+
+def test_every_protocol_can_be_asked_for_and_says_where_a_recipe_departs() -> None:
+    for name in PROTOCOLS:
+        recipe = recipe_from_toml(MINIMAL + f"[evaluate]\nprotocol = '{name}'\n", "r")
+        assert protocol_of(recipe) == PROTOCOLS[name]
+        assert changes(recipe) == []
+        short = recipe_from_toml(MINIMAL + f"[evaluate]\nprotocol = '{name}'\nstride = 4\nlinear_epochs = 10\n", "r")
+        assert "window_stride" in changes(short)
+    changed = protocol_of(short).probe
+    assert (changed.epochs, changed.milestones, changed.lr) == (10, (8,), 3.0)
+
+
+def test_clips_of_length_one_count_alike_in_the_peers_features() -> None:
+    rows = np.array([[3.0, 4.0], [0.0, 10.0]], dtype=np.float32)
+    np.testing.assert_allclose(mean_of_unit_rows(rows), [0.3, 0.9], atol=1e-6)
+
+
+def videos(seed: int, count: int, first: int, modalities) -> dict:
+    rng = np.random.default_rng(seed)
+    labels, numbers = rng.integers(0, 3, count), first + np.arange(count)
+    return {
+        m: VideoFeatures(rng.normal(size=(count, 4)).astype(np.float32), labels, numbers, numbers) for m in modalities
+    }
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_three_streams_retrieve_by_the_sum_of_similarities_each_side_centred_by_itself(seed: int) -> None:
+    """CoCLR: subtract each side's own mean, normalise, multiply; merge by adding the similarity matrices."""
+    streams = (JOINT, MOTION, BONE)
+    gallery, queries = videos(seed, 9, 0, streams), videos(seed + 1, 5, 100, streams)
+    total = np.zeros((5, 9))
+    for m in streams:
+        a, b = (torch.from_numpy(side[m].features).double() for side in (queries, gallery))
+        a, b = (torch.nn.functional.normalize(side - side.mean(0), dim=1) for side in (a, b))
+        total += (a @ b.T).numpy()
+    found = retrieve(gallery, queries, BruteForceIndex, (1, 3), EACH_BY_ITSELF)
+    np.testing.assert_allclose(found.similarities, -np.sort(-total, axis=1)[:, :3] / 3, atol=1e-5)
+    assert "own mean" in found.protocol["centred"]
+
+
+@given(seed=st.integers(0, 2**32 - 1))
+def test_fused_logits_are_those_of_the_sum_of_logits(seed: int) -> None:
+    logits = np.random.default_rng(seed).normal(scale=3, size=(3, 5, 4))
+    streams = [torch.from_numpy(stream).softmax(1).float().numpy() for stream in logits]
+    expected = torch.from_numpy(logits.mean(0)).softmax(1).numpy()
+    np.testing.assert_allclose(MEAN_LOGIT.fuse(streams), expected, atol=1e-5)
+    np.testing.assert_allclose(MEAN_PROBABILITY.fuse(streams), np.mean(streams, axis=0), atol=1e-6)
+
+
+def test_a_class_that_no_stream_knows_keeps_probability_zero_when_logits_are_fused() -> None:
+    one, two = np.array([[0.5, 0.5, 0.0]], np.float32), np.array([[0.9, 0.1, 0.0]], np.float32)
+    fused = MEAN_LOGIT.fuse([one, two])
+    assert fused[0, 2] == 0
+    assert fused.sum() == pytest.approx(1)
+    disjoint = MEAN_LOGIT.fuse([np.array([[1.0, 0.0]], np.float32), np.array([[0.0, 1.0]], np.float32)])
+    np.testing.assert_allclose(disjoint, [[0.5, 0.5]])
+
+
+def test_the_sgd_probe_is_the_plain_loop() -> None:
+    """Softmax regression with momentum and weight decay in NumPy, whole batches, two rates."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(12, 5)).astype(np.float32), np.arange(12) % 3
+    settings = LinearSgd(lr=0.5, weight_decay=0.01, batch=12, epochs=6, milestones=(3,), every=2)
+    generator = torch.Generator().manual_seed(7)
+    w = torch.empty(3, 5).normal_(std=0.01, generator=generator).double().numpy()
+    b, vw, vb = np.zeros(3), np.zeros((3, 5)), np.zeros(3)
+    for epoch in range(6):
+        z = x @ w.T + b
+        p = np.exp(z - z.max(1, keepdims=True))
+        error = (p / p.sum(1, keepdims=True) - np.eye(3)[y]) / 12
+        vw = 0.9 * vw + error.T @ x + 0.01 * w
+        vb = 0.9 * vb + error.sum(0) + 0.01 * b
+        rate = 0.5 if epoch < 3 else 0.05
+        w, b = w - rate * vw, b - rate * vb
+    z = x @ w.T + b
+    expected = torch.from_numpy(z).softmax(1).numpy()
+    probe = SgdProbe(settings)
+    found = probe.probabilities(x, y, y, x, seed=7)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert sorted(probe.snapshots) == [0, 2, 4, 5]
+    np.testing.assert_array_equal(probe.snapshots[5], found)
+
+
+def test_the_last_epoch_is_the_result_and_the_best_on_test_is_another_matter() -> None:
+    right, wrong = np.array([[0.9, 0.1], [0.2, 0.8]], np.float32), np.array([[0.1, 0.9], [0.2, 0.8]], np.float32)
+    labels = np.array([0, 1])
+    assert best_epoch({RGB: {0: wrong, 5: right, 9: right}}, labels, MEAN_PROBABILITY) == (5, 1.0)
+    assert best_epoch({RGB: {0: wrong, 9: wrong}}, labels, MEAN_PROBABILITY) == (0, 0.5)
+
+
+def test_a_probe_takes_any_number_of_streams() -> None:
+    streams = (JOINT, MOTION, BONE)
+    train, test = videos(1, 30, 0, streams), videos(2, 8, 100, streams)
+    probe = SgdProbe(LinearSgd(lr=0.5, weight_decay=0.0, batch=8, epochs=3, milestones=()))
+    alone = [linear_probe({m: train[m]}, {m: test[m]}, probe, 0).probabilities for m in streams]
+    together = linear_probe(train, test, probe, 0, MEAN_LOGIT)
+    np.testing.assert_allclose(together.probabilities, MEAN_LOGIT.fuse(alone), atol=1e-6)
+    assert together.protocol["modalities"] == "logits averaged"
+
+
+@given(seed=st.integers(0, 2**32 - 1), k=st.integers(1, 12))
+def test_knn_votes_are_those_counted_by_hand(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    known, asked = rng.normal(size=(9, 4)).astype(np.float32), rng.normal(size=(6, 4)).astype(np.float32)
+    labels, answers = rng.integers(0, 3, 9), rng.integers(0, 3, 6)
+    hits, mean = 0, known.mean(0)
+    for query, answer in zip(asked - mean, answers, strict=True):
+        cosines = [
+            (g @ query / np.linalg.norm(g) / np.linalg.norm(query), label)
+            for g, label in zip(known - mean, labels, strict=True)
+        ]
+        votes = [0.0, 0.0, 0.0]
+        for cosine, label in sorted(cosines, reverse=True)[:k]:
+            votes[label] += np.exp(cosine / 0.07)
+        hits += int(np.argmax(votes) == answer)
+    assert knn_accuracy(known, labels, asked, answers, k) == pytest.approx(hits / 6)
+
+
+def test_ten_crops_are_the_plain_loop_over_crops_and_windows_with_each_video_read_once() -> None:
+    """Crops of 28 of 32 pixels cut by hand, windows sliced by hand, one clip at a time through the classifier."""
+
+    class Counting(BreakableStore):
+        reads: list = []  # noqa: RUF012  # shared on purpose: frozen instances cannot count
+
+        def read(self, video, modality, start, count):
+            self.reads.append(video)
+            return super().read(video, modality, start, count)
+
+    lengths = (11, 3, 30)
+    pictures = {
+        v: np.random.default_rng(v).integers(0, 256, (n, 32, 36, 3), dtype=np.uint8) for v, n in enumerate(lengths)
+    }
+    store = Counting(lengths=lengths, pictures=pictures)
+    clips = WindowedClips(
+        store, (0, 1, 2), modality=RGB, clip=ClipShape(4, 28), window_stride=3, device=CPU, crops=TEN_CROPS, most=4
+    )
+    held = [len(item.clips) for item in clips.videos()]
+    assert held == [4] * 10 + [1] * 10 + [4, 4, 2] * 10  # never more at a time, however long a video or many its crops
+    store.reads.clear()
+    classifier = FakeClassifier(channels=3, classes=3)
+    found = classify(classifier, clips, batch=4)
+    assert store.reads == [0, 1, 2]
+    for row, length in enumerate(lengths):
+        said = []
+        for flip in (False, True):
+            for top, left in ((2, 4), (0, 0), (0, 8), (4, 0), (4, 8)):
+                starts = sorted({*range(0, max(length - 4, 0), 3), max(length - 4, 0)})
+                for start in starts:
+                    numbers = [min(start + i, length - 1) for i in range(4)]
+                    picture = torch.from_numpy(pictures[row][numbers, top : top + 28, left : left + 28])
+                    picture = picture.permute(0, 3, 1, 2) / 255
+                    clip = functional.normalize(picture, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+                    clip = clip.flip(-1) if flip else clip
+                    said.append(classifier.probabilities(clip.transpose(0, 1)[None])[0].double())
+        expected = torch.stack(said).mean(0)
+        torch.testing.assert_close(torch.from_numpy(found.probabilities[row]).double(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_features_are_pooled_as_asked() -> None:
+    class Flat:
+        def features(self, clips):
+            return clips.flatten(1)[:, :5]
+
+    store = BreakableStore()
+    clips = WindowedClips(store, (2, 4), modality=RGB, clip=ClipShape(4, 12), window_stride=9, device=CPU)
+    parts = WindowedClips(store, (2, 4), modality=RGB, clip=ClipShape(4, 12), window_stride=9, device=CPU, most=2)
+    expected = [torch.nn.functional.normalize(i.clips.flatten(1)[:, :5], dim=1).mean(0) for i in clips.videos()]
+    assert len(expected) == 2 < len(list(parts.videos()))
+    for asked in (clips, parts):  # a video that comes in parts is one video
+        found = extract_features(Flat(), asked, np.arange(10), 3, mean_of_unit_rows)
+        np.testing.assert_allclose(found.features, torch.stack(expected), atol=1e-6)
+        assert found.videos.tolist() == [2, 4]
+
+
+def test_an_end_to_end_layer_is_not_trained_where_its_features_never_change() -> None:
+    with pytest.raises(VimixError, match=r"crosclr.*use\s+vimix evaluate linear"):
+        wiring.end_to_end_of(recipe_from_toml(MINIMAL + "[evaluate]\nprotocol = 'crosclr'\n", "r"))
