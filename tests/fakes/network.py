@@ -31,6 +31,10 @@ class FakeNetwork:
     def depth(self) -> int:
         return len(self._stages)
 
+    @property
+    def planar(self) -> bool:
+        return True
+
     def _forward(self, x: Tensor, start: int, stop: int) -> Tensor:
         for stage in self._stages[start:stop]:
             x = torch.cat([stage(part) for part in x.chunk(self._groups if self.module.training else 1)])

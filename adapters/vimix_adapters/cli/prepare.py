@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
+from vimix_adapters.cli import prepare_skeletons
+
 app = typer.Typer(help="Make a store from video files.", no_args_is_help=True)
+app.command()(prepare_skeletons.ntu60)
+app.command()(prepare_skeletons.ntu120)
+app.command()(prepare_skeletons.skeletons)
 
 
 @app.callback()

@@ -18,6 +18,7 @@ from vimix_adapters import config, wiring
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
+from vimix_adapters.reports.sticks import stick_figure
 from vimix_adapters.reports.tables import Row
 
 
@@ -74,14 +75,19 @@ def rows(recipe: config.Recipe, arm: str, pairs: Pairs) -> list[Row]:
 def protocol(recipe: config.Recipe) -> dict[str, object]:
     """How videos become scores, in full."""
     data = recipe.data
-    return {
-        "name": "vimix",
+    pictures = {
         "frames": data.frames,
         "frame_step": data.stride,
         "size": data.size,
         "crop": "largest centred square",
         "window_stride": wiring.window_stride(recipe),
         "windows": "over the whole video, the last one aligned with its end",
+    }
+    skeletons = {"skeletons": f"whole sequences of {wiring.skeleton_settings(recipe).frames} frames"}
+    return {
+        "name": "vimix",
+        **(pictures if recipe.pictures else {}),
+        **(skeletons if recipe.skeletons else {}),
         "mode": "encoder in evaluation mode, before the projection head",
         "gallery": recipe.evaluate.gallery,
         "queries": recipe.evaluate.queries,
@@ -114,6 +120,8 @@ def _thumbnail(store: VideoStore, number: int) -> Thumbnail:
     video = store.videos[number]
     modality = RGB if RGB in store.formats else next(iter(store.formats))
     frame = store.read(number, modality, video.frames // 2, 1)[0]
+    if (layout := store.formats[modality].layout) is not None:
+        frame = stick_figure(frame, layout)
     if frame.shape[-1] != 3:
         frame = np.repeat(frame[..., :1], 3, axis=-1)
     return Thumbnail(frame, video.name, store.classes[video.label] if video.label >= 0 else "?")

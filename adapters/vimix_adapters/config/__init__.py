@@ -19,6 +19,7 @@ from vimix_adapters.config.schema import (
     Run,
     Stage,
     StageSettings,
+    Stgcn,
 )
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Run",
     "Stage",
     "StageSettings",
+    "Stgcn",
     "read_recipe",
     "recipe_from_toml",
     "recipe_to_toml",

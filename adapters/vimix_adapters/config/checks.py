@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vimix_adapters.config.schema import CmmcStage, HiddenMix, InputMix, Recipe, Stage
+from vimix_adapters.config.schema import CmmcStage, HiddenMix, InputMix, ModalitySettings, Recipe, Stage, Stgcn
 
 
 def contradictions(recipe: Recipe) -> list[str]:
@@ -23,11 +23,20 @@ def _general(recipe: Recipe) -> Iterator[str]:
         yield "modalities: expected at least one table, such as [modalities.rgb]"
     if recipe.evaluate.queries == recipe.evaluate.gallery:
         yield f"evaluate.queries: the gallery is {recipe.evaluate.gallery!r} too; each video would find itself"
-    if recipe.data.frames < 8 or recipe.data.size < 32:
+    for name, modality in recipe.modalities.items():
+        yield from _encoder(f"modalities.{name}", modality)
+    if recipe.pictures and (recipe.data.frames < 8 or recipe.data.size < 32):
         yield (
             f"data.frames, data.size: {recipe.data.frames} frames of {recipe.data.size} pixels do not survive the "
             "poolings of s3d; it needs at least 8 frames of 32 pixels"
         )
+
+
+def _encoder(key: str, modality: ModalitySettings) -> Iterator[str]:
+    if modality.encoder == "s3d" and modality.stgcn != Stgcn():
+        yield f"{key}.stgcn: the encoder is s3d; for skeletons add encoder = 'stgcn'"
+    if modality.encoder == "stgcn" and (modality.width != 1 or modality.channels != 3):
+        yield f"{key}.width, {key}.channels: they are of pictures; the size of ST-GCN is stgcn.hidden_channels"
 
 
 def _sections(recipe: Recipe) -> Iterator[str]:
@@ -69,6 +78,10 @@ def _stage(recipe: Recipe, key: str, stage: Stage, trained: set[str]) -> Iterato
             yield f"{key}.partner: a modality cannot be its own frozen partner"
         if stage.partner not in trained and stage.partner in recipe.modalities:
             yield f"{key}.partner: {stage.partner!r} is not trained by an earlier stage of the arm"
+        if (stage.cmmc in recipe.skeletons) != (stage.partner in recipe.skeletons) and set(named.values()) <= set(
+            recipe.modalities
+        ):
+            yield f"{key}.partner: joints and pixels lie on different axes, so their maps cannot be cut into each other"
 
 
 def _schedule(key: str, epochs: int, milestones: tuple[int, ...]) -> Iterator[str]:

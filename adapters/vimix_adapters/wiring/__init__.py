@@ -20,6 +20,7 @@ from vimix_adapters.wiring.networks import (
 )
 from vimix_adapters.wiring.packing import ESTIMATORS, PackJob, pack_frames, pack_job
 from vimix_adapters.wiring.scores import build_probe
+from vimix_adapters.wiring.skeletons import batch_shape, pack_skeleton, pack_skeletons, skeleton_settings
 from vimix_adapters.wiring.stores import (
     CROPS,
     build_augmentations,
@@ -47,6 +48,7 @@ __all__ = [
     "INPUT_POLICIES",
     "LAYERS",
     "PackJob",
+    "batch_shape",
     "build_augmentations",
     "build_candidates",
     "build_classifier",
@@ -72,6 +74,9 @@ __all__ = [
     "metrics_in",
     "pack_frames",
     "pack_job",
+    "pack_skeleton",
+    "pack_skeletons",
+    "skeleton_settings",
     "sources_of",
     "stage_seed",
     "window_stride",
