@@ -88,13 +88,15 @@ def skeletons(
     denoise: DenoiseBy = Denoise.none,
     align: AlignBy = Align.shoulders,
     frames: Frames = 50,
-    persons: Annotated[int, typer.Option(help="At most, in a sequence.", min=1)] = 2,
+    persons: Annotated[int, typer.Option(help="At most, in a sequence; 0: 2, in .txt files 1.", min=0)] = 0,
     workers: Workers = 0,
 ) -> None:
     """Skeleton files of any layout; classes from --split, or from the names of NTU RGB+D or MSRAction3D."""
     from vimix_adapters.datasets.skeleton_files import list_skeletons
 
-    _store(list_skeletons(folder, split), out, layout, frames, persons, denoise, align, workers)
+    listing = list_skeletons(folder, split)
+    alone = all(file.path.suffix == ".txt" for file in listing.files)
+    _store(listing, out, layout, frames, persons or (1 if alone else 2), denoise, align, workers)
 
 
 def _store(
