@@ -2,6 +2,10 @@
 
 import csv
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -143,3 +147,35 @@ def test_sequences_lie_one_after_the_other(folder, tmp_path) -> None:
         assert file["joint"].shape == (20, 16, 25, 2, 3)
         assert file["joint"].chunks is None
         assert file["joint"].id.get_offset() is not None
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.unit.test_prepare_skeletons import QUIET, SETTINGS
+from vimix_adapters.clips.skeleton_writer import SkeletonSpool
+from vimix_adapters.commands.skeletons import prepare_skeletons
+from vimix_adapters.datasets.skeleton_files import list_ntu
+
+def blocks(self):
+    yield from whole(self)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+whole, SkeletonSpool.blocks = SkeletonSpool.blocks, blocks
+prepare_skeletons(list_ntu(Path(sys.argv[1]), 60), Path(sys.argv[2]), SETTINGS, 1, QUIET)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_call_that_is_killed_leaves_no_store_and_the_next_one_makes_the_same(folder, tmp_path) -> None:
+    command_line = [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "s.h5")]
+    killed = subprocess.run(command_line, cwd=Path(__file__).parents[2])
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "s.h5").exists()
+    assert (tmp_path / ".s.h5.rows.tmp").exists()
+    for name in ("s.h5", "unbroken.h5"):
+        prepare_skeletons(list_ntu(folder, 60), tmp_path / name, SETTINGS, 1, QUIET)
+    one, two = (Hdf5VideoStore(tmp_path / name) for name in ("s.h5", "unbroken.h5"))
+    assert one.fingerprint == two.fingerprint
+    assert np.array_equal(one.read(19, JOINT, 0, 16), two.read(19, JOINT, 0, 16))
+    assert not (tmp_path / ".s.h5.rows.tmp").exists()
