@@ -4,11 +4,13 @@ import pytest
 import torch
 
 from tests.fakes.classifier import FakeClassifier
+from tests.fakes.skeletons import chain
 from vimix.ports.network import Classifier
 from vimix_adapters.encoders.classifier import ClassifyingNetwork
 from vimix_adapters.encoders.frozen import FrozenClassifier
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.encoders.s3d import S3DEncoder
+from vimix_adapters.encoders.stgcn import STGCNEncoder
 
 
 def fake(dropout: float) -> Classifier:
@@ -29,7 +31,15 @@ def frozen(dropout: float) -> Classifier:
         return FrozenClassifier(encoder, 4, unit_features=True, batch_norm=True, compute=Compute(torch.device("cpu")))
 
 
-@pytest.fixture(params=[fake, s3d, frozen])
+def stgcn(dropout: float) -> Classifier:
+    """The clips of this suite are 32 joints of 32 persons to it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = STGCNEncoder(chain(32), hidden_channels=4, feature_size=8, dropout=0.0)
+        return ClassifyingNetwork(encoder, 4, dropout, Compute(torch.device("cpu")))
+
+
+@pytest.fixture(params=[fake, s3d, frozen, stgcn])
 def build(request):
     return request.param
 

@@ -6,9 +6,11 @@ import torch
 
 import vimix
 from tests.fakes.network import FakeNetwork
+from tests.fakes.skeletons import chain
 from vimix.ports.network import Network
 from vimix_adapters.encoders.network import Compute, ContrastiveNetwork
 from vimix_adapters.encoders.s3d import S3DEncoder
+from vimix_adapters.encoders.stgcn import STGCNEncoder
 
 CPU = Compute(torch.device("cpu"))
 
@@ -23,7 +25,15 @@ def s3d(groups: int) -> Network:
         return ContrastiveNetwork(S3DEncoder(width=0.0625), embedding=5, groups=groups, compute=CPU)
 
 
-@pytest.fixture(params=[fake, s3d])
+def stgcn(groups: int) -> Network:
+    """The clips of this suite are 32 joints of 32 persons to it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = STGCNEncoder(chain(32), hidden_channels=4, feature_size=8, dropout=0.0)
+        return ContrastiveNetwork(encoder, embedding=5, groups=groups, compute=CPU)
+
+
+@pytest.fixture(params=[fake, s3d, stgcn])
 def build(request):
     return request.param
 
@@ -117,3 +127,7 @@ def test_state_moves_to_another_network_and_makes_it_the_same(build) -> None:
     assert not np.allclose(one.features(clips()), other.features(clips()))
     other.load_state_dict(one.state_dict())
     assert torch.equal(one.features(clips()), other.features(clips()))
+
+
+def test_only_maps_of_pictures_are_planar(build) -> None:
+    assert build(1).planar is (build is not stgcn)

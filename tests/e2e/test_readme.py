@@ -10,6 +10,7 @@ import tomli_w
 
 from tests.e2e.test_command_line import vimix
 from tests.fakes import layouts
+from tests.fakes.skeletons import write_walk
 from tests.fakes.store import moving_square, write_video
 from tests.recipes import ROOT, shrunk
 from vimix_adapters.datasets import ucf101
@@ -23,15 +24,18 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch) -> Path:
-    """``my_videos``, and the demo's recipe made small: same arms, same names of stages."""
+    """``my_videos``, NTU's skeletons, and the demos' recipes made small: same arms, same names of stages."""
     for number in range(8):
         write_video(tmp_path / f"my_videos/bow/{number}.mp4", moving_square(16 + number, 48, 48))
         write_video(tmp_path / f"my_videos/wave/{number}.mp4", moving_square(20, 48, 48, speed=1 + number))
     shutil.copy(tmp_path / "my_videos/wave/0.mp4", tmp_path / "my_videos/wave/clip.mp4")
     layouts.ucf101(tmp_path)
     monkeypatch.setattr(ucf101, "TOTALS", {f"{kind}{k}": n for k in (1, 2, 3) for kind, n in layouts.UCF_SIZES})
+    for number in range(6):
+        write_walk(tmp_path / f"nturgb+d_skeletons/S001C001P00{number + 1}R001A001.skeleton", number, 1)
     (tmp_path / "experiments").mkdir()
-    (tmp_path / "experiments/demo.toml").write_text(tomli_w.dumps(shrunk(ROOT / "experiments/demo.toml")))
+    for name in ("demo", "demo-skeleton"):
+        (tmp_path / f"experiments/{name}.toml").write_text(tomli_w.dumps(shrunk(ROOT / f"experiments/{name}.toml")))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -13,7 +13,7 @@ from vimix.values.mixing import MixPlan
 class FakeNetwork:
     """Implements ``vimix.ports.network.Network``; stage 2 halves time and doubles the channels."""
 
-    def __init__(self, channels: int = 3, groups: int = 1, seed: int = 0) -> None:
+    def __init__(self, channels: int = 3, groups: int = 1, seed: int = 0, planar: bool = True) -> None:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self._stages = nn.ModuleList(
@@ -26,6 +26,7 @@ class FakeNetwork:
             self._head = nn.Linear(8, 5)
         self.module = nn.ModuleList([self._stages, self._head])
         self._groups = groups
+        self.planar = planar
 
     @property
     def depth(self) -> int:

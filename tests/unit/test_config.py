@@ -112,6 +112,13 @@ def test_missing_keys_are_told() -> None:
         ("[pretrain]\nepochs = 100\n", "pretrain.milestones: [250, 280] must lie between 0 and epochs = 100"),
         ("[pretrain]\nmilestones = [9, 3]\n", "pretrain.milestones: [9, 3] must ascend"),
         ("[data]\nstore = 's'\nframes = 4\n", "needs at least 8 frames of 32 pixels"),
+        ("[modalities.joint]\nencoder = 'stgcn'\nwidth = 0.5\n", "the size of ST-GCN is stgcn.hidden_channels"),
+        ("[modalities.joint]\nstgcn = { dropout = 0.1 }\n", "for skeletons add encoder = 'stgcn'"),
+        (
+            "[modalities.joint]\nencoder = 'stgcn'\n[arms.a]\n"
+            "stages = [{ pretrain = 'rgb' }, { pretrain = 'joint' }, { cmmc = 'joint', partner = 'rgb' }]\n",
+            "joints and pixels lie on different axes",
+        ),
         ("[evaluate]\nqueries = 'train'\n", "each video would find itself"),
         ("[arms.a]\nstages = []\n", "expected at least one stage"),
         ("[arms.a]\nstages = [{ pretrain = 'joint' }]\n", "'joint' is not in [modalities], which has rgb, flow"),
@@ -251,3 +258,13 @@ def test_what_is_no_recipe_is_refused_by_name(tmp_path, content) -> None:
         (tmp_path / "r.toml").write_bytes(content)
     with pytest.raises(VimixError, match=r"r\.toml: "):
         read_recipe(tmp_path / "r.toml")
+
+
+def test_frames_and_size_are_of_pictures_only() -> None:
+    recipe = recipe_from_toml(
+        "name = 'x'\n[data]\nstore = 's.h5'\nframes = 1\nsize = 1\n[modalities.joint]\nencoder = 'stgcn'\n", "r.toml"
+    )
+    assert (recipe.pictures, recipe.skeletons) == ((), ("joint",))
+    stgcn = recipe.modalities["joint"].stgcn
+    assert (stgcn.hidden_channels, stgcn.feature_size, stgcn.dropout, stgcn.persons) == (16, 256, 0.5, "present")
+    assert (recipe.augment_skeleton.shear, recipe.augment_skeleton.padding_ratio) == (0.5, 6)

@@ -114,6 +114,23 @@ def test_a_manifold_step_mixes_hidden_maps_of_one_encoder_with_gradients_to_both
         torch.testing.assert_close(mine.detach(), theirs.detach() - rate * theirs.grad, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("planar", [True, False])
+def test_policies_are_told_whether_the_last_axis_is_one_of_space(planar) -> None:
+    """Of skeletons it is the persons, who are always taken whole: together, in the input space and in hidden maps."""
+
+    class Watched(vimix.CrossModalCutMix):
+        def plan(self, *, batch, grid, rng, donor=None):
+            grids.extend([grid, donor or grid])
+            return super().plan(batch=batch, grid=grid, donor=donor, rng=rng)
+
+    grids: list[vimix.Grid] = []
+    trained, partner = learner(), FakeNetwork(channels=2, seed=9, planar=planar)
+    trained.query.planar = planar
+    cmmc_step(trained, partner, FLOW, Watched(), RandomLayer())(batch(), np.random.default_rng(0))
+    pretrain_step(trained, Watched())(batch(), np.random.default_rng(0))
+    assert [grid.planar for grid in grids] == [planar] * 4
+
+
 def test_a_pretraining_step_mixes_queries_only() -> None:
     """Keys that enter the queue are those of the unmixed clips."""
     trained, clips = learner(momentum=1.0), batch()

@@ -5,16 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vimix_adapters.cli import published
+from vimix_adapters.cli import prepare_skeletons, published
 from vimix_adapters.cli.packing import Out, carry_out, with_packing
 
 if TYPE_CHECKING:
     from vimix_adapters.commands.collecting import Packing
 
-app = typer.Typer(help="Make a store from video files.", no_args_is_help=True)
+app = typer.Typer(help="Make a store from video files or skeletons.", no_args_is_help=True)
 app.command()(with_packing(published.ucf101))
 app.command()(with_packing(published.hmdb51))
 app.command()(with_packing(published.kinetics))
+app.command()(prepare_skeletons.ntu60)
+app.command()(prepare_skeletons.ntu120)
+app.command()(prepare_skeletons.skeletons)
 
 
 @app.callback()

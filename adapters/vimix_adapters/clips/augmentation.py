@@ -13,6 +13,7 @@ from attrs import field, frozen, validators
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vimix.ports.clips import Frames
 from vimix.values.video import ModalityFormat
 from vimix_adapters.clips.pixels import (
     adjust_brightness_,
@@ -23,6 +24,7 @@ from vimix_adapters.clips.pixels import (
     normalise_,
     to_grey_,
 )
+from vimix_adapters.clips.streams import derived
 from vimix_adapters.clips.views import cut_out, draw_box, vector_scale
 
 BLUR_REFERENCE = 128
@@ -61,7 +63,10 @@ class AugmentSettings:
 
 @frozen(eq=False)
 class CutView:
-    """A view on its way to the device: ``clip`` uint8 [T, size, size, C], ``numbers`` float32 [P] drawn for it."""
+    """A view on its way to the device: ``clip`` uint8 [T, size, size, C], ``numbers`` float32 [P] drawn for it.
+
+    A skeleton's ``clip`` is float32 [T, V, M, 3].
+    """
 
     clip: Tensor
     numbers: NDArray[np.float32]
@@ -70,7 +75,7 @@ class CutView:
 class ClipAugmentation(Protocol):
     """Augments clips of one modality in two steps: draw and cut in a worker, apply in batches on the device."""
 
-    def cut(self, frames: NDArray[np.uint8], size: int, rng: np.random.Generator) -> CutView:
+    def cut(self, frames: Frames, size: int, rng: np.random.Generator) -> CutView:
         """Cut a random box out of frames uint8 [T, H, W, C] and draw the numbers for the rest."""
         ...
 
@@ -132,9 +137,12 @@ def to_network(clips: Tensor, kind: ModalityFormat, scale: tuple[float, float], 
     """Evaluation's input: no augmentation. Float32 [B, C, T, H, W] from uint8 [B, T, H, W, C] on any device.
 
     Pictures are normalised with ImageNet's mean and deviation; flow is in units of the store's bound, with its vectors
-    scaled by ``scale`` (u, v), as ``vector_scale`` gives it. ``flip`` mirrors, and negates u.
+    scaled by ``scale`` (u, v), as ``vector_scale`` gives it. ``flip`` mirrors, and negates u. Skeletons [B, T, V, M, 3]
+    become the modality's stream [B, 3, T, V, M].
     """
     result = clips.permute(0, 4, 1, 2, 3).to(torch.float32, memory_format=torch.contiguous_format)
+    if kind.layout is not None:
+        return derived(result, kind)
     if kind.bound:
         across, down = scale
         _displace_(result, torch.tensor([[-across if flip else across, down]], device=clips.device))

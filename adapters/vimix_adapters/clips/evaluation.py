@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import torch
 from attrs import frozen
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vimix.ports.clips import VideoStore
+from vimix.ports.clips import Frames, VideoStore
 from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
@@ -20,6 +18,7 @@ from vimix_adapters.clips.views import (
     CENTRE,
     ClipShape,
     Crop,
+    clip_of,
     cut_out,
     frame_indices,
     read_frames,
@@ -30,7 +29,10 @@ from vimix_adapters.clips.views import (
 
 @frozen(eq=False)
 class WholeVideo:
-    """All frames of a video, cut: a crop each uint8 [T, S, S, C], and what that did to vectors (u, v)."""
+    """All frames of a video, cut: a crop each uint8 [T, S, S, C], and what that did to vectors (u, v).
+
+    Of a skeleton the whole sequence float32 [T, V, M, 3], once.
+    """
 
     crops: Sequence[Tensor]
     scales: Sequence[tuple[float, float]]
@@ -52,7 +54,8 @@ class WholeVideos:
     def __getitem__(self, video: int) -> WholeVideo | VimixError:
         """An error is returned, not raised: the DataLoader would dress it up with the worker's traceback."""
         try:
-            return _cropped(read_frames(self.store, video, self.modality), self.size, self.crops)
+            frames = read_frames(self.store, video, self.modality)
+            return _cropped(frames, self.store.formats[self.modality], self.size, self.crops)
         except VimixError as error:
             return error
 
@@ -65,6 +68,7 @@ class WindowedClips:
     first). Each video is read once, in the workers, and comes once for
     each of the ``crops`` of its frames: so ten crops of a long video need no more memory on the device than one.
     Of a crop at most ``most`` windows come at a time (None: all): memory does not grow with the length of a video.
+    A skeleton is one clip whatever the window and the crops.
     """
 
     def __init__(
@@ -103,10 +107,9 @@ class WindowedClips:
             if isinstance(whole, VimixError):
                 raise whole
             label = self._store.videos[video].label
-            for frames, scale, crop in zip(whole.crops, whole.scales, self._crops, strict=True):
-                indices, starts = _windows(
-                    len(frames), self._clip, self._window_stride, self._to_the_end, self._pad_left
-                )
+            for frames, scale, crop in zip(whole.crops, whole.scales, self._crops, strict=False):
+                clip = clip_of(self._clip, self._format, len(frames))
+                indices, starts = _windows(len(frames), clip, self._window_stride, self._to_the_end, self._pad_left)
                 on_device = frames.to(self._device, non_blocking=True)
                 most = self._most or len(starts)
                 for first in range(0, len(starts), most):
@@ -116,19 +119,21 @@ class WindowedClips:
 
 
 def windows_of(
-    frames: NDArray[np.uint8], kind: ModalityFormat, clip: ClipShape, window_stride: int, device: torch.device
+    frames: Frames, kind: ModalityFormat, clip: ClipShape, window_stride: int, device: torch.device
 ) -> tuple[Tensor, tuple[int, ...]]:
-    """The evaluation clips of a video that is in no store, from its frames uint8 [T, H, W, C].
+    """The evaluation clips of a video that is in no store, from its frames as a store would give them.
 
     Returns float32 [N, C, clip.frames, size, size] on the device and the first frames of the N windows: what
     ``WindowedClips`` gives for the same frames.
     """
-    whole = _cropped(frames, clip.size, (CENTRE,))
-    indices, starts = _windows(len(frames), clip, window_stride)
+    whole = _cropped(frames, kind, clip.size, (CENTRE,))
+    indices, starts = _windows(len(frames), clip_of(clip, kind, len(frames)), window_stride)
     return to_network(whole.crops[0].to(device)[indices.to(device)], kind, whole.scales[0]), starts
 
 
-def _cropped(frames: NDArray[np.uint8], size: int, crops: Sequence[Crop]) -> WholeVideo:
+def _cropped(frames: Frames, kind: ModalityFormat, size: int, crops: Sequence[Crop]) -> WholeVideo:
+    if kind.layout is not None:  # there is nothing to cut
+        return WholeVideo([torch.from_numpy(frames)], [(1.0, 1.0)])
     boxes = [crop.box(*frames.shape[1:3]) for crop in crops]
     cuts = {box: cut_out(frames, box, size) for box in dict.fromkeys(boxes)}  # a mirrored crop shares its frames
     return WholeVideo([cuts[box] for box in boxes], [vector_scale(box, size) for box in boxes])

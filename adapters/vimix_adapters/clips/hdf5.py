@@ -3,6 +3,7 @@
 Layout: ``/videos/<number>`` is a group a video, its attributes say name, label, source, frames, rate and checksum. Each
 modality is a dataset: raw stores hold uint8 [T, H, W, C], JPEG stores the frames' bytes end to end with ``<m>.ends``.
 Flow as JPEG is one grey picture a frame, u above v: colour pictures would share detail between u and v.
+A store of skeletons has one array for all, ``/joint`` [N, T, V, M, 3] float32 (see ``skeleton_writer``).
 """
 
 import itertools
@@ -20,9 +21,11 @@ from attrs import asdict, field, frozen
 from attrs.validators import and_, ge, gt, in_, le
 from numpy.typing import NDArray
 
+from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix.values.video import ModalityFormat, Video
+from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 
 SCHEMA = "vimix-store-1"
 
@@ -59,6 +62,7 @@ class Hdf5VideoStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._handle: tuple[int, h5py.File] | None = None
+        self._arrays: dict[Modality, h5py.Dataset] = {}
         if not path.is_file():
             raise VimixError(f"{path}: there is no such store; make it with vimix prepare")
         with self._opening() as file:
@@ -83,13 +87,13 @@ class Hdf5VideoStore:
         return tuple(self._head["classes"])
 
     @cached_property
-    def settings(self) -> PackSettings:
-        """How its videos were packed."""
-        return PackSettings(**self._head["settings"])
+    def settings(self) -> PackSettings | SkeletonSettings:
+        """How its videos or skeletons were packed."""
+        return settings_of(self._head["settings"])
 
     @cached_property
     def formats(self) -> Mapping[Modality, ModalityFormat]:
-        """RGB, and flow unless it was left out."""
+        """RGB, and flow unless it was left out; or joint, motion and bone."""
         return formats_of(self.settings)
 
     @property
@@ -113,12 +117,18 @@ class Hdf5VideoStore:
             raise VimixError(f"{self._path} has no split {split!r}, only {', '.join(self.splits)}")
         return tuple(self._head["splits"][split])
 
-    def read(self, video: int, modality: Modality, start: int, count: int) -> NDArray[np.uint8]:
-        """Frames as uint8 [count, H, W, C]. Raises IndexError outside the video, VimixError for damaged frames."""
+    def read(self, video: int, modality: Modality, start: int, count: int) -> Frames:
+        """Frames as uint8 [count, H, W, C], or of a skeleton float32 [count, V, M, 3].
+
+        Raises IndexError outside the video, VimixError for damaged frames.
+        """
         known = self.videos[video]
         if not (start >= 0 and count > 0 and start + count <= known.frames):
             raise IndexError(f"{known.name} has {known.frames} frames; {start} to {start + count} were asked for")
         try:
+            if isinstance(self.settings, SkeletonSettings):
+                sequence: Frames = self._array(modality)[video, start : start + count]
+                return sequence
             group = self._file()[f"videos/{video:08d}"]
             return _frames(group, modality, start, count)
         except (OSError, KeyError, cv2.error, ValueError) as error:
@@ -126,15 +136,29 @@ class Hdf5VideoStore:
 
     def _file(self) -> h5py.File:
         if self._handle is None or self._handle[0] != os.getpid():
-            self._handle = (os.getpid(), self._opening())
+            self._handle, self._arrays = (os.getpid(), self._opening()), {}
         return self._handle[1]
 
+    def _array(self, modality: Modality) -> h5py.Dataset:
+        """Looked up once: that takes seven times as long as reading a sequence."""
+        file = self._file()
+        if modality not in self._arrays:
+            self._arrays[modality] = file[modality]
+        return self._arrays[modality]
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_handle": None}
+        return {**self.__dict__, "_handle": None, "_arrays": {}}
 
 
-def formats_of(settings: PackSettings) -> dict[Modality, ModalityFormat]:
+def settings_of(head: Mapping[str, Any]) -> PackSettings | SkeletonSettings:
+    """Settings from plain data."""
+    return SkeletonSettings(**head) if "layout" in head else PackSettings(**head)
+
+
+def formats_of(settings: PackSettings | SkeletonSettings) -> dict[Modality, ModalityFormat]:
     """The formats of a store with such settings."""
+    if isinstance(settings, SkeletonSettings):
+        return settings.formats
     formats = {RGB: ModalityFormat(RGB, channels=3)}
     if settings.flow != "none":
         about = json.dumps({key: value for key, value in asdict(settings).items() if key.startswith("flow")})

@@ -17,7 +17,7 @@ from vimix.values.clips import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters.clips.augmentation import ClipAugmentation, CutView
-from vimix_adapters.clips.views import ClipShape, draw_start, read_clip, view_generator
+from vimix_adapters.clips.views import ClipShape, clip_of, draw_start, read_clip, view_generator
 
 _log = structlog.get_logger(__name__)
 
@@ -30,7 +30,9 @@ _ORDER = 0x0DE4
 
 @frozen(eq=False)
 class CutBatch:
-    """A batch as the workers hand it over: ``views`` maps a key to clips uint8 [B, T, S, S, C] and numbers [B, P]."""
+    """A batch as the workers hand it over: ``views`` maps a key to clips uint8 [B, T, S, S, C] (or skeletons float32
+    [B, T, V, M, 3]) and numbers [B, P].
+    """
 
     views: Mapping[ViewKey, tuple[Tensor, Tensor]]
     videos: Tensor
@@ -100,9 +102,10 @@ class CutBatches:
         }
 
     def _cut(self, rng: np.random.Generator, modality: Modality, video: int) -> CutView:
-        start = draw_start(self.store.videos[video].frames, self.clip, rng)
-        frames = read_clip(self.store, video, modality, start, self.clip)
-        return self.augmentations[modality].cut(frames, self.clip.size, rng)
+        length = self.store.videos[video].frames
+        clip = clip_of(self.clip, self.store.formats[modality], length)
+        frames = read_clip(self.store, video, modality, draw_start(length, clip, rng), clip)
+        return self.augmentations[modality].cut(frames, clip.size, rng)
 
 
 @define(eq=False)

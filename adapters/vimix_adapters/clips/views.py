@@ -5,14 +5,15 @@ import zlib
 
 import numpy as np
 import torch
-from attrs import field, frozen, validators
+from attrs import evolve, field, frozen, validators
 from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from vimix.ports.clips import VideoStore
+from vimix.ports.clips import Frames, VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
+from vimix.values.video import ModalityFormat
 
 ASPECTS = (3 / 4, 4 / 3)
 """Least and greatest width/height of a random box (Inception's, as in CoCLR and torchvision)."""
@@ -47,6 +48,11 @@ def view_generator(seed: int, epoch: int, video: int, modality: Modality, view: 
     return np.random.default_rng((seed, epoch, video, zlib.crc32(modality.encode()), view))
 
 
+def clip_of(clip: ClipShape, kind: ModalityFormat, length: int) -> ClipShape:
+    """The clip of a video of ``length`` frames: a skeleton's is the whole sequence (all are equally long)."""
+    return clip if kind.layout is None else evolve(clip, frames=length, stride=1)
+
+
 def draw_start(length: int, clip: ClipShape, rng: np.random.Generator) -> int:
     """First frame of a random temporal crop; 0 in a video shorter than the clip."""
     return int(rng.integers(max(length - clip.span, 0) + 1))
@@ -74,25 +80,24 @@ def frame_indices(starts: tuple[int, ...], length: int, clip: ClipShape, pad_lef
     return indices
 
 
-def read_clip(store: VideoStore, video: int, modality: Modality, start: int, clip: ClipShape) -> NDArray[np.uint8]:
-    """The frames of one clip, [T, H, W, C] uint8; a short video is padded as ``frame_indices`` says.
+def read_clip(store: VideoStore, video: int, modality: Modality, start: int, clip: ClipShape) -> Frames:
+    """The frames of one clip, as the store gives them; a short video is padded as ``frame_indices`` says.
 
     Raises VimixError naming the video if the store cannot read them.
     """
     count = min(clip.span, store.videos[video].frames - start)
-    frames: NDArray[np.uint8] = read_frames(store, video, modality, start, count)[frame_indices((0,), count, clip)[0]]
+    frames: Frames = read_frames(store, video, modality, start, count)[frame_indices((0,), count, clip)[0]]
     return frames
 
 
-def read_frames(
-    store: VideoStore, video: int, modality: Modality, start: int = 0, count: int | None = None
-) -> NDArray[np.uint8]:
-    """``VideoStore.read``, to the end of the video if no count is given.
+def read_frames(store: VideoStore, video: int, modality: Modality, start: int = 0, count: int | None = None) -> Frames:
+    """``VideoStore.read``, to the end of the video if no count is given; of a derived modality what it is derived from.
 
     Raises VimixError naming the video, also for what the operating system reports (a disk that went away).
     """
+    stored = store.formats[modality].stored
     try:
-        return store.read(video, modality, start, store.videos[video].frames - start if count is None else count)
+        return store.read(video, stored, start, store.videos[video].frames - start if count is None else count)
     except OSError as error:
         raise VimixError(f"{store.videos[video].name}: {error}") from error
 

@@ -16,7 +16,7 @@ from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
 from vimix_adapters.commands.planning import StepTimer
 
 SAMPLED = 20
@@ -89,6 +89,8 @@ def bench(
         for name, stage in built.items():
             console.print(f"timing the step of {name} ...")
             steps.append(Step(name, recipe.optim.batch / timer.seconds(stage)))
+    packed = store.settings
+    short_side, codec = (packed.short_side, packed.codec) if isinstance(packed, PackSettings) else (0, "raw")
     return Bench(
         store=recipe.data.store,
         split=recipe.data.train_split,
@@ -99,7 +101,7 @@ def bench(
         device=str(compute.device),
         rates=rates,
         steps=steps,
-        advice=advice(rates, steps, store.settings.short_side, recipe.data.size, store.settings.codec, _cores()),
+        advice=advice(rates, steps, short_side, recipe.data.size, codec, _cores()),
     )
 
 

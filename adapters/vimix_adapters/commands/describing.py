@@ -7,6 +7,7 @@ from typing import Any
 from attrs import asdict
 from rich.table import Table
 
+from vimix.values.video import ModalityFormat
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 
 
@@ -26,9 +27,24 @@ def describe(path: Path) -> dict[str, Any]:
         "hours": sum(video.frames / video.rate for video in videos) / 3600,
         "classes": {name: labels[number] for number, name in enumerate(store.classes)},
         "splits": {split: len(store.members(split)) for split in store.splits},
-        "modalities": {name: asdict(kind) for name, kind in store.formats.items()},
+        "modalities": {name: _format(kind) for name, kind in store.formats.items()},
         "settings": asdict(store.settings),
     }
+
+
+def _format(kind: ModalityFormat) -> dict[str, Any]:
+    """As plain data; of a skeleton's layout the name (the settings have it whole)."""
+    described = asdict(kind)
+    if kind.layout is not None:
+        described["layout"] = kind.layout.name
+    return described
+
+
+def _setting(value: object) -> object:
+    """A layout in short."""
+    if not isinstance(value, dict):
+        return value
+    return f"{value['name']} ({len(value['joints'])} joints around {value['joints'][value['centre']]!r})"
 
 
 def store_table(found: dict[str, Any]) -> Table:
@@ -40,7 +56,7 @@ def store_table(found: dict[str, Any]) -> Table:
         "size": f"{found['bytes'] / 2**20:.1f} MiB",
         "splits": ", ".join(f"{name}: {count}" for name, count in found["splits"].items()),
         "modalities": ", ".join(found["modalities"]),
-        "settings": ", ".join(f"{key} = {value}" for key, value in found["settings"].items()),
+        "settings": ", ".join(f"{key} = {_setting(value)}" for key, value in found["settings"].items()),
         "classes": ", ".join(f"{name} ({count})" for name, count in found["classes"].items()),
         "fingerprint": found["fingerprint"],
     }

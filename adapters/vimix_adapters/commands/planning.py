@@ -149,17 +149,10 @@ class StepTimer:
         return min(seconds[1:])
 
     def _noise(self, stage: Stage) -> ClipBatch:
-        data, ids = self._recipe.data, torch.arange(TIMED_CLIPS, device=self._compute.device)
+        ids = torch.arange(TIMED_CLIPS, device=self._compute.device)
         views = {
             modality: tuple(
-                torch.randn(
-                    TIMED_CLIPS,
-                    self._recipe.modalities[modality].channels,
-                    data.frames,
-                    data.size,
-                    data.size,
-                    device=self._compute.device,
-                )
+                torch.randn(TIMED_CLIPS, *wiring.batch_shape(self._recipe, modality), device=self._compute.device)
                 for _ in range(number)
             )
             for modality, number in views_needed(stage).items()

@@ -72,7 +72,7 @@ def prepare(
         console.print(f"{len(jobs) - len(to_do)} of {len(jobs)} videos were packed before: going on")
     reasons = _run(to_do, work or partial(pack_job, settings=settings), workers, seconds, console)
     failures = [(name, reasons[job.part]) for name, job in jobs.items() if job.part in reasons]
-    _write_quarantine(store, failures)
+    write_quarantine(store, failures)
     kept = [video for video in listed if jobs[video.name].part not in reasons]
     if not kept:
         raise VimixError(f"none of {len(listed)} videos could be read, the first: {failures[0][0]}: {failures[0][1]}")
@@ -102,7 +102,7 @@ def _already_there(listed: Sequence[Listed], store: Path, settings: PackSettings
     if not store.exists():
         return None
     there = Hdf5VideoStore(store)
-    left_out = _read_quarantine(store)
+    left_out = read_quarantine(store)
     if what := _difference(there, listed, {name for name, _ in left_out}, settings):
         raise VimixError(f"{store} exists and was made with {what}: choose another --out, or delete it first")
     console.print(f"{store} is complete: nothing to do (delete it to make it again)")
@@ -166,7 +166,8 @@ def _run(
     return reasons
 
 
-def _write_quarantine(store: Path, failures: Sequence[tuple[str, str]]) -> None:
+def write_quarantine(store: Path, failures: Sequence[tuple[str, str]]) -> None:
+    """List the files that were left out, with the reasons."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "reason"))
@@ -174,7 +175,8 @@ def _write_quarantine(store: Path, failures: Sequence[tuple[str, str]]) -> None:
     write_text(quarantine_file(store), text.getvalue())
 
 
-def _read_quarantine(store: Path) -> list[tuple[str, str]]:
+def read_quarantine(store: Path) -> list[tuple[str, str]]:
+    """(name, reason) of the files that were left out."""
     file = quarantine_file(store)
     if not file.exists():
         return []

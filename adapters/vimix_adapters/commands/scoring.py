@@ -20,6 +20,7 @@ from vimix_adapters.encoders.network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
+from vimix_adapters.reports.sticks import stick_figure
 from vimix_adapters.reports.tables import Row
 
 
@@ -122,7 +123,7 @@ def rows(recipe: config.Recipe, arm: str, pairs: Pairs, key: str = "", tested_on
 def windows(recipe: config.Recipe) -> dict[str, object]:
     """How videos become features: everything that decides them beside the encoder."""
     data, protocol = recipe.data, config.protocol_of(recipe)
-    return {
+    pictures = {
         "frames": data.frames,
         "frame_step": data.stride,
         "size": data.size,
@@ -130,6 +131,11 @@ def windows(recipe: config.Recipe) -> dict[str, object]:
         "windows_end": protocol.windows_end,
         "padding": protocol.padding,
         "crop_share": protocol.crop_share,
+    }
+    skeletons = {"skeletons": f"whole sequences of {wiring.skeleton_settings(recipe).frames} frames"}
+    return {
+        **(pictures if recipe.pictures else {}),
+        **(skeletons if recipe.skeletons else {}),
         "unit_clips": protocol.unit_clips,
         "mode": "encoder in evaluation mode, before the projection head",
     }
@@ -172,6 +178,8 @@ def _thumbnail(store: VideoStore, number: int) -> Thumbnail:
     video = store.videos[number]
     modality = RGB if RGB in store.formats else next(iter(store.formats))
     frame = store.read(number, modality, video.frames // 2, 1)[0]
+    if (layout := store.formats[modality].layout) is not None:
+        frame = stick_figure(frame, layout)
     if frame.shape[-1] != 3:
         frame = np.repeat(frame[..., :1], 3, axis=-1)
     return Thumbnail(frame, video.name, store.classes[video.label] if video.label >= 0 else "?")

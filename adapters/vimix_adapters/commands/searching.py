@@ -14,7 +14,8 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
-from vimix_adapters.clips.hdf5 import PackSettings
+from vimix_adapters.clips.hdf5 import settings_of
+from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.indexes.store_index import ClipIndex, Match
 from vimix_adapters.metrics.logs import configure_logging
 
@@ -34,15 +35,16 @@ def build_index(recipe: config.Recipe, checkpoint: Path, store: Path, out: Path,
     network = wiring.build_trained(recipe, loaded, compute)
     clips = wiring.build_evaluation_clips(recipe, videos, range(len(videos.videos)), modality, compute)
     features = extract_clip_features(network, clips, recipe.evaluate.batch_clips)
+    packing = videos.settings
     about = {
         "modality": modality,
         "checkpoint": str(checkpoint.resolve()),
         "trained": dict(loaded.about),
         "store": videos.fingerprint,
-        "packing": asdict(videos.settings),
+        "packing": asdict(packing),
         "recipe": config.recipe_to_toml(recipe),
     }
-    window = recipe.data.frames * recipe.data.stride
+    window = packing.frames if isinstance(packing, SkeletonSettings) else recipe.data.frames * recipe.data.stride
     index = ClipIndex.build(features, videos.videos, videos.classes, window, about)
     index.save(out)
     Console().print(f"indexed {len(index)} clips of {len(videos.videos)} videos ({modality}) in {out}")
@@ -64,7 +66,7 @@ def _embed(index: ClipIndex, video: Path, device: str) -> NDArray[np.float32]:
     compute = wiring.build_compute(recipe, device)
     checkpoint = load_checkpoint(Path(index.about["checkpoint"]))
     network = wiring.build_trained(recipe, checkpoint, compute)
-    settings = PackSettings(**index.about["packing"])
+    settings = settings_of(index.about["packing"])
     clips = wiring.build_file_clips(recipe, video, settings, Modality(checkpoint.modality), compute)
     features: NDArray[np.float32] = network.features(clips).cpu().numpy()
     return features

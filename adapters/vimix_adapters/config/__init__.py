@@ -24,6 +24,7 @@ from vimix_adapters.config.schema import (
     Run,
     Stage,
     StageSettings,
+    Stgcn,
 )
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Run",
     "Stage",
     "StageSettings",
+    "Stgcn",
     "changes",
     "protocol_of",
     "read_recipe",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vimix_adapters.config.schema import CmmcStage, HiddenMix, InputMix, Recipe, Stage
+from vimix_adapters.config.schema import CmmcStage, HiddenMix, InputMix, ModalitySettings, Recipe, Stage, Stgcn
 
 
 def contradictions(recipe: Recipe) -> list[str]:
@@ -28,11 +28,20 @@ def _general(recipe: Recipe) -> Iterator[str]:
     for name, other in recipe.evaluate.stores.items():
         if other.queries == other.gallery:
             yield f"evaluate.stores.{name}.queries: the gallery is {other.gallery!r} too; each video would find itself"
-    if recipe.data.frames < 8 or recipe.data.size < 32:
+    for name, modality in recipe.modalities.items():
+        yield from _encoder(f"modalities.{name}", modality)
+    if recipe.pictures and (recipe.data.frames < 8 or recipe.data.size < 32):
         yield (
             f"data.frames, data.size: {recipe.data.frames} frames of {recipe.data.size} pixels do not survive the "
             "poolings of s3d; it needs at least 8 frames of 32 pixels"
         )
+
+
+def _encoder(key: str, modality: ModalitySettings) -> Iterator[str]:
+    if modality.encoder == "s3d" and modality.stgcn != Stgcn():
+        yield f"{key}.stgcn: the encoder is s3d; for skeletons add encoder = 'stgcn'"
+    if modality.encoder == "stgcn" and (modality.width != 1 or modality.channels != 3):
+        yield f"{key}.width, {key}.channels: they are of pictures; the size of ST-GCN is stgcn.hidden_channels"
 
 
 def _sections(recipe: Recipe) -> Iterator[str]:
@@ -77,6 +86,9 @@ def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str
         yield from _layers(f"{key}.mix", settings.mix)
     if isinstance(stage, CmmcStage):
         yield from _partner(key, stage, alone=settings.mix.policy == "manifold_mixup")
+        kinds = {modality in recipe.skeletons for modality in named.values() if modality in recipe.modalities}
+        if len(kinds) == 2:
+            yield f"{key}.partner: joints and pixels lie on different axes, so their maps cannot be cut into each other"
 
 
 def _partner(key: str, stage: CmmcStage, alone: bool) -> Iterator[str]:

@@ -10,6 +10,7 @@ from attrs import Factory, evolve, field, frozen
 from attrs.validators import and_, ge, gt, le, lt, optional
 
 from vimix_adapters.clips.augmentation import AugmentSettings
+from vimix_adapters.clips.skeletons import SkeletonAugmentSettings
 
 share: Any = and_(ge(0), le(1))
 """A probability or a part of a whole."""
@@ -23,9 +24,9 @@ class Data:
     train_split: str = "train"
     test_split: str = "test"
     frames: int = field(default=32, validator=ge(1))
-    """Frames of a clip."""
+    """Frames of a clip of pictures; a skeleton's clip is the whole sequence as it is stored."""
     size: int = field(default=128, validator=ge(1))
-    """Side of the square crop, pixels."""
+    """Side of the square crop of pictures, pixels."""
     stride: int = field(default=1, validator=ge(1))
     """Frames of the video between two of the clip."""
     workers: int = field(default=2, validator=ge(0))
@@ -35,12 +36,29 @@ class Data:
 
 
 @frozen
+class Stgcn:
+    """ST-GCN with a quarter of the channels; its graph is the store's."""
+
+    hidden_channels: int = field(default=16, validator=ge(1))
+    """Of the first four blocks; the next have two and four times as many."""
+    feature_size: int = field(default=256, validator=ge(1))
+    """Channels of the last block, D."""
+    dropout: float = field(default=0.5, validator=and_(ge(0), lt(1)))
+    persons: Literal["present", "all"] = "present"
+    """Whether absent persons count: "all" is the peers' plain mean over two bodies."""
+
+
+@frozen
 class ModalitySettings:
     """The encoder of one modality (section 7)."""
 
-    encoder: Literal["s3d"] = "s3d"
+    encoder: Literal["s3d", "stgcn"] = "s3d"
     width: float = field(default=1.0, validator=and_(gt(0), le(1)))
+    """Of S3D, as a share of its channels."""
     channels: int = field(default=3, validator=ge(1))
+    """Of the clips: 3 of pictures and skeletons, 2 of flow."""
+    stgcn: Stgcn = Stgcn()
+    """Of ST-GCN."""
     batch_norm_momentum: float = field(default=0.1, validator=and_(gt(0), le(1)))
 
 
@@ -234,6 +252,7 @@ class Recipe:
     modalities: Mapping[str, ModalitySettings]
     seed: int = field(default=0, validator=ge(0))
     augment: AugmentSettings = field(factory=AugmentSettings)
+    augment_skeleton: SkeletonAugmentSettings = field(factory=SkeletonAugmentSettings)
     contrast: Contrast = Contrast()
     optim: Optim = Optim()
     pretrain: Pretrain = Pretrain()
@@ -256,6 +275,16 @@ class Recipe:
             data=evolve(self.data, store=other.store, train_split=other.gallery, test_split=other.queries),
             evaluate=evolve(self.evaluate, gallery=other.gallery, queries=other.queries, stores={}, own=True),
         )
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The modalities that are made of pixels (RGB, flow)."""
+        return tuple(name for name, modality in self.modalities.items() if modality.encoder == "s3d")
+
+    @property
+    def skeletons(self) -> tuple[str, ...]:
+        """The modalities that are made of joints."""
+        return tuple(name for name, modality in self.modalities.items() if modality.encoder == "stgcn")
 
     def stage(self, stage: Stage) -> StageSettings:
         """The stage's own settings, else those of [pretrain] or [cmmc]."""

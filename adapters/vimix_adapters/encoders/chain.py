@@ -9,6 +9,11 @@ from torch import Tensor, nn
 class StageChain(nn.Module):
     """Implements ``vimix.ports.network.Encoder`` for any sequence of modules on [B, C, T, H, W] maps."""
 
+    planar = True
+    """Whether the last two axes are height and width."""
+    memory_format: torch.memory_format = torch.channels_last_3d
+    """The layout of clips and weights in which its convolutions are fast."""
+
     def __init__(self, stages: Sequence[nn.Module], feature_size: int) -> None:
         super().__init__()
         self.features = nn.ModuleList(stages)
@@ -47,5 +52,6 @@ class StageChain(nn.Module):
 
 
 def _temporal_reach(stage: nn.Module) -> int:
-    """The longest kernel in time within a stage, in frames."""
-    return max((module.kernel_size[0] for module in stage.modules() if isinstance(module, nn.Conv3d)), default=1)
+    """The longest kernel in time within a stage, in frames (time is the first axis of maps of skeletons too)."""
+    convolutions = (module for module in stage.modules() if isinstance(module, nn.Conv3d | nn.Conv2d))
+    return max((module.kernel_size[0] for module in convolutions), default=1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vimix_adapters.encoders.chain import StageChain
-from vimix_adapters.encoders.network import Compute, channels_last
+from vimix_adapters.encoders.network import Compute
 
 
 class ClassifyingNetwork(nn.Module):
@@ -24,7 +24,7 @@ class ClassifyingNetwork(nn.Module):
         nn.init.normal_(self.linear.weight, std=0.01)
         nn.init.zeros_(self.linear.bias)
         self.compute = compute
-        self.to(compute.device).to(memory_format=torch.channels_last_3d)
+        self.to(compute.device).to(memory_format=encoder.memory_format)
 
     def logits(self, clips: Tensor) -> Tensor:
         """[B, classes] float32, in training mode."""
@@ -39,7 +39,8 @@ class ClassifyingNetwork(nn.Module):
 
     def _features(self, clips: Tensor) -> Tensor:
         with self.compute.autocast():
-            hidden = self.encoder.partial_forward(channels_last(clips), 0, self.encoder.depth)
+            laid_out = clips.contiguous(memory_format=self.encoder.memory_format)
+            hidden = self.encoder.partial_forward(laid_out, 0, self.encoder.depth)
         return self.encoder.pool(hidden)
 
     def _classified(self, features: Tensor) -> Tensor:

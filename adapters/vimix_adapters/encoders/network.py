@@ -43,22 +43,27 @@ class ContrastiveNetwork(nn.Module):
         self.head = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, embedding))
         self.groups = groups
         self.compute = compute
-        self.to(compute.device).to(memory_format=torch.channels_last_3d)
+        self.to(compute.device).to(memory_format=encoder.memory_format)
 
     @property
     def depth(self) -> int:
         """Number of stages L of the encoder."""
         return self.encoder.depth
 
+    @property
+    def planar(self) -> bool:
+        """Whether the last two axes of maps are height and width; else they are joints and persons."""
+        return self.encoder.planar
+
     def embed(self, clips: Tensor) -> Tensor:
         """L2-normalised embeddings [B, 128] float32 of clips [B, C, T, H, W]."""
         with self.compute.autocast():
-            return self._project(self._stages(channels_last(clips), 0, self.depth))
+            return self._project(self._stages(self._laid_out(clips), 0, self.depth))
 
     def embed_mixed(self, clips: Tensor, layer: int, mix: HiddenMixing) -> tuple[Tensor, MixPlan]:
         """The same with the map below stage ``layer`` mixed: below, mix, above."""
         with self.compute.autocast():
-            mixed, plan = mix(self._stages(channels_last(clips), 0, layer))
+            mixed, plan = mix(self._stages(self._laid_out(clips), 0, layer))
             return self._project(self._stages(mixed, layer, self.depth)), plan
 
     @torch.no_grad()
@@ -72,13 +77,16 @@ class ContrastiveNetwork(nn.Module):
     def hidden(self, clips: Tensor, layer: int) -> Tensor:
         """The map below stage ``layer`` in evaluation mode; nothing above it is computed."""
         with self._evaluating(), self.compute.autocast():
-            return self._stages(channels_last(clips), 0, layer)
+            return self._stages(self._laid_out(clips), 0, layer)
 
     @torch.no_grad()
     def features(self, clips: Tensor) -> Tensor:
         """Pooled features [B, D] float32 in evaluation mode."""
         with self._evaluating(), self.compute.autocast():
-            return self.encoder.pool(self._stages(channels_last(clips), 0, self.depth))
+            return self.encoder.pool(self._stages(self._laid_out(clips), 0, self.depth))
+
+    def _laid_out(self, clips: Tensor) -> Tensor:
+        return clips.contiguous(memory_format=self.encoder.memory_format)
 
     def _stages(self, x: Tensor, start: int, stop: int) -> Tensor:
         if not self.training or self.groups == 1:
@@ -100,11 +108,6 @@ class ContrastiveNetwork(nn.Module):
             yield
         finally:
             self.train(training)
-
-
-def channels_last(clips: Tensor) -> Tensor:
-    """The layout in which 3-D convolutions are fast."""
-    return clips.contiguous(memory_format=torch.channels_last_3d)
 
 
 class TorchOptimiser:

@@ -21,6 +21,7 @@ from vimix_adapters.wiring.networks import (
 )
 from vimix_adapters.wiring.packing import ESTIMATORS, PackJob, pack_frames, pack_job
 from vimix_adapters.wiring.scores import build_centring, build_fusion, build_pooling, build_probe
+from vimix_adapters.wiring.skeletons import batch_shape, pack_skeleton, pack_skeletons, skeleton_settings
 from vimix_adapters.wiring.stores import (
     CROPS,
     build_augmentations,
@@ -49,6 +50,7 @@ __all__ = [
     "INPUT_POLICIES",
     "LAYERS",
     "PackJob",
+    "batch_shape",
     "build_augmentations",
     "build_candidates",
     "build_centring",
@@ -79,7 +81,10 @@ __all__ = [
     "metrics_in",
     "pack_frames",
     "pack_job",
+    "pack_skeleton",
+    "pack_skeletons",
     "require_labels",
+    "skeleton_settings",
     "sources_of",
     "stage_seed",
     "window_stride",

@@ -36,7 +36,7 @@ def build_linear_training(
     layer, augment = end_to_end_of(recipe)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        encoder = build_encoder(recipe.modalities[modality])
+        encoder = build_encoder(recipe, modality)
         classifier = FrozenClassifier(encoder, len(store.classes), layer.unit_features, layer.batch_norm, compute)
     load_pretrained(classifier, recipe, modality, checkpoint, compute)
     sgd = torch.optim.SGD(classifier.layer(), lr=layer.lr, momentum=layer.momentum, weight_decay=layer.weight_decay)

@@ -15,18 +15,30 @@ from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.classifier import ClassifyingNetwork
 from vimix_adapters.encoders.network import Compute, ContrastiveNetwork, TorchOptimiser
 from vimix_adapters.encoders.s3d import S3DEncoder
+from vimix_adapters.encoders.stgcn import STGCNEncoder
+from vimix_adapters.wiring.skeletons import skeleton_settings
 
 
-def build_encoder(modality: config.ModalitySettings) -> StageChain:
+def build_encoder(recipe: config.Recipe, modality: Modality) -> StageChain:
     """The encoder of one modality, with random weights."""
-    return S3DEncoder(modality.channels, modality.width, modality.batch_norm_momentum)
+    settings = recipe.modalities[modality]
+    if settings.encoder == "stgcn":
+        return STGCNEncoder(
+            skeleton_settings(recipe).layout,
+            settings.stgcn.hidden_channels,
+            settings.stgcn.feature_size,
+            settings.stgcn.dropout,
+            settings.stgcn.persons,
+            settings.batch_norm_momentum,
+        )
+    return S3DEncoder(settings.channels, settings.width, settings.batch_norm_momentum)
 
 
 def build_network(recipe: config.Recipe, modality: Modality, compute: Compute) -> ContrastiveNetwork:
     """A network with random weights that depend on the recipe's seed and the modality alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed * 1_000_003 + crc32(modality.encode()) % 1_000_003)
-        encoder = build_encoder(recipe.modalities[modality])
+        encoder = build_encoder(recipe, modality)
         return ContrastiveNetwork(encoder, recipe.contrast.embedding, recipe.contrast.bn_groups, compute)
 
 
@@ -52,9 +64,7 @@ def build_classifier(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        classifier = ClassifyingNetwork(
-            build_encoder(recipe.modalities[modality]), classes, recipe.finetune.dropout, compute
-        )
+        classifier = ClassifyingNetwork(build_encoder(recipe, modality), classes, recipe.finetune.dropout, compute)
     load_pretrained(classifier, recipe, modality, checkpoint, compute)
     return classifier
 

@@ -7,17 +7,21 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vimix.ports.clips import EvaluationClips, TrainingClips, VideoStore
+from vimix.ports.clips import EvaluationClips, Frames, TrainingClips, VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
+from vimix.values.video import ModalityFormat
 from vimix_adapters import config
 from vimix_adapters.clips.augmentation import ClipAugmentation, FlowAugmentation, PictureAugmentation
 from vimix_adapters.clips.evaluation import WindowedClips, windows_of
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings, formats_of
 from vimix_adapters.clips.loader import TrainingLoader
+from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.clips.skeletons import SkeletonAugmentation
 from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape, Crop
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.wiring.packing import pack_frames
+from vimix_adapters.wiring.skeletons import pack_skeleton
 
 CROPS: Mapping[str, tuple[Crop, ...]] = {"centre": (CENTRE,), "ten": TEN_CROPS}
 """By name; ``protocol`` stands for the one crop of the recipe's protocol."""
@@ -32,21 +36,28 @@ def build_store(recipe: config.Recipe) -> Hdf5VideoStore:
                 f"{recipe.data.store} has no modality {name!r}, only {', '.join(store.formats)}: prepare it with "
                 "--flow, or take it out of the recipe's [modalities]"
             )
+        fits = "s3d" if store.formats[Modality(name)].layout is None else "stgcn"
+        if recipe.modalities[name].encoder != fits:
+            raise VimixError(
+                f"modalities.{name}.encoder: {recipe.modalities[name].encoder!r} cannot read what {recipe.data.store} "
+                f"holds as {name}: use encoder = {fits!r}"
+            )
     return store
 
 
 def build_augmentations(recipe: config.Recipe, store: VideoStore) -> dict[Modality, ClipAugmentation]:
-    """Pictures or vector fields, by the format of the store."""
-    return {
-        Modality(name): FlowAugmentation(recipe.augment)
-        if store.formats[Modality(name)].bound
-        else PictureAugmentation(recipe.augment)
-        for name in recipe.modalities
-    }
+    """Pictures, vector fields or skeletons, by the format of the store."""
+    return {Modality(name): _augmentation(recipe, store.formats[Modality(name)]) for name in recipe.modalities}
+
+
+def _augmentation(recipe: config.Recipe, kind: ModalityFormat) -> ClipAugmentation:
+    if kind.layout is not None:
+        return SkeletonAugmentation(kind, recipe.augment_skeleton)
+    return FlowAugmentation(recipe.augment) if kind.bound else PictureAugmentation(recipe.augment)
 
 
 def clip_shape(recipe: config.Recipe) -> ClipShape:
-    """Frames, size and stride of a clip."""
+    """Frames, size and stride of a clip of pictures."""
     return ClipShape(recipe.data.frames, recipe.data.size, recipe.data.stride)
 
 
@@ -101,15 +112,23 @@ def window_stride(recipe: config.Recipe) -> int:
 
 
 def build_file_clips(
-    recipe: config.Recipe, video: Path, settings: PackSettings, modality: Modality, compute: Compute
+    recipe: config.Recipe,
+    video: Path,
+    settings: PackSettings | SkeletonSettings,
+    modality: Modality,
+    compute: Compute,
 ) -> Tensor:
-    """Evaluation clips [N, C, T, H, W] of a video file, prepared as a store with ``settings`` would have it."""
+    """Evaluation clips [N, C, T, H, W] of a video or skeleton file, prepared as a store with ``settings`` has it."""
+    kind = formats_of(settings)[modality]
+    frames: Frames
     try:
-        frames, _ = pack_frames(video, settings)
+        if isinstance(settings, SkeletonSettings):
+            frames = pack_skeleton(video, settings)
+        else:
+            frames = pack_frames(video, settings)[0][modality]
     except VimixError as error:
         raise VimixError(f"{video}: {error}") from error
-    kind = formats_of(settings)[modality]
-    return windows_of(frames[modality], kind, clip_shape(recipe), window_stride(recipe), compute.device)[0]
+    return windows_of(frames, kind, clip_shape(recipe), window_stride(recipe), compute.device)[0]
 
 
 def require_labels(store: VideoStore, split: str) -> None:

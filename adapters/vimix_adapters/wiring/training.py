@@ -1,6 +1,6 @@
 """Everything that ``vimix.app.train.train`` needs for a stage."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +8,14 @@ import numpy as np
 import torch
 
 from vimix.app.finetune import SupervisedLearner, supervised_step
-from vimix.app.learner import Learner
+from vimix.app.learner import Learner, StepOutcome
 from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
 from vimix.app.train import StageRun, TrainSettings
 from vimix.domain.schedule.stages import ManifoldStage, PretrainStage, Stage, views_needed
 from vimix.ports.clips import VideoStore
 from vimix.ports.metrics import MetricsSink
 from vimix.values.checkpoint import Checkpoint
+from vimix.values.clips import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
@@ -70,18 +71,33 @@ def stage_seed(recipe: config.Recipe, number: int) -> int:
     return int(np.random.SeedSequence((recipe.seed, number)).generate_state(1)[0])
 
 
+Stepping = Callable[[ClipBatch, np.random.Generator], StepOutcome]
+
+
+def seeded(step: Stepping) -> Stepping:
+    """Dropout draws from torch's own generator: each step seeds it, so that a training goes on as if never stopped."""
+
+    def run(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
+        (own,) = rng.spawn(1)  # leaves what ``rng`` draws next as it was
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(own.integers(2**63)))
+            return step(batch, rng)
+
+    return run
+
+
 def build_step(
     recipe: config.Recipe, stage: Stage, learner: Learner, inits: Mapping[Modality, Checkpoint], compute: Compute
 ) -> Step:
     """The training step of the stage."""
     if isinstance(stage, PretrainStage):
-        return pretrain_step(learner, stage.policy)
+        return seeded(pretrain_step(learner, stage.policy))
     if isinstance(stage, ManifoldStage):
-        return manifold_step(learner, stage.policy, stage.layers)
+        return seeded(manifold_step(learner, stage.policy, stage.layers))
     if stage.partner not in inits:
         raise VimixError(f"stage {stage.name} needs a trained {stage.partner} encoder: pretrain it first")
     partner = build_trained(recipe, inits[stage.partner], compute).eval().requires_grad_(False)
-    return cmmc_step(learner, partner, stage.partner, stage.policy, stage.layers)
+    return seeded(cmmc_step(learner, partner, stage.partner, stage.policy, stage.layers))
 
 
 def build_train_settings(recipe: config.Recipe, stage: Stage, number: int) -> TrainSettings:
@@ -123,7 +139,7 @@ def build_finetuning(
     steps = clips.steps * settings.epochs
     return classifier, StageRun(
         learner=learner,
-        step=supervised_step(learner),
+        step=seeded(supervised_step(learner)),
         clips=clips,
         settings=TrainSettings(
             epochs=settings.epochs,

@@ -23,7 +23,7 @@ def pretrain_step(learner: Learner, policy: MixPolicy) -> Step:
 
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x_q, x_k = batch.views[learner.modality]
-        plan = policy.plan(batch=len(batch), grid=Grid.of(x_q.shape), rng=rng)
+        plan = policy.plan(batch=len(batch), grid=Grid.of(x_q.shape, planar=learner.query.planar), rng=rng)
         z = learner.query.embed(blend(x_q, x_q, plan))
         return learner.learn(z, learner.keys(x_k, rng), plan, batch.sources)
 
@@ -38,7 +38,7 @@ def manifold_step(learner: Learner, policy: MixPolicy, layers: LayerChoice) -> S
         k, _ = layers.draw(learner.query.depth, learner.query.depth, rng)
 
         def mixup(g1: Tensor) -> tuple[Tensor, MixPlan]:
-            plan = policy.plan(batch=len(batch), grid=Grid.of(g1.shape), rng=rng)
+            plan = policy.plan(batch=len(batch), grid=Grid.of(g1.shape, planar=learner.query.planar), rng=rng)
             return blend(g1, g1, plan), plan
 
         z, plan = learner.query.embed_mixed(x_q, k, mixup)
@@ -59,7 +59,9 @@ def cmmc_step(
         g2 = partner.hidden(x2, l)
 
         def cutmix(g1: Tensor) -> tuple[Tensor, MixPlan]:
-            plan = policy.plan(batch=len(batch), grid=Grid.of(g1.shape), donor=Grid.of(g2.shape), rng=rng)
+            mine = Grid.of(g1.shape, planar=learner.query.planar)
+            donors = Grid.of(g2.shape, planar=partner.planar)
+            plan = policy.plan(batch=len(batch), grid=mine, donor=donors, rng=rng)
             return blend(g1, g2, plan), plan
 
         z, plan = learner.query.embed_mixed(x1_q, k, cutmix)

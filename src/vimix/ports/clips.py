@@ -1,14 +1,16 @@
 """Where clips come from."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from vimix.values.clips import ClipBatch, VideoClips
 from vimix.values.modality import Modality
 from vimix.values.video import ModalityFormat, Video
+
+Frames = NDArray[Any]
+"""Pictures uint8 [T, H, W, C] or skeletons float32 [T, V, M, 3], as the modality's format tells."""
 
 
 class VideoStore(Protocol):
@@ -43,10 +45,10 @@ class VideoStore(Protocol):
         """Indices of a split's videos, ascending. Raises VimixError for an unknown split."""
         ...
 
-    def read(self, video: int, modality: Modality, start: int, count: int) -> NDArray[np.uint8]:
-        """Frames start ... start+count-1 as uint8 [T, H, W, C].
+    def read(self, video: int, modality: Modality, start: int, count: int) -> Frames:
+        """Frames start ... start+count-1 of a modality that is stored (``ModalityFormat.stored``).
 
-        RGB as R, G, B. Flow as (u, v), 128/255·2·bound - bound being about no motion.
+        RGB as R, G, B. Flow as (u, v), 128/255·2·bound - bound being about no motion. Skeletons as x, y, z.
         Raises IndexError if the range leaves the video, VimixError naming the video if it cannot be read.
         """
         ...

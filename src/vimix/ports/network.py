@@ -24,6 +24,11 @@ class Encoder(Protocol):
         """D, the length of a feature."""
         ...
 
+    @property
+    def planar(self) -> bool:
+        """Whether the last two axes of its maps are height and width; else they are joints and persons."""
+        ...
+
     def partial_forward(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Stages start, start+1, ..., stop-1 of the chain (half open). Maps are [B, C, T, H, W] at every boundary.
 
@@ -42,6 +47,11 @@ class Network(Protocol):
     @property
     def depth(self) -> int:
         """Number of stages L of the encoder."""
+        ...
+
+    @property
+    def planar(self) -> bool:
+        """Whether the last two axes of clips and maps are height and width; else they are joints and persons."""
         ...
 
     def embed(self, clips: Tensor) -> Tensor:

@@ -12,7 +12,8 @@ from vimix.values.modality import Modality
 class ClipBatch:
     """A training batch: augmented views of the same B videos, by modality.
 
-    ``views[m]`` holds one float32 tensor ``[B, C, T, H, W]`` a view, on the training device.
+    ``views[m]`` holds one float32 tensor ``[B, C, T, H, W]`` (skeletons: ``[B, 3, T, V, M]``) a view, on the training
+    device.
     ``videos`` [B] int64 are indices into the store, ``sources`` [B] int64 number the recordings: siblings share one.
     ``labels`` [B] int64 are there for supervised baselines only; no pretext task reads them.
     """

@@ -3,6 +3,7 @@
 from attrs import frozen
 
 from vimix.values.modality import Modality
+from vimix.values.skeleton import SkeletonLayout
 
 
 @frozen
@@ -29,9 +30,19 @@ class ModalityFormat:
 
     ``bound`` is the displacement in pixels that stands for ±1 (flow), 0 for pictures.
     ``extra`` is free text for the record, such as the flow estimator's name and settings.
+    With a ``layout`` frames are skeletons, ``[T, V, M, 3]`` float32: V joints of M persons in metres, persons that are
+    not seen all zero. ``derived_from`` names the modality that is read, and that the clip is made from once it is
+    augmented (motion and bone from joint).
     """
 
     modality: Modality
     channels: int
     bound: float = 0.0
     extra: str = ""
+    layout: SkeletonLayout | None = None
+    derived_from: Modality | None = None
+
+    @property
+    def stored(self) -> Modality:
+        """The modality to ask the store for."""
+        return self.derived_from or self.modality

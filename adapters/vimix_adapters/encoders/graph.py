@@ -1,0 +1,43 @@
+"""The skeleton as a graph: which joints a graph convolution gathers from, in three subsets."""
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vimix.values.skeleton import SkeletonLayout
+
+SUBSETS = 3
+
+
+def spatial_partition(layout: SkeletonLayout) -> NDArray[np.float32]:
+    """ST-GCN's spatial partitioning [3, V, V] (Yan et al. 2018): the share with which joint w gathers from joint v.
+
+    Subset 0 is the joint itself, 1 its neighbours as far from the centre or farther (centrifugal), 2 those nearer
+    (centripetal). Shares are 1/degree of w, itself counted, so that every joint gathers 1 in all.
+
+    Distances to the centre are counted along all of the skeleton, as the paper says. The authors' code counts one step
+    only: away from the centre both ends of a bone count as infinitely far, and fall into subset 1.
+    """
+    joints = len(layout.joints)
+    near = np.eye(joints, dtype=bool)
+    for child, parent in layout.edges:
+        near[child, parent] = near[parent, child] = True
+    distance = _distances(near, layout.centre)
+    shares = near / near.sum(axis=0)
+    own = np.eye(joints, dtype=bool)
+    nearer = distance[:, None] < distance[None, :]
+    return np.stack([shares * own, shares * (~own & ~nearer), shares * nearer]).astype(np.float32)
+
+
+def _distances(near: NDArray[np.bool_], start: int) -> NDArray[np.int64]:
+    """Bones between ``start`` and each joint, by breadth-first search."""
+    distance = np.full(len(near), -1, dtype=np.int64)
+    distance[start] = 0
+    waiting = deque([start])
+    while waiting:
+        joint = waiting.popleft()
+        for other in np.flatnonzero(near[joint] & (distance < 0)):
+            distance[other] = distance[joint] + 1
+            waiting.append(int(other))
+    return distance

@@ -1,0 +1,60 @@
+"""Layouts by name, or from a TOML file of one's own."""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from vimix.values.errors import VimixError
+from vimix.values.skeleton import SkeletonLayout
+
+_KEYS = {"name", "joints", "edges", "centre", "shoulders", "pairs"}
+
+
+def layout_names() -> list[str]:
+    """The layouts that vimix brings along."""
+    return sorted(file.name.removesuffix(".toml") for file in _shipped().iterdir() if file.name.endswith(".toml"))
+
+
+def find_layout(name: str) -> SkeletonLayout:
+    """The layout of that name, or in the TOML file of that path (``layouts/*.toml`` are examples).
+
+    Joints are named, and named again in ``edges`` (child, parent), ``centre``, ``shoulders`` and ``pairs`` (left and
+    right).
+    Raises VimixError naming the file and what is wrong.
+    """
+    if name in layout_names():
+        return _structured(_shipped().joinpath(f"{name}.toml").read_text(encoding="utf-8"), name)
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise VimixError(f"layout {name!r}: expected one of {', '.join(layout_names())}, or the path of a TOML file")
+    try:
+        return _structured(path.read_text(encoding="utf-8"), name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise VimixError(f"{path}: expected a skeleton layout in TOML, but it cannot be read ({error})") from error
+
+
+def _shipped() -> Any:
+    return resources.files("vimix_adapters.skeletons") / "layouts"
+
+
+def _structured(text: str, origin: str) -> SkeletonLayout:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise VimixError(f"{origin}: not valid TOML: {error}") from error
+    if wrong := (_KEYS - {"pairs"} - table.keys()) | (table.keys() - _KEYS):
+        raise VimixError(f"{origin}: missing or unknown: {', '.join(sorted(wrong))}; a layout has {', '.join(_KEYS)}")
+    try:
+        numbers = {joint: number for number, joint in enumerate(table["joints"])}
+        if len(numbers) < len(table["joints"]):
+            raise ValueError("two joints have the same name")
+
+        left, right = (numbers[joint] for joint in table["shoulders"])
+        edges, pairs = ([(numbers[a], numbers[b]) for a, b in table.get(key, ())] for key in ("edges", "pairs"))
+        centre = numbers[table["centre"]]
+        return SkeletonLayout(str(table["name"]), tuple(numbers), edges, centre, (left, right), pairs)
+    except KeyError as error:
+        raise VimixError(f"{origin}: {error} is not one of its joints") from error
+    except (TypeError, ValueError) as error:
+        raise VimixError(f"{origin}: not a skeleton layout: {error}") from error

@@ -1,0 +1,47 @@
+"""Skeletons: from files to what a store holds, and what a recipe's networks need to know of them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vimix.values.modality import Modality
+from vimix_adapters import config
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.skeletons.layouts import find_layout
+from vimix_adapters.skeletons.packing import PackedSkeleton, Preparation, pack_file, pack_files
+
+
+def pack_skeleton(path: Path, settings: SkeletonSettings) -> NDArray[np.float32]:
+    """A skeleton file as a store with ``settings`` would hold it, [T, V, M, 3].
+
+    Raises VimixError with the reason if the file cannot be read.
+    """
+    return pack_file(path, _preparation(settings)).joints
+
+
+def pack_skeletons(paths: Sequence[Path], settings: SkeletonSettings, workers: int) -> Iterator[PackedSkeleton | str]:
+    """All files in order, in ``workers`` processes; for one that cannot be read the reason."""
+    return pack_files(paths, _preparation(settings), workers)
+
+
+def _preparation(settings: SkeletonSettings) -> Preparation:
+    return Preparation(settings.layout, settings.frames, settings.persons, settings.denoise, settings.align)
+
+
+def skeleton_settings(recipe: config.Recipe) -> SkeletonSettings:
+    """Layout and sizes of the recipe's store; before there is one (``--plan``) NTU RGB+D's, as the paper has them."""
+    path = Path(recipe.data.store)
+    settings = Hdf5VideoStore(path).settings if path.exists() else None
+    return settings if isinstance(settings, SkeletonSettings) else SkeletonSettings(layout=find_layout("ntu"))
+
+
+def batch_shape(recipe: config.Recipe, modality: Modality) -> tuple[int, int, int, int]:
+    """Sizes of the recipe's clips of a modality, without the batch: [C, T, H, W] or [3, T, V, M]."""
+    if modality in recipe.skeletons:
+        settings = skeleton_settings(recipe)
+        return 3, settings.frames, len(settings.layout.joints), settings.persons
+    data = recipe.data
+    return recipe.modalities[modality].channels, data.frames, data.size, data.size

@@ -1,0 +1,83 @@
+"""What every store of skeletons must do, the fake and the HDF5 file alike."""
+
+import multiprocessing
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.fakes.skeletons import FIVE, FakeSkeletonStore
+from vimix.ports.clips import VideoStore
+from vimix.values.errors import VimixError
+from vimix.values.modality import BONE, JOINT, MOTION
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.clips.skeleton_writer import SkeletonEntry, SkeletonSpool, write_skeleton_store
+
+MODEL = FakeSkeletonStore()
+
+
+def fake(_: Path) -> VideoStore:
+    return MODEL
+
+
+def hdf5(folder: Path) -> VideoStore:
+    """The fake's content as a file."""
+    settings = SkeletonSettings(FIVE, frames=MODEL.length)
+    spool, entries = SkeletonSpool(folder / "rows", settings), []
+    for number, video in enumerate(MODEL.videos):
+        spool.add(MODEL.sequence(number))
+        splits = tuple(split for split in MODEL.splits if number in MODEL.members(split))
+        entries.append(SkeletonEntry(video.name, video.label, video.source, splits, video.rate))
+    write_skeleton_store(folder / "s.h5", spool, entries, MODEL.classes, settings, 0)
+    return Hdf5VideoStore(folder / "s.h5")
+
+
+@pytest.fixture(params=[fake, hdf5])
+def store(request, tmp_path):
+    return request.param(tmp_path)
+
+
+def total(store: VideoStore, video: int) -> float:
+    return float(store.read(video, JOINT, 0, 12).sum(dtype=np.float64))
+
+
+def test_videos_classes_splits_and_formats_are_told(store) -> None:
+    assert list(store.videos) == list(MODEL.videos)
+    assert list(store.classes) == ["bow", "wave"]
+    assert {split: list(store.members(split)) for split in store.splits} == {
+        s: list(MODEL.members(s)) for s in MODEL.splits
+    }
+    assert set(store.formats) == {JOINT, MOTION, BONE}
+    assert all((kind.layout, kind.stored, kind.channels) == (FIVE, JOINT, 3) for kind in store.formats.values())
+    assert store.fingerprint
+    with pytest.raises(VimixError, match="no split 'val'"):
+        store.members("val")
+
+
+def test_any_run_of_frames_is_read_as_it_was_written(store) -> None:
+    for video in range(10):
+        whole = store.read(video, JOINT, 0, 12)
+        assert (whole.shape, whole.dtype) == ((12, 5, 2, 3), np.float32)
+        assert np.array_equal(whole, MODEL.sequence(video))
+        assert np.array_equal(store.read(video, JOINT, 3, 4), whole[3:7])
+
+
+@pytest.mark.parametrize(("start", "count"), [(-1, 2), (11, 2), (12, 1), (0, 0), (0, 13)])
+def test_a_run_outside_the_sequence_is_refused(store, start, count) -> None:
+    with pytest.raises(IndexError, match="12 frames"):
+        store.read(0, JOINT, start, count)
+
+
+def test_a_derived_modality_is_not_stored(store) -> None:
+    with pytest.raises(VimixError, match="motion"):
+        store.read(0, MOTION, 0, 1)
+
+
+def test_a_store_that_was_used_can_be_pickled_and_read_in_other_processes(store) -> None:
+    expected = [total(store, video) for video in range(4)]
+    assert total(pickle.loads(pickle.dumps(store)), 3) == expected[3]
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        assert pool.starmap(total, [(store, video) for video in range(4)]) == expected
+    assert total(store, 0) == expected[0]

@@ -1,0 +1,146 @@
+"""The command line from skeleton files to a table: SkeletonCLR and CMMC between joint, motion and bone."""
+
+import json
+from pathlib import Path
+
+import pytest
+import tomli_w
+
+from tests.e2e.test_command_line import vimix
+from tests.e2e.test_readme import shrunk
+from tests.fakes.skeletons import write_walk
+
+ROOT = Path(__file__).parents[2]
+DEVICE = ["--device", "cpu"]
+OTHER_SIZE = ["--set", "modalities.joint.stgcn.feature_size=7"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """Skeleton files named as the embedded data set names them, its list of videos, a store and a recipe."""
+    folder = tmp_path_factory.mktemp("skeletons")
+    lines = ["path,label,split,source"]
+    for number in range(24):
+        name, label = f"S001C001P{number + 1:03d}R001A{1 + number % 2:03d}", ("bow", "wave")[number % 2]
+        write_walk(folder / f"skeletons/{name}.skeleton", number, number % 2, bodies=1 + (number % 5 == 0))
+        lines.append(f"{label}/{name}.mp4,{label},{'test' if number >= 16 else 'train'},{name}")
+    (folder / "splits.csv").write_text("\n".join(lines) + "\n")
+    command = ["prepare", "skeletons", folder / "skeletons", "--split", folder / "splits.csv", "--out", folder / "s.h5"]
+    assert vimix(*command, "--frames", 16, "--workers", 1) == 0
+    table = shrunk(ROOT / "experiments/demo-skeleton.toml")
+    table["data"]["store"] = str(folder / "s.h5")
+    table["run"]["log_every"] = 1
+    for kind in ("pretrain", "cmmc"):
+        table[kind].update(epochs=1, milestones=[])
+    (folder / "recipe.toml").write_text(tomli_w.dumps(table))
+    (folder / "pixels.toml").write_text(f"name = 'x'\n[data]\nstore = '{folder}/s.h5'\n[modalities.joint]\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(place) -> Path:
+    """A finished run of all arms."""
+    assert vimix("run", place / "recipe.toml", "--out", place / "run", *DEVICE) == 0
+    return place / "run"
+
+
+def test_a_run_trains_every_stream_against_the_partner_that_its_stage_names(finished) -> None:
+    results = json.loads((finished / "results.json").read_text())
+    rows = {(row["arm"], row["modality"]) for row in results["rows"]}
+    assert {
+        ("SkeletonCLR", "joint + motion"),
+        ("Vi-Mix", "motion"),
+        ("Vi-Mix, three streams", "joint + motion + bone"),
+    } <= rows
+    assert all({"R@1", "top-1"} <= row["scores"].keys() for row in results["rows"])
+    assert results["about"]["protocol"]["skeletons"] == "whole sequences of 16 frames"
+    assert "size" not in results["about"]["protocol"]
+    assert (finished / "vimix3/6-cmmc-bone-from-joint/last.pt").exists()
+    metrics = (finished / "vimix/3-cmmc-joint-from-motion/metrics.jsonl").read_text().splitlines()
+    assert 0 < json.loads(metrics[-1])["weight"] < 1, "something was cut in"
+    assert (finished / "retrieval.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("task", ["retrieval", "linear"])
+def test_streams_are_evaluated_together(finished, place, task) -> None:
+    out = place / f"{task}.json"
+    checkpoints = [finished / "vimix/3-cmmc-joint-from-motion", finished / "vimix/4-cmmc-motion-from-joint"]
+    assert vimix("evaluate", task, place / "recipe.toml", *checkpoints, "--out", out, *DEVICE) == 0
+    record = json.loads(out.read_text())
+    assert record["videos"] == {"train": 16, "test": 8}
+    assert set(record["checkpoints"]) == {"joint", "motion"}
+
+
+def test_finetuning_and_stages_by_hand(finished, place) -> None:
+    recipe, out = place / "recipe.toml", place / "hand"
+    for modality in ("joint", "bone"):
+        assert vimix("pretrain", recipe, "--modality", modality, "--out", out, *DEVICE) == 0
+    inits = ["--init", out / "pretrain-bone", "--partner-init", out / "pretrain-joint"]
+    command = ["cmmc-stage", recipe, "--train", "bone", "--partner", "joint", *inits, "--out", out, *DEVICE]
+    assert vimix(*command) == 0
+    tuned = ["evaluate", "finetune", recipe, finished / "vimix3/6-cmmc-bone-from-joint", "--out", place / "tuned.json"]
+    assert vimix(*tuned, *DEVICE) == 0
+    assert json.loads((place / "tuned.json").read_text())["scores"]["top-1"] >= 0
+
+
+def test_a_skeleton_file_finds_itself_in_an_index(finished, place, capsys) -> None:
+    checkpoint = finished / "skeletonclr/1-pretrain-joint"
+    index = ["index", "build", place / "recipe.toml", checkpoint, place / "s.h5", "--out", place / "i", *DEVICE]
+    assert vimix(*index) == 0
+    capsys.readouterr()
+    file = sorted((place / "skeletons").iterdir())[3]
+    assert vimix("index", "query", place / "i", file, "--json", *DEVICE) == 0
+    best = json.loads(capsys.readouterr().out)["matches"][0]
+    assert best["video"] == file.name
+    assert best["similarity"] > 0.999
+    (place / "broken.skeleton").write_text("1\n1\n")
+    assert vimix("index", "query", place / "i", place / "broken.skeleton", *DEVICE) == 2
+    assert "broken.skeleton: truncated: after line 2" in capsys.readouterr().err
+
+
+def test_a_plan_of_skeletons_needs_no_store(place, capsys) -> None:
+    command = ["run", place / "recipe.toml", "--out", place / "planned", "--plan", "--set", "data.store=nowhere.h5"]
+    assert vimix(*command, *DEVICE) == 0
+    assert "does not exist yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "ntu60", "--skeletons", "{0}/nowhere", "--out", "{0}/x.h5"], "no such folder"),
+        (
+            ["prepare", "skeletons", "{0}/skeletons", "--layout", "centaur", "--out", "{0}/x.h5"],
+            "expected one of kinect-v1",
+        ),
+        (["prepare", "skeletons", "{0}/skeletons", "--frames", "9", "--out", "{0}/s.h5"], "made with other settings"),
+        (["pretrain", "{0}/pixels.toml", "--modality", "joint", "--out", "{0}/x"], "use encoder = 'stgcn'"),
+        (
+            [
+                "evaluate",
+                "linear",
+                "{0}/recipe.toml",
+                "{0}/run/vimix/1-pretrain-joint",
+                "--out",
+                "{0}/x.json",
+                *OTHER_SIZE,
+            ],
+            "does not fit the recipe's encoder",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line_with_exit_code_two(finished, place, arguments, message, capsys) -> None:
+    assert vimix(*[argument.format(place) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_too_many_broken_files_are_exit_code_three(tmp_path, capsys) -> None:
+    for number in range(4):
+        write_walk(tmp_path / f"raw/S001C001P001R001A{number + 1:03d}.skeleton", number, 1)
+    (tmp_path / "raw/S001C001P001R001A009.skeleton").write_text("2\r\n0\r\n")
+    assert vimix("prepare", "ntu60", "--skeletons", tmp_path / "raw", "--out", tmp_path / "s.h5", "--workers", 1) == 3
+    printed = capsys.readouterr().out
+    assert "stored 4 of 5 sequences" in printed
+    assert "xsub-train: 4 of 40091" in printed
+    assert "truncated: after line 2" in printed

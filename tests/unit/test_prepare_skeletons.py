@@ -1,0 +1,181 @@
+"""Stores of skeletons: what is kept, what is left out, and that a store is whole or absent."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tests.fakes.skeletons import FIVE, write_walk
+from vimix.values.errors import VimixError
+from vimix.values.modality import BONE, JOINT, MOTION
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.commands import skeletons as command
+from vimix_adapters.commands.describing import describe, store_table
+from vimix_adapters.commands.skeletons import prepare_skeletons, split_counts
+from vimix_adapters.datasets.skeleton_files import list_ntu
+from vimix_adapters.skeletons.layouts import find_layout
+from vimix_adapters.skeletons.packing import Preparation, pack_file
+
+QUIET = Console(quiet=True)
+SETTINGS = SkeletonSettings(find_layout("ntu"), frames=16)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """20 samples: two cameras see ten performances; some have two bodies."""
+    for number in range(20):
+        name = f"S001C{1 + number % 2:03d}P{1 + number // 2:03d}R001A{1 + number % 3:03d}.skeleton"
+        write_walk(tmp_path / "raw" / name, number, number % 3, frames=10 + number, bodies=1 + (number % 5 == 0))
+    return tmp_path / "raw"
+
+
+def test_a_folder_becomes_a_store_with_everything_by_name(folder, tmp_path) -> None:
+    listing = list_ntu(folder, 60)
+    report = prepare_skeletons(listing, tmp_path / "s.h5", SETTINGS, 1, QUIET)
+    store = Hdf5VideoStore(tmp_path / "s.h5")
+    assert (report.listed, report.stored, report.failures, report.enough) == (20, 20, (), True)
+    assert [video.name for video in store.videos] == [file.name for file in listing.files]
+    assert set(store.formats) == {JOINT, MOTION, BONE}
+    assert {kind.stored for kind in store.formats.values()} == {JOINT}
+    assert store.formats[BONE].layout == find_layout("ntu")
+    assert store.settings == SETTINGS
+    assert len(store.classes) == 60
+    how = Preparation(find_layout("ntu"), 16, 2, "none", "shoulders")
+    for number, (video, file) in enumerate(zip(store.videos, listing.files, strict=True)):
+        expected = pack_file(file.path, how)
+        assert np.array_equal(store.read(number, JOINT, 0, 16), expected.joints)
+        assert video.rate == pytest.approx(30 * 16 / expected.recorded)
+        assert store.classes[video.label] == file.class_name
+    members = {split: set(store.members(split)) for split in store.splits}
+    assert members["xsub-train"] | members["xsub-test"] == set(range(20))
+    assert members["xview-test"] == {i for i, file in enumerate(listing.files) if "C001" in file.name}
+    assert split_counts(tmp_path / "s.h5") == {split: len(numbers) for split, numbers in members.items()}
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_the_number_of_workers_changes_nothing(folder, tmp_path) -> None:
+    (folder / "S001C003P001R001A001.skeleton").write_bytes(b"3\n")
+    listing = list_ntu(folder, 60)
+    reports = [prepare_skeletons(listing, tmp_path / f"{n}.h5", SETTINGS, n, QUIET) for n in (1, 2)]
+    assert reports[0] == reports[1]
+    one, two = (Hdf5VideoStore(tmp_path / f"{n}.h5") for n in (1, 2))
+    assert one.fingerprint == two.fingerprint
+    assert (tmp_path / "1.quarantine.csv").read_text() == (tmp_path / "2.quarantine.csv").read_text()
+
+
+def test_files_that_fail_are_left_out_with_the_reason_and_the_authors_own_are_no_failure(folder, tmp_path) -> None:
+    (folder / "S001C003P002R001A001.skeleton").write_bytes(b"")
+    (folder / "S001C003P003R001A001.skeleton").write_bytes(b"2\n1\n1 0\n")
+    (folder / "S001C002P005R002A008.skeleton").write_bytes(b"")
+    report = prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SETTINGS, 1, QUIET)
+    assert (report.listed, report.stored, report.enough) == (22, 20, False)
+    with (tmp_path / "s.quarantine.csv").open(newline="") as file:
+        reasons = {row["path"]: row["reason"] for row in csv.DictReader(file)}
+    assert reasons["S001C003P002R001A001.skeleton"] == "empty file"
+    assert reasons["S001C003P003R001A001.skeleton"].startswith("line 3: expected the values of a body")
+    assert "listed by the authors" in reasons["S001C002P005R002A008.skeleton"]
+    assert Hdf5VideoStore(tmp_path / "s.h5").quarantined == 3
+
+
+def test_a_second_call_does_nothing_and_refuses_other_settings_or_files(folder, tmp_path) -> None:
+    (folder / "S001C003P002R001A001.skeleton").write_bytes(b"")
+    listing, store = list_ntu(folder, 60), tmp_path / "s.h5"
+    first = prepare_skeletons(listing, store, SETTINGS, 1, QUIET)
+    before = store.read_bytes()
+    assert prepare_skeletons(listing, store, SETTINGS, 1, QUIET) == first
+    assert store.read_bytes() == before
+    with pytest.raises(VimixError, match="made with other settings"):
+        prepare_skeletons(listing, store, SkeletonSettings(find_layout("ntu"), frames=17), 1, QUIET)
+    write_walk(folder / "S001C001P030R001A001.skeleton", 0, 0)
+    with pytest.raises(VimixError, match="made with other files"):
+        prepare_skeletons(list_ntu(folder, 60), store, SETTINGS, 1, QUIET)
+
+
+def test_a_call_that_is_broken_off_leaves_no_store(folder, tmp_path, monkeypatch) -> None:
+    def break_off(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(command, "write_skeleton_store", break_off)
+    with pytest.raises(VimixError, match="No space left"):
+        prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SETTINGS, 1, QUIET)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "s.quarantine.csv"]
+
+
+def test_nothing_readable_is_an_error(tmp_path) -> None:
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/S001C001P001R001A001.skeleton").write_bytes(b"1")
+    with pytest.raises(VimixError, match=r"none of 1 sequences.*A001\.skeleton: truncated"):
+        prepare_skeletons(list_ntu(tmp_path / "raw", 60), tmp_path / "s.h5", SETTINGS, 1, QUIET)
+    assert not (tmp_path / "s.h5").exists()
+
+
+def test_joints_of_another_layout_are_told(folder, tmp_path) -> None:
+    with pytest.raises(VimixError, match="25 joints, the layout has 5"):
+        prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SkeletonSettings(FIVE), 1, QUIET)
+
+
+def test_a_store_is_described(folder, tmp_path) -> None:
+    prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SETTINGS, 1, QUIET)
+    found = json.loads(json.dumps(describe(tmp_path / "s.h5")))
+    assert found["modalities"]["bone"] == {
+        "modality": "bone",
+        "channels": 3,
+        "bound": 0.0,
+        "extra": "ntu, denoise = none, align = shoulders",
+        "layout": "ntu",
+        "derived_from": "joint",
+    }
+    assert found["settings"]["layout"]["joints"][20] == "spine shoulders"
+    assert SkeletonSettings(**found["settings"]) == SETTINGS
+    console = Console(record=True, width=200, quiet=False, file=(tmp_path / "out").open("w"))
+    console.print(store_table(describe(tmp_path / "s.h5")))
+    assert "layout = ntu (25 joints around 'spine shoulders')" in console.export_text()
+
+
+def test_sequences_lie_one_after_the_other(folder, tmp_path) -> None:
+    """One contiguous array: a sequence of a large store is read in microseconds."""
+    prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SETTINGS, 1, QUIET)
+    with h5py.File(tmp_path / "s.h5") as file:
+        assert file["joint"].shape == (20, 16, 25, 2, 3)
+        assert file["joint"].chunks is None
+        assert file["joint"].id.get_offset() is not None
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.unit.test_prepare_skeletons import QUIET, SETTINGS
+from vimix_adapters.clips.skeleton_writer import SkeletonSpool
+from vimix_adapters.commands.skeletons import prepare_skeletons
+from vimix_adapters.datasets.skeleton_files import list_ntu
+
+def blocks(self):
+    yield from whole(self)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+whole, SkeletonSpool.blocks = SkeletonSpool.blocks, blocks
+prepare_skeletons(list_ntu(Path(sys.argv[1]), 60), Path(sys.argv[2]), SETTINGS, 1, QUIET)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_a_call_that_is_killed_leaves_no_store_and_the_next_one_makes_the_same(folder, tmp_path) -> None:
+    command_line = [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "s.h5")]
+    killed = subprocess.run(command_line, cwd=Path(__file__).parents[2])
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "s.h5").exists()
+    assert (tmp_path / ".s.h5.rows.tmp").exists()
+    for name in ("s.h5", "unbroken.h5"):
+        prepare_skeletons(list_ntu(folder, 60), tmp_path / name, SETTINGS, 1, QUIET)
+    one, two = (Hdf5VideoStore(tmp_path / name) for name in ("s.h5", "unbroken.h5"))
+    assert one.fingerprint == two.fingerprint
+    assert np.array_equal(one.read(19, JOINT, 0, 16), two.read(19, JOINT, 0, 16))
+    assert not (tmp_path / ".s.h5.rows.tmp").exists()

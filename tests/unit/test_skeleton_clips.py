@@ -1,0 +1,136 @@
+"""Views of skeletons: shear, temporal crop, and the streams that are derived from them afterwards."""
+
+import multiprocessing
+
+import numpy as np
+import pytest
+import torch
+
+from tests.fakes.skeletons import FIVE, FakeSkeletonStore, formats
+from vimix.values.modality import BONE, JOINT, MOTION
+from vimix_adapters.clips.augmentation import to_network
+from vimix_adapters.clips.evaluation import WindowedClips, windows_of
+from vimix_adapters.clips.loader import TrainingLoader
+from vimix_adapters.clips.skeletons import SkeletonAugmentation, SkeletonAugmentSettings, reflected
+from vimix_adapters.clips.streams import derived
+from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape
+
+KINDS = formats(FIVE)
+STORE = FakeSkeletonStore()
+CPU = torch.device("cpu")
+PICTURES = ClipShape(frames=4, size=8)
+"""What a recipe says of pictures; it is nothing to skeletons."""
+
+
+def naive(joints: np.ndarray, modality: str) -> np.ndarray:
+    """A stream of joints [T, V, M, 3] by loops."""
+    result = np.zeros_like(joints)
+    for t, v, m in np.ndindex(joints.shape[:3]):
+        if modality == JOINT:
+            result[t, v, m] = joints[t, v, m]
+        elif modality == MOTION and t + 1 < len(joints):
+            result[t, v, m] = joints[t + 1, v, m] - joints[t, v, m]
+        elif modality == BONE and v != FIVE.centre:
+            result[t, v, m] = joints[t, v, m] - joints[t, dict(FIVE.edges)[v], m]
+    return result
+
+
+@pytest.mark.parametrize("modality", [JOINT, MOTION, BONE])
+def test_a_view_is_cropped_then_sheared_and_only_then_derived(modality) -> None:
+    augmentation = SkeletonAugmentation(KINDS[modality])
+    cuts = [augmentation.cut(STORE.sequence(i), 8, np.random.default_rng(i)) for i in range(4)]
+    found = augmentation.apply(
+        torch.stack([c.clip for c in cuts]), torch.from_numpy(np.stack([c.numbers for c in cuts]))
+    )
+    assert (found.shape, found.dtype) == ((4, 3, 12, 5, 2), torch.float32)
+    for i, view in enumerate(found):
+        rng = np.random.default_rng(i)
+        padded = np.pad(STORE.sequence(i), ((2, 2), (0, 0), (0, 0), (0, 0)), mode="symmetric")
+        start = rng.integers(5)
+        s = rng.uniform(-0.5, 0.5, 6)
+        matrix = np.array([[1, s[0], s[1]], [s[2], 1, s[3]], [s[4], s[5], 1]])
+        sheared = np.array([[[matrix @ xyz for xyz in row] for row in frame] for frame in padded[start : start + 12]])
+        np.testing.assert_allclose(view.permute(1, 2, 3, 0).numpy(), naive(sheared, modality), atol=1e-5)
+
+
+def test_all_starts_of_the_temporal_crop_occur_and_none_without_padding() -> None:
+    sequence = np.arange(12, dtype=np.float32).reshape(12, 1, 1, 1).repeat(3, axis=3)
+    firsts = [
+        SkeletonAugmentation(KINDS[JOINT]).cut(sequence, 8, np.random.default_rng(i)).clip[0, 0, 0, 0]
+        for i in range(60)
+    ]
+    assert {int(first) for first in firsts} == {1, 0, 2}
+    still = SkeletonAugmentation(KINDS[JOINT], SkeletonAugmentSettings(shear=0.0, padding_ratio=0))
+    cut = still.cut(sequence, 8, np.random.default_rng(0))
+    assert torch.equal(cut.clip, torch.from_numpy(sequence))
+    assert not cut.numbers.any()
+    assert reflected(6, 2).tolist() == [1, 0, 0, 1, 2, 3, 4, 5, 5, 4]
+
+
+def test_evaluation_sees_the_whole_sequence_once_without_augmentation() -> None:
+    for modality in (JOINT, MOTION, BONE):
+        for crops in ((CENTRE,), TEN_CROPS):
+            clips = WindowedClips(
+                STORE, (1, 3), modality=modality, clip=PICTURES, window_stride=2, device=CPU, crops=crops
+            )
+            videos = list(clips.videos())
+            assert [(video.video, video.starts) for video in videos] == [(1, (0,)), (3, (0,))]
+            for video in videos:
+                expected = naive(STORE.sequence(video.video), modality).transpose(3, 0, 1, 2)
+                np.testing.assert_allclose(video.clips[0].numpy(), expected, atol=1e-6)
+    alone, starts = windows_of(STORE.sequence(3), KINDS[BONE], PICTURES, 2, CPU)
+    assert torch.equal(alone, videos[1].clips)
+    assert starts == (0,)
+
+
+def test_deriving_leaves_its_input_alone() -> None:
+    joints = torch.randn(2, 3, 4, 5, 1)
+    before = joints.clone()
+    for kind in KINDS.values():
+        assert derived(joints, kind).shape == joints.shape
+    assert torch.equal(joints, before)
+    assert torch.equal(to_network(joints.permute(0, 2, 3, 4, 1), KINDS[JOINT], (1.0, 1.0)), before)
+
+
+def loader(workers: int = 0, seed: int = 0, **views: int) -> TrainingLoader:
+    return TrainingLoader(
+        STORE,
+        "all",
+        views=views,
+        clip=PICTURES,
+        batch=4,
+        seed=seed,
+        augmentations={modality: SkeletonAugmentation(kind) for modality, kind in KINDS.items()},
+        device=CPU,
+        workers=workers,
+    )
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
+def test_batches_of_several_streams_do_not_depend_on_workers() -> None:
+    views = {JOINT: 2, MOTION: 1, BONE: 1}
+    alone, helped = (list(loader(workers, **views).batches(1)) for workers in (0, 2))
+    assert len(alone) == len(helped) == 2
+    for one, other in zip(alone, helped, strict=True):
+        assert torch.equal(one.videos, other.videos)
+        assert {modality: len(tensors) for modality, tensors in one.views.items()} == views
+        for modality in views:
+            assert all(map(torch.equal, one.views[modality], other.views[modality]))
+
+
+def test_each_modality_gets_a_view_of_its_own() -> None:
+    """As RGB and flow do: motion is not that of the joint view beside it."""
+    batch = next(loader(**{JOINT: 1, MOTION: 1}).batches(0))
+    (joint,), (motion,) = batch.views[JOINT], batch.views[MOTION]
+    assert not torch.allclose(derived(joint, KINDS[MOTION]), motion)
+    assert not motion[:, :, -1].any()
+
+
+def test_absent_persons_stay_zero_in_every_view() -> None:
+    """So that an encoder can tell them."""
+    for batch in loader(**{JOINT: 2, MOTION: 1, BONE: 1}).batches(0):
+        absent = batch.videos % 3 != 0
+        for views in batch.views.values():
+            for view in views:
+                assert not view[absent][..., 1].any()
+                assert view[~absent][..., 1].any()

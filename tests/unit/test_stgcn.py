@@ -1,0 +1,232 @@
+"""ST-GCN against a naive version that visits one joint after the other."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import vimix
+from tests.fakes.skeletons import FIVE, chain
+from vimix.app.learner import StepOutcome
+from vimix.values.clips import ClipBatch
+from vimix_adapters.encoders.graph import spatial_partition
+from vimix_adapters.encoders.network import Compute, ContrastiveNetwork
+from vimix_adapters.encoders.stgcn import Block, GraphConvolution, STGCNEncoder
+from vimix_adapters.skeletons.layouts import find_layout
+from vimix_adapters.wiring.training import seeded
+
+
+def small(persons="present", seed=0, **changes) -> STGCNEncoder:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        encoder = STGCNEncoder(
+            FIVE, **{"hidden_channels": 2, "feature_size": 3, "dropout": 0.0, **changes}, persons=persons
+        )
+        for module in encoder.modules():  # statistics and importances as after some training
+            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+                module.running_mean.normal_(std=0.05)
+                module.running_var.uniform_(0.01, 0.05)
+            if isinstance(module, GraphConvolution):
+                module.importance.data.uniform_(0.5, 1.5)
+                module.weigh.bias.data.normal_(std=0.1)
+    return encoder.eval()
+
+
+def skeletons(batch=3, frames=9, seed=0) -> torch.Tensor:
+    return torch.randn(batch, 3, frames, 5, 2, generator=torch.Generator().manual_seed(seed))
+
+
+def normed(x: np.ndarray, norm: nn.Module, channel: int) -> np.ndarray:
+    mean, variance = norm.running_mean[channel].item(), norm.running_var[channel].item()
+    return (x - mean) / np.sqrt(variance + norm.eps) * norm.weight[channel].item() + norm.bias[channel].item()
+
+
+def naive_block(x: np.ndarray, block: Block) -> np.ndarray:
+    """One person [C, T, V], joint by joint, frame by frame."""
+    conv, space = block.time[2], block.space
+    edges = (space.adjacency * space.importance).detach().numpy()
+    weight, bias = space.weigh.weight.detach().numpy()[:, :, 0, 0], space.weigh.bias.detach().numpy()
+    outgoing, (_, frames, joints) = conv.out_channels, x.shape
+    gathered = np.zeros((outgoing, frames, joints))
+    for t, w in itertools.product(range(frames), range(joints)):
+        for k, v in itertools.product(range(3), range(joints)):
+            rows = slice(k * outgoing, (k + 1) * outgoing)
+            gathered[:, t, w] += edges[k, v, w] * (weight[rows] @ x[:, t, v] + bias[rows])
+    for c in range(outgoing):
+        gathered[c] = np.maximum(normed(gathered[c], block.time[0], c), 0)
+    stride, kernel = conv.stride[0], conv.weight.detach().numpy()[..., 0]
+    result = np.zeros((outgoing, -(-frames // stride), joints))
+    for t, w in itertools.product(range(result.shape[1]), range(joints)):
+        result[:, t, w] = conv.bias.detach().numpy()
+        for reach in range(9):
+            if 0 <= (source := t * stride + reach - 4) < frames:
+                result[:, t, w] += kernel[:, :, reach] @ gathered[:, source, w]
+    for c in range(outgoing):
+        result[c] = normed(result[c], block.time[3], c)
+        if isinstance(block.shortcut, nn.Sequential):
+            projection, norm = block.shortcut
+            passed = np.tensordot(projection.weight.detach().numpy()[c, :, 0, 0], x[:, ::stride], 1)
+            result[c] += normed(passed + projection.bias[c].item(), norm, c)
+        elif block.shortcut is not None:
+            result[c] += x[c]
+    return np.maximum(result, 0)
+
+
+def test_the_encoder_is_the_naive_one_joint_by_joint() -> None:
+    encoder, clips = small(), skeletons()
+    with torch.no_grad():
+        found = encoder.partial_forward(clips, 0, 10)
+    norm, first = encoder.features[0][0].norm, encoder.features[0][1]
+    for sample, person in itertools.product(range(3), range(2)):
+        x = clips[sample, ..., person].double().numpy()
+        for v, c in itertools.product(range(5), range(3)):
+            x[c, :, v] = normed(x[c, :, v], norm, v * 3 + c)
+        for block in (first, *encoder.features[1:]):
+            x = naive_block(x, block)
+        np.testing.assert_allclose(found[sample, ..., person].numpy(), x, rtol=1e-3, atol=1e-3 * x.max())
+    assert found.std() > 0.01
+
+
+@pytest.mark.parametrize("layout", [FIVE, chain(4), find_layout("ntu")], ids=lambda layout: layout.name)
+def test_each_joint_gathers_one_in_all_from_itself_and_its_neighbours(layout) -> None:
+    shares = spatial_partition(layout)
+    parents = dict(layout.edges)
+
+    def steps(joint: int) -> int:
+        """To the centre, which is the root of these layouts."""
+        return 0 if joint == layout.centre else 1 + steps(parents[joint])
+
+    np.testing.assert_allclose(shares.sum(axis=(0, 1)), 1, rtol=1e-6)
+    for v, w in itertools.product(range(len(layout.joints)), repeat=2):
+        joined = (v, w) in layout.edges or (w, v) in layout.edges
+        degree = 1 + sum(w in edge for edge in layout.edges)
+        expected = [v == w, joined and steps(v) > steps(w), joined and steps(v) < steps(w)]
+        np.testing.assert_allclose(shares[:, v, w], np.array(expected) / degree, rtol=1e-6)
+
+
+@pytest.mark.parametrize("outgoing", [2, 12])
+def test_gathering_before_weighing_is_the_same_sum(outgoing) -> None:
+    """Wide outputs gather first; both ways are the formula of the docstring."""
+    layer = GraphConvolution(4, outgoing, torch.from_numpy(spatial_partition(FIVE)))
+    layer.importance.data.uniform_(0.5, 1.5)
+    x = torch.randn(2, 4, 3, 5)
+    weight, bias = layer.weigh.weight.view(3, outgoing, 4), layer.weigh.bias.view(3, outgoing)
+    weighed = torch.einsum("koc,nctv->nkotv", weight, x) + bias[..., None, None]
+    expected = torch.einsum("nkotv,kvw->notw", weighed, layer.adjacency * layer.importance)
+    torch.testing.assert_close(layer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_paper_s_sizes() -> None:
+    encoder = STGCNEncoder(find_layout("ntu")).eval()
+    clips = torch.randn(1, 3, 50, 25, 2)
+    with torch.no_grad():
+        shapes = [tuple(encoder.partial_forward(clips, 0, k).shape) for k in range(1, 11)]
+    channels, times = [16] * 4 + [32] * 3 + [64] * 2 + [256], [50] * 4 + [25] * 3 + [13] * 3
+    assert shapes == [(1, c, t, 25, 2) for c, t in zip(channels, times, strict=True)]
+    assert (encoder.depth, encoder.feature_size, encoder.planar) == (10, 256, False)
+    dropouts = [module.p for module in encoder.modules() if isinstance(module, nn.Dropout)]
+    assert dropouts == [0.0] + [0.5] * 9
+
+
+def test_partial_forward_obeys_its_laws_with_a_person_missing() -> None:
+    encoder, clips = small(), skeletons()
+    clips[1, ..., 1] = 0
+    assert encoder.partial_forward(clips, 4, 4) is clips
+    with torch.no_grad():
+        whole = encoder.partial_forward(clips, 0, 10)
+        for cut in range(11):
+            below = encoder.partial_forward(clips, 0, cut)
+            assert torch.equal(encoder.partial_forward(below, cut, 10), whole)
+    with pytest.raises(ValueError, match="not within 0 to 10"):
+        encoder.partial_forward(clips, 3, 11)
+
+
+def test_a_person_who_is_not_there_changes_nothing() -> None:
+    """Neither the feature nor, in training, the statistics: alone, or beside a second body of zeros."""
+    clips = skeletons()[..., :1]
+    beside = torch.cat([clips, torch.zeros_like(clips)], dim=-1)
+    alone, together = small(), small()
+    features = []
+    for encoder, x in ((alone, clips), (together, beside)):
+        encoder.train()
+        features.append(encoder.pool(encoder.partial_forward(x, 0, 10)))
+    torch.testing.assert_close(*features)
+    for one, two in zip(alone.buffers(), together.buffers(), strict=True):
+        torch.testing.assert_close(one, two)
+    assert not together.partial_forward(beside, 0, 3)[..., 1].any()
+
+
+def test_with_all_persons_the_mean_is_over_the_zeros_too() -> None:
+    """The peers' rule: the answer to a body of zeros is averaged in."""
+    encoder, clips = small(persons="all"), skeletons()
+    clips[0, ..., 1] = 0
+    with torch.no_grad():
+        feature = encoder.pool(encoder.partial_forward(clips, 0, 10))[0]
+        persons = [encoder.pool(encoder.partial_forward(clips[:1, ..., m : m + 1], 0, 10))[0] for m in range(2)]
+        torch.testing.assert_close(feature, (persons[0] + persons[1]) / 2)
+        assert persons[1].any()
+        present = small(persons="present")
+        torch.testing.assert_close(present.pool(present.partial_forward(clips, 0, 10))[0], persons[0])
+
+
+def test_persons_are_no_order() -> None:
+    encoder, clips = small(), skeletons()
+    with torch.no_grad():
+        one, other = (encoder.pool(encoder.partial_forward(x, 0, 10)) for x in (clips, clips.flip(-1)))
+    torch.testing.assert_close(one, other)
+
+
+def test_maps_are_cut_over_joints_time_and_channels_with_both_persons_together() -> None:
+    encoder, clips = small(), skeletons(batch=8)
+    with torch.no_grad():
+        g1, g2 = encoder.partial_forward(clips, 0, 2), encoder.partial_forward(clips, 0, 9)
+    rng, policy = np.random.default_rng(0), vimix.CrossModalCutMix(dims="cthw")
+    grids = [vimix.Grid.of(g.shape, planar=encoder.planar) for g in (g1, g2)]
+    plan = policy.plan(batch=8, grid=grids[0], donor=grids[1], rng=rng)
+    assert set(plan.cut.extent[plan.weight < 1, 3]) == {2}
+    mixed = vimix.blend(g1, g2, plan)
+    share = (mixed != g1).float().mean(dim=(1, 2, 3, 4)).numpy()
+    assert ((1 - plan.weight) >= share - 1e-6).all()
+    assert mixed.shape == g1.shape
+
+
+def test_gradients_reach_every_weight_also_where_persons_are_missing() -> None:
+    encoder, clips = small().train(), skeletons()
+    clips[1:, ..., 1] = 0
+    encoder.pool(encoder.partial_forward(clips, 0, 10)).square().sum().backward()
+    assert all(p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in encoder.parameters())
+    assert all(p.grad.any() for name, p in encoder.named_parameters() if "importance" in name)
+
+
+def test_bf16_features_stay_near_float32_ones() -> None:
+    clips = skeletons(batch=8, frames=5)
+    full, half = (
+        ContrastiveNetwork(small(hidden_channels=8, feature_size=16), 5, 2, Compute(torch.device("cpu"), dtype))
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    half.load_state_dict(full.state_dict())
+    assert half.features(clips).dtype == half.embed(clips).dtype == torch.float32
+    assert torch.nn.functional.cosine_similarity(full.features(clips), half.features(clips)).min() > 0.99
+
+
+def test_dropout_is_the_step_s_own_wherever_the_process_began() -> None:
+    """Else a training that was broken off would not end as one that was not; other draws stay as they are."""
+
+    def step(batch, rng) -> StepOutcome:
+        network = small(dropout=0.5).train()
+        loss = network.pool(network.partial_forward(batch.views["joint"][0], 0, 10)).sum()
+        return StepOutcome(loss.detach(), torch.tensor(0.0), float(rng.random()))
+
+    ids = torch.arange(3)
+    batch = ClipBatch({"joint": (skeletons(),)}, ids, ids, ids)
+    outcomes = []
+    for before in (1, 2):
+        torch.manual_seed(before)
+        state = torch.get_rng_state()
+        outcomes.append(seeded(step)(batch, np.random.default_rng(7)))
+        assert torch.equal(torch.get_rng_state(), state)
+    assert torch.equal(outcomes[0].loss, outcomes[1].loss)
+    assert outcomes[0].weight == np.random.default_rng(7).random()
+    assert not torch.equal(seeded(step)(batch, np.random.default_rng(8)).loss, outcomes[0].loss)
