@@ -8,7 +8,6 @@ from rich.console import Console
 
 from vimix.app.finetune import classify, finetune_scores
 from vimix.app.train import train
-from vimix.ports.clips import VideoStore
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
@@ -16,8 +15,7 @@ from vimix.values.scores import ProbeScores, RetrievalScores, VideoProbabilities
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scoring
-from vimix_adapters.encoders.network import Compute
-from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.commands.workplace import Workplace, workplace
 from vimix_adapters.reports.environment import machine
 from vimix_adapters.reports.results import ResultRecord, write_results
 from vimix_adapters.reports.tables import Row, console_table
@@ -36,13 +34,19 @@ def evaluate_linear(recipe: config.Recipe, checkpoints: Sequence[Path], out: Pat
 
 
 def _evaluate(task: str, score: Score, recipe: config.Recipe, paths: Sequence[Path], out: Path, device: str) -> None:
-    configure_logging()
-    compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
+    with workplace(recipe, device) as place:
+        _scored(task, score, place, paths, out)
+
+
+def _scored(task: str, score: Score, place: Workplace, paths: Sequence[Path], out: Path) -> None:
+    recipe, store, compute = place.recipe, place.store, place.compute
     checkpoints = load_by_modality(recipe, paths)
     trained = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in checkpoints.items()}
     untrained = {m: wiring.build_network(recipe, m, compute) for m in checkpoints}
-    found = score(recipe, scoring.extract(recipe, store, trained, compute))
-    baseline = score(recipe, scoring.extract(recipe, store, untrained, compute))
+    pairs, fresh = (scoring.extract(recipe, store, networks, compute, place.team) for networks in (trained, untrained))
+    if not place.writes:
+        return
+    found, baseline = score(recipe, pairs), score(recipe, fresh)
     record = ResultRecord(
         task=task,
         scores=found.record,
@@ -70,8 +74,14 @@ def evaluate_finetune(
     Raises VimixError if nothing is named, a modality is named twice or unknown, or an earlier training lies there
     and ``resume`` was not asked for.
     """
-    configure_logging()
-    compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
+    with workplace(recipe, device) as place:
+        if place.team.size > 1:
+            raise VimixError("finetuning runs in one process: call it without torchrun")
+        _finetune(place, checkpoints, scratch, out, resume)
+
+
+def _finetune(place: Workplace, checkpoints: Sequence[Path], scratch: Sequence[str], out: Path, resume: bool) -> None:
+    recipe, store, compute = place.recipe, place.store, place.compute
     inits: dict[Modality, Checkpoint | None] = {**load_by_modality(recipe, checkpoints)}
     for name in scratch:
         if name not in recipe.modalities or name in inits:
@@ -81,7 +91,7 @@ def evaluate_finetune(
     if not inits:
         raise VimixError("nothing to finetune: name a checkpoint, or a modality with --from-scratch")
     found = finetune_scores(
-        {m: _finetuned(recipe, store, m, init, out.with_suffix("") / m, compute, resume) for m, init in inits.items()},
+        {m: _finetuned(place, m, init, out.with_suffix("") / m, resume) for m, init in inits.items()},
         train=len(store.members(recipe.data.train_split)),
     )
     record = ResultRecord(
@@ -102,18 +112,14 @@ def evaluate_finetune(
 
 
 def _finetuned(
-    recipe: config.Recipe,
-    store: VideoStore,
-    modality: Modality,
-    init: Checkpoint | None,
-    folder: Path,
-    compute: Compute,
-    resume: bool,
+    place: Workplace, modality: Modality, init: Checkpoint | None, folder: Path, resume: bool
 ) -> VideoProbabilities:
+    recipe, store, compute = place.recipe, place.store, place.compute
     if FolderCheckpointStore(folder).last() is not None and not resume:
         raise VimixError(f"{folder} already holds a training: add --resume to go on, or choose another --out")
-    classifier, run = wiring.build_finetuning(recipe, store, modality, init, folder, compute)
-    train(run)
+    classifier, run = wiring.build_finetuning(recipe, store, modality, init, folder, compute, place.requests)
+    with place.requests.patiently():
+        train(run)
     members = store.members(recipe.evaluate.queries)
     clips = wiring.build_evaluation_clips(recipe, store, members, modality, compute, recipe.finetune.crops)
     return classify(classifier, clips, recipe.evaluate.batch_clips)

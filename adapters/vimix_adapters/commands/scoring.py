@@ -9,8 +9,10 @@ from attrs import frozen
 from vimix.app.extract import extract_features
 from vimix.app.probe import linear_probe
 from vimix.app.retrieve import retrieve
+from vimix.app.team import Alone
 from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
+from vimix.ports.team import Team
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import RGB, Modality
 from vimix.values.scores import ProbeScores, RetrievalScores
@@ -33,14 +35,19 @@ Pairs = Mapping[Modality, FeaturePair]
 
 
 def extract(
-    recipe: config.Recipe, store: VideoStore, networks: Mapping[Modality, Network], compute: Compute
+    recipe: config.Recipe,
+    store: VideoStore,
+    networks: Mapping[Modality, Network],
+    compute: Compute,
+    team: Team | None = None,
 ) -> dict[Modality, FeaturePair]:
-    """Features of gallery and queries, by modality."""
-    sources = wiring.sources_of(store)
+    """Features of gallery and queries, by modality; the members of a team share the videos out, and all get all."""
+    sources, team = wiring.sources_of(store), team or Alone()
 
     def features(modality: Modality, split: str) -> VideoFeatures:
-        clips = wiring.build_evaluation_clips(recipe, store, store.members(split), modality, compute)
-        return extract_features(networks[modality], clips, sources, recipe.evaluate.batch_clips)
+        mine = np.array_split(store.members(split), team.size)[team.rank].tolist()
+        clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute)
+        return extract_features(networks[modality], clips, sources, recipe.evaluate.batch_clips, team)
 
     return {
         modality: FeaturePair(features(modality, recipe.evaluate.gallery), features(modality, recipe.evaluate.queries))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from vimix.domain.scores.features import mean_row
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import Network
+from vimix.ports.team import Team
 from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures, VideoFeatures
@@ -17,11 +18,16 @@ Rows = NDArray[np.float32]
 
 
 def extract_features(
-    network: Network, clips: EvaluationClips, sources: Sequence[int] | NDArray[np.int64], batch: int = 16
+    network: Network,
+    clips: EvaluationClips,
+    sources: Sequence[int] | NDArray[np.int64],
+    batch: int = 16,
+    team: Team | None = None,
 ) -> VideoFeatures:
     """One feature a video: the mean over its windows' clip features, before the projection head.
 
     ``sources[v]`` numbers the recording of the store's video v. ``batch`` clips go through the network at a time.
+    In a team each member brings the clips of some videos, and all get the features of all, in order of rank.
     Raises VimixError if there is no video, or a feature is not finite (the training diverged).
     """
     features, labels, videos = [], [], []
@@ -29,6 +35,8 @@ def extract_features(
         features.append(mean_row(rows))
         labels.append(video.label)
         videos.append(video.video)
+    if team is not None and team.size > 1:
+        features, labels, videos = _collected(features, labels, videos, team)
     numbers = np.array(videos, dtype=np.int64)
     return VideoFeatures(
         features=_stacked(features),
@@ -66,6 +74,15 @@ def _by_video(network: Network, clips: EvaluationClips, batch: int) -> Iterator[
                 "evaluate an earlier checkpoint or train with a lower learning rate"
             )
         yield video, rows
+
+
+def _collected(
+    features: list[Rows], labels: list[int], videos: list[int], team: Team
+) -> tuple[list[Rows], list[int], list[int]]:
+    """What all members found."""
+    found = torch.from_numpy(np.stack(features)) if features else torch.empty(0, 0)
+    numbers = team.collect(torch.tensor([labels, videos], dtype=torch.int64).T)
+    return list(team.collect(found).numpy()), numbers[:, 0].tolist(), numbers[:, 1].tolist()
 
 
 def _stacked(rows: Sequence[Rows]) -> Rows:
