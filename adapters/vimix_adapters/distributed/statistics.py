@@ -41,5 +41,8 @@ class SharedStatistics:
         value = before
         for change in self._team.gather((torch.cat(self._statistics) - self._keep * before)[None]):
             value = self._keep * value + change
-        torch._foreach_copy_(self._statistics, list(torch.split(value, [len(s) for s in self._statistics])))
+        # By way of ``data``: autograd would miss the statistics that it saw, which a backward pass in training ignores.
+        torch._foreach_copy_(
+            [s.data for s in self._statistics], list(torch.split(value, [len(s) for s in self._statistics]))
+        )
         torch._foreach_add_(self._counts, (self._team.size - 1) * self._groups)

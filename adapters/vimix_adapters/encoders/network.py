@@ -106,7 +106,7 @@ class ContrastiveNetwork(nn.Module):
 
 
 def _begin_momentum(optimiser: torch.optim.Optimizer) -> None:
-    """SGD's momentum as zeros, which changes no number: torch makes it of raw memory, which a skipped step would keep."""
+    """SGD's momentum as zeros, which changes no number: torch takes raw memory, and a skipped step would keep it."""
     if isinstance(optimiser, torch.optim.SGD):
         for group in optimiser.param_groups:
             for parameter in group["params"] if group["momentum"] else ():
