@@ -1,4 +1,4 @@
-"""``python -m tests.e2e.killing FOLDER``: a short plan, once unbroken and once killed over and over with SIGKILL.
+"""``python -m tests.e2e.killing FOLDER``: a short plan, unbroken, and asked to stop and killed over and over.
 
 torch is imported once; each attempt is a forked process that runs the real command line. A kill comes at an event: a
 training step before or after its update, half a checkpoint on the disk, a file just before it gets its name, half a row
@@ -66,8 +66,8 @@ stages = [{{ pretrain = "rgb" }}, {{ pretrain = "flow" }}, {{ cmmc = "rgb", part
 class Events:
     """Counts what happens, and ends the process at the n-th event of a kind (of any kind if it is None)."""
 
-    def __init__(self, kind: str | None, number: int) -> None:
-        self.left, self.kind, self.seen = number, kind, 0
+    def __init__(self, kind: str | None, number: int, by: signal.Signals = signal.SIGKILL) -> None:
+        self.left, self.kind, self.by, self.seen = number, kind, by, 0
 
     def __call__(self, kind: str, first: Callable[[], Any] = lambda: None) -> None:
         self.seen += 1
@@ -76,8 +76,8 @@ class Events:
         self.left -= 1
         if self.left == 0:
             first()
-            print(f"killed: {kind}", flush=True)
-            os.kill(os.getpid(), signal.SIGKILL)
+            print(f"{self.by.name}: {kind}", flush=True)
+            os.kill(os.getpid(), self.by)
 
     def watch(self) -> None:
         """Put an event into everything that changes a file or the state."""
@@ -116,7 +116,7 @@ class Events:
 
 
 def attempt(arguments: list[str], events: Events, report: Path | None = None) -> bool:
-    """Run the command in a process of its own; whether it came to its end."""
+    """Run the command in a process of its own; whether it came to its end. By SIGUSR1 it ends with code 75."""
     if (child := os.fork()) == 0:
         sys.argv = ["vimix", *arguments]
         events.watch()
@@ -131,7 +131,7 @@ def attempt(arguments: list[str], events: Events, report: Path | None = None) ->
         os._exit(code)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
-    if code not in (0, -signal.SIGKILL):
+    if code not in (0, -signal.SIGKILL if events.by == signal.SIGKILL else 75):
         sys.exit(f"the command ended with {code}")
     return code == 0
 
@@ -159,6 +159,9 @@ def main() -> None:
     command = ["run", str(place / "r.toml"), "--device", "cpu", "--out"]
     attempt([*command, str(place / "unbroken")], Events(None, 0), place / "events")
     total, rng = int((place / "events").read_text()), np.random.default_rng(11)
+    asked = attempt([*command, str(place / "killed")], Events("updated", 1, signal.SIGUSR1))
+    if asked:
+        sys.exit("it was asked to stop, and did not")
     kills = [*AIMED, *((None, int(rng.integers(1, total // 8))) for _ in range(RANDOM))]
     for kind, number in kills:
         if attempt([*command, str(place / "killed")], Events(kind, number)):

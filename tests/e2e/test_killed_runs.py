@@ -17,7 +17,7 @@ def place(tmp_path_factory) -> Path:
     command = [sys.executable, "-m", "tests.e2e.killing", str(folder)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
-    (folder / "kills.txt").write_text(done.stdout)
+    (folder / "kills.txt").write_text(done.stdout + done.stderr)
     return folder
 
 
@@ -32,10 +32,17 @@ def timeless(content: bytes) -> list[dict[str, float]]:
 
 
 def test_ten_kills_hit_steps_and_all_kinds_of_writing(place) -> None:
-    kills = [line for line in (place / "kills.txt").read_text().splitlines() if line.startswith("killed: ")]
+    kills = [line for line in (place / "kills.txt").read_text().splitlines() if line.startswith("SIGKILL: ")]
     assert len(kills) == 10
     aimed = {"half a checkpoint", "second name", "new name", "half a row", "updated"}
-    assert aimed <= {kill.removeprefix("killed: ") for kill in kills}
+    assert aimed <= {kill.removeprefix("SIGKILL: ") for kill in kills}
+
+
+def test_a_warning_of_the_cluster_is_answered_by_saving_and_code_75(place) -> None:
+    """The driver expects the code; the run goes on from the step it was in."""
+    printed = (place / "kills.txt").read_text()
+    assert "SIGUSR1: updated" in printed
+    assert "stopped by SIGUSR1: saved at step 1" in printed
 
 
 def test_weights_queue_optimiser_and_results_are_those_of_the_unbroken_run_byte_for_byte(place) -> None:

@@ -3,12 +3,14 @@
 import os
 import pickle
 import resource
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from attrs import evolve
 
 from tests.contracts.test_checkpoint_store import checkpoint
 from vimix.values.errors import VimixError
@@ -81,6 +83,24 @@ def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(tmp_path) -> None:
         store.save(checkpoint(2))
     assert (tmp_path / "last.pt").read_bytes() == whole
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_disk_that_fills_up_loses_nothing(tmp_path) -> None:
+    """A real one, of 4 MiB."""
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", tmp_path]).returncode:
+        pytest.skip("no right to mount a small file system")
+    try:
+        store = FolderCheckpointStore(tmp_path / "stage")
+        store.save(evolve(checkpoint(1), recipe="x" * 2**20))
+        store.save(evolve(checkpoint(2), recipe="x" * 2**20))
+        with pytest.raises(VimixError, match="No space left on device"):
+            store.save(evolve(checkpoint(3), recipe="x" * 3 * 2**20))
+        assert store.last().about["steps"] == 2
+        assert load_checkpoint(tmp_path / "stage/previous.pt").about["steps"] == 1
+        store.save(checkpoint(3))
+        assert store.last().about["steps"] == 3, "with space again it goes on"
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 def test_equal_states_make_equal_files(tmp_path) -> None:
