@@ -217,6 +217,19 @@ def test_a_bad_step_changes_nothing_at_all_and_is_counted(at, name, fused) -> No
     assert [row["step"] for row in run.metrics.rows if "effective_rank" not in row] == [at + 1]
 
 
+def test_momentum_is_torchs_own_although_the_first_step_was_bad() -> None:
+    ours, theirs = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    optimiser = TorchOptimiser(torch.optim.SGD([ours], lr=0.1, momentum=0.9, fused=True))
+    plain = torch.optim.SGD([theirs], lr=0.1, momentum=0.9)
+    assert bool(optimiser.step((ours * torch.nan).sum()))
+    for _ in range(3):
+        assert not bool(optimiser.step(ours.square().sum()))
+        plain.zero_grad()
+        theirs.square().sum().backward()
+        plain.step()
+    torch.testing.assert_close(ours, theirs)
+
+
 def test_bad_steps_now_and_then_do_not_stop_a_run_but_so_many_in_a_row_do() -> None:
     settings = TrainSettings(epochs=4, rate=1e-2, log_every=6, max_bad_steps=3)
     run = stage_run(settings=settings)
