@@ -1,5 +1,6 @@
 """Two processes do what one does with twice the batch and twice the BatchNorm groups."""
 
+import json
 import time
 
 import pytest
@@ -7,6 +8,8 @@ import torch
 
 from tests.distributed import scenarios
 from tests.distributed.members import launch, two_together
+from tests.e2e.killing import RECIPE, make_store
+from tests.e2e.test_command_line import vimix
 from vimix.app.team import Alone
 
 
@@ -61,6 +64,36 @@ def test_features_are_extracted_once_each_and_come_in_the_order_of_the_store() -
         for name, (features, videos) in expected.items():
             assert torch.equal(member["evaluation"][name][0], features)
             assert torch.equal(member["evaluation"][name][1], videos)
+
+
+def test_the_command_line_in_two_processes_trains_as_in_one_and_writes_once(tmp_path) -> None:
+    """The first row of metrics tells of three updates; both go on from the checkpoint of two processes."""
+    make_store(tmp_path / "s.h5")
+    (tmp_path / "r.toml").write_text(RECIPE.format(store=tmp_path / "s.h5"))
+    common = [
+        "pretrain",
+        str(tmp_path / "r.toml"),
+        "--modality",
+        "rgb",
+        "--device",
+        "cpu",
+        "--set",
+        "pretrain.epochs=1",
+    ]
+    common += ["--set", "pretrain.milestones=[]", "--set", "optim.lr=1e-6"]
+    assert vimix(*common, "--out", tmp_path / "one") == 0
+    halves = ["--set", "optim.batch=2", "--set", "contrast.bn_groups=1", "--out", str(tmp_path / "two")]
+    (tmp_path / "command.txt").write_text("\n".join([*common, *halves]))
+    done = launch("endings.command", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("stage.finished") + done.stdout.count("stage.finished") == 1
+    rows = [json.loads((tmp_path / run / "pretrain-rgb/metrics.jsonl").read_text()) for run in ("one", "two")]
+    for row in rows:
+        row.pop("clips_per_second")
+    assert rows[0] == pytest.approx(rows[1], rel=1e-3, abs=1e-3)
+    again = launch("endings.command", tmp_path)
+    assert again.returncode == 2
+    assert "add --resume" in again.stderr
 
 
 def test_a_dead_member_ends_the_others_at_once_with_the_cause(tmp_path) -> None:

@@ -23,6 +23,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.commands.interruption import listening
 from vimix_adapters.encoders.network import TorchOptimiser
+from vimix_adapters.wiring.training import seeded
 
 CLIPS = FakeTrainingClips(videos=12, batch=4, frames=4, size=6)
 
@@ -277,3 +278,21 @@ def test_steps_draw_from_their_own_number_whatever_came_before() -> None:
 
     train(stage_run(learner=run.learner, step=spy))
     assert drawn == [np.random.default_rng((0, n)).bit_generator.state["state"]["state"] for n in range(12)]
+
+
+def test_dropout_too_is_drawn_from_the_number_of_the_step_and_the_member() -> None:
+    """A resumed run drops what the unbroken one does; torch's own generator and the step's stream are left alone."""
+    drawn = []
+
+    def step(batch, rng):
+        drawn.append((torch.rand(3).tolist(), rng.random()))
+
+    cpu, before = torch.device("cpu"), torch.get_rng_state()
+    for member, number in ((0, 5), (0, 6), (0, 5), (1, 5)):
+        seeded(step, cpu, member)(None, np.random.default_rng((1, number)))
+    assert torch.equal(torch.get_rng_state(), before)
+    first, another, again, other_member = drawn
+    assert first == again
+    assert first[0] != another[0]
+    assert first[0] != other_member[0]
+    assert first[1] == other_member[1] == np.random.default_rng((1, 5)).random()

@@ -1,5 +1,6 @@
 """A network whose batch is spread over a team."""
 
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,6 +12,11 @@ from vimix.ports.network import HiddenMixing
 from vimix.ports.team import Team
 from vimix.values.mixing import MixPlan
 from vimix_adapters.distributed.statistics import SharedStatistics
+
+_NAME = "forward_sync_buffers"
+_KNOWN = inspect.signature(DistributedDataParallel).parameters
+_OWN_BUFFERS: dict[str, Any] = {_NAME if _NAME in _KNOWN else "broadcast_buffers": False}
+"""Statistics are shared as SharedStatistics does: rank 0's are not taken alone. Newer torch has another name for it."""
 
 
 class SharedNetwork:
@@ -25,8 +31,7 @@ class SharedNetwork:
         self.network = network
         self._team = team
         self._statistics = SharedStatistics(network, network.groups, team)
-        # Statistics are shared as SharedStatistics does; DistributedDataParallel would take rank 0's alone.
-        self._wrapped = DistributedDataParallel(network, broadcast_buffers=False) if learns else network
+        self._wrapped = DistributedDataParallel(network, **_OWN_BUFFERS) if learns else network
 
     @property
     def depth(self) -> int:

@@ -36,7 +36,8 @@ def effective_rank(rows: Tensor) -> Tensor:
     gram = wide @ wide.T if len(rows) < rows.shape[1] else wide.T @ wide
     singular = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
     shares = singular / singular.sum()
-    return torch.special.entr(shares).sum().exp().float()
+    entropy: Tensor = torch.special.entr(shares).sum()
+    return entropy.exp().float()
 
 
 def margin(cosines: Tensor, excluded: Tensor, first: int = 0) -> Tensor:
