@@ -138,8 +138,9 @@ def _resume(run: StageRun) -> tuple[int, Meter]:
     run.team.agree(done, 0)
     if last is not None:
         _require_same_stage(run, last)
+    run.metrics.rewind(done)  # killed before its first checkpoint, a run leaves rows too
+    if last is not None:
         run.learner.resume(last.parts)
-        run.metrics.rewind(done)
         if "meter" in last.parts["progress"]:
             meter.load_state_dict(last.parts["progress"]["meter"])
     return done, meter

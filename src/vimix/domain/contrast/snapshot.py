@@ -23,6 +23,8 @@ class Snapshot:
     @torch.no_grad()
     def put_back_where(self, flag: Tensor) -> None:
         """Restore all tensors if the bool scalar ``flag`` is true; else leave them as they are now."""
+        if flag.is_cpu and not flag:  # nothing to wait for
+            return
         for lines, before in self._kept:
             chosen = torch.where(flag, before, torch.cat(lines))
             _copy(lines, torch.split(chosen, [len(line) for line in lines]))
