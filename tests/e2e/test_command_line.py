@@ -255,6 +255,15 @@ def test_a_mistake_is_one_line_with_exit_code_two(place, arguments, message, cap
     assert "Traceback" not in error
 
 
+def test_a_full_disk_anywhere_is_one_line_with_exit_code_two(monkeypatch, capsys) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device", "run/metrics.jsonl")
+
+    monkeypatch.setattr(main, "app", full)
+    assert vimix("run") == 2
+    assert "No space left on device: 'run/metrics.jsonl'" in capsys.readouterr().err
+
+
 def test_help_is_there_before_torch_would_be() -> None:
     seconds = []
     for _ in range(3):

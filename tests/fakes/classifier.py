@@ -1,6 +1,6 @@
 """A classifier small enough to follow by hand: the mean of each channel, BatchNorm, dropout and one linear layer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -28,6 +28,9 @@ class FakeClassifier:
     def probabilities(self, clips: Tensor) -> Tensor:
         self.module.eval()
         return self._scores(clips).softmax(dim=1)
+
+    def buffers(self) -> Iterable[Tensor]:
+        return self.module.buffers()
 
     def state_dict(self) -> Mapping[str, Any]:
         return self.module.state_dict()

@@ -69,6 +69,9 @@ class FakeNetwork:
     def parameters(self) -> Iterable[Tensor]:
         return self.module.parameters()
 
+    def buffers(self) -> Iterable[Tensor]:
+        return self.module.buffers()
+
     def state_dict(self) -> Mapping[str, Any]:
         return self.module.state_dict()
 

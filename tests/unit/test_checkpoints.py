@@ -2,10 +2,15 @@
 
 import os
 import pickle
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
+from attrs import evolve
 
 from tests.contracts.test_checkpoint_store import checkpoint
 from vimix.values.errors import VimixError
@@ -59,19 +64,71 @@ def test_a_missing_checkpoint_says_what_was_expected(tmp_path) -> None:
         load_checkpoint(tmp_path)
 
 
-def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(tmp_path, monkeypatch) -> None:
+@contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """The kernel refuses to write on, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(tmp_path) -> None:
     store = FolderCheckpointStore(tmp_path)
     store.save(checkpoint(1))
-
-    def full(content, path) -> None:
-        Path(path).write_bytes(b"half")
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(folder.torch, "save", full)
-    with pytest.raises(VimixError, match="No space left on device"):
+    whole = (tmp_path / "last.pt").read_bytes()
+    with no_file_longer_than(len(whole) // 2), pytest.raises(VimixError, match=r"last\.pt.*File too large.*is kept"):
         store.save(checkpoint(2))
-    assert store.last().about["steps"] == 1
+    assert (tmp_path / "last.pt").read_bytes() == whole
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_disk_that_fills_up_loses_nothing(tmp_path) -> None:
+    """A real one, of 4 MiB."""
+    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", tmp_path]).returncode:
+        pytest.skip("no right to mount a small file system")
+    try:
+        store = FolderCheckpointStore(tmp_path / "stage")
+        store.save(evolve(checkpoint(1), recipe="x" * 2**20))
+        store.save(evolve(checkpoint(2), recipe="x" * 2**20))
+        with pytest.raises(VimixError, match="No space left on device"):
+            store.save(evolve(checkpoint(3), recipe="x" * 3 * 2**20))
+        assert store.last().about["steps"] == 2
+        assert load_checkpoint(tmp_path / "stage/previous.pt").about["steps"] == 1
+        store.save(checkpoint(3))
+        assert store.last().about["steps"] == 3, "with space again it goes on"
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def test_equal_states_make_equal_files(tmp_path) -> None:
+    for place in ("a", "b"):
+        FolderCheckpointStore(tmp_path / place).save(checkpoint(1))
+    assert (tmp_path / "a/last.pt").read_bytes() == (tmp_path / "b/last.pt").read_bytes()
+
+
+def test_what_a_killed_process_left_is_removed_and_one_that_may_not_write_does_not(tmp_path) -> None:
+    (tmp_path / ".last.pt.4242.tmp").write_bytes(b"half a checkpoint")
+    (tmp_path / ".previous.tmp").write_bytes(b"")
+    FolderCheckpointStore(tmp_path, writes=False).save(checkpoint(1))
+    assert not (tmp_path / "last.pt").exists()
+    FolderCheckpointStore(tmp_path).save(checkpoint(1))
+    assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
+
+
+def test_a_file_system_without_second_names_keeps_the_previous_one_too(tmp_path, monkeypatch) -> None:
+    def refused(*_) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(folder.os, "link", refused)
+    store = FolderCheckpointStore(tmp_path)
+    for step in (1, 2):
+        store.save(checkpoint(step))
+    assert [load_checkpoint(tmp_path / name).about["steps"] for name in ("previous.pt", "last.pt")] == [1, 2]
+    (tmp_path / "last.pt").unlink()  # killed between the two renames
+    assert store.last().about["steps"] == 1
 
 
 def test_the_previous_checkpoint_is_kept_and_a_folder_stands_for_its_last(tmp_path) -> None:

@@ -1,7 +1,9 @@
 """The training loader: the same batches with any number of workers, and what it does with videos it cannot read."""
 
 import multiprocessing
+import os
 import pickle
+import signal
 
 import cv2
 import pytest
@@ -47,6 +49,34 @@ def test_batches_do_not_depend_on_the_number_of_workers() -> None:
     assert next(helped.batches(1)).videos.shape == (3,)
     assert identical(list(alone.batches(1)), list(helped.batches(1)))
     assert identical(list(alone.batches(1, first=2)), list(helped.batches(1, first=2)))
+
+
+@pytest.mark.parametrize("broken", [frozenset(), frozenset({4, 7})])
+def test_processes_share_the_batches_of_one(broken) -> None:
+    """Row by row, with stand-ins for what cannot be read; all make equally many steps, however uneven the rest."""
+    store = BreakableStore(broken=broken)
+    settings = {"max_bad_fraction": 0.5, "views": {RGB: 2}}
+    whole = list(loader(store, batch=4, **settings).batches(1))
+    shares = [list(loader(store, batch=2, share=(rank, 2), **settings).batches(1)) for rank in range(2)]
+    assert [len(share) for share in shares] == [len(whole)] * 2 == [2, 2]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        for name in ("videos", "sources", "labels"):
+            assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))
+        for view in range(2):
+            torch.testing.assert_close(torch.cat([part.views[RGB][view] for part in parts]), batch.views[RGB][view])
+    with pytest.raises(VimixError, match="'all' has 10 videos, less than a batch of 12"):
+        loader(batch=6, share=(0, 2))
+
+
+def test_workers_do_not_end_by_what_the_main_process_is_asked() -> None:
+    """Ctrl-C and SIGTERM reach all processes of a job; the step that is under way still gets its batches."""
+    batches = loader(workers=1, start_method="fork").batches(0)
+    first = next(batches)
+    for child in multiprocessing.active_children():
+        for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGTERM):
+            os.kill(child.pid, number)
+    assert len(first) == 3
+    assert len(list(batches)) == 2
 
 
 def test_workers_are_forked_without_an_opencv_thread_pool() -> None:

@@ -225,8 +225,8 @@ def test_dropout_is_the_step_s_own_wherever_the_process_began() -> None:
     for before in (1, 2):
         torch.manual_seed(before)
         state = torch.get_rng_state()
-        outcomes.append(seeded(step)(batch, np.random.default_rng(7)))
+        outcomes.append(seeded(step, torch.device("cpu"))(batch, np.random.default_rng(7)))
         assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(outcomes[0].loss, outcomes[1].loss)
     assert outcomes[0].weight == np.random.default_rng(7).random()
-    assert not torch.equal(seeded(step)(batch, np.random.default_rng(8)).loss, outcomes[0].loss)
+    assert not torch.equal(seeded(step, torch.device("cpu"))(batch, np.random.default_rng(8)).loss, outcomes[0].loss)

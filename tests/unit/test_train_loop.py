@@ -1,5 +1,9 @@
 """The loop: learning rates, rows, checkpoints, and that a resumed run is the unbroken one."""
 
+import copy
+import os
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +21,9 @@ from vimix.domain.schedule.stages import CmmcStage, PretrainStage
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
+from vimix_adapters.commands.interruption import listening
+from vimix_adapters.encoders.network import TorchOptimiser
+from vimix_adapters.wiring.training import seeded
 
 CLIPS = FakeTrainingClips(videos=12, batch=4, frames=4, size=6)
 
@@ -101,6 +108,19 @@ def test_the_watch_is_read_at_the_ends_of_epochs_and_changes_nothing(every, expe
     assert sum(row["loss"] for row in rows if row["step"] == 12) > 0
 
 
+class Interrupting(FakeMetrics):
+    """Ends the process after a row, as a kill would: what is not in the checkpoint is lost."""
+
+    def __init__(self, at: int, rows: list[dict[str, float]]) -> None:
+        super().__init__()
+        self.rows, self._at = rows, at
+
+    def record(self, step, values) -> None:
+        super().record(step, values)
+        if step == self._at:
+            raise Killed
+
+
 def test_a_stage_resumed_where_an_epoch_ended_has_the_row_that_was_watched_there() -> None:
     whole, _ = looks(1)
     train(whole)
@@ -119,34 +139,76 @@ class Killed(Exception):
     pass
 
 
-class Interrupting(FakeMetrics):
-    """Ends the process after a row, as a kill would: what is not in the checkpoint is lost."""
+def ending_at(step: int, inner, end):
+    """A step that does something else when it has been made ``step`` times."""
+    made = 0
 
-    def __init__(self, at: int, rows: list[dict[str, float]]) -> None:
-        super().__init__()
-        self.rows, self._at = rows, at
+    def run(batch, rng):
+        nonlocal made
+        made += 1
+        if made == step:
+            end()
+        return inner(batch, rng)
 
-    def record(self, step, values) -> None:
-        super().record(step, values)
-        if step == self._at:
-            raise Killed
+    return run
 
 
-@pytest.mark.parametrize("at", [4, 6, 10])
-def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(at) -> None:
-    unbroken = stage_run()
+def killed() -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize("at", [2, 3, 6, 8, 11])
+@pytest.mark.parametrize("every", [0, 1, 3])
+def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(at, every) -> None:
+    """Rows under way at the checkpoint come out whole; no row comes twice, with no checkpoint (0) either."""
+    settings = TrainSettings(epochs=4, rate=1e-2, milestones=(2,), log_every=4, checkpoint_steps=every)
+    unbroken = stage_run(settings=settings)
     expected = train(unbroken)
-    clock = iter(range(10_000))
-    rows: list[dict[str, float]] = []
-    settings = TrainSettings(epochs=4, rate=1e-2, milestones=(2,), log_every=2, checkpoint_seconds=1)
-    broken = stage_run(metrics=Interrupting(at, rows), settings=settings, clock=lambda: float(next(clock)))
+    broken = stage_run(settings=settings)
     with pytest.raises(Killed):
-        train(broken)
-    assert broken.checkpoints.saved >= 1
-    resumed = stage_run(metrics=Interrupting(-1, rows), checkpoints=broken.checkpoints)
+        train(evolve(broken, step=ending_at(at, broken.step, killed)))
+    resumed = stage_run(settings=settings, metrics=broken.metrics, checkpoints=broken.checkpoints)
     final = train(resumed)
     assert same(dict(final.parts), dict(expected.parts))
     assert timeless(resumed.metrics.rows) == timeless(unbroken.metrics.rows)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
+def test_asked_to_stop_it_finishes_the_step_saves_and_exits_with_a_code_that_says_so(number, code, capsys) -> None:
+    unbroken, broken = stage_run(), stage_run()
+    expected = train(unbroken)
+    before = signal.getsignal(number)
+    asking = ending_at(5, broken.step, lambda: os.kill(os.getpid(), number))
+    with pytest.raises(SystemExit) as end, listening() as requests, requests.patiently():
+        train(evolve(broken, step=asking, asked_to_stop=requests))
+    assert end.value.code == code
+    assert f"stopped by {number.name}: saved at step 5" in capsys.readouterr().err
+    assert signal.getsignal(number) == before
+    resumed = stage_run(metrics=broken.metrics, checkpoints=broken.checkpoints)
+    assert same(dict(train(resumed).parts), dict(expected.parts))
+    assert timeless(resumed.metrics.rows) == timeless(unbroken.metrics.rows)
+
+
+def test_outside_of_training_a_request_ends_the_run_at_once() -> None:
+    with pytest.raises(SystemExit) as end, listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert end.value.code == 75
+
+
+def test_ctrl_c_a_second_time_does_not_wait() -> None:
+    with listening() as requests, requests.patiently():
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_checkpoint_of_another_run_is_refused_with_what_was_expected_and_found() -> None:
+    run = stage_run(about={"steps_per_epoch": 3})
+    train(run)
+    with pytest.raises(
+        VimixError, match=r"seed 0, steps per epoch 3; expected one of rgb with seed 0, steps per epoch 6"
+    ):
+        train(stage_run(about={"steps_per_epoch": 6}, checkpoints=run.checkpoints))
 
 
 def test_a_finished_stage_is_not_trained_again() -> None:
@@ -157,11 +219,93 @@ def test_a_finished_stage_is_not_trained_again() -> None:
     assert again.metrics.rows == []
 
 
-def test_a_diverged_loss_stops_the_run_with_the_way_out() -> None:
-    run = stage_run(settings=TrainSettings(epochs=4, rate=float("nan"), log_every=1))
-    with pytest.raises(VimixError, match=r"loss of rgb became nan.*optim\.lr"):
+def test_a_diverged_loss_stops_the_run_with_the_way_out_and_the_videos() -> None:
+    names = [f"clip{number}.mp4" for number in range(12)]
+    run = stage_run(settings=TrainSettings(epochs=9, rate=float("nan"), log_every=1, checkpoint_steps=1), names=names)
+    with pytest.raises(
+        VimixError, match=r"10 training steps in a row.*optim\.lr.*last one: clip\d+\.mp4, clip"
+    ) as stop:
         train(run)
-    assert run.checkpoints.saved == 0
+    assert str(stop.value).count("clip") == 4
+    assert run.checkpoints.saved == 1, "of the first step; none while steps are bad"
+    assert run.metrics.rows[-1]["bad_steps"] == 9
+    assert "loss" in run.metrics.rows[0]
+    assert "loss" not in run.metrics.rows[-1]
+
+
+def with_bad_clips(inner, bad: set[int]):
+    """A step whose clips hold what is no number at some of the times it is made."""
+    made = -1
+
+    def run(batch, rng):
+        nonlocal made
+        made += 1
+        if made not in bad:
+            return inner(batch, rng)
+        views = {modality: tuple(view * torch.nan for view in views) for modality, views in batch.views.items()}
+        return inner(evolve(batch, views=views), rng)
+
+    return run
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("name", ["Adam", "SGD"])
+@pytest.mark.parametrize("at", [0, 4])
+def test_a_bad_step_changes_nothing_at_all_and_is_counted(at, name, fused) -> None:
+    """Parameters, moments, key encoder, queue, BatchNorm statistics: all as if the step had never been made."""
+    run = stage_run(settings=TrainSettings(epochs=4, rate=1e-2, log_every=1))
+    own = {"momentum": 0.9} if name == "SGD" else {}
+    optimiser = getattr(torch.optim, name)(run.learner.query.parameters(), lr=1e-2, fused=fused, **own)
+    run = evolve(run, learner=evolve(run.learner, optimiser=TorchOptimiser(optimiser)))
+    states = []
+
+    def step(batch, rng):
+        states.append(copy.deepcopy(dict(run.learner.state_dict())))
+        return inner(batch, rng)
+
+    inner = with_bad_clips(pretrain_step(run.learner, vimix.Mixup()), {at})
+    train(evolve(run, step=step))
+    assert same({**states[at], "optimiser": ""}, {**states[at + 1], "optimiser": ""})
+    before, after = states[at]["optimiser"]["state"], states[at + 1]["optimiser"]["state"]
+    assert all(same(before[p], after[p]) for p in before)
+    assert not same(states[at + 1], states[at + 2])
+    assert [row["bad_steps"] for row in run.metrics.rows] == [0.0] * at + [1.0] * (12 - at)
+    assert all(np.isfinite(list(row.values())).all() for row in run.metrics.rows)
+    assert [row["step"] for row in run.metrics.rows if "effective_rank" not in row] == [at + 1]
+
+
+def test_momentum_is_torchs_own_although_the_first_step_was_bad() -> None:
+    ours, theirs = (torch.nn.Parameter(torch.ones(3)) for _ in range(2))
+    optimiser = TorchOptimiser(torch.optim.SGD([ours], lr=0.1, momentum=0.9, fused=True))
+    plain = torch.optim.SGD([theirs], lr=0.1, momentum=0.9)
+    assert bool(optimiser.step((ours * torch.nan).sum()))
+    for _ in range(3):
+        assert not bool(optimiser.step(ours.square().sum()))
+        plain.zero_grad()
+        theirs.square().sum().backward()
+        plain.step()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_bad_steps_now_and_then_do_not_stop_a_run_but_so_many_in_a_row_do() -> None:
+    settings = TrainSettings(epochs=4, rate=1e-2, log_every=6, max_bad_steps=3)
+    run = stage_run(settings=settings)
+    train(evolve(run, step=with_bad_clips(run.step, {0, 1, 3, 4, 6, 7, 9, 10})))
+    assert run.metrics.rows[-1]["bad_steps"] == 8
+    run = stage_run(settings=settings)
+    with pytest.raises(VimixError, match="3 training steps in a row"):
+        train(evolve(run, step=with_bad_clips(run.step, {4, 5, 6})))  # over the end of a row
+
+
+def test_rows_show_how_the_embeddings_lie() -> None:
+    run = stage_run()
+    train(run)
+    row = run.metrics.rows[-1]
+    assert 0 < row["alignment"] < 4
+    assert row["uniformity"] < 0
+    assert 1 <= row["effective_rank"] <= 4
+    assert -2 < row["margin"] < 2
+    assert (row["queue_filled"], row["queue_age"]) == (16, 4)
 
 
 def test_a_plan_hands_the_newest_checkpoints_on() -> None:
@@ -190,3 +334,21 @@ def test_steps_draw_from_their_own_number_whatever_came_before() -> None:
 
     train(stage_run(learner=run.learner, step=spy))
     assert drawn == [np.random.default_rng((0, n)).bit_generator.state["state"]["state"] for n in range(12)]
+
+
+def test_dropout_too_is_drawn_from_the_number_of_the_step_and_the_member() -> None:
+    """A resumed run drops what the unbroken one does; torch's own generator and the step's stream are left alone."""
+    drawn = []
+
+    def step(batch, rng):
+        drawn.append((torch.rand(3).tolist(), rng.random()))
+
+    cpu, before = torch.device("cpu"), torch.get_rng_state()
+    for member, number in ((0, 5), (0, 6), (0, 5), (1, 5)):
+        seeded(step, cpu, member)(None, np.random.default_rng((1, number)))
+    assert torch.equal(torch.get_rng_state(), before)
+    first, another, again, other_member = drawn
+    assert first == again
+    assert first[0] != another[0]
+    assert first[0] != other_member[0]
+    assert first[1] == other_member[1] == np.random.default_rng((1, 5)).random()

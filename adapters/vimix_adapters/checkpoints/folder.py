@@ -1,5 +1,6 @@
 """Checkpoints as files: ``last.pt`` and ``previous.pt`` in the folder of a stage."""
 
+import io
 import os
 import pickle
 import zipfile
@@ -18,32 +19,51 @@ KEYS = ("modality", "recipe", "parts", "about")
 
 @frozen
 class FolderCheckpointStore:
-    """Implements ``vimix.ports.checkpoints.CheckpointStore`` in one folder."""
+    """Implements ``vimix.ports.checkpoints.CheckpointStore`` in one folder.
+
+    Without ``writes`` nothing is saved: of processes that train together one writes, and all read the same.
+    """
 
     folder: Path
+    writes: bool = True
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Write ``last.pt``; what it replaces stays as ``previous.pt``. Raises VimixError if the disk is full."""
-        last, previous = self.folder / "last.pt", self.folder / "previous.pt"
+        if not self.writes:
+            return
+        last = self.folder / "last.pt"
         try:
+            self._clear()
             with replacing(last) as temporary:
                 _write(checkpoint, temporary)
                 if last.exists():
-                    # A second name for the old file: at no moment is there less than one whole checkpoint.
-                    spare = self.folder / ".previous.tmp"
-                    spare.unlink(missing_ok=True)
-                    os.link(last, spare)
-                    spare.replace(previous)
-                    sync_directory(self.folder)
+                    self._keep(last)
         except OSError as error:
             raise VimixError(
                 f"{last}: the checkpoint could not be written ({error}); the one before is kept"
             ) from error
 
+    def _keep(self, last: Path) -> None:
+        """Name the old file ``previous.pt`` too: at no moment is there less than one whole checkpoint."""
+        spare = self.folder / ".previous.tmp"
+        try:
+            os.link(last, spare)
+        except OSError:  # a file system without second names: for a moment the old one is previous.pt only
+            spare = last
+        spare.replace(self.folder / "previous.pt")
+        sync_directory(self.folder)
+
+    def _clear(self) -> None:
+        """Remove what a killed process left half written: it is as large as a checkpoint."""
+        for left in self.folder.glob(".*.tmp"):
+            left.unlink(missing_ok=True)
+
     def last(self) -> Checkpoint | None:
         """The newest checkpoint, None if there is none. Raises VimixError naming a damaged or foreign file."""
-        last = self.folder / "last.pt"
-        return load_checkpoint(last) if last.exists() else None
+        for name in ("last.pt", "previous.pt"):
+            if (self.folder / name).exists():
+                return load_checkpoint(self.folder / name)
+        return None
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -66,13 +86,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 def _refusal(file: Path, found: str) -> str:
     previous = file.with_name("previous.pt")
-    way_out = f"; the one before it may be whole: {previous}" if file.name == "last.pt" and previous.exists() else ""
+    way_out = ""
+    if file.name == "last.pt" and previous.exists():
+        way_out = f"; to go on from the one before it: mv {previous} {file}"
     return f"{file}: expected a whole vimix checkpoint ({FORMAT}) without code; {found}{way_out}"
 
 
 def _write(checkpoint: Checkpoint, path: Path) -> None:
     content: dict[str, Any] = {"format": FORMAT, **{key: _plain(getattr(checkpoint, key)) for key in KEYS}}
-    torch.save(content, path)
+    # By way of memory: torch's own writer tells a full disk from other trouble by a RuntimeError at best, and puts the
+    # name of the temporary file into the archive. So equal states make equal files.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def _plain(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """The command line: parse, call, print, exit code. Nothing heavy is imported before a command runs."""
 
+import errno
 import sys
 
 import typer
@@ -36,6 +37,11 @@ def run() -> None:
         app()
     except VimixError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        print(f"error: {error}: no file is left half written; free some space and call it again", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted: call the same command again to go on", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Training batches out of a store: read and cut in workers, augmented on the training device."""
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -59,6 +60,8 @@ class CutBatches:
     augmentations: Mapping[Modality, ClipAugmentation]
     bad_limit: int
     """A slot of the batch is given up when this many videos in turn could not be read."""
+    share: tuple[int, int] = (0, 1)
+    """(r, W): these are rows r·batch ... (r+1)·batch - 1 of global batches of W·batch."""
     _order: tuple[int, NDArray[np.int64]] | None = field(default=None, init=False)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
@@ -73,7 +76,9 @@ class CutBatches:
         epoch, step = request
         failures: dict[int, str] = {}
         rows = []
-        for position in range(step * self.batch, (step + 1) * self.batch):
+        member, members = self.share
+        first = (step * members + member) * self.batch
+        for position in range(first, first + self.batch):
             row = self._row(epoch, position, failures)
             if row is None:
                 return CutBatch({}, torch.empty(0, dtype=torch.int64), failures)
@@ -129,6 +134,8 @@ class TrainingLoader:
     ``views`` says how many views each modality needs of a video: independent random crops in time and space. Every view
     is drawn from (seed, epoch, video, modality, view), so batches depend neither on ``workers`` nor on what was loaded
     before. Workers cut uint8 clips of equal size; the rest of the augmentation runs on ``device``.
+    With ``share`` = (r, W) it gives rows r·batch ... (r+1)·batch - 1 of the batches of W·batch that one process would
+    give: W processes see each video once an epoch, and all make equally many steps.
 
     A video that cannot be read is replaced by the next one of the permutation and logged once. Raises VimixError if
     the store lacks a modality, the split fills no batch, or more than ``max_bad_fraction`` of its videos failed within
@@ -149,19 +156,20 @@ class TrainingLoader:
         workers: int = 0,
         max_bad_fraction: float = 0.05,
         start_method: str | None = None,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         members = store.members(split)
-        _require(store, split, members, views, batch)
+        _require(store, split, members, views, batch * share[1])
         self._store, self._split, self._videos = store, split, len(members)
         self._device = device
         self._augmentations = augmentations
         self._max_bad_fraction = max_bad_fraction
         self._labels = torch.tensor([video.label for video in store.videos])
         self._sources = torch.from_numpy(_numbered([video.source for video in store.videos]))
-        self._requests = _Requests(len(members) // batch)
+        self._requests = _Requests(len(members) // (batch * share[1]))
         self._logged: set[int] = set()
         limit = int(max_bad_fraction * len(members))
-        cuts = CutBatches(store, members, views, clip, batch, seed, augmentations, limit)
+        cuts = CutBatches(store, members, views, clip, batch, seed, augmentations, limit, share)
         self._cut_batches: DataLoader[CutBatch] = worker_loader(cuts, self._requests, device, workers, start_method)
 
     @property
@@ -228,8 +236,19 @@ def worker_loader(
 
 
 def _init_worker(_: int) -> None:
+    _leave_stopping_to_the_main_process()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)  # for spawned workers; in forked ones it is 1 already, and the call does nothing
+
+
+def _leave_stopping_to_the_main_process() -> None:
+    """Ctrl-C and a cluster's warning reach all processes of a job; the main one still needs batches to end its step.
+
+    The second SIGTERM counts: with it the main process ends a worker that does not end by itself.
+    """
+    for number in (signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))
 
 
 def _unchanged(item: Any) -> Any:

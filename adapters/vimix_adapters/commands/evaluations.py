@@ -8,7 +8,6 @@ from rich.console import Console
 
 from vimix.app.finetune import classify, finetune_scores
 from vimix.app.train import StageRun, train
-from vimix.ports.clips import VideoStore
 from vimix.ports.network import Classifier
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
@@ -17,8 +16,7 @@ from vimix.values.scores import ProbeScores, RetrievalScores, VideoProbabilities
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scoring
-from vimix_adapters.encoders.network import Compute
-from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.commands.workplace import Workplace, workplace
 from vimix_adapters.reports.environment import machine
 from vimix_adapters.reports.results import ResultRecord, write_results
 from vimix_adapters.reports.tables import Row, console_table
@@ -61,15 +59,27 @@ def _evaluate(
     on: str | None,
     beside: Callable[[config.Recipe, scoring.Pairs], dict[str, float]] | None = None,
 ) -> None:
-    configure_logging()
-    recipe = recipe_on(recipe, on)
-    compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
+    with workplace(recipe_on(recipe, on), device) as place:
+        _scored(task, score, place, paths, out, on, beside)
+
+
+def _scored(
+    task: str,
+    score: Score,
+    place: Workplace,
+    paths: Sequence[Path],
+    out: Path,
+    on: str | None,
+    beside: Callable[[config.Recipe, scoring.Pairs], dict[str, float]] | None,
+) -> None:
+    recipe, store, compute = place.recipe, place.store, place.compute
     checkpoints = load_by_modality(recipe, paths)
     trained = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in checkpoints.items()}
     untrained = {m: wiring.build_network(recipe, m, compute) for m in checkpoints}
-    pairs = scoring.extract(recipe, store, trained, compute)
-    found = score(recipe, pairs)
-    baseline = score(recipe, scoring.extract(recipe, store, untrained, compute))
+    pairs, fresh = (scoring.extract(recipe, store, networks, compute, place.team) for networks in (trained, untrained))
+    if not place.writes:
+        return
+    found, baseline = score(recipe, pairs), score(recipe, fresh)
     record = ResultRecord(
         task=task,
         scores=found.record,
@@ -139,7 +149,7 @@ class Supervised:
 
     name: str
     build: Callable[..., tuple[Classifier, StageRun]]
-    """From recipe, store, modality, checkpoint or None, folder and compute."""
+    """From recipe, store, modality, checkpoint or None, folder, compute and who may ask to stop."""
     crops: str
     """Of the test videos."""
     numbers: Mapping[str, object]
@@ -156,13 +166,26 @@ def _evaluate_trained(
     resume: bool,
     on: str | None,
 ) -> None:
-    configure_logging()
-    recipe = recipe_on(recipe, on)
-    compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
+    with workplace(recipe_on(recipe, on), device) as place:
+        if place.team.size > 1:
+            raise VimixError(f"{task.name} runs in one process: call it without torchrun")
+        _trained_with_labels(task, place, checkpoints, scratch, out, resume, on)
+
+
+def _trained_with_labels(
+    task: Supervised,
+    place: Workplace,
+    checkpoints: Sequence[Path],
+    scratch: Sequence[str],
+    out: Path,
+    resume: bool,
+    on: str | None,
+) -> None:
+    recipe, store = place.recipe, place.store
     inits = _inits(recipe, checkpoints, scratch)
-    places = {modality: out.with_suffix("") / modality for modality in inits}
+    folders = {modality: out.with_suffix("") / modality for modality in inits}
     found = finetune_scores(
-        {m: _tested(task, recipe, store, m, init, places[m], compute, resume) for m, init in inits.items()},
+        {m: _tested(task, place, m, init, folders[m], resume) for m, init in inits.items()},
         train=len(store.members(recipe.data.train_split)),
         fusion=wiring.build_fusion(recipe),
     )
@@ -175,7 +198,7 @@ def _evaluate_trained(
         seed=recipe.seed,
         data=store.fingerprint,
         checkpoints={m: {"init": "random"} if init is None else dict(init.about) for m, init in inits.items()},
-        machine=machine(str(compute.device)),
+        machine=machine(str(place.compute.device)),
         recipe=recipe.name,
         tested_on=on or "",
     )
@@ -200,19 +223,14 @@ def _inits(
 
 
 def _tested(
-    task: Supervised,
-    recipe: config.Recipe,
-    store: VideoStore,
-    modality: Modality,
-    init: Checkpoint | None,
-    folder: Path,
-    compute: Compute,
-    resume: bool,
+    task: Supervised, place: Workplace, modality: Modality, init: Checkpoint | None, folder: Path, resume: bool
 ) -> VideoProbabilities:
+    recipe, store, compute = place.recipe, place.store, place.compute
     if FolderCheckpointStore(folder).last() is not None and not resume:
         raise VimixError(f"{folder} already holds a training: add --resume to go on, or choose another --out")
-    classifier, run = task.build(recipe, store, modality, init, folder, compute)
-    train(run)
+    classifier, run = task.build(recipe, store, modality, init, folder, compute, place.requests)
+    with place.requests.patiently():
+        train(run)
     members = store.members(recipe.evaluate.queries)
     clips = wiring.build_evaluation_clips(recipe, store, members, modality, compute, task.crops)
     return classify(classifier, clips, recipe.evaluate.batch_clips)

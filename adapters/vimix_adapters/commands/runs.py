@@ -19,9 +19,9 @@ from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scoring
 from vimix_adapters.commands.sharing import StagePlaces
+from vimix_adapters.commands.workplace import Workplace, workplace
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.files import write_text
-from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.reports.curves import draw_curves
 from vimix_adapters.reports.environment import commit, machine, versions
 from vimix_adapters.reports.summaries import read_run, write_summary
@@ -42,29 +42,29 @@ def train_single(
 
     Raises VimixError if ``out`` already holds checkpoints of the stage and ``resume`` was not asked for.
     """
-    configure_logging()
-    compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
-    built = wiring.build_stage(recipe, _known(recipe, stage))
-    folder = out / built.name
-    if FolderCheckpointStore(folder).last() is not None and not resume:
-        raise VimixError(f"{folder} already holds checkpoints: add --resume to go on, or choose another --out")
-    _claim(recipe, out)
-    return _execute(recipe, built, store, _loaded(inits), folder, compute, number=0)
+    with workplace(recipe, device) as place:
+        built = wiring.build_stage(recipe, _known(recipe, stage))
+        folder = out / built.name
+        if FolderCheckpointStore(folder).last() is not None and not resume:
+            raise VimixError(f"{folder} already holds checkpoints: add --resume to go on, or choose another --out")
+        _claim(place, out)
+        return _execute(place, built, _loaded(inits), folder, number=0)
 
 
 def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
     """Run and evaluate all arms; stages that are finished are not run again. Writes ``results.json`` and ``.md``."""
-    configure_logging()
     if not recipe.arms:
         raise VimixError(f"recipe {recipe.name!r} has no [arms]: there is no plan to run; use vimix pretrain")
-    compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
-    _claim(recipe, out)
-    log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
-    newest = train_arms(recipe, store, out, compute)
-    rows = _evaluate(recipe, store, newest, out, compute)
-    Console().print(console_table(rows, title=recipe.name))
-    log.info("run.finished", results=str(out / "results.md"))
-    return rows
+    with workplace(recipe, device) as place:
+        compute = place.compute
+        _claim(place, out)
+        log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
+        newest = train_arms(place, out)
+        rows = _evaluate(place, newest, out)
+        if place.writes:
+            Console().print(console_table(rows, title=recipe.name))
+            log.info("run.finished", results=str(out / "results.md"))
+        return rows
 
 
 def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int]) -> None:
@@ -76,22 +76,19 @@ def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int
     log.info("seeds.finished", results=str(out / "results.md"))
 
 
-def train_arms(
-    recipe: config.Recipe, store: VideoStore, out: Path, compute: Compute
-) -> dict[str, dict[Modality, Checkpoint]]:
+def train_arms(place: Workplace, out: Path) -> dict[str, dict[Modality, Checkpoint]]:
     """The newest encoders by arm and modality, after all stages of all arms; what is finished is not run again."""
-    places = StagePlaces(recipe, out)
-    return {arm: _run_arm(recipe.of_arm(arm), arm, store, places, compute) for arm in recipe.arms}
+    places = StagePlaces(place.recipe, out, place.writes)
+    return {
+        arm: _run_arm(attrs.evolve(place, recipe=place.recipe.of_arm(arm)), arm, places) for arm in place.recipe.arms
+    }
 
 
-def _run_arm(
-    recipe: config.Recipe, arm: str, store: VideoStore, places: StagePlaces, compute: Compute
-) -> dict[Modality, Checkpoint]:
-    stages = [wiring.build_stage(recipe, stage) for stage in recipe.arms[arm].stages]
+def _run_arm(place: Workplace, arm: str, places: StagePlaces) -> dict[Modality, Checkpoint]:
+    stages = [wiring.build_stage(place.recipe, stage) for stage in place.recipe.arms[arm].stages]
 
     def execute(number: int, stage: Stage, newest: Mapping[Modality, Checkpoint]) -> Checkpoint:
-        folder = places.linked(arm, number, stage.name)
-        return _execute(recipe, stage, store, newest, folder, compute, number, arm)
+        return _execute(place, stage, newest, places.linked(arm, number, stage.name), number, arm)
 
     return {modality: _slim(checkpoint) for modality, checkpoint in run_stages(stages, execute).items()}
 
@@ -102,25 +99,25 @@ def _slim(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _execute(
-    recipe: config.Recipe,
+    place: Workplace,
     stage: Stage,
-    store: VideoStore,
     inits: Mapping[Modality, Checkpoint],
     folder: Path,
-    compute: Compute,
     number: int,
     arm: str = "",
 ) -> Checkpoint:
+    recipe, store = place.recipe, place.store
     last = FolderCheckpointStore(folder).last()
     if last is not None and _finished(last):
         log.info("stage.already_finished", arm=arm, stage=stage.name)
         return last
-    run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number)
+    run = wiring.build_stage_run(recipe, stage, store, inits, folder, place.compute, number, place.team, place.requests)
     run.about.update(arm=arm, commit=commit(), **{f"version_{name}": value for name, value in versions().items()})
     _warn_of_long_queue(recipe, store)
     log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
     begun = perf_counter()
-    final = train(run)
+    with place.requests.patiently():
+        final = train(run)
     log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
     return final
 
@@ -141,32 +138,34 @@ def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:
         )
 
 
-def _evaluate(
-    recipe: config.Recipe,
-    store: VideoStore,
-    arms: Mapping[str, Mapping[Modality, Checkpoint]],
-    out: Path,
-    compute: Compute,
-) -> list[Row]:
-    """The table of a run: every arm beside random initialisation, every modality and all of them together."""
+def _evaluate(place: Workplace, arms: Mapping[str, Mapping[Modality, Checkpoint]], out: Path) -> list[Row]:
+    """The table of a run: every arm beside random initialisation, every modality and all of them together.
+
+    Features are extracted by all members of the team, the rest is done by the first; the others return nothing.
+    """
+    recipe, store, compute = place.recipe, place.store, place.compute
     modalities = [m for m in map(Modality, recipe.modalities) if any(m in trained for trained in arms.values())]
     networks = {"random initialisation": {m: wiring.build_network(recipe, m, compute) for m in modalities}}
     for arm, newest in arms.items():
         networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
     rows: list[Row] = []
-    places = scoring.places(recipe, store)
+    stores = scoring.places(recipe, store)
+    found: dict[tuple[str, str], scoring.Pairs] = {}
     for arm, by_modality in networks.items():
+        for there in stores:
+            log.info("evaluation.started", arm=arm, **({"store": there.name} if there.name else {}))
+            found[arm, there.name] = scoring.extract(there.recipe, there.store, by_modality, compute, place.team)
+    if not place.writes:
+        return []
+    for arm in networks:
         title = recipe.arms[arm].about or arm if arm in recipe.arms else arm
-        for place in places:
-            log.info("evaluation.started", arm=arm, **({"store": place.name} if place.name else {}))
-            pairs = scoring.extract(place.recipe, place.store, by_modality, compute)
-            rows += scoring.rows(place.recipe, title, pairs, key=arm, tested_on=place.name)
-            if place is places[0]:
-                sheet = pairs
-    scoring.draw_retrieval(places[0].store, sheet, out / "retrieval.png", f"{recipe.name}: {arm}")
+        for there in stores:
+            rows += scoring.rows(there.recipe, title, found[arm, there.name], key=arm, tested_on=there.name)
+    sheet = found[arm, stores[0].name]
+    scoring.draw_retrieval(stores[0].store, sheet, out / "retrieval.png", f"{recipe.name}: {arm}")
     draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)
-    about = _about(recipe, store, compute, places)
-    write_tables(out, rows, about, f"Results of {recipe.name}", _notes(recipe, places))
+    about = _about(recipe, store, compute, stores)
+    write_tables(out, rows, about, f"Results of {recipe.name}", _notes(recipe, stores))
     return rows
 
 
@@ -205,9 +204,9 @@ def _notes(recipe: config.Recipe, places: Sequence[scoring.Place]) -> list[str]:
     return [f"seed {recipe.seed}, commit {commit()}, {sizes}; recipe in recipe.toml, protocol in results.json"]
 
 
-def _claim(recipe: config.Recipe, out: Path) -> None:
+def _claim(place: Workplace, out: Path) -> None:
     """Write ``out/recipe.toml``; refuse a folder in which another recipe was begun."""
-    file = out / "recipe.toml"
+    recipe, file = place.recipe, out / "recipe.toml"
     if file.exists():
         begun = config.recipe_from_toml(file.read_text(encoding="utf-8"), str(file))
         if changed := _differences(begun, recipe):
@@ -215,7 +214,8 @@ def _claim(recipe: config.Recipe, out: Path) -> None:
                 f"{out} was begun with another recipe; it differs in {', '.join(changed)}: choose another --out, or "
                 "set these back"
             )
-    write_text(file, config.recipe_to_toml(recipe))
+    if place.writes:
+        write_text(file, config.recipe_to_toml(recipe))
 
 
 def _differences(begun: config.Recipe, asked: config.Recipe) -> list[str]:

@@ -9,8 +9,10 @@ from attrs import asdict, frozen
 from vimix.app.extract import extract_features
 from vimix.app.probe import best_epoch, linear_probe
 from vimix.app.retrieve import retrieve
+from vimix.app.team import Alone
 from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
+from vimix.ports.team import Team
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import RGB, Modality
@@ -53,18 +55,22 @@ def places(recipe: config.Recipe, store: VideoStore) -> list[Place]:
 
 
 def extract(
-    recipe: config.Recipe, store: VideoStore, networks: Mapping[Modality, Network], compute: Compute
+    recipe: config.Recipe,
+    store: VideoStore,
+    networks: Mapping[Modality, Network],
+    compute: Compute,
+    team: Team | None = None,
 ) -> dict[Modality, FeaturePair]:
-    """Features of gallery and queries, by modality."""
+    """Features of gallery and queries, by modality; the members of a team share the videos out, and all get all."""
     for split in (recipe.evaluate.gallery, recipe.evaluate.queries):
         wiring.require_labels(store, split)
-    sources = wiring.sources_of(store)
+    sources, team = wiring.sources_of(store), team or Alone()
 
     def features(modality: Modality, split: str) -> VideoFeatures:
-        clips = wiring.build_evaluation_clips(recipe, store, store.members(split), modality, compute)
-        return extract_features(
-            networks[modality], clips, sources, recipe.evaluate.batch_clips, wiring.build_pooling(recipe)
-        )
+        mine = np.array_split(store.members(split), team.size)[team.rank].tolist()
+        clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute)
+        pool = wiring.build_pooling(recipe)
+        return extract_features(networks[modality], clips, sources, recipe.evaluate.batch_clips, pool, team)
 
     return {
         modality: FeaturePair(features(modality, recipe.evaluate.gallery), features(modality, recipe.evaluate.queries))

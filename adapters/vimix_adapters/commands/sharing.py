@@ -17,6 +17,8 @@ class StagePlaces:
 
     recipe: config.Recipe
     out: Path
+    writes: bool = True
+    """False in the processes of a team that only compute."""
     _first: dict[str, Path] = field(factory=dict, init=False)
 
     def owner(self, arm: str, number: int, name: str) -> Path:
@@ -29,7 +31,7 @@ class StagePlaces:
     def linked(self, arm: str, number: int, name: str) -> Path:
         """``owner``, with a link to it where the arm's own folder would be."""
         own, owner = self.out / arm / f"{number + 1}-{name}", self.owner(arm, number, name)
-        if owner != own:
+        if owner != own and self.writes:
             _link(own, owner)
             log.info("stage.shared", arm=arm, stage=name, trained_in=str(owner.relative_to(self.out)))
         return owner

@@ -72,7 +72,7 @@ class Contrast:
     """Past keys; 0: the keys of the batch alone, as in MoCo v3."""
     momentum: float = field(default=0.999, validator=share)
     bn_groups: int = field(default=2, validator=ge(1))
-    """Parts of a batch with BatchNorm statistics of their own."""
+    """Parts of a process's batch with BatchNorm statistics of their own."""
     mask_siblings: bool = True
     negatives: Literal["batch+queue", "queue"] = "batch+queue"
 
@@ -87,6 +87,7 @@ class Optim:
     sgd_momentum: float = field(default=0.9, validator=share)
     warmup_steps: int = field(default=0, validator=ge(0))
     batch: int = field(default=32, validator=ge(2))
+    """Clips a process."""
 
 
 @frozen
@@ -231,7 +232,13 @@ class Run:
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     checkpoint_minutes: float = field(default=10.0, validator=ge(0))
+    checkpoint_steps: int = field(default=0, validator=ge(0))
+    """Steps between two checkpoints, beside those by time; 0: none."""
     log_every: int = field(default=10, validator=ge(1))
+    max_bad_steps: int = field(default=10, validator=ge(1))
+    """Training steps in a row without finite loss and gradient after which a stage stops; each is skipped."""
+    dist_timeout: float = field(default=60.0, validator=gt(0))
+    """Seconds after which processes that train together give up waiting for one of them."""
 
 
 @frozen

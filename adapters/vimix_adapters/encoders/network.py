@@ -1,6 +1,6 @@
 """An encoder, its projection head and its BatchNorm groups as one module: the whole query or key path."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -66,12 +66,15 @@ class ContrastiveNetwork(nn.Module):
             mixed, plan = mix(self._stages(self._laid_out(clips), 0, layer))
             return self._project(self._stages(mixed, layer, self.depth)), plan
 
+    def forward(self, clips: Tensor, layer: int = 0, mix: HiddenMixing | None = None) -> tuple[Tensor, MixPlan | None]:
+        """The query path as one callable, mixing included: what DistributedDataParallel wraps."""
+        return (self.embed(clips), None) if mix is None else self.embed_mixed(clips, layer, mix)
+
     @torch.no_grad()
     def keys(self, clips: Tensor, shuffle: Tensor) -> Tensor:
         """Embeddings in train mode, without gradient, with groups drawn from the batch permuted by ``shuffle`` [B]."""
-        order = torch.empty_like(shuffle)
-        order[shuffle] = torch.arange(len(shuffle), device=shuffle.device)
-        return self.embed(clips[shuffle])[order]
+        order, back = (rows.to(clips.device, non_blocking=True) for rows in (shuffle, shuffle.argsort()))
+        return self.embed(clips[order])[back]
 
     @torch.no_grad()
     def hidden(self, clips: Tensor, layer: int) -> Tensor:
@@ -110,17 +113,44 @@ class ContrastiveNetwork(nn.Module):
             self.train(training)
 
 
+def _begin_momentum(optimiser: torch.optim.Optimizer) -> None:
+    """SGD's momentum as zeros, which changes no number: torch takes raw memory, and a skipped step would keep it."""
+    if isinstance(optimiser, torch.optim.SGD):
+        for group in optimiser.param_groups:
+            for parameter in group["params"] if group["momentum"] else ():
+                optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+
+
 class TorchOptimiser:
-    """Implements ``vimix.ports.network.Optimiser`` around one of torch's."""
+    """Implements ``vimix.ports.network.Optimiser`` around one of torch's.
 
-    def __init__(self, optimiser: torch.optim.Optimizer) -> None:
+    A fused one is told on the device whether to skip, as torch's GradScaler tells it; any other waits for the answer.
+    ``either`` says whether a flag is set for any process of a team: all skip, or none.
+    """
+
+    def __init__(self, optimiser: torch.optim.Optimizer, either: Callable[[Tensor], Tensor] | None = None) -> None:
         self._optimiser = optimiser
+        self._either = either
+        self._fused = all(group.get("fused") for group in optimiser.param_groups)
+        _begin_momentum(optimiser)
 
-    def step(self, loss: Tensor) -> None:
-        """Clear gradients, backpropagate and update."""
+    def step(self, loss: Tensor) -> Tensor:
+        """Clear gradients, backpropagate and update, or not; whether not."""
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward without annotations
-        self._optimiser.step()
+        skipped = self._not_finite(loss.detach())
+        if self._fused:
+            self._optimiser.found_inf = skipped.float()  # type: ignore[attr-defined]  # read by torch's fused step
+            self._optimiser.step()
+        elif not skipped:
+            self._optimiser.step()
+        return skipped
+
+    def _not_finite(self, loss: Tensor) -> Tensor:
+        gradients = [p.grad for group in self._optimiser.param_groups for p in group["params"] if p.grad is not None]
+        norms = torch._foreach_norm(gradients)
+        found = ~torch.isfinite(torch.stack([loss, *norms]).sum())
+        return found if self._either is None else self._either(found)
 
     def set_learning_rate(self, rate: float) -> None:
         """From the next step on; a group of parameters with a ``share`` gets that part of it."""

@@ -6,6 +6,11 @@ import sys
 import structlog
 
 
+def quieten_logging() -> None:
+    """Warnings only: for all but one of the processes that train together."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
 def configure_logging() -> None:
     """Readable structlog lines on stderr, coloured on a terminal."""
     structlog.configure(

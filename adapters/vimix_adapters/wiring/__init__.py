@@ -1,6 +1,6 @@
 """The composition root: from a recipe to the objects that do the work. The only place that names concrete classes."""
 
-from vimix_adapters.wiring.compute import build_compute
+from vimix_adapters.wiring.compute import build_compute, build_team
 from vimix_adapters.wiring.linear import build_linear_training, end_to_end_of
 from vimix_adapters.wiring.mixing import (
     HIDDEN_POLICIES,
@@ -73,6 +73,7 @@ __all__ = [
     "build_stage_run",
     "build_step",
     "build_store",
+    "build_team",
     "build_train_settings",
     "build_trained",
     "build_training_clips",

@@ -1,25 +1,38 @@
 """The device and the precision its hardware has."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import torch
 
+from vimix.ports.team import Team
 from vimix.values.errors import VimixError
 from vimix_adapters import config
+from vimix_adapters.distributed.team import joined_team, local_rank
 from vimix_adapters.encoders.network import Compute
 
 
 def build_compute(recipe: config.Recipe, device: str) -> Compute:
     """The device by name (``auto``: a CUDA GPU where there is one) and the precision its hardware has."""
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if name == "cuda" and (place := local_rank()) is not None:
+        name = f"cuda:{place}"
     try:
         chosen = torch.device(name)
     except RuntimeError as error:
         raise VimixError(f"--device {device}: expected auto, cpu, cuda or cuda:N") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise VimixError(f"--device {device}: torch finds no CUDA GPU; use --device cpu")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        number = torch.cuda.device_count()
+        raise VimixError(f"--device {device}: torch finds {number or 'no'} CUDA GPUs here, {chosen} is none of them")
+    if chosen.type == "cuda" and chosen.index is not None:
+        torch.cuda.set_device(chosen)
     fast = recipe.run.precision == "bfloat16" or (recipe.run.precision == "auto" and _has_bfloat16(chosen))
     return Compute(chosen, torch.bfloat16 if fast else torch.float32)
+
+
+def build_team(recipe: config.Recipe, compute: Compute) -> AbstractContextManager[Team]:
+    """The processes that torchrun started together, or this one alone."""
+    return joined_team(compute.device, recipe.run.dist_timeout)
 
 
 def _has_bfloat16(device: torch.device) -> bool:

@@ -1,5 +1,6 @@
 """Everything that ``vimix.app.train.train`` needs for a linear layer on a frozen encoder."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -28,6 +29,7 @@ def build_linear_training(
     checkpoint: Checkpoint | None,
     folder: Path,
     compute: Compute,
+    asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[FrozenClassifier, StageRun]:
     """A linear layer over the frozen encoder of a checkpoint (None: of random weights), and its training.
 
@@ -63,6 +65,8 @@ def build_linear_training(
         metrics=metrics_in(folder, f"linear-{modality}", clips.steps * layer.epochs),
         checkpoints=FolderCheckpointStore(folder),
         recipe=config.recipe_to_toml(recipe),
+        names=[video.name for video in store.videos],
+        asked_to_stop=asked_to_stop,
         about={"stage": "linear", "epochs": layer.epochs, "steps_per_epoch": clips.steps, "seed": recipe.seed},
     )
 

@@ -5,12 +5,15 @@ from zlib import crc32
 import torch
 
 from vimix.app.learner import Learner
+from vimix.app.team import Alone
 from vimix.domain.contrast.candidates import BatchAndQueue, Candidates, OwnKeyAndQueue, WithoutSiblings
 from vimix.domain.contrast.queue import NegativeQueue
+from vimix.ports.team import Team
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
+from vimix_adapters.distributed.network import SharedNetwork
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.classifier import ClassifyingNetwork
 from vimix_adapters.encoders.network import Compute, ContrastiveNetwork, TorchOptimiser
@@ -89,33 +92,35 @@ def load_pretrained(
         ) from error
 
 
-def build_learner(recipe: config.Recipe, modality: Modality, compute: Compute) -> Learner:
-    """Query and key networks with equal weights, an empty queue and a fresh optimiser."""
+def build_learner(recipe: config.Recipe, modality: Modality, compute: Compute, team: Team | None = None) -> Learner:
+    """Query and key networks with equal weights, an empty queue and a fresh optimiser; without a team, alone."""
     query, key = (build_network(recipe, modality, compute) for _ in range(2))
     key.requires_grad_(False)
+    team = team or Alone()
+    shared = team.size > 1
     return Learner(
         modality=modality,
-        query=query,
-        key=key,
+        query=SharedNetwork(query, team) if shared else query,
+        key=SharedNetwork(key, team, learns=False) if shared else key,
         queue=NegativeQueue(recipe.contrast.queue, recipe.contrast.embedding, compute.device),
-        optimiser=build_optimiser(recipe, query),
+        optimiser=build_optimiser(recipe, query, team),
         candidates=build_candidates(recipe.contrast),
         momentum=recipe.contrast.momentum,
         temperature=recipe.contrast.temperature,
+        team=team,
     )
 
 
-def build_optimiser(recipe: config.Recipe, network: torch.nn.Module) -> TorchOptimiser:
-    """Adam or SGD over all parameters."""
-    optim = recipe.optim
+def build_optimiser(recipe: config.Recipe, network: torch.nn.Module, team: Team | None = None) -> TorchOptimiser:
+    """Adam or SGD over all parameters, fused; the members of a team skip a bad step together."""
+    optim, either = recipe.optim, None if team is None or team.size == 1 else team.either
     if optim.name == "sgd":
         sgd = torch.optim.SGD(
-            network.parameters(), lr=optim.lr, momentum=optim.sgd_momentum, weight_decay=optim.weight_decay
+            network.parameters(), lr=optim.lr, momentum=optim.sgd_momentum, weight_decay=optim.weight_decay, fused=True
         )
-        return TorchOptimiser(sgd)
-    return TorchOptimiser(
-        torch.optim.Adam(network.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True)
-    )
+        return TorchOptimiser(sgd, either)
+    adam = torch.optim.Adam(network.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True)
+    return TorchOptimiser(adam, either)
 
 
 def build_candidates(contrast: config.Contrast) -> Candidates:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vimix.ports.clips import EvaluationClips, Frames, TrainingClips, VideoStore
+from vimix.ports.team import Team
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix.values.video import ModalityFormat
@@ -62,9 +63,14 @@ def clip_shape(recipe: config.Recipe) -> ClipShape:
 
 
 def build_training_clips(
-    recipe: config.Recipe, store: VideoStore, views: Mapping[Modality, int], seed: int, compute: Compute
+    recipe: config.Recipe,
+    store: VideoStore,
+    views: Mapping[Modality, int],
+    seed: int,
+    compute: Compute,
+    team: Team | None = None,
 ) -> TrainingClips:
-    """Shuffled, augmented batches of the training split."""
+    """Shuffled, augmented batches of the training split: this member's rows of them."""
     data = recipe.data
     return TrainingLoader(
         store,
@@ -77,6 +83,7 @@ def build_training_clips(
         device=compute.device,
         workers=data.workers,
         max_bad_fraction=data.max_bad_fraction,
+        share=(0, 1) if team is None else (team.rank, team.size),
     )
 
 

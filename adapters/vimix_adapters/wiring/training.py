@@ -10,10 +10,12 @@ import torch
 from vimix.app.finetune import SupervisedLearner, supervised_step
 from vimix.app.learner import Learner, StepOutcome
 from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
+from vimix.app.team import Alone
 from vimix.app.train import StageRun, TrainSettings
 from vimix.domain.schedule.stages import ManifoldStage, PretrainStage, Stage, views_needed
 from vimix.ports.clips import VideoStore
 from vimix.ports.metrics import MetricsSink
+from vimix.ports.team import Team
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.clips import ClipBatch
 from vimix.values.errors import VimixError
@@ -25,6 +27,7 @@ from vimix_adapters.encoders.network import Compute, TorchOptimiser
 from vimix_adapters.metrics.console import ProgressMetrics, Together
 from vimix_adapters.metrics.jsonl import JsonlMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
+from vimix_adapters.metrics.watch import Watch
 from vimix_adapters.wiring.networks import build_classifier, build_learner, build_trained
 from vimix_adapters.wiring.stores import build_training_clips, require_labels
 from vimix_adapters.wiring.watch import build_watch
@@ -38,23 +41,45 @@ def build_stage_run(
     folder: Path,
     compute: Compute,
     number: int = 0,
+    team: Team | None = None,
+    asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> StageRun:
-    """Everything that ``vimix.app.train.train`` needs for one stage, going on from ``inits``."""
-    learner = build_learner(recipe, stage.modality, compute)
+    """Everything that ``vimix.app.train.train`` needs for one stage, going on from ``inits``. Member 0 writes."""
+    team = team or Alone()
+    learner = build_learner(recipe, stage.modality, compute, team)
     if stage.modality in inits:
         _take_over(learner, inits[stage.modality])
-    clips = build_training_clips(recipe, store, views_needed(stage), stage_seed(recipe, number), compute)
+    clips = build_training_clips(recipe, store, views_needed(stage), stage_seed(recipe, number), compute, team)
+    possible_rank = min(team.size * recipe.optim.batch, recipe.contrast.embedding)
     return StageRun(
         learner=learner,
-        step=build_step(recipe, stage, learner, inits, compute),
+        step=seeded(build_step(recipe, stage, learner, inits, compute), compute.device, team.rank),
         clips=clips,
         settings=build_train_settings(recipe, stage, number),
-        metrics=metrics_in(folder, stage.name, clips.steps * stage.epochs),
-        checkpoints=FolderCheckpointStore(folder),
+        metrics=silent() if team.rank else metrics_in(folder, stage.name, clips.steps * stage.epochs, possible_rank),
+        checkpoints=FolderCheckpointStore(folder, writes=team.rank == 0),
         recipe=config.recipe_to_toml(recipe),
+        names=[video.name for video in store.videos],
+        team=team,
+        asked_to_stop=asked_to_stop,
         about={"stage": stage.name, "epochs": stage.epochs, "steps_per_epoch": clips.steps, "seed": recipe.seed},
-        watch=build_watch(recipe, store, stage.modality, learner.query, compute),
+        watch=None if team.rank else build_watch(recipe, store, stage.modality, learner.query, compute),
     )
+
+
+def seeded(step: Step, device: torch.device, member: int = 0) -> Step:
+    """A step whose dropout too is drawn from its own generator, so that a resumed run draws the same.
+
+    The generator's stream is left alone: a child of it seeds torch, for the length of the step, each member apart.
+    """
+    devices = [device] if device.type == "cuda" else []
+
+    def run(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(int(rng.spawn(member + 1)[member].integers(2**63)))
+            return step(batch, rng)
+
+    return run
 
 
 def _take_over(learner: Learner, init: Checkpoint) -> None:
@@ -71,33 +96,23 @@ def stage_seed(recipe: config.Recipe, number: int) -> int:
     return int(np.random.SeedSequence((recipe.seed, number)).generate_state(1)[0])
 
 
-Stepping = Callable[[ClipBatch, np.random.Generator], StepOutcome]
-
-
-def seeded(step: Stepping) -> Stepping:
-    """Dropout draws from torch's own generator: each step seeds it, so that a training goes on as if never stopped."""
-
-    def run(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
-        (own,) = rng.spawn(1)  # leaves what ``rng`` draws next as it was
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(own.integers(2**63)))
-            return step(batch, rng)
-
-    return run
-
-
 def build_step(
     recipe: config.Recipe, stage: Stage, learner: Learner, inits: Mapping[Modality, Checkpoint], compute: Compute
 ) -> Step:
     """The training step of the stage."""
     if isinstance(stage, PretrainStage):
-        return seeded(pretrain_step(learner, stage.policy))
+        return pretrain_step(learner, stage.policy)
     if isinstance(stage, ManifoldStage):
-        return seeded(manifold_step(learner, stage.policy, stage.layers))
+        if learner.team.size > 1:
+            raise VimixError(
+                f"stage {stage.name}: manifold_mixup needs gradients of partners, which other processes "
+                "hold: run it in one process"
+            )
+        return manifold_step(learner, stage.policy, stage.layers)
     if stage.partner not in inits:
         raise VimixError(f"stage {stage.name} needs a trained {stage.partner} encoder: pretrain it first")
     partner = build_trained(recipe, inits[stage.partner], compute).eval().requires_grad_(False)
-    return seeded(cmmc_step(learner, partner, stage.partner, stage.policy, stage.layers))
+    return cmmc_step(learner, partner, stage.partner, stage.policy, stage.layers)
 
 
 def build_train_settings(recipe: config.Recipe, stage: Stage, number: int) -> TrainSettings:
@@ -113,6 +128,8 @@ def build_train_settings(recipe: config.Recipe, stage: Stage, number: int) -> Tr
         log_every=recipe.run.log_every,
         checkpoint_seconds=recipe.run.checkpoint_minutes * 60,
         watch_every=recipe.evaluate.knn_every,
+        checkpoint_steps=recipe.run.checkpoint_steps,
+        max_bad_steps=recipe.run.max_bad_steps,
     )
 
 
@@ -123,6 +140,7 @@ def build_finetuning(
     checkpoint: Checkpoint | None,
     folder: Path,
     compute: Compute,
+    asked_to_stop: Callable[[], bool] = lambda: False,
 ) -> tuple[ClassifyingNetwork, StageRun]:
     """A classifier, and everything that ``vimix.app.train.train`` needs to train it."""
     settings = recipe.finetune
@@ -139,7 +157,7 @@ def build_finetuning(
     steps = clips.steps * settings.epochs
     return classifier, StageRun(
         learner=learner,
-        step=seeded(supervised_step(learner)),
+        step=seeded(supervised_step(learner), compute.device),
         clips=clips,
         settings=TrainSettings(
             epochs=settings.epochs,
@@ -149,7 +167,11 @@ def build_finetuning(
             seed=seed,
             log_every=recipe.run.log_every,
             checkpoint_seconds=recipe.run.checkpoint_minutes * 60,
+            checkpoint_steps=recipe.run.checkpoint_steps,
+            max_bad_steps=recipe.run.max_bad_steps,
         ),
+        names=[video.name for video in store.videos],
+        asked_to_stop=asked_to_stop,
         metrics=metrics_in(folder, f"finetune-{modality}", steps),
         checkpoints=FolderCheckpointStore(folder),
         recipe=config.recipe_to_toml(recipe),
@@ -163,12 +185,18 @@ def build_finetuning(
     )
 
 
-def metrics_in(folder: Path, title: str, steps: int) -> MetricsSink:
-    """Lines of JSON, TensorBoard events and a progress bar."""
+def metrics_in(folder: Path, title: str, steps: int, possible_rank: int = 0) -> MetricsSink:
+    """Lines of JSON, TensorBoard events, a progress bar, and warnings when the embeddings seem to collapse."""
     return Together(
         [
             JsonlMetrics(folder / "metrics.jsonl"),
             TensorBoardMetrics(folder / "tensorboard"),
             ProgressMetrics(steps, title),
+            Watch(possible_rank),
         ]
     )
+
+
+def silent() -> MetricsSink:
+    """For all but one of the processes that train together."""
+    return Together([])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from vimix.domain.scores.features import mean_row
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import Network
+from vimix.ports.team import Team
 from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures, VideoFeatures
@@ -23,10 +24,12 @@ def extract_features(
     sources: Sequence[int] | NDArray[np.int64],
     batch: int = 16,
     pool: Callable[[Rows], Rows] = mean_row,
+    team: Team | None = None,
 ) -> VideoFeatures:
     """One feature a video: ``pool``, the mean, over its windows' clip features, before the projection head.
 
     ``sources[v]`` numbers the recording of the store's video v. ``batch`` clips go through the network at a time.
+    In a team each member brings the clips of some videos, and all get the features of all, in order of rank.
     Raises VimixError if there is no video, or a feature is not finite (the training diverged).
     """
     features, labels, videos = [], [], []
@@ -35,6 +38,8 @@ def extract_features(
         features.append(pool(np.concatenate([rows for _, rows in known])))
         labels.append(known[0][0].label)
         videos.append(video)
+    if team is not None and team.size > 1:
+        features, labels, videos = _collected(features, labels, videos, team)
     numbers = np.array(videos, dtype=np.int64)
     return VideoFeatures(
         features=_stacked(features),
@@ -72,6 +77,15 @@ def _parts(network: Network, clips: EvaluationClips, batch: int) -> Iterator[tup
                 "evaluate an earlier checkpoint or train with a lower learning rate"
             )
         yield video, rows
+
+
+def _collected(
+    features: list[Rows], labels: list[int], videos: list[int], team: Team
+) -> tuple[list[Rows], list[int], list[int]]:
+    """What all members found."""
+    found = torch.from_numpy(np.stack(features)) if features else torch.empty(0, 0)
+    numbers = team.collect(torch.tensor([labels, videos], dtype=torch.int64).T)
+    return list(team.collect(found).numpy()), numbers[:, 0].tolist(), numbers[:, 1].tolist()
 
 
 def _stacked(rows: Sequence[Rows]) -> Rows:

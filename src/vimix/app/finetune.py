@@ -1,6 +1,6 @@
 """Finetuning: encoder and linear layer are trained with labels, and every view of a test video is classified."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -35,13 +35,18 @@ class SupervisedLearner:
         """Cross-entropy of clips [B, C, T, H, W] with labels [B], and one update."""
         logits = self.classifier.logits(clips)
         loss = cross_entropy(logits, labels)
-        self.optimiser.step(loss)
+        skipped = self.optimiser.step(loss)
         accuracy = (logits.detach().argmax(dim=1) == labels).float().mean()
-        return StepOutcome(loss.detach(), accuracy, weight=1.0)
+        return StepOutcome(loss.detach(), accuracy, weight=1.0, skipped=skipped)
 
     @property
-    def gauges(self) -> dict[str, float]:
+    def volatile(self) -> Iterable[Tensor]:
+        """What a step changes before it is known to be a good one: BatchNorm's statistics."""
+        return self.classifier.buffers()
+
+    def gauges(self, last: StepOutcome) -> dict[str, float]:
         """Nothing beside loss and accuracy."""
+        del last
         return {}
 
     def state_dict(self) -> dict[str, Mapping[str, Any]]:

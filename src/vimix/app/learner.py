@@ -1,20 +1,37 @@
 """MoCo: a query encoder, the key encoder that follows it, and the queue (He et al. 2020; Eq. 1)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from attrs import frozen
+from attrs import field, frozen
 from torch import Tensor
 
+from vimix.app.team import Alone, own_rows
 from vimix.domain.contrast.candidates import Candidates
+from vimix.domain.contrast.diagnostics import alignment, effective_rank, margin, uniformity
 from vimix.domain.contrast.losses import candidate_logits, mixed_cross_entropy, pretext_accuracy
 from vimix.domain.contrast.momentum import follow
 from vimix.domain.contrast.queue import NegativeQueue
 from vimix.ports.network import Network, Optimiser
+from vimix.ports.team import Team
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import Modality
+
+
+@frozen(eq=False)
+class Comparison:
+    """What a step compared: this member's queries ``z`` [B, D] with ``keys`` [G, D] and the queue, before the update.
+
+    ``cosines`` and ``excluded`` are [B, G+K]; query i's own key is candidate ``first`` + i.
+    """
+
+    z: Tensor
+    keys: Tensor
+    cosines: Tensor
+    excluded: Tensor
+    first: int
 
 
 @frozen(eq=False)
@@ -27,6 +44,10 @@ class StepOutcome:
     """Pretext accuracy, 0 to 1."""
     weight: float
     """Mean share that was left of the query clips."""
+    skipped: Tensor
+    """Bool: loss or gradient were not finite, and nothing was updated."""
+    compared: Comparison | None = None
+    """What the gauges look at; nothing where there are no embeddings."""
 
 
 @frozen(eq=False)
@@ -41,27 +62,56 @@ class Learner:
     candidates: Candidates
     momentum: float
     temperature: float
+    team: Team = field(factory=Alone)
 
     def learn(self, z: Tensor, keys: Tensor, plan: MixPlan, sources: Tensor) -> StepOutcome:
-        """Compare mixed queries z [B, D] with the keys [B, D] and the queue, update f, enqueue the keys."""
-        partner = torch.from_numpy(plan.partner).to(z.device, non_blocking=True)
-        excluded = self.candidates.excluded(sources, self.queue.sources, partner)
-        logits = candidate_logits(z, keys, self.queue.keys, self.temperature).masked_fill(excluded, -torch.inf)
-        loss = mixed_cross_entropy(logits, plan)
-        self.optimiser.step(loss)
+        """Compare mixed queries z [B, D] with the keys [G, D] of the batch and the queue, update f, enqueue the keys.
+
+        ``plan`` is the global batch's, G rows; ``z`` and ``sources`` [B] are this member's rows of it.
+        """
+        mine, first, sources = own_rows(plan, self.team), self.team.rank * len(z), self.team.gather(sources)
+        excluded = self._excluded(sources, torch.from_numpy(mine.partner).to(z.device, non_blocking=True), first)
+        logits = candidate_logits(z, keys, self.queue.rows, self.temperature).masked_fill(excluded, -torch.inf)
+        loss = mixed_cross_entropy(logits, mine, first)
+        skipped = self.optimiser.step(loss)
         self.queue.enqueue(keys, sources)
-        return StepOutcome(loss.detach(), pretext_accuracy(logits.detach()), float(plan.weight.mean()))
+        logits = logits.detach()
+        compared = Comparison(z.detach(), keys, logits * self.temperature, excluded, first)
+        accuracy = pretext_accuracy(logits, first)
+        return StepOutcome(loss.detach(), accuracy, float(plan.weight.mean()), skipped, compared)
+
+    def _excluded(self, sources: Tensor, partner: Tensor, first: int) -> Tensor:
+        """[B, G+K]: what the candidates leave out, and the rows of the queue that hold nothing yet."""
+        excluded = self.candidates.excluded(sources, self.queue.row_sources, partner, first)
+        excluded[:, len(sources) :] |= self.queue.empty
+        return excluded
 
     def keys(self, clips: Tensor, rng: np.random.Generator) -> Tensor:
-        """Keys [B, D] of unmixed clips, after the key encoder has moved towards the query encoder."""
+        """Keys [G, D] of everybody's unmixed clips, after the key encoder has moved towards the query encoder."""
         follow(self.key.parameters(), self.query.parameters(), self.momentum)
-        shuffle = torch.from_numpy(rng.permutation(len(clips))).to(clips.device, non_blocking=True)
-        return self.key.keys(clips, shuffle)
+        return self.key.keys(clips, torch.from_numpy(rng.permutation(self.team.size * len(clips))))
 
     @property
-    def gauges(self) -> dict[str, float]:
-        """What a row of metrics says beside the outcome of its steps."""
-        return {"queue_filled": float(len(self.queue))}
+    def volatile(self) -> Iterator[Tensor]:
+        """What a step changes before it is known to be a good one; the optimiser guards the parameters it updates."""
+        yield from self.query.buffers()
+        yield from self.key.parameters()
+        yield from self.key.buffers()
+        yield from self.queue.state
+
+    def gauges(self, last: StepOutcome) -> dict[str, float]:
+        """What a row of metrics says beside the means over its steps, seen at its last step."""
+        seen, filled = last.compared, len(self.queue)
+        assert seen is not None
+        own = seen.keys[seen.first : seen.first + len(seen.z)]
+        return {
+            "queue_filled": float(filled),
+            "queue_age": filled / len(seen.keys),
+            "alignment": float(alignment(seen.z, own)),
+            "uniformity": float(uniformity(seen.keys)),
+            "effective_rank": float(effective_rank(seen.keys)),
+            "margin": float(margin(seen.cosines, seen.excluded, seen.first)),
+        }
 
     def state_dict(self) -> dict[str, Mapping[str, Any]]:
         """The parts of a checkpoint."""

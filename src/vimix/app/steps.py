@@ -1,4 +1,7 @@
-"""One training step of each kind of stage, as the paper writes it."""
+"""One training step of each kind of stage, as the paper writes it.
+
+Plans are drawn for the global batch: where several processes share it (``learner.team``), each applies its own rows.
+"""
 
 from collections.abc import Callable
 
@@ -6,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from vimix.app.learner import Learner, StepOutcome
+from vimix.app.team import blend_own
 from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.layers import LayerChoice
 from vimix.domain.mixing.policies import MixPolicy
@@ -20,11 +24,13 @@ Step = Callable[[ClipBatch, np.random.Generator], StepOutcome]
 
 def pretrain_step(learner: Learner, policy: MixPolicy) -> Step:
     """MoCo on clips mixed in the input space (section 3.1; Eq. 3)."""
+    team = learner.team
 
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x_q, x_k = batch.views[learner.modality]
-        plan = policy.plan(batch=len(batch), grid=Grid.of(x_q.shape, planar=learner.query.planar), rng=rng)
-        z = learner.query.embed(blend(x_q, x_q, plan))
+        grid = Grid.of(x_q.shape, planar=learner.query.planar)
+        plan = policy.plan(batch=team.size * len(batch), grid=grid, rng=rng)
+        z = learner.query.embed(blend_own(x_q, x_q, plan, team))
         return learner.learn(z, learner.keys(x_k, rng), plan, batch.sources)
 
     return step
@@ -51,6 +57,7 @@ def cmmc_step(
     learner: Learner, partner: Network, partner_modality: Modality, policy: MixPolicy, layers: LayerChoice
 ) -> Step:
     """One step of a CMMC stage (Algorithm 1; section 4 of the method): ``partner`` is frozen."""
+    team = learner.team
 
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x1_q, x1_k = batch.views[learner.modality]
@@ -61,8 +68,8 @@ def cmmc_step(
         def cutmix(g1: Tensor) -> tuple[Tensor, MixPlan]:
             mine = Grid.of(g1.shape, planar=learner.query.planar)
             donors = Grid.of(g2.shape, planar=partner.planar)
-            plan = policy.plan(batch=len(batch), grid=mine, donor=donors, rng=rng)
-            return blend(g1, g2, plan), plan
+            plan = policy.plan(batch=team.size * len(batch), grid=mine, donor=donors, rng=rng)
+            return blend_own(g1, g2, plan, team), plan
 
         z, plan = learner.query.embed_mixed(x1_q, k, cutmix)
         return learner.learn(z, learner.keys(x1_k, rng), plan, batch.sources)

@@ -1,8 +1,7 @@
 """The loop that every stage runs, and how it stops and goes on."""
 
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,14 +9,18 @@ from attrs import define, field, frozen
 from torch import Tensor
 
 from vimix.app.learner import StepOutcome
+from vimix.app.meter import Meter
 from vimix.app.steps import Step
+from vimix.app.team import Alone
+from vimix.domain.contrast.snapshot import Snapshot
 from vimix.domain.schedule.rates import step_decay, warmed_up
 from vimix.ports.checkpoints import CheckpointStore
 from vimix.ports.clips import TrainingClips
 from vimix.ports.metrics import MetricsSink
 from vimix.ports.network import Optimiser
+from vimix.ports.team import Team
 from vimix.values.checkpoint import Checkpoint
-from vimix.values.errors import VimixError
+from vimix.values.errors import Interrupted, VimixError
 from vimix.values.modality import Modality
 
 
@@ -35,8 +38,12 @@ class Trainee(Protocol):
         ...
 
     @property
-    def gauges(self) -> Mapping[str, float]:
-        """What a row of metrics says beside the outcome of its steps."""
+    def volatile(self) -> Iterable[Tensor]:
+        """What a step changes in place before it is known to be a good one."""
+        ...
+
+    def gauges(self, last: StepOutcome) -> Mapping[str, float]:
+        """What a row of metrics says beside the means over its steps, seen at its last step."""
         ...
 
     def state_dict(self) -> Mapping[str, Mapping[str, Any]]:
@@ -63,6 +70,14 @@ class TrainSettings:
     checkpoint_seconds: float = 600.0
     watch_every: int = 0
     """Epochs between two looks at ``StageRun.watch``; 0: none."""
+    checkpoint_steps: int = 0
+    """Steps between two checkpoints; 0: by time alone."""
+    max_bad_steps: int = 10
+    """In a row: then the run stops."""
+
+
+def _never() -> bool:
+    return False
 
 
 @frozen(eq=False)
@@ -77,33 +92,41 @@ class StageRun:
     checkpoints: CheckpointStore
     recipe: str
     about: dict[str, str | int | float] = field(factory=dict)
+    names: Sequence[str] = ()
+    """Of the store's videos, for messages."""
+    team: Team = field(factory=Alone)
+    asked_to_stop: Callable[[], bool] = _never
     clock: Callable[[], float] = time.monotonic
     watch: Callable[[], Mapping[str, float]] | None = None
     """What is measured beside training, at the end of an epoch; it must change nothing."""
 
 
 def train(run: StageRun) -> Checkpoint:
-    """Train to the end of the stage from where its last checkpoint stands (or from the start); return the final one."""
-    learner, settings = run.learner, run.settings
-    done = _resume(run)
-    meter, saved_at = _Meter(run.clock), run.clock()
-    for epoch in range(done // run.clips.steps, settings.epochs):
+    """Train to the end of the stage from where its last checkpoint stands (or from the start); return the final one.
+
+    Raises Interrupted once it was asked to stop, after saving; VimixError if too many steps in a row are bad.
+    """
+    learner, settings, clips = run.learner, run.settings, run.clips
+    done, meter = _resume(run)
+    pauses, end = _Pauses(run), settings.epochs * clips.steps
+    for epoch in range(done // clips.steps, settings.epochs):
         rate = step_decay(settings.rate, epoch, settings.milestones, settings.decay)
-        for batch in run.clips.batches(epoch, first=done % run.clips.steps):
+        for batch in clips.batches(epoch, first=done % clips.steps):
             learner.optimiser.set_learning_rate(warmed_up(rate, done, settings.warmup_steps))
+            before = Snapshot(learner.volatile)
             outcome = run.step(batch, np.random.default_rng((settings.seed, done)))
+            before.put_back_where(outcome.skipped)
             done += 1
-            meter.add(outcome, len(batch))
+            meter.add(outcome, batch)
             due = _watch_due(run, done)
-            if done % settings.log_every and done < settings.epochs * run.clips.steps and not due:
-                continue
-            row = _checked({**meter.row(epoch, rate), **learner.gauges}, run, done)
-            run.metrics.record(done, {**row, **(run.watch() if due and run.watch else {})})
-            meter = _Meter(run.clock)
-            if run.clock() - saved_at > settings.checkpoint_seconds:  # only where a row ends: none is torn by a resume
-                run.checkpoints.save(_checkpoint(run, done))
-                saved_at = run.clock()
-    final = _checkpoint(run, done)
+            if done % settings.log_every == 0 or done == end or due:
+                row = meter.row(outcome, learner.gauges)
+                seen = run.watch() if due and run.watch else {}
+                run.metrics.record(done, {"epoch": float(epoch), "learning_rate": rate, **row, **seen})
+                meter.next()
+            if done < end:
+                pauses.after(done, meter)
+    final = _checkpoint(run, done, meter)
     run.checkpoints.save(final)
     run.metrics.close()
     return final
@@ -121,59 +144,75 @@ def _watch_due(run: StageRun, done: int) -> bool:
     return every > 0 and not rest and (epochs % every == 0 or epochs == run.settings.epochs)
 
 
-def _resume(run: StageRun) -> int:
+def _resume(run: StageRun) -> tuple[int, Meter]:
+    meter = Meter(max_bad_steps=run.settings.max_bad_steps, names=run.names, team=run.team, clock=run.clock)
     last = run.checkpoints.last()
-    if last is None:
-        return 0
-    run.learner.resume(last.parts)
-    done = steps_done(last)
-    run.metrics.rewind(done)
-    return done
+    done = 0 if last is None else steps_done(last)
+    run.team.agree(done, 0)
+    if last is not None:
+        _require_same_stage(run, last)
+    run.metrics.rewind(done)  # killed before its first checkpoint, a run leaves rows too
+    if last is not None:
+        run.learner.resume(last.parts)
+        if "meter" in last.parts["progress"]:
+            meter.load_state_dict(last.parts["progress"]["meter"])
+    return done, meter
 
 
-def _checkpoint(run: StageRun, done: int) -> Checkpoint:
-    parts = {**run.learner.state_dict(), "progress": {"steps": done, "seed": run.settings.seed}}
+def _require_same_stage(run: StageRun, last: Checkpoint) -> None:
+    """Raise VimixError unless the checkpoint was made by a run like this one."""
+    expected = {"seed": run.settings.seed, "steps per epoch": run.about.get("steps_per_epoch", 0)}
+    found = {"seed": last.parts["progress"]["seed"], "steps per epoch": last.about.get("steps_per_epoch", 0)}
+    if last.modality != run.learner.modality or found != expected:
+        raise VimixError(
+            f"the last checkpoint of the stage is of {last.modality} with {_listed(found)}; expected one of "
+            f"{run.learner.modality} with {_listed(expected)}: go on with the same data, batch and number of "
+            "processes, or begin another run"
+        )
+
+
+def _listed(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _checkpoint(run: StageRun, done: int, meter: Meter) -> Checkpoint:
+    progress = {"steps": done, "seed": run.settings.seed, "meter": meter.state_dict()}
+    parts = {**run.learner.state_dict(), "progress": progress}
     return Checkpoint(modality=run.learner.modality, recipe=run.recipe, parts=parts, about={**run.about, "steps": done})
 
 
-def _checked(row: dict[str, float], run: StageRun, step: int) -> dict[str, float]:
-    if math.isfinite(row["loss"]):
-        return row
-    raise VimixError(
-        f"the loss of {run.learner.modality} became {row['loss']} at step {step}: the last checkpoint is from before. "
-        "Lower optim.lr, add optim.warmup_steps, or set run.precision = 'float32'"
-    )
+GO_ON, SAVE, STOP = 0, 1, 2
+"""What a process wishes after a step; the team does what the greatest wish says."""
 
 
 @define
-class _Meter:
-    """Means over the steps since the last row, kept on the device until a row is read."""
+class _Pauses:
+    """When a checkpoint is due between two steps, and when the run ends early."""
 
-    clock: Callable[[], float]
-    loss: Tensor | float = 0.0
-    accuracy: Tensor | float = 0.0
-    weight: float = 0.0
-    steps: int = 0
-    clips: int = 0
-    since: float = field(init=False)
+    run: StageRun
+    saved_at: float = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.since = self.clock()
+        self.saved_at = self.run.clock()
 
-    def add(self, outcome: StepOutcome, clips: int) -> None:
-        self.loss = self.loss + outcome.loss
-        self.accuracy = self.accuracy + outcome.accuracy
-        self.weight += outcome.weight
-        self.steps += 1
-        self.clips += clips
+    def after(self, done: int, meter: Meter) -> None:
+        """Save if it is time to. Raises Interrupted, having saved, if any member was asked to stop."""
+        wish = self.run.team.agree(done, self._wish(done))
+        if wish == GO_ON:
+            return
+        meter.look()
+        if wish == SAVE and meter.streak:
+            return  # the parameters themselves may be beyond saving: keep those from before
+        self.run.checkpoints.save(_checkpoint(self.run, done, meter))
+        self.saved_at = self.run.clock()
+        if wish == STOP:
+            self.run.metrics.close()
+            raise Interrupted(f"saved at step {done}")
 
-    def row(self, epoch: int, rate: float) -> dict[str, float]:
-        """The means by name."""
-        return {
-            "epoch": float(epoch),
-            "loss": float(self.loss) / self.steps,
-            "pretext_accuracy": float(self.accuracy) / self.steps,
-            "weight": self.weight / self.steps,
-            "learning_rate": rate,
-            "clips_per_second": self.clips / max(self.clock() - self.since, 1e-9),
-        }
+    def _wish(self, done: int) -> int:
+        settings = self.run.settings
+        if self.run.asked_to_stop():
+            return STOP
+        by_steps = settings.checkpoint_steps and done % settings.checkpoint_steps == 0
+        by_time = self.run.clock() - self.saved_at > settings.checkpoint_seconds
+        return SAVE if by_steps or by_time else GO_ON

@@ -73,11 +73,16 @@ class Network(Protocol):
     def keys(self, clips: Tensor, shuffle: Tensor) -> Tensor:
         """``embed`` in train mode without gradient, with the batch permuted by ``shuffle`` [B] before it is split into
         BatchNorm groups and put back in order after (ShuffleBN): no key shares its statistics with its own query.
+        ``shuffle`` lies on the CPU. Where processes share a batch, it permutes the global one, and all G keys return.
         """
         ...
 
     def parameters(self) -> Iterable[Tensor]:
         """All parameters, in a fixed order (query and key networks pair them by it)."""
+        ...
+
+    def buffers(self) -> Iterable[Tensor]:
+        """What training changes beside the parameters: BatchNorm's running statistics."""
         ...
 
     def state_dict(self) -> Mapping[str, Any]:
@@ -100,6 +105,10 @@ class Classifier(Protocol):
         """Softmax [B, classes] float32, in evaluation mode and without gradient."""
         ...
 
+    def buffers(self) -> Iterable[Tensor]:
+        """What training changes beside the parameters: BatchNorm's running statistics."""
+        ...
+
     def state_dict(self) -> Mapping[str, Any]:
         """Parameters and buffers by name."""
         ...
@@ -112,8 +121,11 @@ class Classifier(Protocol):
 class Optimiser(Protocol):
     """Updates the parameters it was built with."""
 
-    def step(self, loss: Tensor) -> None:
-        """Clear gradients, backpropagate ``loss`` and update."""
+    def step(self, loss: Tensor) -> Tensor:
+        """Clear gradients, backpropagate ``loss`` and update; if it or a gradient is not finite, change nothing.
+
+        Returns a bool scalar on the device, true if the update was skipped.
+        """
         ...
 
     def set_learning_rate(self, rate: float) -> None:

@@ -6,3 +6,10 @@ class VimixError(Exception):
 
     The command line prints the message without a traceback and ends with exit code 2.
     """
+
+
+class Interrupted(BaseException):
+    """The run was asked to stop and has saved what it did; started again, it goes on from there.
+
+    Like KeyboardInterrupt it passes those who catch every Exception.
+    """

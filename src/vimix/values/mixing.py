@@ -27,6 +27,10 @@ class Cut:
         volumes: Integers = self.extent.prod(axis=1)
         return volumes
 
+    def rows(self, start: int, stop: int) -> "Cut":
+        """The boxes of rows start ... stop-1."""
+        return Cut(self.start[start:stop], self.donor_start[start:stop], self.extent[start:stop])
+
 
 @frozen
 class MixPlan:
@@ -44,6 +48,11 @@ class MixPlan:
     def unmixed(cls, batch: int) -> "MixPlan":
         """Every row stays itself."""
         return cls(partner=np.arange(batch), weight=np.ones(batch, dtype=np.float32))
+
+    def rows(self, start: int, stop: int) -> "MixPlan":
+        """The plan of rows start ... stop-1; ``partner`` still numbers the rows of the whole batch."""
+        cut = None if self.cut is None else self.cut.rows(start, stop)
+        return MixPlan(self.partner[start:stop], self.weight[start:stop], cut)
 
     def __len__(self) -> int:
         return len(self.partner)

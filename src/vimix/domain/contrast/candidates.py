@@ -8,13 +8,14 @@ from torch import Tensor
 
 
 class Candidates(Protocol):
-    """Says which of the B + K candidates are left out of a query's comparison."""
+    """Says which of the G + K candidates are left out of a query's comparison."""
 
-    def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor) -> Tensor:
-        """Bool [B, B+K], True where the candidate is neither positive nor negative for the query.
+    def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor, first: int = 0) -> Tensor:
+        """Bool [B, G+K], True where the candidate is neither positive nor negative for the query.
 
-        ``sources`` [B] and ``queue_sources`` [K] number recordings, ``partner`` [B] the rows mixed in. The two
-        targets of a query, its own key and its partner's, are never excluded.
+        ``sources`` [G] and ``queue_sources`` [K] number recordings. The queries are rows first ... first+B-1 of the
+        batch, ``partner`` [B] the rows mixed in. The two targets of a query, its own key and its partner's, are never
+        excluded.
         """
         ...
 
@@ -22,10 +23,10 @@ class Candidates(Protocol):
 class BatchAndQueue:
     """All keys of the batch and of the queue (Eq. 2)."""
 
-    def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor) -> Tensor:
+    def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor, first: int = 0) -> Tensor:
         """Nothing."""
-        del partner
-        shape = (len(sources), len(sources) + len(queue_sources))
+        del first
+        shape = (len(partner), len(sources) + len(queue_sources))
         return torch.zeros(shape, dtype=torch.bool, device=sources.device)
 
 
@@ -36,13 +37,13 @@ class WithoutSiblings:
     video many times.
     """
 
-    def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor) -> Tensor:
+    def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor, first: int = 0) -> Tensor:
         """Candidates of the same recording as one of the two targets, these apart."""
         candidates = torch.cat([sources, queue_sources])
-        siblings = candidates == sources[:, None]
+        rows = torch.arange(len(partner), device=sources.device)
+        siblings = candidates == sources[first + rows][:, None]
         siblings |= candidates == sources[partner][:, None]
-        rows = torch.arange(len(sources), device=sources.device)
-        siblings[rows, rows] = False
+        siblings[rows, first + rows] = False
         siblings[rows, partner] = False
         return siblings
 
@@ -56,11 +57,15 @@ class OwnKeyAndQueue:
 
     among: Candidates = field(factory=BatchAndQueue)
 
-    def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor) -> Tensor:
-        """The other keys of the batch, and what ``among`` says. Raises ValueError if a row is mixed with another."""
-        rows = torch.arange(len(sources), device=sources.device)
-        if not torch.equal(rows, partner):
+    def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor, first: int = 0) -> Tensor:
+        """The other keys of the batch, and what ``among`` says. Raises ValueError if a row is mixed with another.
+
+        (Asked on the CPU only: an accelerator would be waited for.)
+        """
+        rows = first + torch.arange(len(partner), device=sources.device)
+        if partner.is_cpu and not torch.equal(rows, partner):
             raise ValueError("with mixing the keys of the batch are targets: own key and queue alone cannot do")
-        others = ~torch.eye(len(sources), dtype=torch.bool, device=sources.device)
-        none = torch.zeros(len(sources), len(queue_sources), dtype=torch.bool, device=sources.device)
-        return torch.cat([others, none], dim=1) | self.among.excluded(sources, queue_sources, partner)
+        excluded = torch.ones(len(partner), len(sources) + len(queue_sources), dtype=torch.bool, device=sources.device)
+        excluded[:, len(sources) :] = False
+        excluded[rows - first, rows] = False
+        return excluded | self.among.excluded(sources, queue_sources, partner, first)

@@ -22,7 +22,7 @@ def blend(g1: Tensor, g2: Tensor, plan: MixPlan) -> Tensor:
         return _paste(g1, g2, partner, plan.cut)
     if not (plan.weight < 1).any():
         return g1.clone()
-    share = torch.from_numpy(1 - plan.weight).to(g1.device, g1.dtype).view(-1, *[1] * (g1.ndim - 1))
+    share = torch.from_numpy(1 - plan.weight).to(g1.device, g1.dtype, non_blocking=True).view(-1, *[1] * (g1.ndim - 1))
     return torch.lerp(g1, g2.index_select(0, partner).to(g1.dtype), share)
 
 

@@ -1,0 +1,40 @@
+"""What every command that trains or evaluates works with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from attrs import frozen
+
+from vimix.ports.clips import VideoStore
+from vimix.ports.team import Team
+from vimix_adapters import config, wiring
+from vimix_adapters.commands.interruption import StopRequests, listening
+from vimix_adapters.encoders.network import Compute
+from vimix_adapters.metrics.logs import configure_logging, quieten_logging
+
+
+@frozen(eq=False)
+class Workplace:
+    """A recipe with its store and device, the processes that share the work, and who may ask to stop."""
+
+    recipe: config.Recipe
+    store: VideoStore
+    compute: Compute
+    team: Team
+    requests: StopRequests
+
+    @property
+    def writes(self) -> bool:
+        """Whether this is the process that prints and writes."""
+        return self.team.rank == 0
+
+
+@contextmanager
+def workplace(recipe: config.Recipe, device: str) -> Iterator[Workplace]:
+    """Set up logging, device, store and team; requests to stop are heard as long as the context lasts."""
+    configure_logging()
+    compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
+    with wiring.build_team(recipe, compute) as team, listening(speaks=team.rank == 0) as requests:
+        if team.rank:
+            quieten_logging()
+        yield Workplace(recipe, store, compute, team, requests)

@@ -1,0 +1,62 @@
+"""Is it learning, or has it collapsed? Numbers that show it while it happens.
+
+All vectors are L2-normalised rows, float32. Cheap enough for every row of metrics, but they wait for the device.
+"""
+
+import torch
+from torch import Tensor
+
+COLLAPSED_SHARE = 1 / 16
+"""Of the rank that the embeddings could have: below it, a run is called collapsed."""
+
+
+def alignment(z: Tensor, keys: Tensor) -> Tensor:
+    """Mean squared distance of queries [B, D] and their own keys [B, D] (Wang & Isola 2020, α = 2): 0 is perfect."""
+    return (z - keys).square().sum(dim=1).mean()
+
+
+def uniformity(rows: Tensor) -> Tensor:
+    """log of the mean of exp(-2·|x_i - x_j|²) over all pairs i < j of N rows (Wang & Isola 2020, t = 2).
+
+    0 where all rows are one point, down to about -4 where they are spread over the sphere; 0 for fewer than two rows.
+    """
+    if len(rows) < 2:
+        return rows.new_zeros(())
+    potentials = torch.exp(-2 * torch.pdist(rows).square())
+    return potentials.mean().log()
+
+
+def effective_rank(rows: Tensor) -> Tensor:
+    """exp of the entropy of the singular values of N rows [N, D] (RankMe, Garrido et al. 2023).
+
+    1 where all rows are one point, up to min(N, D) where they fill the space evenly. From the eigenvalues of the
+    smaller Gram matrix, in float64.
+    """
+    wide = rows.double()
+    gram = wide @ wide.T if len(rows) < rows.shape[1] else wide.T @ wide
+    singular = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
+    shares = singular / singular.sum()
+    entropy: Tensor = torch.special.entr(shares).sum()
+    return entropy.exp().float()
+
+
+def margin(cosines: Tensor, excluded: Tensor, first: int = 0) -> Tensor:
+    """Mean cosine of queries and own keys less their mean cosine with the negatives: 0 where nothing is told apart.
+
+    ``cosines`` [B, G+K]; query i's own key is candidate first + i; ``excluded`` bool [B, G+K] are no candidates. A
+    query without negatives counts as if their cosine were 0.
+    """
+    rows = torch.arange(len(cosines), device=cosines.device)
+    positive = cosines[rows, first + rows]
+    negative = ~excluded
+    negative[rows, first + rows] = False
+    sums = cosines.masked_fill(~negative, 0).sum(dim=1)
+    return (positive - sums / negative.sum(dim=1).clamp(min=1)).mean()
+
+
+def looks_collapsed(rank: float, possible: int) -> bool:
+    """Whether an effective rank is that of embeddings which (nearly) all lie in one place or on one line.
+
+    ``possible`` is the rank that so many rows of such a length could have, min(N, D).
+    """
+    return rank < max(2.0, COLLAPSED_SHARE * possible)

@@ -1,0 +1,113 @@
+"""What members of a team do in the tests, and one process for comparison."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tests.distributed.endings import exercises
+from tests.fakes.clips import FakeEvaluationClips, FakeTrainingClips
+from tests.fakes.network import FakeNetwork
+from vimix.app.extract import extract_features
+from vimix.app.learner import Learner
+from vimix.app.steps import Step, cmmc_step, pretrain_step
+from vimix.app.team import Alone
+from vimix.domain.mixing.layers import RandomLayer
+from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
+from vimix.ports.team import Team
+from vimix.values.clips import ClipBatch
+from vimix.values.modality import FLOW, RGB
+from vimix_adapters import config, wiring
+from vimix_adapters.encoders.network import Compute
+
+CPU = Compute(torch.device("cpu"))
+GLOBAL = 8
+"""Clips of the global batch: 2 × 4, or 8 in one process."""
+
+
+def together(team: Team, folder: Path) -> dict[str, Any]:
+    """What can be looked at in one launch."""
+    return {
+        "exercises": exercises(team, folder),
+        "steps": steps(team, folder),
+        "bad_step": bad_step(team, folder),
+        "evaluation": evaluation(team, folder),
+    }
+
+
+def steps(team: Team, _: Any) -> dict[str, Any]:
+    """Two steps of pretraining and two of a CMMC stage of a real network."""
+    learner = wiring.build_learner(recipe(team), RGB, CPU, team)
+    partner = wiring.build_network(recipe(Alone()), FLOW, CPU).eval().requires_grad_(False)
+    kinds: list[Step] = [
+        pretrain_step(learner, Mixup()),
+        cmmc_step(learner, partner, FLOW, CrossModalCutMix(), RandomLayer()),
+    ]
+    seen = [_seen(learner, kinds[number % 2], number, team) for number in range(4)]
+    return {"steps": seen, "query": dict(learner.query.state_dict()), "key": dict(learner.key.state_dict())}
+
+
+def bad_step(team: Team, _: Any) -> dict[str, Any]:
+    """One member's clip holds what is no number."""
+    learner = wiring.build_learner(recipe(team), RGB, CPU, team)
+    before = {name: value.clone() for name, value in learner.query.state_dict().items()}
+    own = batch(team, 0)
+    if team.rank == team.size - 1:
+        own.views[RGB][0][0, 0, 0, 0, 0] = torch.nan
+    outcome = pretrain_step(learner, Mixup())(own, np.random.default_rng(0))
+    parameters = {name for name, _ in wiring.build_network(recipe(team), RGB, CPU).named_parameters()}
+    kept = all(torch.equal(before[name], learner.query.state_dict()[name]) for name in parameters)
+    return {"skipped": bool(outcome.skipped), "kept": kept}
+
+
+def evaluation(team: Team, _: Any) -> dict[str, Any]:
+    """Seven videos, then a single one: one member has none."""
+    found = {}
+    for name, members in {"seven": tuple(range(7)), "one": (3,)}.items():
+        own = np.array_split(members, team.size)[team.rank].tolist()
+        features = extract_features(FakeNetwork(), FakeEvaluationClips(members=own), np.arange(9), team=team)
+        found[name] = [torch.from_numpy(np.asarray(part)) for part in (features.features, features.videos)]
+    return found
+
+
+def recipe(team: Team) -> config.Recipe:
+    """One process has as many BatchNorm groups as a team has members.
+
+    The rate is low because gradients of an untrained network are in the hundreds: a higher one makes of a last digit a
+    first one in a few steps, in whatever order one adds up.
+    """
+    return config.Recipe(
+        name="tiny",
+        data=config.Data(store="none"),
+        modalities={
+            "rgb": config.ModalitySettings(width=0.0625),
+            "flow": config.ModalitySettings(width=0.0625, channels=2),
+        },
+        contrast=config.Contrast(queue=12, bn_groups=2 // team.size, momentum=0.9),
+        optim=config.Optim(name="sgd", lr=1e-5, batch=GLOBAL // team.size),
+    )
+
+
+def batch(team: Team, number: int) -> ClipBatch:
+    """A member's rows of a global batch."""
+    clips = FakeTrainingClips({RGB: 2, FLOW: 1}, videos=GLOBAL, batch=GLOBAL, frames=8, size=32, seed=3, noise=1.0)
+    whole = next(clips.batches(number))
+    own = slice(team.rank * GLOBAL // team.size, (team.rank + 1) * GLOBAL // team.size)
+    views = {modality: tuple(view[own] for view in views) for modality, views in whole.views.items()}
+    return ClipBatch(views, whole.videos[own], whole.sources[own], whole.labels[own])
+
+
+def _seen(learner: Learner, step: Step, number: int, team: Team) -> dict[str, Tensor]:
+    outcome = step(batch(team, number), np.random.default_rng((5, number)))
+    gauges = learner.gauges(outcome)
+    assert outcome.compared is not None
+    return {
+        "loss": team.gather(outcome.loss[None]).mean(),
+        "accuracy": team.gather(outcome.accuracy[None]).mean(),
+        "gradient": torch.cat([parameter.grad.flatten() for parameter in learner.query.parameters()]),
+        "queue": learner.queue.keys.clone(),
+        "sources": learner.queue.sources.clone(),
+        "rank": torch.tensor(gauges["effective_rank"]),
+    }

@@ -1,0 +1,173 @@
+"""``python -m tests.e2e.killing FOLDER``: a short plan, unbroken, and asked to stop and killed over and over.
+
+torch is imported once; each attempt is a forked process that runs the real command line. A kill comes at an event: a
+training step before or after its update, half a checkpoint on the disk, a file just before it gets its name, half a row
+of metrics, an evaluation. The first kills are aimed, the others fall at random.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vimix.values.modality import FLOW, RGB
+from vimix_adapters.checkpoints import folder as checkpoint_folder
+from vimix_adapters.cli import main as command_line
+from vimix_adapters.clips.hdf5 import PackSettings
+from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
+from vimix_adapters.commands import runs, scoring  # noqa: F401  # imported before the forks
+from vimix_adapters.encoders.network import TorchOptimiser
+from vimix_adapters.metrics import jsonl
+
+AIMED = (("half a checkpoint", 2), ("second name", 1), ("half a row", 1), ("new name", 4), ("updated", 3))
+"""An event and the how manieth of its kind is the end."""
+RANDOM = 5
+RECIPE = """
+name = "killed"
+[data]
+store = "{store}"
+frames = 8
+size = 32
+workers = 0
+[modalities.rgb]
+width = 0.0625
+[modalities.flow]
+width = 0.0625
+channels = 2
+[contrast]
+queue = 10
+embedding = 16
+momentum = 0.9
+[optim]
+batch = 4
+[pretrain]
+epochs = 2
+milestones = [1]
+[cmmc]
+epochs = 2
+milestones = []
+[evaluate]
+probe_inverse_regularisation = [0.1, 1.0]
+[run]
+log_every = 3
+checkpoint_steps = 2
+precision = "float32"
+[arms.vimix]
+stages = [{{ pretrain = "rgb" }}, {{ pretrain = "flow" }}, {{ cmmc = "rgb", partner = "flow" }}]
+"""
+
+
+class Events:
+    """Counts what happens, and ends the process at the n-th event of a kind (of any kind if it is None)."""
+
+    def __init__(self, kind: str | None, number: int, by: signal.Signals = signal.SIGKILL) -> None:
+        self.left, self.kind, self.by, self.seen = number, kind, by, 0
+
+    def __call__(self, kind: str, first: Callable[[], Any] = lambda: None) -> None:
+        self.seen += 1
+        if self.kind not in (None, kind):
+            return
+        self.left -= 1
+        if self.left == 0:
+            first()
+            print(f"{self.by.name}: {kind}", flush=True)
+            os.kill(os.getpid(), self.by)
+
+    def watch(self) -> None:
+        """Put an event into everything that changes a file or the state."""
+        step, record, extract = TorchOptimiser.step, jsonl.JsonlMetrics.record, scoring.extract_features
+        write, replace, link = Path.write_bytes, Path.replace, os.link
+
+        def stepping(optimiser: TorchOptimiser, loss: torch.Tensor) -> torch.Tensor:
+            self("gradient")
+            skipped = step(optimiser, loss)
+            self("updated")
+            return skipped
+
+        def recording(sink: Any, number: int, values: Any) -> None:
+            line = json.dumps({"step": number, **values})
+            self("half a row", lambda: sink._path.open("a").write(line[: len(line) // 2]))
+            record(sink, number, values)
+
+        def extracting(*arguments: Any) -> Any:
+            self("evaluation")
+            return extract(*arguments)
+
+        def writing(path: Path, data: Any) -> int:
+            self("half a checkpoint", lambda: write(path, bytes(data)[: len(data) // 2]))
+            return write(path, data)
+
+        def renaming(path: Path, target: Path) -> Path:
+            self("new name")
+            return replace(path, target)
+
+        def linking(source: Path, target: Path) -> None:
+            self("second name")
+            link(source, target)
+
+        TorchOptimiser.step, jsonl.JsonlMetrics.record, scoring.extract_features = stepping, recording, extracting
+        Path.write_bytes, Path.replace, checkpoint_folder.os.link = writing, renaming, linking
+
+
+def attempt(arguments: list[str], events: Events, report: Path | None = None) -> bool:
+    """Run the command in a process of its own; whether it came to its end. By SIGUSR1 it ends with code 75."""
+    if (child := os.fork()) == 0:
+        sys.argv = ["vimix", *arguments]
+        events.watch()
+        code = 0
+        try:
+            command_line.run()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        if report is not None:
+            report.write_text(str(events.seen))
+        sys.stdout.flush()
+        os._exit(code)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code not in (0, -signal.SIGKILL if events.by == signal.SIGKILL else 75):
+        sys.exit(f"the command ended with {code}")
+    return code == 0
+
+
+def make_store(path: Path) -> None:
+    """Twelve videos to train on and four to ask for."""
+    settings, entries = PackSettings(codec="raw", flow="dis", short_side=32), []
+    for number in range(16):
+        rng = np.random.default_rng(number)
+        frames = {
+            modality: rng.integers(0, 256, (12, 32, 40, channels), dtype=np.uint8)
+            for modality, channels in ((RGB, 3), (FLOW, 2))
+        }
+        part = path.with_name(f"{number}.part")
+        write_part(part, frames, 30.0, settings)
+        entries.append(Entry(part, f"v{number}", number % 2, f"s{number}", ("test" if number >= 12 else "train",)))
+    merge_parts(path, entries, ["a", "b"], settings, 0)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    place = Path(sys.argv[1])
+    make_store(place / "s.h5")
+    (place / "r.toml").write_text(RECIPE.format(store=place / "s.h5"))
+    command = ["run", str(place / "r.toml"), "--device", "cpu", "--out"]
+    attempt([*command, str(place / "unbroken")], Events(None, 0), place / "events")
+    total, rng = int((place / "events").read_text()), np.random.default_rng(11)
+    asked = attempt([*command, str(place / "killed")], Events("updated", 1, signal.SIGUSR1))
+    if asked:
+        sys.exit("it was asked to stop, and did not")
+    kills = [*AIMED, *((None, int(rng.integers(1, total // 8))) for _ in range(RANDOM))]
+    for kind, number in kills:
+        if attempt([*command, str(place / "killed")], Events(kind, number)):
+            sys.exit(f"it came to its end before event {number} of {kind or 'any kind'}")
+    attempt([*command, str(place / "killed")], Events(None, 0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Numbers that show a collapse, each against a naive version, closed forms and invariances; and taking a step back."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import structlog
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.test_contrast import seeds, unit
+from vimix.domain.contrast.diagnostics import alignment, effective_rank, looks_collapsed, margin, uniformity
+from vimix.domain.contrast.snapshot import Snapshot
+from vimix_adapters.metrics.watch import Watch
+
+
+@given(rows=st.integers(2, 7), size=st.integers(1, 6), seed=seeds)
+def test_they_are_the_naive_ones(rows, size, seed) -> None:
+    z, keys = unit(rows, size, seed), unit(rows, size, seed + 1)
+    a, b = z.double().numpy(), keys.double().numpy()
+    distances = [sum((x - y) ** 2) for x, y in zip(a, b, strict=True)]
+    assert float(alignment(z, keys)) == pytest.approx(np.mean(distances), abs=1e-5)
+    pairs = [math.exp(-2 * sum((x - y) ** 2)) for x, y in itertools.combinations(a, 2)]
+    assert float(uniformity(z)) == pytest.approx(math.log(np.mean(pairs)), abs=1e-4)
+    shares = np.linalg.svd(a, compute_uv=False)
+    shares = shares / shares.sum()
+    entropy = -sum(share * math.log(share) for share in shares if share > 0)
+    assert float(effective_rank(z)) == pytest.approx(math.exp(entropy), rel=1e-3)
+
+
+@given(rows=st.integers(1, 5), others=st.integers(0, 4), first=st.integers(0, 3), seed=seeds)
+def test_the_margin_is_the_naive_one(rows, others, first, seed) -> None:
+    rng = np.random.default_rng(seed)
+    cosines = rng.uniform(-1, 1, (rows, first + rows + others)).astype(np.float32)
+    excluded = rng.random(cosines.shape) < 0.4
+    excluded[np.arange(rows), first + np.arange(rows)] = False
+    margins = []
+    for i in range(rows):
+        negatives = [c for j, c in enumerate(cosines[i]) if j != first + i and not excluded[i, j]]
+        margins.append(cosines[i, first + i] - (np.mean(negatives) if negatives else 0))
+    found = margin(torch.from_numpy(cosines), torch.from_numpy(excluded), first)
+    assert float(found) == pytest.approx(np.mean(margins), abs=1e-5)
+
+
+def test_one_point_and_an_orthonormal_frame_are_the_two_ends() -> None:
+    point, frame = unit(1, 8, 0).repeat(6, 1), torch.eye(6, 8)
+    assert float(effective_rank(point)) == pytest.approx(1, abs=1e-5)
+    assert float(effective_rank(frame)) == pytest.approx(6)
+    assert float(uniformity(point)) == pytest.approx(0, abs=1e-5)
+    assert float(uniformity(frame)) == pytest.approx(-4)
+    assert float(alignment(frame, frame)) == 0
+    assert float(margin(torch.eye(4), torch.zeros(4, 4, dtype=torch.bool))) == 1
+    assert float(uniformity(frame[:1])) == 0
+
+
+def test_they_do_not_see_a_rotation_nor_an_order() -> None:
+    rows = unit(9, 6, 1)
+    rotation = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(5)))[0]
+    for measure in (uniformity, effective_rank):
+        torch.testing.assert_close(measure(rows @ rotation), measure(rows), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(measure(rows.flip(0)), measure(rows), rtol=1e-4, atol=1e-4)
+
+
+def test_a_collapse_is_warned_of_once_while_it_lasts_and_skipped_steps_when_there_are_more() -> None:
+    watch = Watch(possible_rank=128)
+    ranks = [40.0, 7.0, 6.0, 30.0, 1.5]
+    with structlog.testing.capture_logs() as logs:
+        for step, rank in enumerate(ranks):
+            watch.record(step, {"effective_rank": rank, "bad_steps": float(step > 2)})
+        watch.record(9, {"loss": 1.0})
+    told = [(log["event"], log["step"]) for log in logs]
+    assert told == [("embeddings.look_collapsed", 1), ("steps.skipped", 3), ("embeddings.look_collapsed", 4)]
+    assert looks_collapsed(1.9, 16)
+    assert not looks_collapsed(2.1, 16)
+
+
+def tensors() -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    channels_last = torch.randn(2, 3, 4, 5, 6, generator=generator).to(memory_format=torch.channels_last_3d)
+    return [torch.randn(3, 4, generator=generator), channels_last, torch.arange(5), torch.tensor(7), torch.zeros(0, 3)]
+
+
+@pytest.mark.parametrize("bad", [True, False])
+def test_a_snapshot_is_put_back_where_it_is_asked_for_to_the_last_bit(bad) -> None:
+    """What had become no number comes back too, which no arithmetic would do."""
+    live, before = tensors(), tensors()
+    parameter = torch.nn.Parameter(torch.ones(2))
+    snapshot = Snapshot([*live, parameter])
+    for tensor in live:
+        tensor.mul_(3)
+    live[0][0, 0] = torch.nan
+    parameter.data.fill_(torch.inf)
+    changed = [tensor.clone() for tensor in live]
+    snapshot.put_back_where(torch.tensor(bad))
+    for tensor, expected in zip(live, before if bad else changed, strict=True):
+        assert torch.equal(tensor.nan_to_num(9.0), expected.nan_to_num(9.0))
+        assert tensor.stride() == expected.stride()
+    assert parameter.tolist() == ([1.0, 1.0] if bad else [torch.inf, torch.inf])
