@@ -125,12 +125,11 @@ def test_a_stage_resumed_where_an_epoch_ended_has_the_row_that_was_watched_there
     whole, _ = looks(1)
     train(whole)
     clock = iter(range(10_000))
-    rows: list[dict[str, float]] = []
-    broken, _ = looks(1, metrics=Interrupting(6, rows), clock=lambda: float(next(clock)))
+    broken, _ = looks(1, metrics=Interrupting(6, []), clock=lambda: float(next(clock)))
     object.__setattr__(broken, "settings", evolve(broken.settings, checkpoint_seconds=0))
     with pytest.raises(Killed):
         train(broken)
-    resumed, _ = looks(1, metrics=Interrupting(-1, rows), checkpoints=broken.checkpoints)
+    resumed, _ = looks(1, metrics=Interrupting(-1, broken.metrics.rows), checkpoints=broken.checkpoints)
     train(resumed)
     assert timeless(resumed.metrics.rows) == timeless(whole.metrics.rows)
 
