@@ -5,7 +5,7 @@ import sys
 import typer
 
 from vimix.values.errors import VimixError
-from vimix_adapters.cli import evaluate, index, prepare, store, training
+from vimix_adapters.cli import evaluate, index, prepare, store, training, travel
 from vimix_adapters.cli.synth import synth
 
 app = typer.Typer(
@@ -23,6 +23,9 @@ app.command("cmmc-stage")(training.cmmc_stage)
 app.command("run")(training.run_recipe)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(index.app, name="index")
+app.command("export")(travel.export)
+app.command("import")(travel.import_weights)
+app.command("extract")(travel.extract)
 
 
 def run() -> None:

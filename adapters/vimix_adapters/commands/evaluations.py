@@ -16,6 +16,7 @@ from vimix.values.scores import ProbeScores, RetrievalScores, VideoProbabilities
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scoring
+from vimix_adapters.commands.caching import cache_beside
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.reports.environment import machine
@@ -41,8 +42,9 @@ def _evaluate(task: str, score: Score, recipe: config.Recipe, paths: Sequence[Pa
     checkpoints = load_by_modality(recipe, paths)
     trained = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in checkpoints.items()}
     untrained = {m: wiring.build_network(recipe, m, compute) for m in checkpoints}
-    found = score(recipe, scoring.extract(recipe, store, trained, compute))
-    baseline = score(recipe, scoring.extract(recipe, store, untrained, compute))
+    cache = cache_beside(paths[0])
+    found = score(recipe, scoring.extract(recipe, store, trained, compute, cache))
+    baseline = score(recipe, scoring.extract(recipe, store, untrained, compute, cache))
     record = ResultRecord(
         task=task,
         scores=found.record,

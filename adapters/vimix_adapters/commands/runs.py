@@ -18,6 +18,7 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scoring
+from vimix_adapters.commands.caching import FeatureCache
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.files import write_text
 from vimix_adapters.metrics.logs import configure_logging
@@ -92,7 +93,8 @@ def _execute(
         log.info("stage.already_finished", arm=arm, stage=stage.name)
         return last
     run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number)
-    run.about.update(arm=arm, commit=commit(), **{f"version_{name}": value for name, value in versions().items()})
+    run.about.update(arm=arm, data=store.fingerprint, commit=commit())
+    run.about.update({f"version_{name}": value for name, value in versions().items()})
     _warn_of_long_queue(recipe, store)
     log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
     begun = perf_counter()
@@ -132,7 +134,7 @@ def _evaluate(
     rows: list[Row] = []
     for arm, by_modality in networks.items():
         log.info("evaluation.started", arm=arm)
-        pairs = scoring.extract(recipe, store, by_modality, compute)
+        pairs = scoring.extract(recipe, store, by_modality, compute, FeatureCache(out / "features"))
         title = recipe.arms[arm].about or arm if arm in recipe.arms else arm
         rows += scoring.rows(recipe, title, pairs)
     scoring.draw_retrieval(store, pairs, out / "retrieval.png", f"{recipe.name}: {arm}")

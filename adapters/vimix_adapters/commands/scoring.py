@@ -15,6 +15,7 @@ from vimix.values.features import VideoFeatures
 from vimix.values.modality import RGB, Modality
 from vimix.values.scores import ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
+from vimix_adapters.commands.caching import FeatureCache, manifest_of
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
@@ -33,14 +34,25 @@ Pairs = Mapping[Modality, FeaturePair]
 
 
 def extract(
-    recipe: config.Recipe, store: VideoStore, networks: Mapping[Modality, Network], compute: Compute
+    recipe: config.Recipe,
+    store: VideoStore,
+    networks: Mapping[Modality, Network],
+    compute: Compute,
+    cache: FeatureCache | None = None,
 ) -> dict[Modality, FeaturePair]:
-    """Features of gallery and queries, by modality."""
+    """Features of gallery and queries, by modality; what the ``cache`` holds of them is not computed again."""
     sources = wiring.sources_of(store)
 
-    def features(modality: Modality, split: str) -> VideoFeatures:
+    def computed(modality: Modality, split: str) -> VideoFeatures:
         clips = wiring.build_evaluation_clips(recipe, store, store.members(split), modality, compute)
         return extract_features(networks[modality], clips, sources, recipe.evaluate.batch_clips)
+
+    def features(modality: Modality, split: str) -> VideoFeatures:
+        if cache is None:
+            return computed(modality, split)
+        known = {**windows(recipe), "batch_clips": recipe.evaluate.batch_clips}
+        manifest = manifest_of(networks[modality], store, modality, split, known, compute)
+        return cache.get(manifest, lambda: computed(modality, split))
 
     return {
         modality: FeaturePair(features(modality, recipe.evaluate.gallery), features(modality, recipe.evaluate.queries))
@@ -71,11 +83,10 @@ def rows(recipe: config.Recipe, arm: str, pairs: Pairs) -> list[Row]:
     ]
 
 
-def protocol(recipe: config.Recipe) -> dict[str, object]:
-    """How videos become scores, in full."""
+def windows(recipe: config.Recipe) -> dict[str, object]:
+    """How videos become features."""
     data = recipe.data
     return {
-        "name": "vimix",
         "frames": data.frames,
         "frame_step": data.stride,
         "size": data.size,
@@ -83,6 +94,14 @@ def protocol(recipe: config.Recipe) -> dict[str, object]:
         "window_stride": wiring.window_stride(recipe),
         "windows": "over the whole video, the last one aligned with its end",
         "mode": "encoder in evaluation mode, before the projection head",
+    }
+
+
+def protocol(recipe: config.Recipe) -> dict[str, object]:
+    """How videos become scores, in full."""
+    return {
+        "name": "vimix",
+        **windows(recipe),
         "gallery": recipe.evaluate.gallery,
         "queries": recipe.evaluate.queries,
         "recall_at": list(recipe.evaluate.recall_at),

@@ -15,6 +15,7 @@ from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.classifier import ClassifyingNetwork
 from vimix_adapters.encoders.network import Compute, ContrastiveNetwork, TorchOptimiser
 from vimix_adapters.encoders.s3d import S3DEncoder
+from vimix_adapters.wiring.inheriting import query_state
 
 
 def build_encoder(modality: config.ModalitySettings) -> StageChain:
@@ -34,7 +35,7 @@ def build_trained(recipe: config.Recipe, checkpoint: Checkpoint, compute: Comput
     """The query network of a checkpoint. Raises VimixError if the recipe describes another network."""
     network = build_network(recipe, Modality(checkpoint.modality), compute)
     try:
-        network.load_state_dict(dict(checkpoint.parts["query"]))
+        network.load_state_dict(query_state(checkpoint, network.state_dict()))
     except RuntimeError as error:
         raise VimixError(
             f"the checkpoint of {checkpoint.modality} (stage {checkpoint.about.get('stage', '?')}) does not fit the "

@@ -24,6 +24,7 @@ from vimix_adapters.encoders.network import Compute, TorchOptimiser
 from vimix_adapters.metrics.console import ProgressMetrics, Together
 from vimix_adapters.metrics.jsonl import JsonlMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
+from vimix_adapters.wiring.inheriting import inherited_parts
 from vimix_adapters.wiring.networks import build_classifier, build_learner, build_trained
 from vimix_adapters.wiring.stores import build_training_clips
 
@@ -56,7 +57,7 @@ def build_stage_run(
 
 def _take_over(learner: Learner, init: Checkpoint) -> None:
     try:
-        learner.take_over(init.parts)
+        learner.take_over(inherited_parts(init, learner.state_dict()))
     except (RuntimeError, ValueError) as error:
         raise VimixError(
             f"the checkpoint of {init.modality} does not fit the recipe: {' '.join(str(error).split())[:300]}"
