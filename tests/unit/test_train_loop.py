@@ -37,7 +37,8 @@ def stage_run(**changes) -> StageRun:
 
 
 def timeless(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name != "clips_per_second"} for row in rows]
+    clocked = ("clips_per_second", "data_time")
+    return [{name: value for name, value in row.items() if name not in clocked} for row in rows]
 
 
 def same(one, other) -> bool:
@@ -146,3 +147,28 @@ def test_steps_draw_from_their_own_number_whatever_came_before() -> None:
 
     train(stage_run(learner=run.learner, step=spy))
     assert drawn == [np.random.default_rng((0, n)).bit_generator.state["state"]["state"] for n in range(12)]
+
+
+class SlowClips(FakeTrainingClips):
+    """Each batch makes one wait for three ticks of a clock that the step moves by one."""
+
+    def batches(self, epoch, first=0):
+        for batch in super().batches(epoch, first):
+            SlowClips.now += 3
+            yield batch
+
+    now = 0.0
+
+
+def test_a_row_tells_the_share_of_time_spent_waiting_for_data() -> None:
+    made = learner()
+    inner = pretrain_step(made, vimix.Mixup())
+
+    def step(batch, rng):
+        SlowClips.now += 1
+        return inner(batch, rng)
+
+    slow = SlowClips(videos=12, batch=4, frames=4, size=6)
+    run = stage_run(learner=made, step=step, clips=slow, clock=lambda: SlowClips.now)
+    train(run)
+    assert [row["data_time"] for row in run.metrics.rows] == pytest.approx([0.75] * 6)

@@ -14,6 +14,9 @@ from vimix_adapters.benchmarks.timing import Comparison, Finding, interleaved
 Rows = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
+NOISE = 10
+"""Of the features, in deviations of the classes' means: so much that they overlap."""
+
 
 def probing(settings: BenchSettings) -> Iterator[Finding]:
     """The same choice of a penalty on the same held-out quarter, and a last fit, by scikit-learn as it is."""
@@ -22,7 +25,7 @@ def probing(settings: BenchSettings) -> Iterator[Finding]:
     rng = np.random.default_rng(0)
     labels = rng.integers(0, settings.probe_classes, 2 * settings.probe_videos)
     centres = rng.standard_normal((settings.probe_classes, settings.features), dtype=np.float32)
-    features = centres[labels] + 4 * rng.standard_normal((len(labels), settings.features), dtype=np.float32)
+    features = centres[labels] + NOISE * rng.standard_normal((len(labels), settings.features), dtype=np.float32)
     known, asked = np.split(features, 2)
     truth, answers = np.split(labels, 2)
     sources = np.arange(len(known))
@@ -35,7 +38,7 @@ def probing(settings: BenchSettings) -> Iterator[Finding]:
         found = wiring.build_probe(recipe).probabilities(known, truth, sources, asked, 0)
         accuracies["ours"] = float((found.argmax(axis=1) == answers).mean())
 
-    one, two = interleaved(theirs, ours, 1, warm_up=0)
+    one, two = interleaved(theirs, ours, 1, settings.now, warm_up=0)
     note = (
         f"{settings.probe_videos} x {settings.features}, {settings.probe_classes} classes, {len(penalties)} penalties; "
     )

@@ -20,7 +20,9 @@ def retrieval(settings: BenchSettings) -> Iterator[Finding]:
     bare.add(vectors)
     ours_index = FaissIndex(settings.features)
     ours_index.add(vectors)
-    theirs, ours = interleaved(lambda: bare.search(queries, K), lambda: ours_index.search(queries, K), settings.repeats)
+    theirs, ours = interleaved(
+        lambda: bare.search(queries, K), lambda: ours_index.search(queries, K), settings.repeats, settings.now
+    )
     note = f"{settings.queries} queries in {settings.gallery} x {settings.features}, {K} nearest, ties in order"
     yield Comparison("exact retrieval", "bare FAISS (IndexFlatIP)", theirs, ours, 1.2, faster=False, note=note)
 

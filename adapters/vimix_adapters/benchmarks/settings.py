@@ -2,12 +2,16 @@
 
 from attrs import frozen
 
+from vimix_adapters.benchmarks.timing import CLOCKS, Clock
+
 
 @frozen
 class BenchSettings:
     """Defaults are the targets' sizes; ``TINY`` only shows that everything runs."""
 
     device: str = "cpu"
+    clock: str = "wall"
+    """Or ``cpu``: see ``timing.CLOCKS``."""
     batch: int = 4
     frames: int = 32
     size: int = 128
@@ -25,6 +29,11 @@ class BenchSettings:
     probe_classes: int = 101
     videos: int = 32
     """Of the store that the input pipeline reads."""
+
+    @property
+    def now(self) -> Clock:
+        """The clock."""
+        return CLOCKS[self.clock]
 
 
 TINY = BenchSettings(

@@ -43,17 +43,14 @@ def training_steps(settings: BenchSettings) -> Iterator[Finding]:
     batch = random_batch(settings, compute)
     plain = PlainMoco(recipe.modalities[RGB], compute.device, recipe.contrast.bn_groups)
     generator = np.random.default_rng(0)
-    theirs, ours = interleaved(
-        lambda: plain.step(*batch.views[RGB]), lambda: float(moco(batch, generator).loss), settings.steps
-    )
+    moco_step, cmmc_step = (lambda step=step: float(step(batch, generator).loss) for step in (moco, cmmc))
+    theirs, ours = interleaved(lambda: plain.step(*batch.views[RGB]), moco_step, settings.steps, settings.now)
     note = (
         f"{settings.batch} clips of {settings.frames} x {settings.size}², {str(compute.dtype).removeprefix('torch.')}"
     )
     yield Comparison("S3D MoCo step", "plain eager float32, default layout", theirs, ours, 3.0, note=note)
     yield Remark("S3D MoCo step", f"its operators: {top_operators(lambda: moco(batch, generator), compute.device)}")
-    theirs, ours = interleaved(
-        lambda: float(moco(batch, generator).loss), lambda: float(cmmc(batch, generator).loss), settings.cmmc_steps
-    )
+    theirs, ours = interleaved(moco_step, cmmc_step, settings.cmmc_steps, settings.now)
     yield Comparison("CMMC step", "MoCo step", theirs, ours, 1.25, faster=False, note="random layers k <= l")
     yield _blend_share(settings, compute, sum(ours) / len(ours))
     yield from _updates(settings, learner)
@@ -66,7 +63,7 @@ def blending(settings: BenchSettings) -> Iterator[Finding]:
         theirs, ours = [], []
         for shape in MAPS if settings.size >= 128 else MAPS[-1:]:
             pair = _blend_pair(settings.batch, shape, device, gradient)
-            one, two = interleaved(*pair, settings.repeats)
+            one, two = interleaved(*pair, settings.repeats, settings.now)
             theirs.append(one)
             ours.append(two)
         both = [[sum(column) for column in zip(*side, strict=True)] for side in (theirs, ours)]
@@ -123,10 +120,10 @@ def _updates(settings: BenchSettings, learner: Learner) -> Iterator[Finding]:
         for key, parameter in zip(keys, query, strict=True):
             key.data = 0.999 * key.data + 0.001 * parameter.data
 
-    theirs, ours = interleaved(loop, lambda: follow(keys, query, 0.999), settings.repeats)
+    theirs, ours = interleaved(loop, lambda: follow(keys, query, 0.999), settings.repeats, settings.now)
     yield Comparison("key encoder's update", "a loop over parameters", theirs, ours, 1.0)
     plain, fused = torch.optim.Adam(query, foreach=False), torch.optim.Adam(query, fused=True)
-    theirs, ours = interleaved(plain.step, fused.step, settings.repeats)
+    theirs, ours = interleaved(plain.step, fused.step, settings.repeats, settings.now)
     yield Comparison("Adam, fused", "Adam, a loop over parameters", theirs, ours, 1.0)
 
 
@@ -134,7 +131,7 @@ def _blend_share(settings: BenchSettings, compute: Compute, step: float) -> Meas
     """The dearest blend (the largest map, gradient included) in a step."""
     _, ours = _blend_pair(settings.batch, MAPS[0], compute.device, gradient=True)
     note = "the largest map, gradient included, of a CMMC step's mean time"
-    values = [100 * seconds(ours) / step for _ in range(settings.repeats + 1)][1:]
+    values = [100 * seconds(ours, settings.now) / step for _ in range(settings.repeats + 1)][1:]
     return Measure("share of blending in a step", values, "%", target=2.0 if settings.size >= 128 else None, note=note)
 
 

@@ -1,13 +1,17 @@
 """Two ways of doing the same, timed in turn on the same machine."""
 
 import statistics
-from collections.abc import Callable, Sequence
-from time import perf_counter
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter, process_time
 
 import torch
 from attrs import frozen
 
 Work = Callable[[], object]
+Clock = Callable[[], float]
+
+CLOCKS: Mapping[str, Clock] = {"wall": perf_counter, "cpu": process_time}
+"""``cpu`` counts this process's work alone: with one thread, what the clock on the wall shows on a machine at rest."""
 
 
 @frozen
@@ -80,19 +84,21 @@ class Remark:
 Finding = Comparison | Measure | Remark
 
 
-def interleaved(theirs: Work, ours: Work, repeats: int, warm_up: int = 1) -> tuple[list[float], list[float]]:
+def interleaved(
+    theirs: Work, ours: Work, repeats: int, clock: Clock = perf_counter, warm_up: int = 1
+) -> tuple[list[float], list[float]]:
     """Seconds of each call, A B A B ...: a busy machine slows both. The first ``warm_up`` pairs do not count."""
-    pairs = [(seconds(theirs), seconds(ours)) for _ in range(warm_up + repeats)][warm_up:]
+    pairs = [(seconds(theirs, clock), seconds(ours, clock)) for _ in range(warm_up + repeats)][warm_up:]
     return [first for first, _ in pairs], [second for _, second in pairs]
 
 
-def seconds(work: Work) -> float:
-    """Wall-clock time of a call, the GPU's work included."""
-    begun = perf_counter()
+def seconds(work: Work, clock: Clock = perf_counter) -> float:
+    """Time of a call by a clock of ``CLOCKS``, the GPU's work included."""
+    begun = clock()
     work()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return perf_counter() - begun
+    return clock() - begun
 
 
 def top_operators(work: Work, device: torch.device, count: int = 5) -> str:

@@ -5,7 +5,7 @@ import sys
 import typer
 
 from vimix.values.errors import VimixError
-from vimix_adapters.cli import evaluate, index, prepare, store, training, travel
+from vimix_adapters.cli import bench, evaluate, index, prepare, store, training, travel
 from vimix_adapters.cli.synth import synth
 
 app = typer.Typer(
@@ -13,6 +13,7 @@ app = typer.Typer(
     help="Self-supervised video representations by cross-modal manifold cutmix (Vi-Mix).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help is there in a third of the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(synth)
@@ -26,6 +27,7 @@ app.add_typer(index.app, name="index")
 app.command("export")(travel.export)
 app.command("import")(travel.import_weights)
 app.command("extract")(travel.extract)
+app.command("bench")(bench.bench)
 
 
 def run() -> None:

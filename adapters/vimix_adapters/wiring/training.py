@@ -22,6 +22,7 @@ from vimix_adapters.checkpoints.folder import FolderCheckpointStore
 from vimix_adapters.encoders.classifier import ClassifyingNetwork
 from vimix_adapters.encoders.network import Compute, TorchOptimiser
 from vimix_adapters.metrics.console import ProgressMetrics, Together
+from vimix_adapters.metrics.hints import InputBoundHint
 from vimix_adapters.metrics.jsonl import JsonlMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 from vimix_adapters.wiring.inheriting import inherited_parts
@@ -149,5 +150,6 @@ def metrics_in(folder: Path, title: str, steps: int) -> MetricsSink:
             JsonlMetrics(folder / "metrics.jsonl"),
             TensorBoardMetrics(folder / "tensorboard"),
             ProgressMetrics(steps, title),
+            InputBoundHint(),
         ]
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vimix.app.learner import StepOutcome
 from vimix.app.steps import Step
+from vimix.app.waiting import WaitingTime
 from vimix.domain.schedule.rates import step_decay, warmed_up
 from vimix.ports.checkpoints import CheckpointStore
 from vimix.ports.clips import TrainingClips
@@ -83,16 +84,18 @@ def train(run: StageRun) -> Checkpoint:
     learner, settings = run.learner, run.settings
     done = _resume(run)
     meter, saved_at = _Meter(run.clock), run.clock()
+    waiting = WaitingTime(run.clock)
     for epoch in range(done // run.clips.steps, settings.epochs):
         rate = step_decay(settings.rate, epoch, settings.milestones, settings.decay)
-        for batch in run.clips.batches(epoch, first=done % run.clips.steps):
+        for batch in waiting.through(run.clips.batches(epoch, first=done % run.clips.steps)):
             learner.optimiser.set_learning_rate(warmed_up(rate, done, settings.warmup_steps))
             outcome = run.step(batch, np.random.default_rng((settings.seed, done)))
             done += 1
             meter.add(outcome, len(batch))
             if done % settings.log_every and done < settings.epochs * run.clips.steps:
                 continue
-            run.metrics.record(done, _checked({**meter.row(epoch, rate), **learner.gauges}, run, done))
+            row = {**meter.row(epoch, rate), **learner.gauges, "data_time": waiting.share()}
+            run.metrics.record(done, _checked(row, run, done))
             meter = _Meter(run.clock)
             if run.clock() - saved_at > settings.checkpoint_seconds:  # only where a row ends: none is torn by a resume
                 run.checkpoints.save(_checkpoint(run, done))
