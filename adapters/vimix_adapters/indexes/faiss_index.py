@@ -124,7 +124,7 @@ class FaissIndex:
 
     def _search_block(self, queries: Rows, k: int, vectors: Rows) -> tuple[Integers, Rows]:
         found, candidates = self._index.search(queries, min(k + SPARE, len(self)))
-        ids, similarities = _ranked(_paired(queries, vectors, candidates[:, :k]), candidates[:, :k], k)
+        ids, similarities = ranked(paired(queries, vectors, candidates[:, :k]), candidates[:, :k], k)
         if candidates.shape[1] == k:
             return ids, similarities
         # Where the last place is tied with the first one left out, FAISS may have left out the lower id.
@@ -132,12 +132,12 @@ class FaissIndex:
         close = np.flatnonzero(found[:, k] > bound)
         if len(close):
             more = candidates[close]
-            ids[close], similarities[close] = _ranked(_paired(queries[close], vectors, more), more, k)
+            ids[close], similarities[close] = ranked(paired(queries[close], vectors, more), more, k)
         lost = (found[:, -1] > bound) & (candidates.shape[1] < len(self))
         for row in np.flatnonzero(lost):  # more ties than spare candidates: duplicates
             near = np.flatnonzero(vectors @ queries[row] >= found[row, k - 1] - ROUNDING)[None]
             one = slice(row, row + 1)
-            ids[one], similarities[one] = _ranked(_paired(queries[one], vectors, near), near, k)
+            ids[one], similarities[one] = ranked(paired(queries[one], vectors, near), near, k)
         return ids, similarities
 
     def _checked(self, rows: Rows) -> Rows:
@@ -148,7 +148,7 @@ class FaissIndex:
         return np.ascontiguousarray(rows, dtype=np.float32)
 
 
-def _paired(queries: Rows, vectors: Rows, ids: Integers) -> Rows:
+def paired(queries: Rows, vectors: Rows, ids: Integers) -> Rows:
     """Similarities [Q, n] of each query [D] with its own n candidates ``vectors[ids]``, summed in float64."""
     similarities = np.empty(ids.shape, np.float32)
     width = max(1, CELLS // queries.size)
@@ -159,7 +159,7 @@ def _paired(queries: Rows, vectors: Rows, ids: Integers) -> Rows:
     return similarities
 
 
-def _ranked(similarities: Rows, ids: Integers, k: int) -> tuple[Integers, Rows]:
+def ranked(similarities: Rows, ids: Integers, k: int) -> tuple[Integers, Rows]:
     """The k best columns of each row, best first, ties in ascending order of id."""
     order = np.lexsort((ids, -similarities), axis=1)[:, :k]
     return np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)
