@@ -123,6 +123,7 @@ class ClipIndex:
     def save(self, path: Path) -> None:
         """Write the index to one file, atomically."""
         head = {"format": FORMAT, "videos": [asdict(video) for video in self.videos], "about": dict(self.about)}
+        cells: dict[str, Any] = {"cells": self.index.cells_to_bytes()} if isinstance(self.index, IvfIndex) else {}
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
@@ -131,7 +132,7 @@ class ClipIndex:
                 clip_videos=self.clip_videos,
                 starts=self.starts,
                 ends=self.ends,
-                **({"cells": self.index.cells_to_bytes()} if isinstance(self.index, IvfIndex) else {}),
+                **cells,
                 head=np.frombuffer(json.dumps(head, ensure_ascii=False).encode(), np.uint8),
             )
 
