@@ -7,6 +7,7 @@ matching finds them.
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from attrs import frozen
 
@@ -20,7 +21,7 @@ class Layout:
 
     about: str
     rename: Rename
-    encoder: str = "s3d"
+    encoder: Literal["s3d"] = "s3d"
     """Which of the recipe's encoders it fits."""
     batch_norm_eps: float = 1e-5
     batch_norm_momentum: float = 0.1

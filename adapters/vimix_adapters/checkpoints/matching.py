@@ -1,7 +1,7 @@
 """Which foreign tensor belongs to which of an encoder's: prefixes found, shapes checked, everything accounted for."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import field, frozen
 from torch import Size, Tensor
@@ -67,10 +67,11 @@ def renamed(tensors: Mapping[str, Tensor], names: set[str], layout: Layout) -> d
     return {target: inside[name] for name, target in targets.items() if target is not None and target in names}
 
 
-def best_layout(tensors: Mapping[str, Tensor], names: Iterable[str], layouts: Mapping[str, Layout]) -> str | None:
-    """The layout under which most of an encoder's names are found (the first of equals); None if none finds any."""
-    known = set(names)
-    counts = {name: max(_votes(tensors, known, layout).values(), default=0) for name, layout in layouts.items()}
+def best_layout(
+    tensors: Mapping[str, Tensor], names: Callable[[Layout], set[str]], layouts: Mapping[str, Layout]
+) -> str | None:
+    """The layout that finds most of its encoder's ``names`` (the first of equals); None if none finds any."""
+    counts = {key: max(_votes(tensors, names(lay), lay).values(), default=0) for key, lay in layouts.items()}
     best = max(counts, key=lambda name: counts[name])
     return best if counts[best] else None
 

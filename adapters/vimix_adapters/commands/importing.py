@@ -79,7 +79,7 @@ def _layout_of(file: Path, weights: ForeignWeights, asked: str) -> str:
         return "vimix"
     # Without a word from the file, torchvision's names are torchvision's network, whatever is wrapped around it.
     others = {name: layout for name, layout in LAYOUTS.items() if name != "vimix"}
-    found = best_layout(weights.tensors, _names(), others)
+    found = best_layout(weights.tensors, _names, others)
     if found is None:
         raise VimixError(
             f"{file}: no name in it is one of an encoder that vimix knows (it begins with "
@@ -91,7 +91,7 @@ def _layout_of(file: Path, weights: ForeignWeights, asked: str) -> str:
 def _settings(file: Path, weights: ForeignWeights, layout: Layout, modality: Modality) -> config.ModalitySettings:
     """Channels and width of the encoder, read from its first convolution."""
     stem = "features.0.0.0.weight"
-    named = renamed(weights.tensors, _names(), layout)
+    named = renamed(weights.tensors, _names(layout), layout)
     if stem not in named or named[stem].ndim != 5:
         raise VimixError(f"{file}: the first convolution ({stem} in vimix's names) is not in it")
     outputs, channels = named[stem].shape[:2]
@@ -105,9 +105,9 @@ def _settings(file: Path, weights: ForeignWeights, layout: Layout, modality: Mod
     return config.ModalitySettings(width=width, channels=channels)
 
 
-def _names() -> set[str]:
-    """Of the encoder's tensors, whatever its width."""
-    return set(wiring.build_encoder(config.ModalitySettings(width=0.0625)).state_dict())
+def _names(layout: Layout) -> set[str]:
+    """Of the tensors of the layout's encoder, whatever its width."""
+    return set(wiring.build_encoder(config.ModalitySettings(encoder=layout.encoder, width=0.0625)).state_dict())
 
 
 def _converted(match: Match, layout: Layout) -> dict[str, Tensor]:
