@@ -43,7 +43,7 @@ def pipeline(settings: BenchSettings) -> Iterator[Finding]:
             shares.append(100 * waiting.share())
             if number == settings.steps:
                 break
-    note = f"{recipe.data.workers} worker, raw frames of {settings.size} pixels, two views a video, their augmentation included"
+    note = f"{recipe.data.workers} worker, raw frames of {settings.size} pixels, augmentation of two views included"
     yield Measure("data_time", shares[1:] or shares, "% of the step", target=5.0, note=note)
 
 
