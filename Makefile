@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.vimix-setup
 
-.PHONY: setup demo test check lint clean
+.PHONY: setup demo test check lint bench clean
 
 setup: $(STAMP)
 
@@ -23,6 +23,11 @@ lint: setup
 	$(BIN)/lint-imports
 
 check: lint test
+
+# Ratios against plain ways of doing the same, some five minutes: leave the machine alone meanwhile.
+BENCH ?= experiments/records/bench-$(shell date +%Y-%m-%d).md
+bench: setup
+	$(BIN)/vimix bench --out $(BENCH)
 
 clean:
 	rm -rf demo .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

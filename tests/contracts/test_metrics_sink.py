@@ -7,6 +7,7 @@ from rich.console import Console
 
 from tests.fakes.metrics import FakeMetrics
 from vimix_adapters.metrics.console import ProgressMetrics, Together
+from vimix_adapters.metrics.hints import InputBoundHint
 from vimix_adapters.metrics.jsonl import JsonlMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 
@@ -27,6 +28,7 @@ SINKS = {
     "tensorboard": lambda folder: TensorBoardMetrics(folder / "tb"),
     "bar": bar,
     "lines": lines,
+    "hint": lambda _: InputBoundHint(),
     "together": lambda folder: Together([FakeMetrics(), JsonlMetrics(folder / "m.jsonl"), lines(folder)]),
 }
 

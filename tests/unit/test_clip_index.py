@@ -12,6 +12,7 @@ from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
 from vimix.values.video import Video
 from vimix_adapters.indexes.faiss_index import FaissIndex
+from vimix_adapters.indexes.ivf_index import IvfIndex
 from vimix_adapters.indexes.store_index import ClipIndex
 
 CLASSES = ("jump", "walk")
@@ -180,3 +181,16 @@ def test_a_faiss_index_is_saved_and_loaded_as_it_is(tmp_path: Path) -> None:
 def test_a_vector_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match=r"finite"):
         FaissIndex(2).add(np.array([[np.nan, 0]], np.float32))
+
+
+def test_an_approximate_index_comes_back_from_its_file_with_its_cells(tmp_path) -> None:
+    clips = clip_features(np.random.default_rng(0), [12] * 30, dimension=8)
+    index = ClipIndex.build(clips, store(30), CLASSES, WINDOW, about={}, approximate=True)
+    index.index._smallest = 0
+    index.save(tmp_path / "it.index")
+    again = ClipIndex.load(tmp_path / "it.index")
+    assert isinstance(again.index, IvfIndex)
+    again.index._smallest = 0
+    for row in clips.features[::40]:
+        assert again.query(row, 3) == index.query(row, 3)
+        assert again.query(row, 1)[0].similarity == pytest.approx(1.0)

@@ -4,9 +4,11 @@ import io
 import json
 
 from rich.console import Console
+from structlog.testing import capture_logs
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vimix_adapters.metrics.console import ProgressMetrics
+from vimix_adapters.metrics.hints import InputBoundHint
 from vimix_adapters.metrics.jsonl import JsonlMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 
@@ -67,3 +69,16 @@ def test_on_a_terminal_a_bar_is_drawn() -> None:
     sink.close()
     assert "10/10" in out.getvalue()
     assert "accuracy 0.500" in out.getvalue()
+
+
+def test_a_training_that_waits_for_its_data_is_told_so_once() -> None:
+    sink = InputBoundHint()
+    with capture_logs() as told:
+        for step, share in enumerate((0.9, 0.9, 0.01, 0.5, 0.5)):
+            sink.record(step, {"data_time": share})
+        sink.record(5, {"loss": 1.0})
+        assert told == []
+        for step in range(6, 20):
+            sink.record(step, {"data_time": 0.5})
+    assert [(line["event"], line["step"]) for line in told] == [("training.input_bound", 8)]
+    assert "data.workers" in told[0]["hint"]

@@ -217,7 +217,7 @@ def test_dropout_is_the_step_s_own_wherever_the_process_began() -> None:
     def step(batch, rng) -> StepOutcome:
         network = small(dropout=0.5).train()
         loss = network.pool(network.partial_forward(batch.views["joint"][0], 0, 10)).sum()
-        return StepOutcome(loss.detach(), torch.tensor(0.0), float(rng.random()))
+        return StepOutcome(loss.detach(), torch.tensor(0.0), float(rng.random()), torch.tensor(False))
 
     ids = torch.arange(3)
     batch = ClipBatch({"joint": (skeletons(),)}, ids, ids, ids)

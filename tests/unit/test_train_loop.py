@@ -45,7 +45,8 @@ def stage_run(**changes) -> StageRun:
 
 
 def timeless(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name != "clips_per_second"} for row in rows]
+    clocked = ("clips_per_second", "data_time")
+    return [{name: value for name, value in row.items() if name not in clocked} for row in rows]
 
 
 def same(one, other) -> bool:
@@ -351,3 +352,28 @@ def test_dropout_too_is_drawn_from_the_number_of_the_step_and_the_member() -> No
     assert first[0] != another[0]
     assert first[0] != other_member[0]
     assert first[1] == other_member[1] == np.random.default_rng((1, 5)).random()
+
+
+class SlowClips(FakeTrainingClips):
+    """Each batch makes one wait for three ticks of a clock that the step moves by one."""
+
+    def batches(self, epoch, first=0):
+        for batch in super().batches(epoch, first):
+            SlowClips.now += 3
+            yield batch
+
+    now = 0.0
+
+
+def test_a_row_tells_the_share_of_time_spent_waiting_for_data() -> None:
+    made = learner()
+    inner = pretrain_step(made, vimix.Mixup())
+
+    def step(batch, rng):
+        SlowClips.now += 1
+        return inner(batch, rng)
+
+    slow = SlowClips(videos=12, batch=4, frames=4, size=6)
+    run = stage_run(learner=made, step=step, clips=slow, clock=lambda: SlowClips.now)
+    train(run)
+    assert [row["data_time"] for row in run.metrics.rows] == pytest.approx([0.75] * 6)

@@ -16,6 +16,9 @@ def build(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint file or stage folder.", metavar="CHECKPOINT")],
     store: Annotated[Path, typer.Argument(help="Store to index.", metavar="STORE")],
     out: Annotated[Path, typer.Option(help="Index file to write.", metavar="INDEX")],
+    approximate: Annotated[
+        bool, typer.Option("--approximate", help="Faster on very large stores; prints the recall against exact.")
+    ] = False,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
@@ -23,7 +26,7 @@ def build(
     from vimix_adapters.commands import searching
     from vimix_adapters.config import read_recipe
 
-    searching.build_index(read_recipe(recipe, overrides or ()), checkpoint, store, out, device)
+    searching.build_index(read_recipe(recipe, overrides or ()), checkpoint, store, out, device, approximate)
 
 
 @app.command()

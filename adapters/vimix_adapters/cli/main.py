@@ -6,7 +6,7 @@ import sys
 import typer
 
 from vimix.values.errors import VimixError
-from vimix_adapters.cli import evaluate, experiments, index, prepare, store, training
+from vimix_adapters.cli import bench, evaluate, experiments, index, prepare, store, training, travel
 from vimix_adapters.cli.benching import bench_data
 from vimix_adapters.cli.doctor import doctor
 from vimix_adapters.cli.synth import synth
@@ -16,6 +16,7 @@ app = typer.Typer(
     help="Self-supervised video representations by cross-modal manifold cutmix (Vi-Mix).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help is there in a third of the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(synth)
@@ -29,6 +30,10 @@ app.add_typer(index.app, name="index")
 app.command("bench-data")(bench_data)
 app.command()(doctor)
 app.add_typer(experiments.app, name="experiments")
+app.command("export")(travel.export)
+app.command("import")(travel.import_weights)
+app.command("extract")(travel.extract)
+app.command("bench")(bench.bench)
 
 
 def run() -> None:

@@ -16,6 +16,7 @@ from vimix.values.scores import ProbeScores, RetrievalScores, VideoProbabilities
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scoring
+from vimix_adapters.commands.caching import cache_beside
 from vimix_adapters.commands.workplace import Workplace, workplace
 from vimix_adapters.reports.environment import machine
 from vimix_adapters.reports.results import ResultRecord, write_results
@@ -76,7 +77,10 @@ def _scored(
     checkpoints = load_by_modality(recipe, paths)
     trained = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in checkpoints.items()}
     untrained = {m: wiring.build_network(recipe, m, compute) for m in checkpoints}
-    pairs, fresh = (scoring.extract(recipe, store, networks, compute, place.team) for networks in (trained, untrained))
+    cache = cache_beside(paths[0]) if place.team.size == 1 else None
+    pairs, fresh = (
+        scoring.extract(recipe, store, networks, compute, place.team, cache) for networks in (trained, untrained)
+    )
     if not place.writes:
         return
     found, baseline = score(recipe, pairs), score(recipe, fresh)

@@ -18,6 +18,7 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scoring
+from vimix_adapters.commands.caching import FeatureCache
 from vimix_adapters.commands.sharing import StagePlaces
 from vimix_adapters.commands.workplace import Workplace, workplace
 from vimix_adapters.encoders.network import Compute
@@ -112,7 +113,8 @@ def _execute(
         log.info("stage.already_finished", arm=arm, stage=stage.name)
         return last
     run = wiring.build_stage_run(recipe, stage, store, inits, folder, place.compute, number, place.team, place.requests)
-    run.about.update(arm=arm, commit=commit(), **{f"version_{name}": value for name, value in versions().items()})
+    run.about.update(arm=arm, data=store.fingerprint, commit=commit())
+    run.about.update({f"version_{name}": value for name, value in versions().items()})
     _warn_of_long_queue(recipe, store)
     log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
     begun = perf_counter()
@@ -150,11 +152,12 @@ def _evaluate(place: Workplace, arms: Mapping[str, Mapping[Modality, Checkpoint]
         networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
     rows: list[Row] = []
     stores = scoring.places(recipe, store)
+    cache = FeatureCache(out / "features") if place.team.size == 1 else None
     found: dict[tuple[str, str], scoring.Pairs] = {}
     for arm, by_modality in networks.items():
         for there in stores:
             log.info("evaluation.started", arm=arm, **({"store": there.name} if there.name else {}))
-            found[arm, there.name] = scoring.extract(there.recipe, there.store, by_modality, compute, place.team)
+            found[arm, there.name] = scoring.extract(there.recipe, there.store, by_modality, compute, place.team, cache)
     if not place.writes:
         return []
     for arm in networks:

@@ -18,6 +18,7 @@ from vimix.values.features import VideoFeatures
 from vimix.values.modality import RGB, Modality
 from vimix.values.scores import ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
+from vimix_adapters.commands.caching import FeatureCache, manifest_of
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
@@ -60,17 +61,28 @@ def extract(
     networks: Mapping[Modality, Network],
     compute: Compute,
     team: Team | None = None,
+    cache: FeatureCache | None = None,
 ) -> dict[Modality, FeaturePair]:
-    """Features of gallery and queries, by modality; the members of a team share the videos out, and all get all."""
+    """Features of gallery and queries, by modality; what the ``cache`` holds of them is not computed again.
+
+    The members of a team share the videos out, and all get all.
+    """
     for split in (recipe.evaluate.gallery, recipe.evaluate.queries):
         wiring.require_labels(store, split)
     sources, team = wiring.sources_of(store), team or Alone()
 
-    def features(modality: Modality, split: str) -> VideoFeatures:
+    def computed(modality: Modality, split: str) -> VideoFeatures:
         mine = np.array_split(store.members(split), team.size)[team.rank].tolist()
         clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute)
         pool = wiring.build_pooling(recipe)
         return extract_features(networks[modality], clips, sources, recipe.evaluate.batch_clips, pool, team)
+
+    def features(modality: Modality, split: str) -> VideoFeatures:
+        if cache is None:
+            return computed(modality, split)
+        known = {**windows(recipe), "batch_clips": recipe.evaluate.batch_clips}
+        manifest = manifest_of(networks[modality], store, modality, split, known, compute)
+        return cache.get(manifest, lambda: computed(modality, split))
 
     return {
         modality: FeaturePair(features(modality, recipe.evaluate.gallery), features(modality, recipe.evaluate.queries))

@@ -16,11 +16,17 @@ from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.clips.hdf5 import settings_of
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.indexes.ivf_index import IvfIndex
 from vimix_adapters.indexes.store_index import ClipIndex, Match
 from vimix_adapters.metrics.logs import configure_logging
 
+RECALL_QUERIES = 200
+"""Clips of an approximate index that are searched for exactly too."""
 
-def build_index(recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, device: str) -> None:
+
+def build_index(
+    recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, device: str, approximate: bool = False
+) -> None:
     """Embed all clips of all videos of ``store`` with the query encoder of ``checkpoint`` and write the index."""
     configure_logging()
     recipe = evolve(recipe, data=evolve(recipe.data, store=str(store)))
@@ -45,8 +51,12 @@ def build_index(recipe: config.Recipe, checkpoint: Path, store: Path, out: Path,
         "recipe": config.recipe_to_toml(recipe),
     }
     window = packing.frames if isinstance(packing, SkeletonSettings) else recipe.data.frames * recipe.data.stride
-    index = ClipIndex.build(features, videos.videos, videos.classes, window, about)
+    index = ClipIndex.build(features, videos.videos, videos.classes, window, about, approximate)
     index.save(out)
+    if isinstance(index.index, IvfIndex):
+        sample = index.index.vectors[np.random.default_rng(0).permutation(len(index))[:RECALL_QUERIES]]
+        share = index.index.recall(sample, min(10, len(index)))
+        Console().print(f"recall@10 of {len(sample)} of its own clips against exact search: {share:.3f}")
     Console().print(f"indexed {len(index)} clips of {len(videos.videos)} videos ({modality}) in {out}")
 
 

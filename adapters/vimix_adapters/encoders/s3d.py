@@ -22,6 +22,10 @@ _INCEPTION = (
 )
 
 
+BATCH_NORM_EPS = 1e-5
+"""CoCLR's (torchvision: 1e-3)."""
+
+
 class S3DEncoder(StageChain):
     """The 16 stages of S3D for clips [B, channels, T, H, W]; D = 1024·width.
 
@@ -32,7 +36,7 @@ class S3DEncoder(StageChain):
     """
 
     def __init__(self, channels: int = 3, width: float = 1.0, batch_norm_momentum: float = 0.1) -> None:
-        norm = partial(nn.BatchNorm3d, eps=1e-5, momentum=batch_norm_momentum)
+        norm = partial(nn.BatchNorm3d, eps=BATCH_NORM_EPS, momentum=batch_norm_momentum)
         features = S3D(norm_layer=norm).features if width == 1 else _narrow_features(width, norm)
         if channels != 3 or width != 1:
             features[0] = TemporalSeparableConv(channels, _scaled(64, width), 7, 2, 3, norm_layer=norm)

@@ -16,8 +16,10 @@ Integers = NDArray[np.int64]
 
 ROUNDING = 1e-5
 """Cosines that FAISS finds closer than this may be equal: its sums in float32 depend on its threads and kernels."""
-BLOCK = 256
-"""Queries answered at a time."""
+BLOCK = 4096
+"""Queries that FAISS is asked at a time: for each block it reads all vectors once."""
+SPARE = 16
+"""Candidates beyond k: among so many, ties at the last place are settled without reading all vectors again."""
 CELLS = 2**23
 """Numbers of float64 held at a time while similarities are summed again: 64 MiB."""
 
@@ -74,7 +76,7 @@ class FaissIndex:
             raise ValueError(f"cannot search {len(self)} vectors for the {k} nearest: both must be at least 1")
         queries, k = self._checked(queries), min(k, len(self))
         ids, similarities = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
-        vectors = self.vectors
+        vectors = self._view()
         for start in range(0, len(queries), BLOCK):
             rows = slice(start, start + BLOCK)
             ids[rows], similarities[rows] = self._search_block(queries[rows], k, vectors)
@@ -114,15 +116,28 @@ class FaissIndex:
         self._index = index
         return self
 
+    def _view(self) -> Rows:
+        """All vectors [N, D], FAISS's own memory: not to be written to, nor kept beyond the next ``add``."""
+        memory = faiss_module().rev_swig_ptr(self._index.get_xb(), len(self) * self.dimension)
+        view: Rows = memory.reshape(len(self), self.dimension)
+        return view
+
     def _search_block(self, queries: Rows, k: int, vectors: Rows) -> tuple[Integers, Rows]:
-        found, candidates = self._index.search(queries, min(k + 1, len(self)))
-        ids, similarities = _ranked(_paired(queries, vectors, candidates), candidates, k)
+        found, candidates = self._index.search(queries, min(k + SPARE, len(self)))
+        ids, similarities = ranked(paired(queries, vectors, candidates[:, :k]), candidates[:, :k], k)
+        if candidates.shape[1] == k:
+            return ids, similarities
         # Where the last place is tied with the first one left out, FAISS may have left out the lower id.
-        tied = found[:, -1] > found[:, k - 1] - ROUNDING if candidates.shape[1] > k else np.zeros(len(queries), bool)
-        for row in np.flatnonzero(tied):
+        bound = found[:, k - 1] - ROUNDING
+        close = np.flatnonzero(found[:, k] > bound)
+        if len(close):
+            more = candidates[close]
+            ids[close], similarities[close] = ranked(paired(queries[close], vectors, more), more, k)
+        lost = (found[:, -1] > bound) & (candidates.shape[1] < len(self))
+        for row in np.flatnonzero(lost):  # more ties than spare candidates: duplicates
             near = np.flatnonzero(vectors @ queries[row] >= found[row, k - 1] - ROUNDING)[None]
             one = slice(row, row + 1)
-            ids[one], similarities[one] = _ranked(_paired(queries[one], vectors, near), near, k)
+            ids[one], similarities[one] = ranked(paired(queries[one], vectors, near), near, k)
         return ids, similarities
 
     def _checked(self, rows: Rows) -> Rows:
@@ -133,7 +148,7 @@ class FaissIndex:
         return np.ascontiguousarray(rows, dtype=np.float32)
 
 
-def _paired(queries: Rows, vectors: Rows, ids: Integers) -> Rows:
+def paired(queries: Rows, vectors: Rows, ids: Integers) -> Rows:
     """Similarities [Q, n] of each query [D] with its own n candidates ``vectors[ids]``, summed in float64."""
     similarities = np.empty(ids.shape, np.float32)
     width = max(1, CELLS // queries.size)
@@ -144,7 +159,7 @@ def _paired(queries: Rows, vectors: Rows, ids: Integers) -> Rows:
     return similarities
 
 
-def _ranked(similarities: Rows, ids: Integers, k: int) -> tuple[Integers, Rows]:
+def ranked(similarities: Rows, ids: Integers, k: int) -> tuple[Integers, Rows]:
     """The k best columns of each row, best first, ties in ascending order of id."""
     order = np.lexsort((ids, -similarities), axis=1)[:, :k]
     return np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)

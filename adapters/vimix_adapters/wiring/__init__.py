@@ -17,6 +17,7 @@ from vimix_adapters.wiring.networks import (
     build_learner,
     build_network,
     build_optimiser,
+    build_s3d,
     build_trained,
 )
 from vimix_adapters.wiring.packing import ESTIMATORS, PackJob, pack_frames, pack_job
@@ -69,6 +70,7 @@ __all__ = [
     "build_optimiser",
     "build_pooling",
     "build_probe",
+    "build_s3d",
     "build_stage",
     "build_stage_run",
     "build_step",

@@ -19,6 +19,7 @@ from vimix_adapters.encoders.classifier import ClassifyingNetwork
 from vimix_adapters.encoders.network import Compute, ContrastiveNetwork, TorchOptimiser
 from vimix_adapters.encoders.s3d import S3DEncoder
 from vimix_adapters.encoders.stgcn import STGCNEncoder
+from vimix_adapters.wiring.inheriting import query_state
 from vimix_adapters.wiring.skeletons import skeleton_settings
 
 
@@ -34,6 +35,11 @@ def build_encoder(recipe: config.Recipe, modality: Modality) -> StageChain:
             settings.stgcn.persons,
             settings.batch_norm_momentum,
         )
+    return build_s3d(settings)
+
+
+def build_s3d(settings: config.ModalitySettings) -> S3DEncoder:
+    """S3D, which needs to know nothing of the store."""
     return S3DEncoder(settings.channels, settings.width, settings.batch_norm_momentum)
 
 
@@ -49,7 +55,7 @@ def build_trained(recipe: config.Recipe, checkpoint: Checkpoint, compute: Comput
     """The query network of a checkpoint. Raises VimixError if the recipe describes another network."""
     network = build_network(recipe, Modality(checkpoint.modality), compute)
     try:
-        network.load_state_dict(dict(checkpoint.parts["query"]))
+        network.load_state_dict(query_state(checkpoint, network.state_dict()))
     except RuntimeError as error:
         raise VimixError(
             f"the checkpoint of {checkpoint.modality} (stage {checkpoint.about.get('stage', '?')}) does not fit the "

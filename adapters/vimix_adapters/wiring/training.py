@@ -25,9 +25,11 @@ from vimix_adapters.checkpoints.folder import FolderCheckpointStore
 from vimix_adapters.encoders.classifier import ClassifyingNetwork
 from vimix_adapters.encoders.network import Compute, TorchOptimiser
 from vimix_adapters.metrics.console import ProgressMetrics, Together
+from vimix_adapters.metrics.hints import InputBoundHint
 from vimix_adapters.metrics.jsonl import JsonlMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 from vimix_adapters.metrics.watch import Watch
+from vimix_adapters.wiring.inheriting import inherited_parts
 from vimix_adapters.wiring.networks import build_classifier, build_learner, build_trained
 from vimix_adapters.wiring.stores import build_training_clips, require_labels
 from vimix_adapters.wiring.watch import build_watch
@@ -84,7 +86,7 @@ def seeded(step: Step, device: torch.device, member: int = 0) -> Step:
 
 def _take_over(learner: Learner, init: Checkpoint) -> None:
     try:
-        learner.take_over(init.parts)
+        learner.take_over(inherited_parts(init, learner.state_dict()))
     except (RuntimeError, ValueError) as error:
         raise VimixError(
             f"the checkpoint of {init.modality} does not fit the recipe: {' '.join(str(error).split())[:300]}"
@@ -192,6 +194,7 @@ def metrics_in(folder: Path, title: str, steps: int, possible_rank: int = 0) -> 
             JsonlMetrics(folder / "metrics.jsonl"),
             TensorBoardMetrics(folder / "tensorboard"),
             ProgressMetrics(steps, title),
+            InputBoundHint(),
             Watch(possible_rank),
         ]
     )

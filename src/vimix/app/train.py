@@ -12,6 +12,7 @@ from vimix.app.learner import StepOutcome
 from vimix.app.meter import Meter
 from vimix.app.steps import Step
 from vimix.app.team import Alone
+from vimix.app.waiting import WaitingTime
 from vimix.domain.contrast.snapshot import Snapshot
 from vimix.domain.schedule.rates import step_decay, warmed_up
 from vimix.ports.checkpoints import CheckpointStore
@@ -108,10 +109,10 @@ def train(run: StageRun) -> Checkpoint:
     """
     learner, settings, clips = run.learner, run.settings, run.clips
     done, meter = _resume(run)
-    pauses, end = _Pauses(run), settings.epochs * clips.steps
+    pauses, waiting, end = _Pauses(run), WaitingTime(run.clock), settings.epochs * clips.steps
     for epoch in range(done // clips.steps, settings.epochs):
         rate = step_decay(settings.rate, epoch, settings.milestones, settings.decay)
-        for batch in clips.batches(epoch, first=done % clips.steps):
+        for batch in waiting.through(clips.batches(epoch, first=done % clips.steps)):
             learner.optimiser.set_learning_rate(warmed_up(rate, done, settings.warmup_steps))
             before = Snapshot(learner.volatile)
             outcome = run.step(batch, np.random.default_rng((settings.seed, done)))
@@ -120,7 +121,7 @@ def train(run: StageRun) -> Checkpoint:
             meter.add(outcome, batch)
             due = _watch_due(run, done)
             if done % settings.log_every == 0 or done == end or due:
-                row = meter.row(outcome, learner.gauges)
+                row = {**meter.row(outcome, learner.gauges), "data_time": waiting.share()}
                 seen = run.watch() if due and run.watch else {}
                 run.metrics.record(done, {"epoch": float(epoch), "learning_rate": rate, **row, **seen})
                 meter.next()

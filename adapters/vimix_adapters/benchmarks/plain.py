@@ -1,0 +1,63 @@
+"""The training step as one writes it without a thought of speed: what vimix's is compared with."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vimix_adapters import config, wiring
+
+
+class PlainNetwork(nn.Module):
+    """torchvision's S3D modules with a projection head, in float32 and the default layout."""
+
+    def __init__(self, settings: config.ModalitySettings) -> None:
+        super().__init__()
+        encoder = wiring.build_s3d(settings)  # at width 1 and three channels: torchvision's s3d().features
+        size = encoder.feature_size
+        self.features = nn.Sequential(*encoder.features)
+        self.head = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 128))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Unit rows [B, 128]."""
+        return functional.normalize(self.head(self.features(clips).mean(dim=(2, 3, 4))), dim=1)
+
+
+class PlainMoco:
+    """One step of MoCo with input mixup, virtual BatchNorm groups and a queue, term by term."""
+
+    def __init__(self, settings: config.ModalitySettings, device: torch.device, groups: int = 2, k: int = 2048) -> None:
+        self.query = PlainNetwork(settings).to(device)
+        self.key = copy.deepcopy(self.query).requires_grad_(False)
+        self.queue = functional.normalize(torch.randn(k, 128, device=device), dim=1)
+        self.optimiser = torch.optim.Adam(self.query.parameters(), lr=1e-3, weight_decay=1e-5)
+        self.groups, self.pointer = groups, 0
+
+    def step(self, x_q: Tensor, x_k: Tensor) -> float:
+        """The loss, after the update."""
+        batch, order = len(x_q), torch.randperm(len(x_q), device=x_q.device)
+        partner, weight = torch.randperm(batch, device=x_q.device), torch.rand(batch, device=x_q.device)
+        share = weight.view(-1, 1, 1, 1, 1)
+        z = self._grouped(self.query, share * x_q + (1 - share) * x_q[partner])
+        with torch.no_grad():
+            for key, query in zip(self.key.parameters(), self.query.parameters(), strict=True):
+                key.data = 0.999 * key.data + 0.001 * query.data
+            keys = self._grouped(self.key, x_k[order])[torch.argsort(order)]
+        shares = functional.log_softmax(z @ torch.cat([keys, self.queue]).T / 0.07, dim=1)
+        rows = torch.arange(batch, device=x_q.device)
+        loss = -(weight * shares[rows, rows] + (1 - weight) * shares[rows, partner]).mean()
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward without annotations
+        self.optimiser.step()
+        self.queue[self.pointer : self.pointer + batch] = keys
+        self.pointer = (self.pointer + batch) % (len(self.queue) - batch)
+        return float(loss.detach())
+
+    def _grouped(self, network: PlainNetwork, clips: Tensor) -> Tensor:
+        return torch.cat([network(part) for part in clips.chunk(self.groups)])
+
+
+def masked_mix(g1: Tensor, g2: Tensor, mask: Tensor) -> Tensor:
+    """The paper's formula: M ⊙ g1 + (1 - M) ⊙ g2, with everything of one size."""
+    return mask * g1 + (1 - mask) * g2

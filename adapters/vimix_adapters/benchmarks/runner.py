@@ -1,0 +1,99 @@
+"""All benchmarks, and the table that they leave behind."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from attrs import asdict
+
+from vimix_adapters.benchmarks.million import million
+from vimix_adapters.benchmarks.pipeline import pipeline, start_up
+from vimix_adapters.benchmarks.probing import probing
+from vimix_adapters.benchmarks.retrieval import retrieval
+from vimix_adapters.benchmarks.settings import BenchSettings
+from vimix_adapters.benchmarks.steps import blending, training_steps
+from vimix_adapters.benchmarks.timing import Comparison, Finding, Measure, Remark
+from vimix_adapters.reports.environment import commit, machine, versions
+
+Benchmark = Callable[[BenchSettings], Iterator[Finding]]
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "steps": training_steps,
+    "blend": blending,
+    "pipeline": pipeline,
+    "retrieval": retrieval,
+    "probe": probing,
+    "start": start_up,
+    "million": million,
+}
+"""By the name that ``vimix bench --only`` takes."""
+ON_REQUEST = ("million",)
+"""Too long or too large to be run unasked."""
+
+
+def run_benchmarks(settings: BenchSettings, names: Sequence[str], told: Callable[[str], None]) -> list[Finding]:
+    """Run them in turn; ``told`` hears each finding's line of the table."""
+    findings = []
+    for name in names:
+        for finding in BENCHMARKS[name](settings):
+            findings.append(finding)
+            told(line(finding))
+    return findings
+
+
+def line(finding: Finding) -> str:
+    """A row of the table in markdown."""
+    if isinstance(finding, Remark):
+        return f"| {finding.name} | | | | | | {finding.text} |"
+    if isinstance(finding, Measure):
+        low, high = min(finding.values), max(finding.values)
+        figure = f"{finding.median:.3g} {finding.unit}"
+        target = "" if finding.target is None else f"<= {finding.target:g}"
+        known = f"{low:.3g} - {high:.3g} | {target} | {_met(finding.met)}"
+        return f"| {finding.name} | {figure} | {known} | | {finding.note} |"
+    low, high = finding.spread
+    kind = "x faster" if finding.faster else "x the time"
+    sides = f"{_seconds(finding.theirs)} {finding.reference}; {_seconds(finding.ours)} vimix"
+    target = "" if finding.target is None else f"{'>=' if finding.faster else '<='} {finding.target:g}"
+    return (
+        f"| {finding.name} | {finding.ratio:.2f} {kind} | {low:.2f} - {high:.2f} | {target} | {_met(finding.met)} "
+        f"| {sides} | {finding.note} |"
+    )
+
+
+HEAD = (
+    "| what | figure | spread | target | met | medians | |",
+    "| --- | ---: | ---: | ---: | --- | --- | --- |",
+)
+
+
+def report(settings: BenchSettings, findings: Sequence[Finding]) -> str:
+    """The record in markdown: where, with what, and the table."""
+    clock = "wall clock" if settings.clock == "wall" else "processor time of the process (a busy machine)"
+    sizes = ", ".join(f"{key} {value}" for key, value in asdict(settings).items() if key not in ("clock", "device"))
+    lines = [
+        "# Benchmarks",
+        "",
+        f"{machine(settings.device)}, {os.environ.get('OMP_NUM_THREADS', 'all')} threads; {clock}; commit {commit()}.",
+        f"{', '.join(f'{name} {version}' for name, version in versions().items())}.",
+        f"Sizes: {sizes}.",
+        "",
+        "Both sides of a ratio run in turn (A B A B ...) in one process; the spread is that of neighbouring pairs.",
+        "",
+        *HEAD,
+        *(line(finding) for finding in findings),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def missed(findings: Sequence[Finding]) -> list[str]:
+    """Names of what missed its target."""
+    return [f.name for f in findings if isinstance(f, Comparison | Measure) and f.met is False]
+
+
+def _met(met: bool | None) -> str:
+    return {True: "yes", False: "**no**", None: ""}[met]
+
+
+def _seconds(values: Sequence[float]) -> str:
+    median = sorted(values)[len(values) // 2]
+    return f"{median:.3g} s" if median >= 0.1 else f"{1000 * median:.3g} ms"

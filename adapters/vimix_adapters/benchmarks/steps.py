@@ -1,0 +1,183 @@
+"""Training steps: vimix's against plain eager, CMMC's against MoCo's, and the cost of blending within."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vimix.app.learner import Learner
+from vimix.app.steps import Step
+from vimix.domain.contrast.momentum import follow
+from vimix.domain.mixing.blend import blend
+from vimix.domain.mixing.policies import CrossModalCutMix
+from vimix.values.checkpoint import Checkpoint
+from vimix.values.clips import ClipBatch
+from vimix.values.grid import Grid
+from vimix.values.mixing import MixPlan
+from vimix.values.modality import FLOW, RGB
+from vimix_adapters import config, wiring
+from vimix_adapters.benchmarks.plain import PlainMoco, masked_mix
+from vimix_adapters.benchmarks.settings import BenchSettings
+from vimix_adapters.benchmarks.timing import (
+    Comparison,
+    Finding,
+    Measure,
+    Remark,
+    Work,
+    interleaved,
+    seconds,
+    top_operators,
+)
+from vimix_adapters.encoders.network import Compute
+
+MAPS = ((64, 16, 64, 64), (192, 16, 32, 32), (480, 16, 16, 16), (832, 8, 8, 8))
+"""[C, T, H, W] of S3D's maps at 32 x 128 x 128."""
+
+
+def training_steps(settings: BenchSettings) -> Iterator[Finding]:
+    """A MoCo step against plain eager's, then a CMMC step against MoCo's."""
+    recipe = bench_recipe(settings)
+    compute = wiring.build_compute(recipe, settings.device)
+    moco, cmmc, learner = _steps(recipe, compute)
+    batch = random_batch(settings, compute)
+    plain = PlainMoco(recipe.modalities[RGB], compute.device, recipe.contrast.bn_groups)
+    generator = np.random.default_rng(0)
+    moco_step, cmmc_step = (lambda step=step: float(step(batch, generator).loss) for step in (moco, cmmc))
+    theirs, ours = interleaved(lambda: plain.step(*batch.views[RGB]), moco_step, settings.steps, settings.now)
+    note = (
+        f"{settings.batch} clips of {settings.frames} x {settings.size}², {str(compute.dtype).removeprefix('torch.')}"
+    )
+    yield Comparison("S3D MoCo step", "plain eager float32, default layout", theirs, ours, 3.0, note=note)
+    yield Remark("S3D MoCo step", f"its operators: {top_operators(lambda: moco(batch, generator), compute.device)}")
+    theirs, ours = interleaved(moco_step, cmmc_step, settings.cmmc_steps, settings.now)
+    yield Comparison("CMMC step", "MoCo step", theirs, ours, 1.25, faster=False, note="random layers k <= l")
+    yield _blend_share(settings, learner, compute, sum(ours) / len(ours))
+    yield from _updates(settings, learner)
+
+
+def blending(settings: BenchSettings) -> Iterator[Finding]:
+    """``blend`` against the mask formula on maps of S3D, forward alone and with the gradient."""
+    device = torch.device("cuda" if settings.device.startswith("cuda") else "cpu")
+    for gradient in (False, True):
+        theirs, ours = [], []
+        for shape in MAPS if settings.size >= 128 else MAPS[-1:]:
+            pair = _blend_pair(settings.batch, shape, device, gradient)
+            one, two = interleaved(*pair, settings.repeats, settings.now)
+            theirs.append(one)
+            ours.append(two)
+        both = [[sum(column) for column in zip(*side, strict=True)] for side in (theirs, ours)]
+        title = "blend with gradient" if gradient else "blend"
+        note = f"{len(theirs)} maps of S3D, " + ("each way one copy of the map" if gradient else "mask and donor given")
+        target = None if gradient else 3.0
+        yield Comparison(title, "M*g1 + (1-M)*g2", both[0], both[1], target, note=note)
+
+
+def bench_recipe(settings: BenchSettings) -> config.Recipe:
+    """The paper's settings with the benchmark's sizes."""
+    return config.Recipe(
+        name="bench",
+        data=config.Data(store="bench.h5", frames=settings.frames, size=settings.size, workers=1),
+        modalities={
+            RGB: config.ModalitySettings(width=settings.width),
+            FLOW: config.ModalitySettings(width=settings.width, channels=2),
+        },
+        optim=config.Optim(batch=settings.batch),
+    )
+
+
+def random_batch(settings: BenchSettings, compute: Compute) -> ClipBatch:
+    """Noise of the right shapes: convolutions do not care."""
+
+    def view(channels: int) -> Tensor:
+        return torch.randn(settings.batch, channels, settings.frames, settings.size, settings.size).to(compute.device)
+
+    numbers = torch.arange(settings.batch, device=compute.device)
+    return ClipBatch({RGB: (view(3), view(3)), FLOW: (view(2),)}, numbers, numbers, numbers)
+
+
+def _steps(recipe: config.Recipe, compute: Compute) -> tuple[Step, Step, Learner]:
+    learner = wiring.build_learner(recipe, RGB, compute)
+    full = torch.nn.functional.normalize(torch.randn(recipe.contrast.queue, recipe.contrast.embedding), dim=1)
+    learner.queue.enqueue(full.to(compute.device), torch.full((len(full),), -1, device=compute.device))
+    partner = wiring.build_network(recipe, FLOW, compute).state_dict()
+    inits = {FLOW: Checkpoint(FLOW, "", {"query": partner}, {})}
+    stages = (config.PretrainStage(pretrain=RGB), config.CmmcStage(cmmc=RGB, partner=FLOW))
+    moco, cmmc = (
+        wiring.build_step(recipe, wiring.build_stage(recipe, stage), learner, inits, compute) for stage in stages
+    )
+    return moco, cmmc, learner
+
+
+def _updates(settings: BenchSettings, learner: Learner) -> Iterator[Finding]:
+    """What a step does to the parameters, after its passes."""
+    query = list(learner.query.parameters())
+    keys = [parameter.detach().clone() for parameter in query]
+    for parameter in query:
+        parameter.grad = torch.ones_like(parameter)
+
+    def loop() -> None:
+        for key, parameter in zip(keys, query, strict=True):
+            key.data = 0.999 * key.data + 0.001 * parameter.data
+
+    theirs, ours = interleaved(loop, lambda: follow(keys, query, 0.999), settings.repeats, settings.now)
+    yield Comparison("key encoder's update", "a loop over parameters", theirs, ours, 1.0)
+    plain, fused = torch.optim.Adam(query, foreach=False), torch.optim.Adam(query, fused=True)
+    theirs, ours = interleaved(plain.step, fused.step, settings.repeats, settings.now)
+    yield Comparison("Adam, fused", "Adam, a loop over parameters", theirs, ours, 1.0)
+
+
+def _blend_share(settings: BenchSettings, learner: Learner, compute: Compute, step: float) -> Measure:
+    """The mean blend over the layers that a step draws from, in the step's precision and layout, with its gradient."""
+    clips = torch.zeros(1, 3, settings.frames, settings.size, settings.size, device=compute.device)
+    shapes = [tuple(learner.query.hidden(clips, layer).shape[1:]) for layer in range(1, learner.query.depth)]
+    blends = [_blend_pair(settings.batch, shape, compute.device, True, compute.dtype)[1] for shape in shapes]
+    rounds = range(settings.repeats + 1)
+    spent = [sum(seconds(work, settings.now) for work in blends) / len(blends) for _ in rounds][1:]
+    note = "mean over layers 1 to L-1, gradient included, of a CMMC step's mean time"
+    return Measure("share of blending in a step", [100 * s / step for s in spent], "%", target=2.0, note=note)
+
+
+def _blend_pair(
+    batch: int, shape: tuple[int, ...], device: torch.device, gradient: bool, dtype: torch.dtype = torch.float32
+) -> tuple[Work, Work]:
+    """The mask formula and ``blend`` on the same maps: a tesseract a row, drawn by the paper's policy.
+
+    The formula is given its mask and the donor's boxes where they go, for nothing.
+    """
+    g1, g2 = (
+        torch.randn(batch, *shape, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last_3d)
+        for _ in range(2)
+    )
+    g1.requires_grad_(gradient)
+    grid = Grid.of(g1.shape)
+    plan = CrossModalCutMix().plan(batch=batch, grid=grid, donor=grid, rng=np.random.default_rng(1))
+    grad, (donor, mask) = torch.randn_like(g1), _placed(g1, g2, plan)
+
+    def theirs() -> None:
+        mixed = masked_mix(g1, donor, mask)
+        if gradient:
+            mixed.backward(grad)  # type: ignore[no-untyped-call]  # torch leaves backward without annotations
+            g1.grad = None
+
+    def ours() -> None:
+        mixed = blend(g1, g2, plan)
+        if gradient:
+            mixed.backward(grad)  # type: ignore[no-untyped-call]  # torch leaves backward without annotations
+            g1.grad = None
+
+    return theirs, ours
+
+
+def _placed(g1: Tensor, g2: Tensor, plan: MixPlan) -> tuple[Tensor, Tensor]:
+    """The donor's boxes moved to where they go, and the mask M of what stays of g1."""
+    assert plan.cut is not None
+    donor, mask = torch.zeros_like(g1), torch.ones_like(g1)
+    shifted = g2[torch.from_numpy(plan.partner)]
+    for row in range(len(g1)):
+        start, begin, extent = plan.cut.start[row], plan.cut.donor_start[row], plan.cut.extent[row]
+        here = tuple(slice(int(a), int(a + n)) for a, n in zip(start, extent, strict=True))
+        there = tuple(slice(int(a), int(a + n)) for a, n in zip(begin, extent, strict=True))
+        donor[row][here] = shifted[row][there]
+        mask[row][here] = 0
+    return donor.detach(), mask.detach()

@@ -1,0 +1,84 @@
+"""Weights that others wrote: read without running anything of what the file holds."""
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from attrs import field, frozen
+from torch import Tensor
+
+from vimix.values.checkpoint import FORMAT
+from vimix.values.errors import VimixError
+
+INNER = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "encoder")
+"""Under which of a file's keys trainers keep the weights."""
+
+
+@frozen(eq=False)
+class ForeignWeights:
+    """Tensors by name, and what the file says of them (safetensors' metadata)."""
+
+    tensors: Mapping[str, Tensor]
+    about: Mapping[str, str] = field(factory=dict)
+
+
+def read_weights(path: Path) -> ForeignWeights:
+    """The tensors of a ``.safetensors`` file or of one written by ``torch.save``, on the CPU.
+
+    Code in the file is refused, never run (``weights_only=True``). Raises VimixError naming the file if it is missing,
+    holds code, is damaged, has no tensors, or is a checkpoint of vimix (which needs no import).
+    """
+    if not path.is_file():
+        raise VimixError(f"{path}: there is no such file of weights")
+    if path.suffix == ".safetensors":
+        return _from_safetensors(path)
+    content = load_plain(path)
+    if isinstance(content, Mapping) and content.get("format") == FORMAT:
+        raise VimixError(f"{path}: this is a vimix checkpoint already; use it as it is, such as with --init")
+    tensors = _tensors(content)
+    if not tensors:
+        found = f"the keys {list(content)[:5]}" if isinstance(content, Mapping) else type(content).__name__
+        raise VimixError(f"{path}: expected tensors by name (a state dict, or one under 'state_dict'), found {found}")
+    return ForeignWeights(tensors)
+
+
+def load_plain(path: Path) -> Any:
+    """What ``torch.save`` wrote, if it is tensors and plain data. Raises VimixError otherwise; no code is run."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise VimixError(
+            f"{path}: refused: not tensors and plain data alone; loading it could run code ({_first_line(error)}). If "
+            "you trust its author, save its state dict by itself with torch.save, somewhere else"
+        ) from error
+    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
+        raise VimixError(f"{path}: not a file of weights, or a damaged one ({_first_line(error)})") from error
+
+
+def _from_safetensors(path: Path) -> ForeignWeights:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return ForeignWeights({name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118  # no mapping
+    except (SafetensorError, OSError) as error:
+        raise VimixError(f"{path}: not a safetensors file, or a damaged one ({_first_line(error)})") from error
+
+
+def _tensors(content: Any) -> dict[str, Tensor]:
+    """The state dict within a file: its top level, or what lies under one of the usual keys."""
+    if not isinstance(content, Mapping):
+        return {}
+    for key in INNER:
+        if isinstance(content.get(key), Mapping) and (inner := _tensors(content[key])):
+            return inner
+    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    unsafe = [line for line in lines if "GLOBAL" in line or "Unsupported" in line]
+    return " ".join((unsafe or lines)[0].split())[:200]

@@ -1,0 +1,86 @@
+"""How others name the weights of encoders that vimix has: a registry of key maps.
+
+A new layout is one more entry of ``LAYOUTS``: a function from its names to those of vimix's encoder, and the settings
+of its BatchNorm. Prefixes (``module.``, ``encoder_q.0.``, ``_orig_mod.``, ``backbone.`` ...) are no part of a layout:
+matching finds them.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from attrs import frozen
+
+Rename = Callable[[str], str | None]
+"""A foreign name without its prefix -> the name in vimix's encoder; None if no layer of the encoder is called so."""
+
+
+@frozen
+class Layout:
+    """Names and BatchNorm of one family of weight files."""
+
+    about: str
+    rename: Rename
+    encoder: Literal["s3d"] = "s3d"
+    """Which of the recipe's encoders it fits."""
+    batch_norm_eps: float = 1e-5
+    batch_norm_momentum: float = 0.1
+    heads: tuple[str, ...] = ("classifier.", "fc.", "head.", "heads.", "final_fc.", "final_bn.", "projector.")
+    """What follows the encoder under the same prefix: dropped without counting as unexpected."""
+    prefers: tuple[str, ...] = ()
+    """Words of a prefix that mark the wanted one of several equal encoders."""
+
+
+def _same(name: str) -> str | None:
+    """torchvision's names, with ``features.`` or without."""
+    if name.startswith("features."):
+        return name
+    return f"features.{name}" if name[:1].isdigit() else None
+
+
+_COCLR_STAGES = {
+    **{"Conv_1a": 0, "Conv_2b": 2, "Conv_2c": 3, "Mixed_3b": 5, "Mixed_3c": 6},
+    **{"Mixed_4b": 8, "Mixed_4c": 9, "Mixed_4d": 10, "Mixed_4e": 11, "Mixed_4f": 12, "Mixed_5b": 14, "Mixed_5c": 15},
+    # The same modules a second time: CoCLR registers each in a Sequential too.
+    **{"block1.0": 0, "block2.1": 2, "block2.2": 3, "block3.1": 5, "block3.2": 6, "block5.1": 14, "block5.2": 15},
+    **{f"block4.{place}": 7 + place for place in range(1, 6)},
+}
+_COCLR_LAYERS = {"conv": "0", "bn": "1", "conv1": "0.0", "bn1": "0.1", "conv2": "1.0", "bn2": "1.1"}
+_COCLR_NAME = re.compile(
+    r"(?P<stage>Conv_\w+|Mixed_\w+|block\d\.\d)\.(?:(?P<branch>branch\d)\.(?P<place>\d)\.)?"
+    r"(?P<layer>conv[12]?|bn[12]?)\.(?P<value>\w+)"
+)
+
+
+def _coclr(name: str) -> str | None:
+    """CoCLR's ``backbone/s3dg.py``: stages by their names in the paper, ``conv``/``bn`` within."""
+    found = _COCLR_NAME.fullmatch(name)
+    if found is None or found["stage"] not in _COCLR_STAGES:
+        return None
+    parts = ["features", str(_COCLR_STAGES[found["stage"]])]
+    if found["branch"]:
+        # torchvision's branch0 is the convolution itself, the others are sequences.
+        parts += [found["branch"]] if found["branch"] == "branch0" else [found["branch"], found["place"]]
+    return ".".join([*parts, _COCLR_LAYERS[found["layer"]], found["value"]])
+
+
+_TORCHVISION_NORM = {"batch_norm_eps": 1e-3, "batch_norm_momentum": 1e-3}
+
+LAYOUTS: Mapping[str, Layout] = {
+    "vimix": Layout("an encoder exported by vimix as safetensors", _same),
+    "torchvision": Layout("torchvision.models.video.s3d", _same, **_TORCHVISION_NORM),  # type: ignore[arg-type]  # floats
+    "moco": Layout(
+        "torchvision's S3D within MoCo (encoder_q, base_encoder)",
+        _same,
+        prefers=("encoder_q", "base_encoder"),
+        **_TORCHVISION_NORM,  # type: ignore[arg-type]  # floats
+    ),
+    "simclr": Layout(
+        "torchvision's S3D within SimCLR and its kin (backbone, encoder)",
+        _same,
+        prefers=("backbone", "encoder"),
+        **_TORCHVISION_NORM,  # type: ignore[arg-type]  # floats
+    ),
+    "coclr": Layout("CoCLR's S3D (backbone/s3dg.py)", _coclr, prefers=("encoder_q", "backbone")),
+}
+"""By the name that ``vimix import --layout`` takes."""

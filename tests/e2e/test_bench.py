@@ -1,0 +1,87 @@
+"""The benchmarks run and leave a table; their arithmetic is right. Nothing here says how fast anything is."""
+
+import pytest
+import torch
+
+from tests.e2e.test_command_line import vimix
+from vimix.domain.mixing.blend import blend
+from vimix.domain.mixing.policies import CrossModalCutMix
+from vimix_adapters.benchmarks import runner, steps
+from vimix_adapters.benchmarks.plain import masked_mix
+from vimix_adapters.benchmarks.settings import TINY
+from vimix_adapters.benchmarks.timing import Comparison, Measure, interleaved
+
+
+def test_every_benchmark_leaves_its_lines_in_the_table(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("vimix_adapters.benchmarks.pipeline.STARTS", 1)
+    assert vimix("bench", "--tiny", "--out", tmp_path / "bench.md") == 0
+    table = (tmp_path / "bench.md").read_text()
+    for name in ("S3D MoCo step", "CMMC step", "blend", "data_time", "exact retrieval", "linear probe", "vimix --help"):
+        assert f"| {name} |" in table
+    assert "commit" in table
+    assert "| blend |" in capsys.readouterr().out
+
+
+def test_the_large_one_is_run_when_asked_for(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("vimix_adapters.indexes.ivf_index.SMALLEST", 0)
+    assert vimix("bench", "--tiny", "--only", "million", "--out", tmp_path / "bench.md") == 0
+    table = (tmp_path / "bench.md").read_text()
+    assert "memory with both" in table
+    assert "recall@20" in table
+    assert "S3D" not in table
+
+
+@pytest.mark.parametrize(("option", "value"), [("--only", "speed"), ("--clock", "sun")])
+def test_an_unknown_benchmark_or_clock_is_refused(tmp_path, capsys, option, value) -> None:
+    assert vimix("bench", "--tiny", option, value, "--out", tmp_path / "bench.md") == 2
+    assert f"{option} {value}: expected one of" in capsys.readouterr().err
+    assert not (tmp_path / "bench.md").exists()
+
+
+def test_a_ratio_is_that_of_medians_and_its_spread_that_of_pairs() -> None:
+    faster = Comparison("a", "b", theirs=[4.0, 6.0, 8.0], ours=[1.0, 2.0, 4.0], target=3.0)
+    assert (faster.ratio, faster.spread, faster.met) == (3.0, (2.0, 4.0), True)
+    dearer = Comparison("a", "b", theirs=[4.0, 6.0, 8.0], ours=[5.0, 9.0, 8.0], target=1.25, faster=False)
+    assert (dearer.ratio, dearer.spread, dearer.met) == (8 / 6, (1.0, 1.5), False)
+    assert Measure("a", [1.0, 9.0, 2.0], "s", target=2.0).met
+    assert runner.missed([faster, dearer]) == ["a"]
+
+
+def test_two_sides_are_timed_in_turn_and_the_first_pair_does_not_count() -> None:
+    calls, now = [], [0.0]
+
+    def side(name: str, cost: float):
+        def work() -> None:
+            calls.append(name)
+            now[0] += cost
+
+        return work
+
+    theirs, ours = interleaved(side("a", 3.0), side("b", 1.0), 2, clock=lambda: now[0])
+    assert (theirs, ours) == ([3.0, 3.0], [1.0, 1.0])
+    assert calls == ["a", "b"] * 3
+
+
+def test_what_blend_is_timed_against_computes_the_same() -> None:
+    import numpy as np
+
+    g1, g2 = torch.randn(3, 8, 4, 6, 6), torch.randn(3, 8, 4, 6, 6)
+    grid = steps.Grid.of(g1.shape)
+    plan = CrossModalCutMix().plan(batch=3, grid=grid, donor=grid, rng=np.random.default_rng(0))
+    donor, mask = steps._placed(g1, g2, plan)
+    assert torch.equal(masked_mix(g1, donor, mask), blend(g1, g2, plan))
+
+
+def test_the_plain_step_learns_too() -> None:
+    """It is a real training step, or the comparison would flatter."""
+    from vimix_adapters import wiring
+    from vimix_adapters.benchmarks.plain import PlainMoco
+
+    torch.manual_seed(0)
+    recipe = steps.bench_recipe(TINY)
+    plain = PlainMoco(recipe.modalities["rgb"], torch.device("cpu"), k=8)
+    before = [parameter.clone() for parameter in plain.key.parameters()]
+    batch = steps.random_batch(TINY, wiring.build_compute(recipe, "cpu"))
+    losses = [plain.step(*batch.views["rgb"]) for _ in range(3)]
+    assert all(0 < loss < 10 for loss in losses)
+    assert any(not torch.equal(one, two) for one, two in zip(before, plain.key.parameters(), strict=True))
