@@ -71,7 +71,8 @@ class TorchTvL1Flow:
 
     def _fields(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
         pictures = [
-            torch.from_numpy(np.ascontiguousarray(frames)).to(self._device, torch.float32) for frames in (earlier, later)
+            torch.from_numpy(np.ascontiguousarray(frames)).to(self._device, torch.float32)
+            for frames in (earlier, later)
         ]
         with torch.inference_mode():
             flow = tvl1(pictures[0], pictures[1], self._settings)
