@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from pathlib import Path
 
 from vimix.values.errors import VimixError
 
+_NODE = re.sub(r"[^A-Za-z0-9]", "_", platform.node())
+"""Of temporary names: processes of different machines have the same numbers."""
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 """Errors that only writing meets."""
 
@@ -24,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     A crash or a full disk at any moment leaves the old ``path`` (or none), never half a file. Raises WriteError if the
     disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{_NODE}-{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -57,8 +60,8 @@ def no_room(error: BaseException) -> str | None:
 
 def sweep(path: Path) -> None:
     """Remove what killed processes of this machine left of ``path``'s temporary files: they may be as large as it."""
-    pattern = re.compile(re.escape(f".{path.name}.") + r"(\d+)\.tmp")
-    for leftover in path.parent.glob(f".{path.name}.*.tmp") if path.parent.is_dir() else ():
+    pattern = re.compile(re.escape(f".{path.name}.{_NODE}-") + r"(\d+)\.tmp")
+    for leftover in list(path.parent.iterdir()) if path.parent.is_dir() else ():
         found = pattern.fullmatch(leftover.name)
         if found and not _runs(int(found[1])):
             leftover.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import typer
 
 from vimix.values.errors import VimixError
 from vimix_adapters.cli import evaluate, index, prepare, store, training
+from vimix_adapters.cli.flow import flow
 from vimix_adapters.cli.synth import synth
 
 app = typer.Typer(
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 app.command()(synth)
 app.add_typer(prepare.app, name="prepare")
+app.command()(flow)
 app.add_typer(store.app, name="store")
 app.command()(training.pretrain)
 app.command("cmmc-stage")(training.cmmc_stage)

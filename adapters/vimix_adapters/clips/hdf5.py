@@ -1,8 +1,9 @@
 """A store of videos in one HDF5 file: reading.
 
 Layout: ``/videos/<number>`` is a group a video, its attributes say name, label, source, frames, rate and checksum. Each
-modality is a dataset with a checksum of its own: raw stores hold uint8 [T, H, W, C], JPEG stores the frames' bytes end to
-end with ``<m>.ends``. Flow as JPEG is one grey picture a frame, u above v: colour pictures would share detail between u and v.
+modality is a dataset with a checksum of its own: raw stores hold uint8 [T, H, W, C], JPEG stores the frames' bytes end
+to end with ``<m>.ends``. Flow as JPEG is one grey picture a frame, u above v: colour pictures would share detail
+between u and v.
 """
 
 import hashlib
@@ -125,10 +126,18 @@ class Hdf5VideoStore:
         if not (start >= 0 and count > 0 and start + count <= known.frames):
             raise IndexError(f"{known.name} has {known.frames} frames; {start} to {start + count} were asked for")
         try:
-            group = self._file()[f"videos/{video:08d}"]
-            return _frames(group, modality, start, count)
+            return _frames(self.group(video), modality, start, count)
         except (OSError, KeyError, cv2.error, ValueError) as error:
             raise VimixError(f"{self._path}: {known.name} ({modality}) cannot be read: {error}") from error
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    def group(self, video: int) -> h5py.Group:
+        """Where a video lies in the file. Raises KeyError if it is missing there."""
+        return self._file()[f"videos/{video:08d}"]
 
     def _file(self) -> h5py.File:
         if self._handle is None:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,15 +10,15 @@ from pathlib import Path
 
 from attrs import asdict, frozen
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts
+from vimix_adapters.commands.progress import run_shown
 from vimix_adapters.datasets.folder import Listed
 from vimix_adapters.files import write_text
 from vimix_adapters.flow.tvl1 import TvL1Flow
-from vimix_adapters.packing.pool import run_jobs
+from vimix_adapters.packing.parts import claim_parts, list_parts, parts_of
 from vimix_adapters.wiring.packing import PackJob, pack_job
 
 ENOUGH = 0.95
@@ -59,8 +58,10 @@ def prepare(
         return report
     if settings.flow == "tvl1":
         TvL1Flow()  # says at once, not once a file, if OpenCV lacks it
-    parts = _claim_parts(store, settings)
+    parts = parts_of(store)
+    claim_parts(parts, asdict(settings))
     jobs = {video.name: PackJob(video.path, parts / f"{_key(video)}.h5") for video in listed}
+    list_parts(parts, {job.part.name: name for name, job in jobs.items()})
     to_do = [job for job in jobs.values() if not is_part(job.part)]
     if len(to_do) < len(jobs):
         console.print(f"{len(jobs) - len(to_do)} of {len(jobs)} videos were packed before: going on")
@@ -73,7 +74,7 @@ def prepare(
     classes = sorted({video.class_name for video in listed})
     entries = [_entry(video, jobs[video.name].part, classes) for video in kept]
     merge_parts(store, entries, classes, settings, len(failures))
-    shutil.rmtree(parts)
+    shutil.rmtree(parts, ignore_errors=True)
     return Report(len(listed), len(kept), tuple(failures))
 
 
@@ -96,19 +97,9 @@ def _already_there(listed: Sequence[Listed], store: Path, settings: PackSettings
     if there.settings != settings or names != {video.name for video in listed}:
         what = "other settings" if there.settings != settings else "other files"
         raise VimixError(f"{store} exists and was made with {what}: choose another --out, or delete it first")
+    shutil.rmtree(parts_of(store), ignore_errors=True)  # where the call that finished it was killed right then
     console.print(f"{store} is complete: nothing to do (delete it to make it again)")
     return Report(len(listed), len(there.videos), tuple(left_out))
-
-
-def _claim_parts(store: Path, settings: PackSettings) -> Path:
-    """The folder of the parts; refuse parts that were made with other settings."""
-    parts = store.with_name(f"{store.name}.parts")
-    file = parts / "settings.json"
-    asked = json.dumps(asdict(settings), sort_keys=True)
-    if file.exists() and file.read_text(encoding="utf-8") != asked:
-        raise VimixError(f"{parts} holds videos packed with other settings: repeat those, or delete the folder")
-    write_text(file, asked)
-    return parts
 
 
 def _key(video: Listed) -> str:
@@ -125,16 +116,8 @@ def _run(
     jobs: Sequence[PackJob], work: Callable[[PackJob], None], workers: int, seconds: float, console: Console
 ) -> dict[Path, str]:
     """Do the jobs under a progress bar; reasons by part of those that failed."""
-    reasons = {}
-    columns = (TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("", total=len(jobs), rate="")
-        for outcome in run_jobs(work, jobs, workers, seconds):
-            if outcome.reason is not None:
-                reasons[outcome.job.part] = outcome.reason
-            speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
-            progress.update(task, advance=1, rate=f"{speed:.1f} videos/s" if speed else "")
-    return reasons
+    failed = run_shown("packing", "videos", work, jobs, workers, seconds, console)
+    return {outcome.job.part: outcome.reason or "" for outcome in failed}
 
 
 def _write_quarantine(store: Path, failures: Sequence[tuple[str, str]]) -> None:

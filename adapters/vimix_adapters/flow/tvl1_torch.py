@@ -58,7 +58,8 @@ class TorchTvL1Flow:
 
     def __call__(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(u, v) in pixels, float32 [H, W, 2], from grey frames uint8 [H, W]."""
-        return self.batch(earlier[None], later[None])[0]
+        flow: NDArray[np.float32] = self.batch(earlier[None], later[None])[0]
+        return flow
 
     def batch(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(u, v) in pixels, float32 [N, H, W, 2], of N pairs of grey frames uint8 [N, H, W]."""
@@ -70,14 +71,13 @@ class TorchTvL1Flow:
         return np.concatenate(fields)
 
     def _fields(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
-        pictures = [
-            torch.from_numpy(np.ascontiguousarray(frames)).to(self._device, torch.float32)
-            for frames in (earlier, later)
-        ]
         with torch.inference_mode():
-            flow = tvl1(pictures[0], pictures[1], self._settings)
+            flow = tvl1(self._pictures(earlier), self._pictures(later), self._settings)
         fields: NDArray[np.float32] = flow.permute(1, 2, 3, 0).contiguous().cpu().numpy()
         return fields
+
+    def _pictures(self, frames: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(frames)).to(self._device, torch.float32)
 
 
 def tvl1(earlier: Tensor, later: Tensor, settings: TvL1Settings) -> Tensor:
@@ -97,7 +97,7 @@ def tvl1(earlier: Tensor, later: Tensor, settings: TvL1Settings) -> Tensor:
 
 
 def median_filter(pictures: Tensor, side: int) -> Tensor:
-    """Medians over ``side`` × ``side`` pixels of pictures [..., H, W], the borders repeated; 3 or 5 (1: as they are)."""
+    """Medians over ``side`` × ``side`` pixels of pictures [..., H, W], the borders repeated; 1, 3 or 5."""
     if side == 1:
         return pictures
     height, width = pictures.shape[-2:]
@@ -128,7 +128,7 @@ def _sorted(planes: list[Tensor]) -> list[Tensor]:
 
 
 def _middle(planes: list[Tensor]) -> Tensor:
-    """Elementwise median of an odd number of planes: of any n/2 + 2 of them neither least nor greatest is the median."""
+    """Elementwise median of an odd number n of planes: of any n/2 + 2 neither the least nor the greatest is it."""
     kept, waiting = planes[: len(planes) // 2 + 2], planes[len(planes) // 2 + 2 :]
     while len(kept) > 2:
         for i in range(len(kept) - 1):  # the greatest to the end, then the least to the front

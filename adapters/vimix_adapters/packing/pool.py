@@ -91,9 +91,9 @@ def run_jobs(
 ) -> Iterator[Outcome[Job]]:
     """Do all jobs in up to ``workers`` processes, each killed with its job after ``seconds``; outcomes as they come.
 
-    ``work`` and the jobs are pickled to fresh processes, never forked from this one: it may have threads. A VimixError is a reason, as is any other exception,
-    a time-out or the death of two workers in turn. Raises WriteError as soon as a job finds the disk full: that is
-    no fault of the job. The workers end with this process, however it ends.
+    ``work`` and the jobs are pickled to fresh processes, never forked from this one: it may have threads. A VimixError
+    is a reason, as is any other exception, a time-out or the death of two workers in turn. Raises WriteError as soon as
+    a job finds the disk full: that is no fault of the job. The workers end with this process, however it ends.
     """
     context = _context(work)
     waiting = [_Task(job, seconds(job) if callable(seconds) else seconds) for job in reversed(jobs)]

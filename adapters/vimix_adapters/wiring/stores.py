@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from attrs import evolve
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vimix.ports.clips import EvaluationClips, TrainingClips, VideoStore
 from vimix.values.errors import VimixError
-from vimix.values.modality import Modality
+from vimix.values.modality import FLOW, Modality
 from vimix_adapters import config
 from vimix_adapters.clips.augmentation import ClipAugmentation, FlowAugmentation, PictureAugmentation
 from vimix_adapters.clips.evaluation import WindowedClips, windows_of
@@ -99,6 +100,8 @@ def build_file_clips(
     recipe: config.Recipe, video: Path, settings: PackSettings, modality: Modality, compute: Compute
 ) -> Tensor:
     """Evaluation clips [N, C, T, H, W] of a video file, prepared as a store with ``settings`` would have it."""
+    if modality != FLOW and settings.flow == "imported":
+        settings = evolve(settings, flow="none")
     try:
         frames, _ = pack_frames(video, settings)
     except VimixError as error:
