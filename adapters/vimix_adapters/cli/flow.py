@@ -48,10 +48,10 @@ def flow(
     ),
     time_limit: Annotated[float, typer.Option(help="Seconds that a frame may take on average.", min=0.01)] = 30.0,
 ) -> None:
-    """Add optical flow, computed from the stored frames or imported; exit code 3 while videos are missing.
+    """Add optical flow, computed from the stored frames or imported; exit code 3 if videos failed.
 
-    Each video's flow is kept in STORE.h5.flow.parts as soon as it is done; called again, the command goes on there. When
-    all videos have theirs, the store gets it in one step. On a cluster with a shared disk:
+    Each video's flow is kept in STORE.h5.flow.parts as soon as it is done; called again, the command goes on there.
+    When all videos have theirs, the store gets it in one step. On a cluster with a shared disk:
 
         sbatch --array=1-16 --cpus-per-task=8 --wrap 'vimix flow S.h5 --workers 8 --shard $SLURM_ARRAY_TASK_ID/16'
 

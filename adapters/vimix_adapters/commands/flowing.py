@@ -98,11 +98,8 @@ def import_flow(
     folders, failures = _folders(store, folder)
     if not folders:
         raise VimixError(f"{folder}: no flow for any of {len(store.videos)} videos; the first: {failures[0][1]}")
-    first = folders[min(folders)]
-    images = FlowImages(str(layout_of(first)), image_bound, rounding)
-    if not bound:
-        height, width = picture_size(first, images)
-        bound = round(image_bound * store.settings.short_side / min(height, width), 4)
+    images, side = _first_readable(folders, image_bound, rounding)
+    bound = bound or round(image_bound * store.settings.short_side / side, 4)
     settings = _with_flow(store, "imported", store.settings.short_side, bound, images.about)
     work = partial(import_job, store=path.absolute(), settings=settings, images=images)
     return _add(store, settings, work, folders, shard, workers, seconds, console, failures)
@@ -118,6 +115,20 @@ def _folders(store: Hdf5VideoStore, root: Path) -> tuple[dict[int, Path], list[t
         except VimixError as error:
             failures.append((video.name, str(error)))
     return folders, failures
+
+
+def _first_readable(folders: dict[int, Path], bound: float, rounding: str) -> tuple[FlowImages, int]:
+    """The convention, and the short side of the pictures, of the first video whose pictures are sound."""
+    errors: list[VimixError] = []
+    for _, folder in sorted(folders.items()):
+        try:
+            images = FlowImages(str(layout_of(folder)), bound, rounding)
+            return images, min(picture_size(folder, images))
+        except VimixError as error:
+            errors.append(error)
+        except ValueError as error:
+            raise VimixError(f"vimix flow --import: {error.args[0]}") from error
+    raise errors[0]
 
 
 def _with_flow(store: Hdf5VideoStore, flow: str, short_side: int, bound: float, origin: str) -> PackSettings:

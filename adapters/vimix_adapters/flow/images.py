@@ -41,7 +41,8 @@ class FlowImages:
     @property
     def about(self) -> str:
         """For the record of a store."""
-        return f"{self.layout} images, clipped to {self.bound:g} pixels of their own size, {self.rounding}d"
+        made = {"round": "rounded", "truncate": "truncated"}[self.rounding]
+        return f"{self.layout} images, clipped to {self.bound:g} pixels of their own size, {made}"
 
 
 def layout_of(folder: Path) -> str | None:
@@ -65,7 +66,8 @@ def find_folder(root: Path, name: str) -> Path:
 
 def picture_size(folder: Path, images: FlowImages) -> tuple[int, int]:
     """(h, w) of the first picture."""
-    return next(read_fields(folder, images)).shape[:2]
+    height, width, _ = next(read_fields(folder, images)).shape
+    return height, width
 
 
 def count_fields(folder: Path, images: FlowImages) -> int:

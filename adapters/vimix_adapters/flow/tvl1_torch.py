@@ -142,7 +142,7 @@ def _middle(planes: list[Tensor]) -> Tensor:
 def _refine(first: Tensor, second: Tensor, field: Tensor, settings: TvL1Settings) -> None:
     """Improve ``field`` [2, N, H, W] in place at one scale."""
     height, width = first.shape[-2:]
-    layers = torch.stack([second, *_central_differences(second)], dim=1)
+    layers = _padded(torch.stack([second, *_central_differences(second)], dim=1))
     dual = field.new_zeros((2, *field.shape))  # [along x or y, u or v, N, H, W]
     limit = settings.epsilon**2 * height * width
     for _ in range(settings.warps):
@@ -212,12 +212,23 @@ def _central_differences(pictures: Tensor) -> tuple[Tensor, Tensor]:
     return (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2, (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
 
 
+def _padded(layers: Tensor) -> Tensor:
+    """Layers [N, C, H, W] with zeros on the right and below, to sides 2^k + 1.
+
+    Then the places of pixels between -1 and 1, as ``grid_sample`` wants them, are exact, and where nothing moves
+    nothing seems to. At the border, where the picture falls to 0, the least error would grow from warp to warp.
+    """
+    down, across = (2 ** (side - 1).bit_length() + 1 - side for side in layers.shape[-2:])
+    return F.pad(layers, (0, across, 0, down))
+
+
 def _warped(layers: Tensor, field: Tensor) -> Tensor:
-    """Layers [N, C, H, W] sampled at (x + u, y + v), bicubic (a = -0.75), 0 outside."""
-    height, width = layers.shape[-2:]
+    """Padded layers [N, C, ., .] sampled at (x + u, y + v), bicubic (a = -0.75), 0 outside; [N, C, H, W]."""
+    height, width = field.shape[-2:]
     x = torch.arange(width, device=field.device, dtype=field.dtype) + field[0]
     y = torch.arange(height, device=field.device, dtype=field.dtype)[:, None] + field[1]
-    places = torch.stack([x * (2 / (width - 1)) - 1, y * (2 / (height - 1)) - 1], dim=-1)
+    down, across = (2 / (side - 1) for side in layers.shape[-2:])
+    places = torch.stack([x * across - 1, y * down - 1], dim=-1)
     return F.grid_sample(layers, places, mode="bicubic", padding_mode="zeros", align_corners=True)
 
 
