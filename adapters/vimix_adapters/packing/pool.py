@@ -20,6 +20,9 @@ START_SECONDS = 120.0
 CHANCES = 2
 """Workers that may die of a job before it is to blame: they also die of a full memory, or are killed by hand."""
 
+PRELOAD: list[str] = []
+"""Modules that are imported, besides that of the work, before workers are forked: of work that may come later."""
+
 
 @frozen
 class Outcome(Generic[Job]):
@@ -135,7 +138,7 @@ def _context(work: Callable[[Any], None]) -> Any:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([getattr(work, "func", work).__module__])
+    context.set_forkserver_preload([getattr(work, "func", work).__module__, *PRELOAD])
     return context
 
 
