@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -95,6 +96,7 @@ def test_after_twenty_kills_at_random_moments_the_store_is_that_of_an_unbroken_r
         seen.add((how, there))
         if there:
             store.unlink()  # and all over again
+            shutil.rmtree(tmp_path / "s.h5.parts", ignore_errors=True)
     assert {("worker", True), ("parent", False)} <= seen  # a lost worker cost nothing; a lost parent left parts
     start(listed, store).join()
     assert same(Hdf5VideoStore(store), unbroken)

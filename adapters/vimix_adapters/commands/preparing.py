@@ -16,7 +16,7 @@ from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts
 from vimix_adapters.commands.progress import run_shown
 from vimix_adapters.datasets.folder import Listed
-from vimix_adapters.files import write_text
+from vimix_adapters.files import sweep, write_text
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.packing.parts import claim_parts, list_parts, parts_of
 from vimix_adapters.wiring.packing import PackJob, pack_job
@@ -125,6 +125,7 @@ def _write_quarantine(store: Path, failures: Sequence[tuple[str, str]]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "reason"))
     writer.writerows(failures)
+    sweep(quarantine_file(store))
     write_text(quarantine_file(store), text.getvalue())
 
 

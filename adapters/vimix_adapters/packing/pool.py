@@ -1,5 +1,6 @@
 """Worker processes that may hang or die: each job has a time limit, and a lost worker costs its job only."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -7,21 +8,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import WriteError, no_room
 
 Job = TypeVar("Job")
+
 START_SECONDS = 120.0
-"""That a worker may take to import what it needs; a job's own time runs from then on."""
+"""That a fresh worker may take to import its code; a job's own time begins when its worker is ready."""
+START_ATTEMPTS = 3
+"""Workers that may end in turn before they are ready."""
 CHANCES = 2
 """Workers that may die of a job before it is to blame: they also die of a full memory, or are killed by hand."""
-
 PRELOAD: list[str] = []
 """Modules that are imported, besides that of the work, before workers are forked: of work that may come later."""
+END_SECONDS = 5.0
+"""That a killed worker is waited for: one that hangs in the kernel (a dead network disk) is left behind."""
 
 
 @frozen
@@ -33,60 +39,35 @@ class Outcome(Generic[Job]):
 
 
 @frozen
-class _Answer:
-    """``usable``: the worker can go on. ``died``: it ended by itself. ``fatal``: no job can be done."""
+class _Full:
+    """A worker's answer where the disk is full."""
 
-    reason: str | None
-    usable: bool = True
-    died: bool = False
-    fatal: bool = False
+    reason: str
 
 
-@define
-class _Task(Generic[Job]):
-    job: Job
-    seconds: float
-    chances: int = CHANCES
-
-
-@define
-class _Worker(Generic[Job]):
+@define(eq=False)
+class _Worker:
     process: Any
     pipe: Connection
     ready: bool = False
-    task: _Task[Job] | None = None
+    job: Any = None
+    chances: int = CHANCES
     deadline: float = 0.0
 
-    def give(self, task: _Task[Job]) -> None:
-        """Send it a job. One that was killed while idle is found out when its answer is read."""
-        self.task = task
-        self.deadline = time.monotonic() + (task.seconds if self.ready else START_SECONDS)
-        try:
-            self.pipe.send(task.job)
-        except OSError:
-            self.process.kill()
+    def end(self) -> None:
+        """Kill it, and wait a little."""
+        self.process.kill()
+        self.process.join(END_SECONDS)
+        self.pipe.close()
 
-    def answer(self) -> _Answer | None:
-        """What became of its job; None if it only says that it has started."""
-        assert self.task is not None
-        if not self.pipe.poll():
-            self.process.kill()
-            self.process.join()
-            limit = self.task.seconds if self.ready else START_SECONDS
-            return _Answer(f"not finished within {limit:g} seconds: killed", usable=False)
-        try:
-            received = self.pipe.recv()
-        except (EOFError, OSError):
-            return _Answer(f"the decoder died ({self._end()})", usable=False, died=True)
-        if received is None:
-            self.ready, self.deadline = True, time.monotonic() + self.task.seconds
-        assert received is None or isinstance(received, _Answer)
-        return received
-
-    def _end(self) -> str:
-        self.process.join()
+    def cause(self) -> str:
+        """Why it ended by itself."""
+        self.process.join(END_SECONDS)
         code = self.process.exitcode
-        return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+        if code is None or code >= 0:
+            return f"exit code {code}"
+        name = signal.Signals(-code).name
+        return f"{name}: out of memory?" if name == "SIGKILL" else name
 
 
 def run_jobs(
@@ -95,42 +76,101 @@ def run_jobs(
     """Do all jobs in up to ``workers`` processes, each killed with its job after ``seconds``; outcomes as they come.
 
     ``work`` and the jobs are pickled to fresh processes, never forked from this one: it may have threads. A VimixError
-    is a reason, as is any other exception, a time-out or the death of two workers in turn. Raises WriteError as soon as
-    a job finds the disk full: that is no fault of the job. The workers end with this process, however it ends.
+    is a reason, as is any other exception, a time-out or the death of two workers in turn. The workers end with this
+    process, however it ends. Raises VimixError if workers cannot be started at all, WriteError as soon as a job finds
+    the disk full: neither is a job's fault.
     """
-    context = _context(work)
-    waiting = [_Task(job, seconds(job) if callable(seconds) else seconds) for job in reversed(jobs)]
-    busy: list[_Worker[Job]] = []
-    idle: list[_Worker[Job]] = []
+    pool = _Pool(work, [(job, CHANCES) for job in reversed(jobs)], seconds)
     try:
-        while waiting or busy:
-            while waiting and len(busy) < workers:
-                busy.append(idle.pop() if idle else _start(context, work))
-                busy[-1].give(waiting.pop())
-            for worker, task, answer in _answers(busy):
-                if answer.fatal:
-                    raise WriteError(answer.reason)
-                busy.remove(worker)
-                idle.extend([worker] if answer.usable else [])
-                task.chances -= 1
-                if answer.died and task.chances:
-                    waiting.append(task)
-                else:
-                    yield Outcome(task.job, answer.reason)
+        while pool.waiting or pool.busy:
+            pool.fill(workers)
+            for worker in _due(pool.busy):
+                if not worker.ready:
+                    pool.begin(worker)
+                elif (outcome := pool.outcome(worker)) is not None:
+                    yield outcome
     finally:
-        for worker in busy + idle:
-            worker.process.kill()
-            worker.process.join()
+        for worker in [*pool.busy, *pool.idle]:
+            worker.end()
 
 
-def _answers(busy: Sequence[_Worker[Job]]) -> Iterator[tuple[_Worker[Job], _Task[Job], _Answer]]:
-    """Wait until a worker has something to say or is late; what is then known of any of them."""
-    soonest = min(worker.deadline for worker in busy)
-    ready = wait([worker.pipe for worker in busy], timeout=max(0.0, soonest - time.monotonic()))
-    for worker in list(busy):
-        late = time.monotonic() >= worker.deadline
-        if (worker.pipe in ready or late) and (answer := worker.answer()) is not None and worker.task is not None:
-            yield worker, worker.task, answer
+@define(eq=False)
+class _Pool:
+    work: Callable[[Any], None]
+    waiting: list[tuple[Any, int]]
+    """Jobs, and how many workers they may still lose."""
+    seconds: float | Callable[[Any], float]
+    busy: list[_Worker] = field(factory=list)
+    idle: list[_Worker] = field(factory=list)
+    failed_starts: int = 0
+
+    def fill(self, workers: int) -> None:
+        """Give every worker a job: idle ones at once, fresh ones when they are ready."""
+        while self.waiting and len(self.busy) < workers:
+            worker = self.idle.pop() if self.idle else _start(self.work)
+            worker.job, worker.chances = self.waiting.pop()
+            worker.deadline = time.monotonic() + START_SECONDS
+            self.busy.append(worker)
+            if worker.ready:
+                self._give(worker)
+
+    def begin(self, worker: _Worker) -> None:
+        """A fresh worker has said that it is ready, or never will."""
+        if _says_ready(worker):
+            self.failed_starts = 0
+            self._give(worker)
+            return
+        self.failed_starts += 1
+        if self.failed_starts >= START_ATTEMPTS:
+            late = time.monotonic() >= worker.deadline
+            why = f"not ready within {START_SECONDS:g} seconds" if late else worker.cause()
+            raise VimixError(
+                f"{self.failed_starts} decoding processes ended before they could start ({why}): is there memory left? "
+                "--workers 1 needs least; what was done is kept, call the command again to go on"
+            )
+        self._take_back(worker)
+
+    def outcome(self, worker: _Worker) -> Outcome[Any] | None:
+        """What became of the worker's job, None if it goes to another; the worker is idle then, or gone."""
+        try:
+            answered = worker.pipe.poll()
+            answer = worker.pipe.recv() if answered else f"not finished within {self._limit(worker):g} seconds: killed"
+        except (EOFError, OSError):
+            return self._lost(worker)
+        if isinstance(answer, _Full):
+            raise WriteError(answer.reason)
+        self.busy.remove(worker)
+        if answered:
+            self.idle.append(worker)
+        else:
+            worker.end()
+        return Outcome(worker.job, answer)
+
+    def _lost(self, worker: _Worker) -> Outcome[Any] | None:
+        cause = worker.cause()
+        worker.chances -= 1
+        if worker.chances:
+            self._take_back(worker)
+            return None
+        self.busy.remove(worker)
+        worker.end()
+        return Outcome(worker.job, f"the decoder died ({cause})")
+
+    def _limit(self, worker: _Worker) -> float:
+        return self.seconds(worker.job) if callable(self.seconds) else self.seconds
+
+    def _give(self, worker: _Worker) -> None:
+        worker.deadline = time.monotonic() + self._limit(worker)
+        try:
+            worker.pipe.send(worker.job)
+        except OSError:  # it died between two jobs
+            self._take_back(worker)
+
+    def _take_back(self, worker: _Worker) -> None:
+        """The job is not to blame: it goes to another worker."""
+        self.busy.remove(worker)
+        self.waiting.append((worker.job, worker.chances))
+        worker.end()
 
 
 def _context(work: Callable[[Any], None]) -> Any:
@@ -142,7 +182,8 @@ def _context(work: Callable[[Any], None]) -> Any:
     return context
 
 
-def _start(context: Any, work: Callable[[Any], None]) -> "_Worker[Any]":
+def _start(work: Callable[[Any], None]) -> _Worker:
+    context = _context(work)
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(work, there), daemon=True)
     process.start()
@@ -150,30 +191,33 @@ def _start(context: Any, work: Callable[[Any], None]) -> "_Worker[Any]":
     return _Worker(process, here)
 
 
+def _due(busy: Sequence[_Worker]) -> list[_Worker]:
+    """Wait for the workers that have something to say, have died or have run out of time."""
+    soonest = min(worker.deadline for worker in busy)
+    answered = wait([worker.pipe for worker in busy], timeout=max(0.0, soonest - time.monotonic()))
+    return [worker for worker in busy if worker.pipe in answered or time.monotonic() >= worker.deadline]
+
+
+def _says_ready(worker: _Worker) -> bool:
+    with contextlib.suppress(EOFError, OSError):
+        worker.ready = worker.pipe.poll() and worker.pipe.recv() is None
+    return worker.ready
+
+
 def _serve(work: Callable[[Any], None], pipe: Connection) -> None:
     """Take jobs until the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    with contextlib.suppress(OSError):
+        # Where memory runs out, Linux should end the decoder at fault, not the run.
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     try:
         pipe.send(None)
         while True:
-            pipe.send(_done(work, pipe.recv()))
+            job = pipe.recv()
+            pipe.send(_reason(work, job))
     except (EOFError, OSError):
         os._exit(0)
-
-
-def _done(work: Callable[[Any], None], job: Any) -> _Answer:
-    try:
-        work(job)
-    except WriteError as error:
-        return _Answer(str(error), fatal=True)
-    except VimixError as error:
-        return _Answer(str(error))
-    except Exception as error:  # a broken file may raise anything; it must cost that file only
-        return _Answer(
-            f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", fatal=no_room(error) is not None
-        )
-    return _Answer(None)
 
 
 def _end_with_parent() -> None:
@@ -182,3 +226,20 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
+
+
+def _reason(work: Callable[[Any], None], job: Any) -> str | _Full | None:
+    """Do the job; why not, if it fails."""
+    try:
+        work(job)
+    except WriteError as error:
+        return _Full(str(error))
+    except VimixError as error:
+        return str(error)
+    except MemoryError:
+        return "out of memory"
+    except Exception as error:  # a broken file may raise anything; it must cost that file only
+        if no_room(error) is not None:
+            return _Full(str(error))
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return None
