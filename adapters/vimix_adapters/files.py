@@ -16,7 +16,7 @@ NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 """Errors that only writing meets."""
 
 
-class WriteError(VimixError):
+class WriteError(VimixError, OSError):
     """The place where results go is full or cannot be written: no fault of what was being worked on."""
 
 
