@@ -7,7 +7,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from hypothesis import settings
 
+from vimix_adapters.packing import pool
+
 torch.set_num_threads(1)
+pool.PRELOAD.append("vimix_adapters.wiring.flowing")  # what all jobs need, once for all tests of a process
 
 # The same examples everywhere, and no time limit an example: a busy machine is no mistake of the code.
 settings.register_profile("steady", derandomize=True, deadline=None)

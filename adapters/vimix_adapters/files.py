@@ -1,27 +1,80 @@
 """Files that are whole or absent."""
 
+import errno
 import os
+import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from vimix.values.errors import VimixError
+
+_NODE = re.sub(r"[^A-Za-z0-9]", "_", platform.node())
+"""Of temporary names: processes of different machines have the same numbers."""
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+"""Errors that only writing meets."""
+
+
+class WriteError(VimixError, OSError):
+    """The place where results go is full or cannot be written: no fault of what was being worked on."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is synced and renamed to ``path``, else removed.
 
-    A crash or a full disk at any moment leaves the old ``path`` (or none), never half a file.
+    A crash or a full disk at any moment leaves the old ``path`` (or none), never half a file. Raises WriteError if the
+    disk is full.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{_NODE}-{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        if (reason := no_room(error)) is None:
+            raise
+        raise WriteError(f"{path} cannot be written: {reason}; free some space, or choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def no_room(error: BaseException) -> str | None:
+    """What the system says of a full or read-only disk or a limit on the size of files; None for any other error.
+
+    HDF5 reports a failed write as a RuntimeError now and then, with the number in its text.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        found = re.search(r"errno = (\d+)", str(cause))
+        number = cause.errno if isinstance(cause, OSError) else int(found[1]) if found else None
+        if number in NO_ROOM:
+            return os.strerror(number)
+        cause = cause.__context__
+    return None
+
+
+def sweep(path: Path) -> None:
+    """Remove what killed processes of this machine left of ``path``'s temporary files: they may be as large as it."""
+    pattern = re.compile(re.escape(f".{path.name}.{_NODE}-") + r"(\d+)\.tmp")
+    for leftover in list(path.parent.iterdir()) if path.parent.is_dir() else ():
+        found = pattern.fullmatch(leftover.name)
+        if found and not _runs(int(found[1])):
+            leftover.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def sync_directory(directory: Path) -> None:

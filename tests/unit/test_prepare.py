@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -121,9 +122,10 @@ def test_a_second_call_does_nothing_twice_and_refuses_other_settings(videos, tmp
 def kill_after_two(job: PackJob, folder: Path) -> None:
     pack_job(job, SMALL)
     if len(list(folder.glob("*.h5"))) == 2:
-        os.kill(os.getppid(), signal.SIGKILL)
+        os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)
 
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (".", os.environ.get("PYTHONPATH"))))}
 RUN = """
 import sys
 from functools import partial
@@ -143,8 +145,7 @@ if __name__ == "__main__":
 def test_after_a_kill_the_next_call_goes_on_and_ends_in_the_same_store(videos, tmp_path) -> None:
     (tmp_path / "run.py").write_text(RUN)
     command = [sys.executable, str(tmp_path / "run.py"), str(videos), str(tmp_path / "s.h5")]
-    paths = os.pathsep.join([".", os.environ.get("PYTHONPATH", "")])
-    killed = subprocess.run(command, cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONPATH": paths})
+    killed = subprocess.run(command, cwd=Path(__file__).parents[2], env=ENVIRONMENT)
     assert killed.returncode == -signal.SIGKILL
     assert not (tmp_path / "s.h5").exists()
     packed = set((tmp_path / "s.h5.parts").glob("*.h5"))

@@ -20,6 +20,7 @@ from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.commands import skeletons as command
 from vimix_adapters.commands.describing import describe, store_table
 from vimix_adapters.commands.skeletons import prepare_skeletons, split_counts
+from vimix_adapters.commands.storekeeping import merge, verify
 from vimix_adapters.datasets.skeleton_files import list_ntu
 from vimix_adapters.skeletons.layouts import find_layout
 from vimix_adapters.skeletons.packing import Preparation, pack_file
@@ -179,3 +180,16 @@ def test_a_call_that_is_killed_leaves_no_store_and_the_next_one_makes_the_same(f
     assert one.fingerprint == two.fingerprint
     assert np.array_equal(one.read(19, JOINT, 0, 16), two.read(19, JOINT, 0, 16))
     assert not (tmp_path / ".s.h5.rows.tmp").exists()
+
+
+def test_damage_to_a_store_of_skeletons_is_found_and_it_is_no_store_of_videos(folder, tmp_path) -> None:
+    path = tmp_path / "s.h5"
+    prepare_skeletons(list_ntu(folder, 60), path, SETTINGS, 1, QUIET)
+    assert verify(path, 1, QUIET)["bad"] == []
+    with h5py.File(path, "r+") as file:
+        file["joint"][3, 2, 1, 0, 0] += 1
+    (bad,) = verify(path, 1, QUIET)["bad"]
+    assert bad["video"] == Hdf5VideoStore(path).videos[3].name
+    assert "checksum" in bad["reason"]
+    with pytest.raises(VimixError, match="holds skeletons: this needs a store of videos"):
+        merge(tmp_path / "m.h5", [path, path])

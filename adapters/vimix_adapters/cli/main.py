@@ -9,6 +9,7 @@ from vimix.values.errors import VimixError
 from vimix_adapters.cli import bench, evaluate, experiments, index, prepare, store, training, travel
 from vimix_adapters.cli.benching import bench_data
 from vimix_adapters.cli.doctor import doctor
+from vimix_adapters.cli.flow import flow
 from vimix_adapters.cli.synth import synth
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(synth)
 app.add_typer(prepare.app, name="prepare")
+app.command()(flow)
 app.add_typer(store.app, name="store")
 app.command()(training.pretrain)
 app.command("cmmc-stage")(training.cmmc_stage)

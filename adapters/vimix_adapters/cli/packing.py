@@ -21,6 +21,7 @@ class Flow(StrEnum):
     """Optical flow estimators."""
 
     tvl1 = "tvl1"
+    tvl1_torch = "tvl1-torch"
     dis = "dis"
     none = "none"
 

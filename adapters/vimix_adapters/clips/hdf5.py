@@ -1,14 +1,17 @@
 """A store of videos in one HDF5 file: reading.
 
 Layout: ``/videos/<number>`` is a group a video, its attributes say name, label, source, frames, rate and checksum. Each
-modality is a dataset: raw stores hold uint8 [T, H, W, C], JPEG stores the frames' bytes end to end with ``<m>.ends``.
-Flow as JPEG is one grey picture a frame, u above v: colour pictures would share detail between u and v.
-A store of skeletons has one array for all, ``/joint`` [N, T, V, M, 3] float32 (see ``skeleton_writer``).
+modality is a dataset with a checksum of its own: raw stores hold uint8 [T, H, W, C], JPEG stores the frames' bytes end
+to end with ``<m>.ends``. Flow as JPEG is one grey picture a frame, u above v: colour pictures would share detail
+between u and v. A store of skeletons has one array for all, ``/joint`` [N, T, V, M, 3] float32 (see
+``skeleton_writer``).
 """
 
+import hashlib
 import itertools
 import json
 import os
+import weakref
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -23,11 +26,13 @@ from numpy.typing import NDArray
 
 from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
-from vimix.values.modality import FLOW, RGB, Modality
+from vimix.values.modality import FLOW, JOINT, RGB, Modality
 from vimix.values.video import ModalityFormat, Video
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 
 SCHEMA = "vimix-store-1"
+STORED_FRAMES = "stored frames"
+"""The ``flow_origin`` of flow that was computed from the store's own pictures."""
 
 
 @frozen
@@ -36,7 +41,7 @@ class PackSettings:
 
     short_side: int = field(default=128, validator=ge(16))
     """Of the stored frames, pixels."""
-    flow: str = field(default="tvl1", validator=in_(("none", "dis", "tvl1")))
+    flow: str = field(default="tvl1", validator=in_(("none", "dis", "tvl1", "tvl1-torch", "imported")))
     flow_short_side: int = field(default=128, validator=ge(16))
     """At which flow is computed, before it is resized to ``short_side``."""
     flow_bound: float = field(default=20.0, validator=gt(0))
@@ -46,6 +51,8 @@ class PackSettings:
     codec: str = field(default="jpeg", validator=in_(("jpeg", "raw")))
     quality: int = field(default=95, validator=and_(ge(1), le(100)))
     """Of JPEG."""
+    flow_origin: str = ""
+    """Where flow was added later: ``STORED_FRAMES``, or the convention of the files that were imported."""
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -61,7 +68,7 @@ class Hdf5VideoStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._handle: tuple[int, h5py.File] | None = None
+        self._handle: h5py.File | None = None
         self._arrays: dict[Modality, h5py.Dataset] = {}
         if not path.is_file():
             raise VimixError(f"{path}: there is no such store; make it with vimix prepare")
@@ -90,6 +97,18 @@ class Hdf5VideoStore:
     def settings(self) -> PackSettings | SkeletonSettings:
         """How its videos or skeletons were packed."""
         return settings_of(self._head["settings"])
+
+    @property
+    def picture_settings(self) -> PackSettings:
+        """The settings of a store of videos. Raises VimixError if it holds skeletons."""
+        if isinstance(self.settings, SkeletonSettings):
+            raise VimixError(f"{self._path} holds skeletons: this needs a store of videos (vimix prepare folder)")
+        return self.settings
+
+    def sequence(self, number: int) -> tuple[bytes, str]:
+        """A skeleton sequence's bytes as they lie in the file, and the checksum that was written with them."""
+        file = self._file()
+        return file[JOINT][number].astype("<f4").tobytes(), file["checksums"].asstr()[number]
 
     @cached_property
     def formats(self) -> Mapping[Modality, ModalityFormat]:
@@ -129,15 +148,31 @@ class Hdf5VideoStore:
             if isinstance(self.settings, SkeletonSettings):
                 sequence: Frames = self._array(modality)[video, start : start + count]
                 return sequence
-            group = self._file()[f"videos/{video:08d}"]
-            return _frames(group, modality, start, count)
+            return _frames(self.group(video), modality, start, count)
         except (OSError, KeyError, cv2.error, ValueError) as error:
             raise VimixError(f"{self._path}: {known.name} ({modality}) cannot be read: {error}") from error
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    def group(self, video: int) -> h5py.Group:
+        """Where a video lies in the file. Raises KeyError if it is missing there."""
+        return self._file()[f"videos/{video:08d}"]
+
     def _file(self) -> h5py.File:
-        if self._handle is None or self._handle[0] != os.getpid():
-            self._handle, self._arrays = (os.getpid(), self._opening()), {}
-        return self._handle[1]
+        if self._handle is None:
+            self._handle = self._opening()
+            _OPENED.add(self)
+        return self._handle
+
+    def close(self) -> None:
+        """Close the file; the next read opens it again."""
+        handle, self._handle = self._handle, None
+        self._arrays = {}
+        if handle is not None:
+            handle.close()
 
     def _array(self, modality: Modality) -> h5py.Dataset:
         """Looked up once: that takes seven times as long as reading a sequence."""
@@ -148,6 +183,19 @@ class Hdf5VideoStore:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_handle": None, "_arrays": {}}
+
+
+_OPENED: "weakref.WeakSet[Hdf5VideoStore]" = weakref.WeakSet()
+
+
+def _forget_handles() -> None:
+    """In a forked child, before anything else: HDF5 would go on with the parent's open file and share it."""
+    for store in list(_OPENED):
+        store.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_handles)
 
 
 def settings_of(head: Mapping[str, Any]) -> PackSettings | SkeletonSettings:
@@ -166,6 +214,22 @@ def formats_of(settings: PackSettings | SkeletonSettings) -> dict[Modality, Moda
     return formats
 
 
+def modalities_in(group: h5py.Group) -> list[Modality]:
+    """What a video's group holds, in alphabetical order."""
+    return [Modality(name) for name in sorted(group) if not name.endswith(".ends")]
+
+
+def checksum_of(group: h5py.Group, modality: Modality) -> str:
+    """SHA-256 over type, shape and bytes of a modality's datasets, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name in (modality, f"{modality}.ends"):
+        if name in group:
+            values = np.ascontiguousarray(group[name][...])
+            digest.update(f"{values.dtype.str} {values.shape} ".encode())
+            digest.update(values.data)
+    return digest.hexdigest()
+
+
 def _frames(group: h5py.Group, modality: Modality, start: int, count: int) -> NDArray[np.uint8]:
     data = group[modality]
     if f"{modality}.ends" not in group:
@@ -175,10 +239,11 @@ def _frames(group: h5py.Group, modality: Modality, start: int, count: int) -> ND
     ends = ends if start else np.concatenate([[0], ends])
     coded = data[int(ends[0]) : int(ends[-1])]
     pieces = [coded[a - ends[0] : b - ends[0]] for a, b in itertools.pairwise(ends)]
-    return np.stack([_decoded(piece, modality) for piece in pieces])
+    return np.stack([decoded(piece, modality) for piece in pieces])
 
 
-def _decoded(coded: NDArray[np.uint8], modality: Modality) -> NDArray[np.uint8]:
+def decoded(coded: NDArray[np.uint8], modality: Modality) -> NDArray[np.uint8]:
+    """A frame [H, W, C] from its JPEG bytes. Raises ValueError if they are none."""
     picture: Any = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise ValueError("a frame is not a JPEG picture")

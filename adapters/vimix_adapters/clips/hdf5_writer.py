@@ -1,20 +1,18 @@
 """A store of videos in one HDF5 file: writing, video by video into parts, and the parts into one."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import h5py
 import numpy as np
-from attrs import asdict, frozen
+from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, Modality
-from vimix_adapters.clips.hdf5 import SCHEMA, PackSettings
+from vimix_adapters.clips.hdf5 import PackSettings, decoded
+from vimix_adapters.clips.hdf5_assembly import Head, Placed, seal, write_store
 from vimix_adapters.files import replacing
 
 Frames = NDArray[np.uint8]
@@ -32,16 +30,14 @@ class Entry:
 
 
 def write_part(path: Path, frames: Mapping[Modality, Frames], rate: float, settings: PackSettings) -> None:
-    """One video, uint8 [T, H, W, C] by modality, as an HDF5 file of its own; atomic."""
-    checksum = hashlib.sha256()
+    """One video, uint8 [T, H, W, C] by modality, as an HDF5 file of its own; atomic. Raises WriteError: disk full."""
     with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         group = file.create_group("video")
         for modality, pictures in frames.items():
             _write_modality(group, modality, pictures, settings)
-            checksum.update(np.ascontiguousarray(group[modality][...]).data)
         group.attrs["frames"] = min(map(len, frames.values()))
         group.attrs["rate"] = rate
-        group.attrs["checksum"] = checksum.hexdigest()
+        seal(group)
 
 
 def is_part(path: Path) -> bool:
@@ -57,41 +53,17 @@ def merge_parts(
     path: Path, entries: Sequence[Entry], classes: Sequence[str], settings: PackSettings, quarantined: int
 ) -> None:
     """All parts, in order, as one store; atomic. Raises VimixError if the disk is full: the parts stay."""
-    try:
-        with replacing(path) as temporary:
-            _merge(temporary, entries, classes, settings, quarantined)
-    except OSError as error:
-        raise VimixError(f"{path}: the store could not be written ({error}); the finished videos are kept") from error
+    videos = [Placed(entry.name, entry.label, entry.source, ((entry.part, "video"),)) for entry in entries]
+    names = sorted({split for entry in entries for split in entry.splits})
+    splits = {name: [i for i, entry in enumerate(entries) if name in entry.splits] for name in names}
+    write_store(path, videos, Head(tuple(classes), splits, settings, quarantined))
 
 
-def _merge(
-    path: Path, entries: Sequence[Entry], classes: Sequence[str], settings: PackSettings, quarantined: int
-) -> None:
-    videos: list[dict[str, Any]] = []
-    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
-    with h5py.File(path, "w", libver="latest") as store:
-        store.create_group("videos")
-        for number, entry in enumerate(entries):
-            with h5py.File(entry.part, "r") as part:
-                part.copy("video", store, f"videos/{number:08d}")
-            attributes = store[f"videos/{number:08d}"].attrs
-            attributes.update({"name": entry.name, "label": entry.label, "source": entry.source})
-            video = {"frames": int(attributes["frames"]), "rate": float(attributes["rate"])}
-            videos.append({"name": entry.name, "label": entry.label, "source": entry.source, **video})
-            digest.update(json.dumps([videos[-1], str(attributes["checksum"])], sort_keys=True).encode())
-        names = sorted({split for entry in entries for split in entry.splits})
-        splits = {name: [i for i, entry in enumerate(entries) if name in entry.splits] for name in names}
-        head = {
-            "videos": videos,
-            "classes": list(classes),
-            "splits": splits,
-            "settings": asdict(settings),
-            "quarantined": quarantined,
-            "fingerprint": digest.hexdigest()[:16],
-        }
-        # In a dataset's place an attribute of its own: larger than the 64 KiB that older formats allow.
-        store.attrs["head"] = json.dumps(head)
-        store.attrs["schema"] = SCHEMA
+def as_stored(pictures: Frames, modality: Modality, settings: PackSettings) -> Frames:
+    """Pictures uint8 [T, H, W, C] as they would be read back."""
+    if settings.codec == "raw":
+        return pictures
+    return np.stack([decoded(_jpeg(picture, modality, settings.quality), modality) for picture in pictures])
 
 
 def _write_modality(group: h5py.Group, modality: Modality, pictures: Frames, settings: PackSettings) -> None:

@@ -81,6 +81,7 @@ def write_skeleton_store(
             for block in spool.blocks():
                 array[done : done + len(block)] = block
                 done += len(block)
+            store["checksums"] = spool.checksums
             store.attrs["head"] = json.dumps(_head(spool, entries, classes, settings, quarantined))
             store.attrs["schema"] = SCHEMA
     except OSError as error:
@@ -94,12 +95,16 @@ def _head(
     settings: SkeletonSettings,
     quarantined: int,
 ) -> dict[str, Any]:
-    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
-    videos = []
-    for entry, checksum in zip(entries, spool.checksums, strict=True):
-        videos.append({"name": entry.name, "label": entry.label, "source": entry.source, "frames": settings.frames})
-        videos[-1]["rate"] = entry.rate
-        digest.update(json.dumps([videos[-1], checksum], sort_keys=True).encode())
+    videos = [
+        {
+            "name": entry.name,
+            "label": entry.label,
+            "source": entry.source,
+            "frames": settings.frames,
+            "rate": entry.rate,
+        }
+        for entry in entries
+    ]
     names = sorted({split for entry in entries for split in entry.splits})
     return {
         "videos": videos,
@@ -107,5 +112,13 @@ def _head(
         "splits": {name: [i for i, entry in enumerate(entries) if name in entry.splits] for name in names},
         "settings": asdict(settings),
         "quarantined": quarantined,
-        "fingerprint": digest.hexdigest()[:16],
+        "fingerprint": skeleton_fingerprint(settings, videos, spool.checksums),
     }
+
+
+def skeleton_fingerprint(settings: SkeletonSettings, videos: Sequence[dict[str, Any]], checksums: Sequence[str]) -> str:
+    """A short hash of all that a store of skeletons holds."""
+    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
+    for video, checksum in zip(videos, checksums, strict=True):
+        digest.update(json.dumps([video, checksum], sort_keys=True).encode())
+    return digest.hexdigest()[:16]

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -11,15 +10,15 @@ from pathlib import Path
 
 from attrs import asdict, frozen
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts
+from vimix_adapters.commands.progress import run_shown
 from vimix_adapters.datasets.listing import Listed
-from vimix_adapters.files import write_text
+from vimix_adapters.files import sweep, write_text
 from vimix_adapters.flow.tvl1 import TvL1Flow
-from vimix_adapters.packing.pool import run_jobs
+from vimix_adapters.packing.parts import claim_parts, list_parts, parts_of
 from vimix_adapters.wiring.packing import PackJob, pack_job
 
 ENOUGH = 0.95
@@ -65,8 +64,10 @@ def prepare(
         return report
     if settings.flow == "tvl1":
         TvL1Flow()  # says at once, not once a file, if OpenCV lacks it
-    parts = _claim_parts(store, settings)
+    parts = parts_of(store)
+    claim_parts(parts, asdict(settings))
     jobs = {video.name: PackJob(video.path, parts / f"{_key(video)}.h5") for video in listed}
+    list_parts(parts, {job.part.name: name for name, job in jobs.items()})
     to_do = [job for job in jobs.values() if not is_part(job.part)]
     if len(to_do) < len(jobs):
         console.print(f"{len(jobs) - len(to_do)} of {len(jobs)} videos were packed before: going on")
@@ -83,7 +84,7 @@ def prepare(
     labels = {name: number for number, name in enumerate(classes)}
     entries = [_entry(video, jobs[video.name].part, labels) for video in kept]
     merge_parts(store, entries, classes, settings, len(failures))
-    shutil.rmtree(parts)
+    shutil.rmtree(parts, ignore_errors=True)
     return Report(len(listed), len(kept), tuple(failures))
 
 
@@ -105,6 +106,7 @@ def _already_there(listed: Sequence[Listed], store: Path, settings: PackSettings
     left_out = read_quarantine(store)
     if what := _difference(there, listed, {name for name, _ in left_out}, settings):
         raise VimixError(f"{store} exists and was made with {what}: choose another --out, or delete it first")
+    shutil.rmtree(parts_of(store), ignore_errors=True)  # where the call that finished it was killed right then
     console.print(f"{store} is complete: nothing to do (delete it to make it again)")
     return Report(len(listed), len(there.videos), tuple(left_out))
 
@@ -129,17 +131,6 @@ def _difference(
     return "" if all(asked[name] == known[name] for name in known) else "other labels, sources or splits"
 
 
-def _claim_parts(store: Path, settings: PackSettings) -> Path:
-    """The folder of the parts; refuse parts that were made with other settings."""
-    parts = store.with_name(f"{store.name}.parts")
-    file = parts / "settings.json"
-    asked = json.dumps(asdict(settings), sort_keys=True)
-    if file.exists() and file.read_text(encoding="utf-8") != asked:
-        raise VimixError(f"{parts} holds videos packed with other settings: repeat those, or delete the folder")
-    write_text(file, asked)
-    return parts
-
-
 def _key(video: Listed) -> str:
     """Another name for the part if the file has changed."""
     try:
@@ -154,16 +145,8 @@ def _run(
     jobs: Sequence[PackJob], work: Callable[[PackJob], None], workers: int, seconds: float, console: Console
 ) -> dict[Path, str]:
     """Do the jobs under a progress bar; reasons by part of those that failed."""
-    reasons = {}
-    columns = (TextColumn("packing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("", total=len(jobs), rate="")
-        for outcome in run_jobs(work, jobs, workers, seconds):
-            if outcome.reason is not None:
-                reasons[outcome.job.part] = outcome.reason
-            speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
-            progress.update(task, advance=1, rate=f"{speed:.1f} videos/s" if speed else "")
-    return reasons
+    failed = run_shown("packing", "videos", work, jobs, workers, seconds, console)
+    return {outcome.job.part: outcome.reason or "" for outcome in failed}
 
 
 def write_quarantine(store: Path, failures: Sequence[tuple[str, str]]) -> None:
@@ -172,6 +155,7 @@ def write_quarantine(store: Path, failures: Sequence[tuple[str, str]]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "reason"))
     writer.writerows(failures)
+    sweep(quarantine_file(store))
     write_text(quarantine_file(store), text.getvalue())
 
 

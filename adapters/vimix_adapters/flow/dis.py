@@ -11,13 +11,19 @@ class DisFlow:
     """Implements ``vimix.ports.flow.FlowEstimator`` with OpenCV's DIS, medium preset."""
 
     def __init__(self) -> None:
-        # OpenCV's stubs leave DIS out.
-        library: Any = cv2
-        self._estimator = library.DISOpticalFlow_create(library.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._estimator, self._shape = _create(), (0, 0)
 
     def __call__(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(u, v) in pixels, float32 [H, W, 2]."""
+        if earlier.shape != self._shape:
+            # A small picture changes the scales of OpenCV's estimator for good.
+            self._estimator, self._shape = _create(), earlier.shape
         flow: NDArray[np.float32] = self._estimator.calc(
             np.ascontiguousarray(earlier), np.ascontiguousarray(later), None
         )
         return flow
+
+
+def _create() -> Any:
+    library: Any = cv2  # OpenCV's stubs leave DIS out
+    return library.DISOpticalFlow_create(library.DISOPTICAL_FLOW_PRESET_MEDIUM)

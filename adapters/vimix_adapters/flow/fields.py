@@ -1,13 +1,14 @@
 """From frames to stored flow: estimate, resize, clip, quantise."""
 
 import itertools
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix.ports.flow import FlowEstimator
+from vimix.ports.flow import BatchFlowEstimator, FlowEstimator
 
 Frames = NDArray[np.uint8]
 Field = NDArray[np.float32]
@@ -21,11 +22,17 @@ def flow_fields(
     Flow is computed at ``short_side`` (never above the frames' own), then resized to ``size`` (h, w) with its vectors.
     """
     grey = [_shrunk(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), short_side) for frame in frames]
-    fields = [resized(estimator(a, b), size) for a, b in itertools.pairwise(grey)]
-    if not fields:
-        fields = [np.zeros((*size, 2), dtype=np.float32)]
-    coded = [quantise(field, bound) for field in fields]
+    coded = [quantise(resized(field, size), bound) for field in _estimated(grey, estimator)]
+    if not coded:
+        coded = [quantise(np.zeros((*size, 2), dtype=np.float32), bound)]
     return np.stack(coded + coded[-1:] * (len(frames) - len(coded)))
+
+
+def _estimated(grey: Sequence[Frames], estimator: FlowEstimator) -> Iterable[Field]:
+    if isinstance(estimator, BatchFlowEstimator) and len(grey) > 1:
+        pictures = np.stack(grey)
+        return list(estimator.batch(pictures[:-1], pictures[1:]))
+    return (estimator(a, b) for a, b in itertools.pairwise(grey))
 
 
 def resized(field: Field, size: tuple[int, int]) -> Field:

@@ -13,10 +13,13 @@ class TvL1Flow:
     """Implements ``vimix.ports.flow.FlowEstimator`` with OpenCV contrib's TV-L1, default parameters."""
 
     def __init__(self) -> None:
-        self._estimator = _create(cv2)
+        self._estimator, self._shape = _create(cv2), (0, 0)
 
     def __call__(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(u, v) in pixels, float32 [H, W, 2]."""
+        if earlier.shape != self._shape:
+            # A small picture takes scales from OpenCV's estimator, which it never gets back.
+            self._estimator, self._shape = _create(cv2), earlier.shape
         flow: NDArray[np.float32] = self._estimator.calc(earlier, later, None)
         return flow
 

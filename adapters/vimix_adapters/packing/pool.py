@@ -4,6 +4,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -13,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from attrs import define, field, frozen
 
 from vimix.values.errors import VimixError
+from vimix_adapters.files import WriteError, no_room
 
 Job = TypeVar("Job")
 
@@ -20,6 +22,10 @@ START_SECONDS = 120.0
 """That a fresh worker may take to import its code; a job's own time begins when its worker is ready."""
 START_ATTEMPTS = 3
 """Workers that may end in turn before they are ready."""
+CHANCES = 2
+"""Workers that may die of a job before it is to blame: they also die of a full memory, or are killed by hand."""
+PRELOAD: list[str] = []
+"""Modules that are imported, besides that of the work, before workers are forked: of work that may come later."""
 END_SECONDS = 5.0
 """That a killed worker is waited for: one that hangs in the kernel (a dead network disk) is left behind."""
 
@@ -32,12 +38,20 @@ class Outcome(Generic[Job]):
     reason: str | None
 
 
+@frozen
+class _Full:
+    """A worker's answer where the disk is full."""
+
+    reason: str
+
+
 @define(eq=False)
 class _Worker:
     process: Any
     pipe: Connection
     ready: bool = False
     job: Any = None
+    chances: int = CHANCES
     deadline: float = 0.0
 
     def end(self) -> None:
@@ -56,22 +70,25 @@ class _Worker:
         return f"{name}: out of memory?" if name == "SIGKILL" else name
 
 
-def run_jobs(work: Callable[[Job], None], jobs: Sequence[Job], workers: int, seconds: float) -> Iterator[Outcome[Job]]:
+def run_jobs(
+    work: Callable[[Job], None], jobs: Sequence[Job], workers: int, seconds: float | Callable[[Job], float]
+) -> Iterator[Outcome[Job]]:
     """Do all jobs in up to ``workers`` processes, each killed with its job after ``seconds``; outcomes as they come.
 
-    ``work`` and the jobs are pickled to fresh (spawned) processes. A VimixError is a reason, as is any other exception,
-    a time-out or the death of the worker. The workers end with this process, however it ends. Raises VimixError if
-    workers cannot be started at all.
+    ``work`` and the jobs are pickled to fresh processes, never forked from this one: it may have threads. A VimixError
+    is a reason, as is any other exception, a time-out or the death of two workers in turn. The workers end with this
+    process, however it ends. Raises VimixError if workers cannot be started at all, WriteError as soon as a job finds
+    the disk full: neither is a job's fault.
     """
-    pool = _Pool(work, list(reversed(jobs)), seconds)
+    pool = _Pool(work, [(job, CHANCES) for job in reversed(jobs)], seconds)
     try:
         while pool.waiting or pool.busy:
             pool.fill(workers)
             for worker in _due(pool.busy):
-                if worker.ready:
-                    yield pool.outcome(worker)
-                else:
+                if not worker.ready:
                     pool.begin(worker)
+                elif (outcome := pool.outcome(worker)) is not None:
+                    yield outcome
     finally:
         for worker in [*pool.busy, *pool.idle]:
             worker.end()
@@ -80,8 +97,9 @@ def run_jobs(work: Callable[[Job], None], jobs: Sequence[Job], workers: int, sec
 @define(eq=False)
 class _Pool:
     work: Callable[[Any], None]
-    waiting: list[Any]
-    seconds: float
+    waiting: list[tuple[Any, int]]
+    """Jobs, and how many workers they may still lose."""
+    seconds: float | Callable[[Any], float]
     busy: list[_Worker] = field(factory=list)
     idle: list[_Worker] = field(factory=list)
     failed_starts: int = 0
@@ -90,7 +108,8 @@ class _Pool:
         """Give every worker a job: idle ones at once, fresh ones when they are ready."""
         while self.waiting and len(self.busy) < workers:
             worker = self.idle.pop() if self.idle else _start(self.work)
-            worker.job, worker.deadline = self.waiting.pop(), time.monotonic() + START_SECONDS
+            worker.job, worker.chances = self.waiting.pop()
+            worker.deadline = time.monotonic() + START_SECONDS
             self.busy.append(worker)
             if worker.ready:
                 self._give(worker)
@@ -111,18 +130,37 @@ class _Pool:
             )
         self._take_back(worker)
 
-    def outcome(self, worker: _Worker) -> Outcome[Any]:
-        """What became of the worker's job; the worker is idle then, or gone."""
+    def outcome(self, worker: _Worker) -> Outcome[Any] | None:
+        """What became of the worker's job, None if it goes to another; the worker is idle then, or gone."""
+        try:
+            answered = worker.pipe.poll()
+            answer = worker.pipe.recv() if answered else f"not finished within {self._limit(worker):g} seconds: killed"
+        except (EOFError, OSError):
+            return self._lost(worker)
+        if isinstance(answer, _Full):
+            raise WriteError(answer.reason)
         self.busy.remove(worker)
-        outcome, alive = _collect(worker, self.seconds)
-        if alive:
+        if answered:
             self.idle.append(worker)
         else:
             worker.end()
-        return outcome
+        return Outcome(worker.job, answer)
+
+    def _lost(self, worker: _Worker) -> Outcome[Any] | None:
+        cause = worker.cause()
+        worker.chances -= 1
+        if worker.chances:
+            self._take_back(worker)
+            return None
+        self.busy.remove(worker)
+        worker.end()
+        return Outcome(worker.job, f"the decoder died ({cause})")
+
+    def _limit(self, worker: _Worker) -> float:
+        return self.seconds(worker.job) if callable(self.seconds) else self.seconds
 
     def _give(self, worker: _Worker) -> None:
-        worker.deadline = time.monotonic() + self.seconds
+        worker.deadline = time.monotonic() + self._limit(worker)
         try:
             worker.pipe.send(worker.job)
         except OSError:  # it died between two jobs
@@ -131,12 +169,21 @@ class _Pool:
     def _take_back(self, worker: _Worker) -> None:
         """The job is not to blame: it goes to another worker."""
         self.busy.remove(worker)
-        self.waiting.append(worker.job)
+        self.waiting.append((worker.job, worker.chances))
         worker.end()
 
 
+def _context(work: Callable[[Any], None]) -> Any:
+    """Processes forked from a fresh one that has imported what ``work`` needs once for all of them, or spawned ones."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([getattr(work, "func", work).__module__, *PRELOAD])
+    return context
+
+
 def _start(work: Callable[[Any], None]) -> _Worker:
-    context = multiprocessing.get_context("spawn")
+    context = _context(work)
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(work, there), daemon=True)
     process.start()
@@ -157,19 +204,10 @@ def _says_ready(worker: _Worker) -> bool:
     return worker.ready
 
 
-def _collect(worker: _Worker, seconds: float) -> tuple[Outcome[Any], bool]:
-    """The outcome, and whether the worker can go on."""
-    try:
-        if worker.pipe.poll():
-            return Outcome(worker.job, worker.pipe.recv()), True
-    except (EOFError, OSError):
-        return Outcome(worker.job, f"the decoder died ({worker.cause()})"), False
-    return Outcome(worker.job, f"not finished within {seconds:g} seconds: killed"), False
-
-
 def _serve(work: Callable[[Any], None], pipe: Connection) -> None:
     """Take jobs until the other end is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(OSError):
         # Where memory runs out, Linux should end the decoder at fault, not the run.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
@@ -182,14 +220,26 @@ def _serve(work: Callable[[Any], None], pipe: Connection) -> None:
         os._exit(0)
 
 
-def _reason(work: Callable[[Any], None], job: Any) -> str | None:
+def _end_with_parent() -> None:
+    """A worker that hangs in its job would outlive a parent that was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _reason(work: Callable[[Any], None], job: Any) -> str | _Full | None:
     """Do the job; why not, if it fails."""
     try:
         work(job)
+    except WriteError as error:
+        return _Full(str(error))
     except VimixError as error:
         return str(error)
     except MemoryError:
         return "out of memory"
     except Exception as error:  # a broken file may raise anything; it must cost that file only
+        if no_room(error) is not None:
+            return _Full(str(error))
         return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
     return None

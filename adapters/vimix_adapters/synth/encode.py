@@ -1,6 +1,7 @@
 """Frames into a video file."""
 
 from collections.abc import Container
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -27,14 +28,15 @@ def choose_codec(available: Container[str] = av.codecs_available) -> str:
     raise VimixError("PyAV: expected an FFmpeg with libx264 or mpeg4, found neither; install PyAV's own wheel (pip)")
 
 
-def write_video(path: Path, frames: NDArray[np.uint8], rate: int, codec: str) -> None:
+def write_video(path: Path, frames: NDArray[np.uint8], rate: int | Fraction, codec: str) -> None:
     """Write ``frames`` uint8 ``[T, H, W, 3]`` RGB as MP4, whole or not at all; H and W are even."""
     with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=rate, options=CODECS[codec])
         assert isinstance(stream, av.VideoStream)  # for the type checker: both codecs are video's
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        stream.gop_size = rate  # a key frame every second, so that a window can be read without the whole video
+        # A key frame every second, so that a window can be read without the whole video.
+        stream.gop_size = max(1, round(rate))
         for picture in frames:
             coloured = cv2.cvtColor(np.ascontiguousarray(picture), cv2.COLOR_RGB2YUV_I420)
             container.mux(

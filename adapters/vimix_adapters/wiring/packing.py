@@ -5,20 +5,32 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.ports.decoder import VideoDecoder
 from vimix.ports.flow import FlowEstimator
+from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters.clips.decode import decode_video, resized
-from vimix_adapters.clips.hdf5 import PackSettings
-from vimix_adapters.clips.hdf5_writer import write_part
+from vimix_adapters.clips.hdf5 import STORED_FRAMES, PackSettings
+from vimix_adapters.clips.hdf5_writer import as_stored, write_part
 from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import flow_fields
 from vimix_adapters.flow.tvl1 import TvL1Flow
+from vimix_adapters.flow.tvl1_torch import TorchTvL1Flow
 
-ESTIMATORS: dict[str, Callable[[], FlowEstimator]] = {"dis": DisFlow, "tvl1": TvL1Flow}
+
+def torch_tvl1() -> FlowEstimator:
+    """On a CUDA GPU where there is one, else on one thread of the CPU."""
+    if torch.cuda.is_available():
+        return TorchTvL1Flow("cuda")
+    torch.set_num_threads(1)
+    return TorchTvL1Flow("cpu")
+
+
+ESTIMATORS: dict[str, Callable[[], FlowEstimator]] = {"dis": DisFlow, "tvl1": TvL1Flow, "tvl1-torch": torch_tvl1}
 
 
 @frozen
@@ -44,9 +56,19 @@ def pack_frames(
     packed = {RGB: rgb}
     if with_flow:
         size = (int(rgb.shape[1]), int(rgb.shape[2]))
-        estimator = ESTIMATORS[settings.flow]()
-        packed[FLOW] = flow_fields(decoded.frames, estimator, settings.flow_short_side, size, settings.flow_bound)
+        frames = decoded.frames
+        if settings.flow_origin == STORED_FRAMES:
+            frames = as_stored(rgb, RGB, settings)
+        packed[FLOW] = flow_fields(frames, _estimator(settings), settings.flow_short_side, size, settings.flow_bound)
     return packed, decoded.rate
+
+
+def _estimator(settings: PackSettings) -> FlowEstimator:
+    if settings.flow not in ESTIMATORS:
+        raise VimixError(
+            f"the store's flow is {settings.flow} ({settings.flow_origin}): other videos' cannot be computed alike"
+        )
+    return ESTIMATORS[settings.flow]()
 
 
 def pack_job(job: PackJob, settings: PackSettings, decoder: VideoDecoder = decode_video) -> None:

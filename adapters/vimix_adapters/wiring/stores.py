@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from attrs import evolve
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vimix.ports.clips import EvaluationClips, Frames, TrainingClips, VideoStore
 from vimix.ports.team import Team
 from vimix.values.errors import VimixError
-from vimix.values.modality import Modality
+from vimix.values.modality import FLOW, Modality
 from vimix.values.video import ModalityFormat
 from vimix_adapters import config
 from vimix_adapters.clips.augmentation import ClipAugmentation, FlowAugmentation, PictureAugmentation
@@ -126,6 +127,8 @@ def build_file_clips(
     compute: Compute,
 ) -> Tensor:
     """Evaluation clips [N, C, T, H, W] of a video or skeleton file, prepared as a store with ``settings`` has it."""
+    if modality != FLOW and isinstance(settings, PackSettings) and settings.flow == "imported":
+        settings = evolve(settings, flow="none")
     kind = formats_of(settings)[modality]
     frames: Frames
     try:

@@ -1,6 +1,6 @@
 """Optical flow."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,4 +14,13 @@ class FlowEstimator(Protocol):
 
         The point at (x, y) of the earlier frame is at (x + u, y + v) in the later one.
         """
+        ...
+
+
+@runtime_checkable
+class BatchFlowEstimator(FlowEstimator, Protocol):
+    """Estimates the motion between the frames of many pairs at once."""
+
+    def batch(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Fields float32 [N, H, W, 2] of pairs of grey frames uint8 [N, H, W]: the same as one by one."""
         ...

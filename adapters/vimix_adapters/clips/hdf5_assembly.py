@@ -1,0 +1,128 @@
+"""A store put together from pieces that lie in other HDF5 files: parts, shards, an older store and its flow."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+from attrs import asdict, frozen
+
+from vimix_adapters.clips.hdf5 import SCHEMA, PackSettings, checksum_of, modalities_in
+from vimix_adapters.files import WriteError, replacing, sweep
+
+Piece = tuple[Path, str]
+"""A file, and the group in it that holds some or all modalities of a video."""
+
+
+@frozen
+class Placed:
+    """A video of the store to be, and where its modalities come from; ``frames`` and rate are the first piece's."""
+
+    name: str
+    label: int
+    source: str
+    pieces: tuple[Piece, ...]
+
+
+@frozen
+class Head:
+    """What is known of the store as a whole. ``splits`` maps a name to numbers of videos."""
+
+    classes: tuple[str, ...]
+    splits: Mapping[str, Sequence[int]]
+    settings: PackSettings
+    quarantined: int
+
+
+def seal(group: h5py.Group) -> None:
+    """Give each modality its checksum, where it has none, and the video one over all of them."""
+    total = hashlib.sha256()
+    for modality in modalities_in(group):
+        attributes = group[modality].attrs
+        if "checksum" not in attributes:
+            attributes["checksum"] = checksum_of(group, modality)
+        total.update(f"{modality} {attributes['checksum']}\n".encode())
+    group.attrs["checksum"] = total.hexdigest()
+
+
+def write_store(path: Path, videos: Sequence[Placed], head: Head) -> None:
+    """All videos, in order, as one store; atomic.
+
+    Raises WriteError, before it begins where it can, if the disk is full; the pieces stay, and the old ``path`` too.
+    """
+    sweep(path)
+    _require_room(path, {file for video in videos for file, _ in video.pieces})
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as store, _sources() as opened:
+        store.create_group("videos")
+        listed, checksums = [], []
+        for number, video in enumerate(videos):
+            group = store.create_group(f"videos/{number:08d}")
+            for file, name in video.pieces:
+                _copy(opened(file)[name], group)
+            seal(group)
+            group.attrs.update({"name": video.name, "label": video.label, "source": video.source})
+            length = {"frames": int(group.attrs["frames"]), "rate": float(group.attrs["rate"])}
+            listed.append({"name": video.name, "label": video.label, "source": video.source, **length})
+            checksums.append(str(group.attrs["checksum"]))
+        about = {
+            "videos": listed,
+            "classes": list(head.classes),
+            "splits": {name: list(members) for name, members in head.splits.items()},
+            "settings": asdict(head.settings),
+            "quarantined": head.quarantined,
+            "fingerprint": fingerprint(head.settings, listed, checksums),
+        }
+        # In a dataset's place an attribute of its own: larger than the 64 KiB that older formats allow.
+        store.attrs["head"] = json.dumps(about)
+        store.attrs["schema"] = SCHEMA
+
+
+def fingerprint(settings: PackSettings, videos: Sequence[Mapping[str, Any]], checksums: Sequence[str]) -> str:
+    """Short hash over settings, and over each video's name, label, source, length and checksum, in order."""
+    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
+    for video, checksum in zip(videos, checksums, strict=True):
+        digest.update(json.dumps([video, checksum], sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def _copy(piece: h5py.Group, group: h5py.Group) -> None:
+    for name in piece:
+        if name not in group:
+            piece.copy(name, group)
+    for key in ("frames", "rate"):
+        if key not in group.attrs:
+            group.attrs[key] = piece.attrs[key]
+
+
+def _require_room(path: Path, files: set[Path]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    needed, free = sum(file.stat().st_size for file in files), shutil.disk_usage(path.parent).free
+    if needed > free:
+        raise WriteError(
+            f"{path}: about {needed / 2**30:.2f} GiB are needed, {free / 2**30:.2f} are free: free some, and call "
+            "again; what is finished is kept"
+        )
+
+
+@contextmanager
+def _sources() -> Iterator[Any]:
+    """Opens files and keeps the last few open, since neighbours mostly lie in one file."""
+    kept: dict[Path, h5py.File] = {}
+
+    def opened(path: Path) -> h5py.File:
+        if path not in kept:
+            if len(kept) == 4:
+                kept.pop(next(iter(kept))).close()
+            kept[path] = h5py.File(path, "r")
+        kept[path] = kept.pop(path)  # the last used is the last to go
+        return kept[path]
+
+    try:
+        yield opened
+    finally:
+        for file in kept.values():
+            file.close()

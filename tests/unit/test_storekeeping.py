@@ -1,0 +1,377 @@
+"""``vimix store verify``, ``merge``, ``export`` and ``info``; readers in many processes, and a full disk."""
+
+import json
+import multiprocessing
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import h5py
+import numpy as np
+import pytest
+from rich.console import Console
+
+from tests.contracts.test_video_store import hdf5
+from tests.e2e.test_command_line import vimix
+from tests.fakes.store import moving_square, write_video
+from vimix.values.errors import VimixError
+from vimix.values.modality import FLOW, RGB
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings, checksum_of
+from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
+from vimix_adapters.commands.describing import describe
+from vimix_adapters.commands.preparing import prepare, quarantine_file
+from vimix_adapters.commands.storekeeping import export, merge, verify
+from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.files import WriteError, replacing, sweep
+from vimix_adapters.flow.colours import flow_colours, full_speed
+from vimix_adapters.flow.fields import quantise
+
+QUIET = Console(quiet=True)
+SETTINGS = PackSettings(short_side=32, flow="none", flow_short_side=32, codec="jpeg")
+SQUARES = {name: moving_square(5 + i, 32, 40, speed=i) for i, name in enumerate(("a/0", "a/1", "b/0", "b/1"))}
+
+
+def shard(path: Path, names, settings=SETTINGS, classes=("a", "b"), splits=("train",), pictures=SQUARES) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for number, name in enumerate(names):
+        part = path.with_suffix(f".{number}.part")
+        write_part(part, {RGB: pictures[name]}, 30.0, settings)
+        entries.append(Entry(part, name, classes.index(name[0]), name, splits))
+    merge_parts(path, entries, classes, settings, quarantined=1)
+    return path
+
+
+# Verification
+
+
+@pytest.mark.parametrize("codec", ["raw", "jpeg"])
+def test_a_sound_store_is_found_sound(tmp_path, codec) -> None:
+    hdf5(tmp_path, codec)
+    found = verify(tmp_path / "store.h5", 1, QUIET)
+    assert found["videos"] == 4
+    assert found["modalities"] == [RGB, FLOW]
+    assert found["bad"] == []
+
+
+def damage(kind: str, file: h5py.File) -> None:
+    group = file["videos/00000002"]
+    if kind == "a flipped bit":
+        group["flow"][3] = group["flow"][3] ^ 1
+    elif kind == "no picture":
+        group["rgb"][:] = 0
+        group["rgb"].attrs["checksum"] = checksum_of(group, RGB)
+    elif kind == "a lost modality":
+        del group["flow"], group["flow.ends"]
+    elif kind == "lost frames":
+        ends = group["rgb.ends"][:3]
+        del group["rgb.ends"]
+        group["rgb.ends"] = ends
+    elif kind == "a lost video":
+        del file["videos/00000002"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("a flipped bit", "flow: its bytes are not those that were written"),
+        ("no picture", "a frame is not a JPEG picture"),
+        ("a lost modality", "flow: missing"),
+        ("lost frames", "rgb: its bytes"),
+        ("a lost video", "cannot be read"),
+    ],
+)
+def test_damage_is_found_and_the_video_named(tmp_path, capsys, kind, reason) -> None:
+    hdf5(tmp_path, "jpeg")
+    with h5py.File(tmp_path / "store.h5", "r+") as file:
+        damage(kind, file)
+    assert vimix("store", "verify", tmp_path / "store.h5", "--json", "--workers", "1") == 3
+    found = json.loads(capsys.readouterr().out)
+    assert [bad["video"] for bad in found["bad"] if bad["video"]] == ["2.mp4"]
+    assert reason in next(bad["reason"] for bad in found["bad"] if bad["video"])
+
+
+def test_a_store_whose_list_was_changed_does_not_fit_its_fingerprint(tmp_path) -> None:
+    hdf5(tmp_path, "raw")
+    with h5py.File(tmp_path / "store.h5", "r+") as file:
+        head = json.loads(file.attrs["head"])
+        head["videos"][0]["label"] = 1
+        file.attrs["head"] = json.dumps(head)
+    (bad,) = verify(tmp_path / "store.h5", 1, QUIET)["bad"]
+    assert "does not fit the fingerprint" in bad["reason"]
+
+
+def test_a_store_of_an_earlier_version_with_one_checksum_a_video_is_verified_too(tmp_path) -> None:
+    import hashlib
+
+    hdf5(tmp_path, "raw")
+    with h5py.File(tmp_path / "store.h5", "r+") as file:
+        for group in file["videos"].values():
+            del group["rgb"].attrs["checksum"], group["flow"].attrs["checksum"]
+            together = group["rgb"][...].tobytes() + group["flow"][...].tobytes()
+            group.attrs["checksum"] = hashlib.sha256(together).hexdigest()
+    bad = verify(tmp_path / "store.h5", 1, QUIET)["bad"]
+    assert [found["video"] for found in bad] == [""]  # the fingerprint was made of other checksums
+    with h5py.File(tmp_path / "store.h5", "r+") as file:
+        file["videos/00000001/rgb"][0] = 99
+    assert [found["video"] for found in verify(tmp_path / "store.h5", 1, QUIET)["bad"]] == ["", "1.mp4"]
+
+
+def test_what_is_no_store_is_an_error_not_a_finding(tmp_path, capsys) -> None:
+    whole = shard(tmp_path / "s.h5", ["a/0", "b/0"]).read_bytes()
+    (tmp_path / "s.h5").write_bytes(whole[: len(whole) // 2])
+    assert vimix("store", "verify", tmp_path / "s.h5") == 2
+    assert "does not open" in capsys.readouterr().err
+
+
+# Merging
+
+
+def test_shards_become_the_store_that_one_call_would_have_made(tmp_path) -> None:
+    whole = Hdf5VideoStore(shard(tmp_path / "whole.h5", list(SQUARES)))
+    one, two = shard(tmp_path / "1.h5", ["b/0", "a/0"]), shard(tmp_path / "2.h5", ["b/1", "a/1"])
+    made = merge(tmp_path / "out.h5", [one, two])
+    assert list(made.videos) == list(whole.videos)
+    assert made.fingerprint == whole.fingerprint
+    assert made.quarantined == 2
+    for number, video in enumerate(made.videos):
+        assert np.array_equal(made.read(number, RGB, 0, video.frames), whole.read(number, RGB, 0, video.frames))
+    assert verify(tmp_path / "out.h5", 1, QUIET)["bad"] == []
+
+
+def test_a_video_in_two_shards_must_be_the_same_and_is_in_the_splits_of_both(tmp_path) -> None:
+    one = shard(tmp_path / "1.h5", ["a/0", "a/1"], splits=("train1",))
+    two = shard(tmp_path / "2.h5", ["a/1", "b/0"], splits=("test2",))
+    made = merge(tmp_path / "out.h5", [one, two])
+    assert [video.name for video in made.videos] == ["a/0", "a/1", "b/0"]
+    assert {name: list(made.members(name)) for name in made.splits} == {"train1": [0, 1], "test2": [1, 2]}
+    changed = {**SQUARES, "a/1": SQUARES["a/1"][::-1]}
+    three = shard(tmp_path / "3.h5", ["a/1"], pictures=changed)
+    with pytest.raises(VimixError, match=r"a/1 is in .*1\.h5 and .*3\.h5, but not the same"):
+        merge(tmp_path / "other.h5", [one, three])
+    assert not (tmp_path / "other.h5").exists()
+
+
+def test_other_settings_or_classes_and_an_existing_store_are_refused(tmp_path) -> None:
+    one = shard(tmp_path / "1.h5", ["a/0"])
+    raw = shard(tmp_path / "2.h5", ["a/1"], settings=PackSettings(32, "none", 32, codec="raw"))
+    with pytest.raises(VimixError, match=r"different settings \(codec jpeg and raw\)"):
+        merge(tmp_path / "out.h5", [one, raw])
+    other = shard(tmp_path / "3.h5", ["a/1"], classes=("a", "c"))
+    with pytest.raises(VimixError, match=r"differ in their classes \(b, c\)"):
+        merge(tmp_path / "out.h5", [one, other])
+    with pytest.raises(VimixError, match="exists"):
+        merge(one, [one, one])
+
+
+# Export
+
+
+def decoded(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def test_a_video_comes_back_as_a_playable_file(tmp_path, capsys) -> None:
+    pictures = moving_square(7, 33, 45)  # odd sides
+    path = shard(tmp_path / "s.h5", ["a/0"], pictures={"a/0": pictures})
+    assert vimix("store", "export", path, "a/0", "--out", tmp_path / "a.mp4") == 0
+    assert "7 frames at 30 a second" in capsys.readouterr().out
+    shown = decoded(tmp_path / "a.mp4")
+    assert shown.shape == (7, 34, 46, 3)
+    inside = np.abs(shown[:, :33, :45].astype(int) - pictures)
+    assert inside.mean() < 25  # noise of random colours, halved by the file's own colour resolution
+    brightness = np.corrcoef(shown[:, :16, :16].mean((1, 2, 3)), pictures[:, :16, :16].mean((1, 2, 3)))[0, 1]
+    assert brightness > 0.999  # the frames are in their order
+
+
+def test_flow_is_drawn_as_direction_and_speed(tmp_path) -> None:
+    ways = {"right": (4, 0), "down": (0, 4), "left": (-4, 0), "up": (0, -4), "slow": (2, 0), "still": (0, 0)}
+    fields = np.array(list(ways.values()), dtype=np.float32).reshape(6, 1, 1, 2) * np.ones((1, 8, 8, 1), np.float32)
+    colours = dict(zip(ways, flow_colours(fields, 4.0)[:, 0, 0].tolist(), strict=True))
+    assert colours["right"] == [255, 0, 0]
+    assert colours["left"] == [0, pytest.approx(255, abs=4), 255]
+    assert colours["down"][:2] == [pytest.approx(128, abs=4), 255]
+    assert colours["up"][1:] == [pytest.approx(0, abs=4), 255]
+    assert colours["slow"] == [128, 0, 0]
+    assert colours["still"] == [0, 0, 0]
+    assert full_speed(fields[:5]) == pytest.approx(4)
+    assert full_speed(fields * 0) == 1.0
+
+
+def test_a_videos_flow_is_exported_and_unknown_names_are_refused_with_help(tmp_path) -> None:
+    settings = PackSettings(short_side=32, flow="dis", flow_short_side=32, codec="raw", flow_bound=8.0)
+    motion = quantise(np.full((6, 32, 40, 2), (4.0, 0.0), dtype=np.float32), 8.0)
+    write_part(tmp_path / "p", {RGB: moving_square(6, 32, 40), FLOW: motion}, 29.97, settings)
+    merge_parts(tmp_path / "s.h5", [Entry(tmp_path / "p", "bow/x.mp4", 0, "x", ())], ["bow"], settings, 0)
+    said = export(tmp_path / "s.h5", "0", tmp_path / "f.mp4", FLOW, None)
+    assert "4.0 pixels a frame at full brightness" in said
+    red = decoded(tmp_path / "f.mp4").mean((0, 1, 2))
+    assert red[0] > 230
+    assert red[1:].max() < 40
+    with av.open(str(tmp_path / "f.mp4")) as container:
+        assert float(container.streams.video[0].average_rate) == pytest.approx(29.97, abs=0.01)
+    with pytest.raises(VimixError, match=r"no video 'X\.avi': expected a name such as bow/x\.mp4"):
+        export(tmp_path / "s.h5", "X.avi", tmp_path / "g.mp4", RGB, None)
+
+
+# How far an unfinished store is
+
+
+def test_info_says_how_far_an_unfinished_store_is(tmp_path, capsys, monkeypatch) -> None:
+    for name in ("bow/a.mp4", "bow/b.mp4", "wave/c.mp4"):
+        write_video(tmp_path / "videos" / name, moving_square(6))
+    listed = list_folder(tmp_path / "videos")
+
+    def stop(*arguments) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vimix_adapters.commands.preparing.merge_parts", stop)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(listed, tmp_path / "s.h5", SETTINGS, 1, 60, QUIET)
+    sorted((tmp_path / "s.h5.parts").glob("*.h5"))[0].unlink()
+    found = describe(tmp_path / "s.h5")
+    assert (found["unfinished"], found["finished"], found["expected"]) == (True, 2, 3)
+    assert len(found["missing"]) == 1
+    assert vimix("store", "info", tmp_path / "s.h5") == 0
+    assert "2 of 3 videos are finished" in " ".join(capsys.readouterr().out.split())
+    monkeypatch.undo()
+    assert prepare(listed, tmp_path / "s.h5", SETTINGS, 1, 60, QUIET).stored == 3
+
+
+# Readers
+
+
+def open_files(path: Path) -> int:
+    return sum(descriptor.resolve() == path for descriptor in Path("/proc/self/fd").iterdir())
+
+
+def look(store: Hdf5VideoStore, path: Path, pipe) -> None:
+    before = open_files(path)
+    store.read(0, RGB, 0, 2)
+    pipe.send((before, open_files(path)))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_a_forked_reader_inherits_no_handle_and_the_parents_stays_open(tmp_path) -> None:
+    store, path = hdf5(tmp_path, "raw"), (tmp_path / "store.h5").resolve()
+    store.read(0, RGB, 0, 2)
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    child = context.Process(target=look, args=(store, path, there))
+    child.start()
+    there.close()
+    assert here.recv() == (0, 1)
+    child.join()
+    assert open_files(path) == 1
+    store.read(0, RGB, 0, 2)
+    assert open_files(path) == 1
+
+
+def test_memory_does_not_grow_with_reads(tmp_path) -> None:
+    """Four thousand reads, after as many to warm up; a hundred thousand are measured in the records."""
+    hdf5(tmp_path, "jpeg")
+    script = """
+import resource, sys
+from pathlib import Path
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+store = Hdf5VideoStore(Path(sys.argv[1]))
+for turn in range(2):
+    before = resident()
+    for i in range(4_000):
+        store.read(i % 4, ("rgb", "flow")[i % 2], i % 7, 2)
+print(resident() - before)
+"""
+    grown = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "store.h5")], capture_output=True, text=True, check=True
+    )
+    assert int(grown.stdout) < 2**20
+
+
+# A full disk
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 3 MiB, where mounting is allowed."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() or not shutil.which("mount"):
+        pytest.skip("needs the right to mount")
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(disk)], capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+RAW = PackSettings(short_side=64, flow="none", flow_short_side=64, codec="raw")
+
+
+def test_a_disk_that_runs_full_blames_no_video_and_after_freeing_the_store_is_that_of_an_unbroken_run(
+    small_disk, tmp_path, capsys
+) -> None:
+    for i in range(4):
+        write_video(tmp_path / f"videos/c/{i}.mp4", moving_square(30, 64, 64))  # 360 KiB raw each
+    listed, store = list_folder(tmp_path / "videos"), small_disk / "s.h5"
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(b"x" * int(2.3 * 2**20))
+    with pytest.raises(WriteError, match="No space left"):
+        prepare(listed, store, RAW, 1, 60, QUIET)  # a part does not fit
+    assert not quarantine_file(store).exists()
+    finished = len(list((small_disk / "s.h5.parts").glob("*.h5")))
+    assert 1 <= finished < 4
+    ballast.write_bytes(b"x" * 2**20)
+    with pytest.raises(WriteError, match=r"about .* GiB are needed"):
+        prepare(listed, store, RAW, 1, 60, QUIET)  # the parts fit, the store beside them does not
+    assert not store.exists()
+    ballast.unlink()
+    assert prepare(listed, store, RAW, 1, 60, QUIET).failures == ()
+    assert not list(small_disk.glob(".*.tmp"))
+    prepare(listed, tmp_path / "unbroken.h5", RAW, 1, 60, QUIET)
+    assert Hdf5VideoStore(store).fingerprint == Hdf5VideoStore(tmp_path / "unbroken.h5").fingerprint
+    assert verify(store, 1, QUIET)["bad"] == []
+
+
+def write_within(path: Path, limit: int, pipe) -> None:
+    pictures = {f"a/{i}": moving_square(20, 64, 64) for i in range(4)}
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        shard(path, list(pictures), settings=RAW, pictures=pictures)
+        pipe.send("written")
+    except WriteError as error:
+        pipe.send(str(error))
+
+
+@pytest.mark.parametrize("limit", [600_000, 981_000])
+def test_a_limit_on_the_size_of_files_while_merging_leaves_the_parts_and_no_store(tmp_path, limit) -> None:
+    """As a full disk early and at the end of writing the store: HDF5's errors are told from those of bad input."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    child = context.Process(target=write_within, args=(tmp_path / "s.h5", limit, there))
+    child.start()
+    there.close()
+    assert "s.h5 cannot be written: File too large" in here.recv()
+    child.join()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"s.{i}.part" for i in range(4)]
+
+
+def test_temporary_files_of_killed_processes_are_swept_and_those_of_living_ones_stay(tmp_path) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    with replacing(tmp_path / "s.h5") as mine:
+        mine.write_bytes(b"half")
+        dead = mine.with_name(mine.name.replace(f"-{os.getpid()}.", f"-{gone.pid}."))
+        dead.write_bytes(b"half")
+        foreign = mine.with_name(f".s.h5.elsewhere-{gone.pid}.tmp")
+        foreign.write_bytes(b"half")
+        sweep(tmp_path / "s.h5")
+        assert mine.exists()
+        assert foreign.exists()
+        assert not dead.exists()
+    assert (tmp_path / "s.h5").read_bytes() == b"half"
