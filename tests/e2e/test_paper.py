@@ -13,11 +13,9 @@ from tests.e2e.test_command_line import vimix
 from tests.fakes.store import moving_square, write_video
 from tests.recipes import ROOT, all_recipes, of_skeletons, on_store, shrunk
 from vimix.values.modality import Modality
-from vimix_adapters import wiring
 from vimix_adapters.commands.runs import train_arms
+from vimix_adapters.commands.workplace import workplace
 from vimix_adapters.config import read_recipe, stage_identities
-from vimix_adapters.encoders.network import Compute
-from vimix_adapters.metrics.logs import configure_logging
 
 CPU = ["--device", "cpu"]
 
@@ -67,8 +65,8 @@ def test_every_recipe_is_planned_and_takes_two_steps_of_each_stage(path, request
     assert vimix("run", path, "--out", tmp_path / "plan", "--plan", *CPU) == 0
     assert "to do" in capsys.readouterr().out
     recipe = read_recipe(tiny(path, store, tmp_path), ["evaluate.knn_every=0"])
-    configure_logging()  # to this test's stderr, not to that of one before
-    newest = train_arms(recipe, wiring.build_store(recipe), tmp_path / "run", Compute(torch.device("cpu")))
+    with workplace(recipe, "cpu") as place:
+        newest = train_arms(place, tmp_path / "run")
     assert newest.keys() == recipe.arms.keys()
     for arm, stages in recipe.arms.items():
         for number, stage in enumerate(stages.stages):

@@ -152,7 +152,7 @@ def test_features_are_computed_once_and_again_only_when_what_they_depend_on_chan
     def extract(*overrides: str) -> tuple[bool, np.ndarray]:
         before = counting.calls
         networks = {Modality("rgb"): counting}
-        (pair,) = scoring.extract(recipe_of(place, *overrides), store, networks, CPU, cache).values()
+        (pair,) = scoring.extract(recipe_of(place, *overrides), store, networks, CPU, cache=cache).values()
         return counting.calls > before, pair.gallery.features
 
     computed, first = extract()
