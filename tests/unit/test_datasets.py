@@ -21,7 +21,8 @@ from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.hmdb51 import list_hmdb51, recording_of
 from vimix_adapters.datasets.kinetics import list_kinetics
 from vimix_adapters.datasets.listing import video_files
-from vimix_adapters.datasets.ntu_videos import list_ntu_videos, parse_name
+from vimix_adapters.datasets.ntu import class_names, parse_name
+from vimix_adapters.datasets.ntu_videos import list_ntu_videos
 from vimix_adapters.datasets.ucf101 import list_ucf101, read_class_index
 from vimix_adapters.wiring import require_labels
 
@@ -298,12 +299,15 @@ def test_ntu_videos_are_split_by_performer_and_camera(tmp_path) -> None:
     assert len(listing.classes) == 60
     for video in listing.videos:
         parsed = parse_name(video.path.stem)
-        assert video.class_name == f"A{parsed.action:03d}"
+        assert video.class_name == class_names(60)[parsed.action - 1]
         assert video.splits == (
-            "xsub_train" if parsed.performer == 1 else "xsub_test",
-            "xview_test" if parsed.camera == 1 else "xview_train",
+            "xsub-train" if parsed.performer == 1 else "xsub-test",
+            "xview-test" if parsed.camera == 1 else "xview-train",
         )
     assert set(Counter(video.source for video in listing.videos).values()) == {3}, "the cameras are siblings"
+    extended = list_ntu_videos(folder, 120)
+    assert len(extended.videos) == len(names) + 1
+    assert extended.splits == ("xsub-train", "xset-test", "xsub-test", "xset-train")
 
 
 def test_a_list_of_ones_own_names_splits_labels_and_groups(tmp_path, capsys) -> None:

@@ -15,6 +15,8 @@ app = typer.Typer(help="Make a store from video files or skeletons.", no_args_is
 app.command()(with_packing(published.ucf101))
 app.command()(with_packing(published.hmdb51))
 app.command()(with_packing(published.kinetics))
+app.command("ntu60-videos")(with_packing(published.ntu60_videos))
+app.command("ntu120-videos")(with_packing(published.ntu120_videos))
 app.command()(prepare_skeletons.ntu60)
 app.command()(prepare_skeletons.ntu120)
 app.command()(prepare_skeletons.skeletons)

@@ -1,4 +1,4 @@
-"""``vimix prepare ucf101``, ``hmdb51`` and ``kinetics``: data sets as they are distributed."""
+"""``vimix prepare ucf101``, ``hmdb51``, ``kinetics`` and the videos of NTU RGB+D: data sets as they are distributed."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,3 +51,17 @@ def kinetics(
 
     files = [Path(name.strip()) for name in annotations.split(",") if name.strip()]
     carry_out(list_kinetics(videos, files), out, packing, allow_partial)
+
+
+def ntu60_videos(videos: Videos, out: Out, packing: "Packing", allow_partial: Partial = False) -> None:
+    """NTU RGB+D 60's colour videos, with the splits of ``prepare ntu60``."""
+    from vimix_adapters.datasets.ntu_videos import list_ntu_videos
+
+    carry_out(list_ntu_videos(videos, 60), out, packing, allow_partial)
+
+
+def ntu120_videos(videos: Videos, out: Out, packing: "Packing", allow_partial: Partial = False) -> None:
+    """NTU RGB+D 120's colour videos, with the splits of ``prepare ntu120``."""
+    from vimix_adapters.datasets.ntu_videos import list_ntu_videos
+
+    carry_out(list_ntu_videos(videos, 120), out, packing, allow_partial)

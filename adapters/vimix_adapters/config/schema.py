@@ -60,6 +60,8 @@ class ModalitySettings:
     stgcn: Stgcn = Stgcn()
     """Of ST-GCN."""
     batch_norm_momentum: float = field(default=0.1, validator=and_(gt(0), le(1)))
+    lr: float | None = field(default=None, validator=optional(gt(0)))
+    """Learning rate of its stages; left out: that of [optim]."""
 
 
 @frozen

@@ -1,77 +1,39 @@
-"""The colour videos of NTU RGB+D: ``SsssCcccPpppRrrrAaaa_rgb.avi``, split by performer and by camera."""
+"""The colour videos of NTU RGB+D: ``SsssCcccPpppRrrrAaaa_rgb.avi``, with the protocols of their skeletons as splits."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-
-from attrs import frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.datasets.listing import Listed, Listing, video_files
+from vimix_adapters.datasets.ntu import NtuName, class_names, parse_name, splits_of
 
-NTU60_TOTALS: Mapping[str, int] = {
-    "xsub_train": 40_320,
-    "xsub_test": 16_560,
-    "xview_train": 37_920,
-    "xview_test": 18_960,
+TOTALS: Mapping[int, Mapping[str, int]] = {
+    60: {"xsub-train": 40_320, "xsub-test": 16_560, "xview-train": 37_920, "xview-test": 18_960},
+    120: {},
 }
-"""Of all 56,880 videos: what is missing of the skeletons was filmed all the same."""
-XSUB_TRAIN = frozenset((1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38))
-"""Performers of NTU-60's cross-subject training split (Shahroudy et al., 2016)."""
-_NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})_rgb", re.IGNORECASE | re.ASCII)
+"""Of all videos by edition: what is missing of the skeletons was filmed all the same. Of 120, whatever is found."""
 
 
-@frozen
-class NtuVideo:
-    """What the name of a recording says."""
+def list_ntu_videos(folder: Path, edition: int = 60) -> Listing:
+    """All ``_rgb.avi`` videos below ``folder`` that belong to the edition, 60 or 120.
 
-    setup: int
-    camera: int
-    performer: int
-    replication: int
-    action: int
-
-    @property
-    def source(self) -> str:
-        """The performance: the three cameras that filmed it share one."""
-        return f"S{self.setup:03d}P{self.performer:03d}R{self.replication:03d}A{self.action:03d}"
-
-
-def ntu60_splits(video: NtuVideo) -> tuple[str, ...]:
-    """Cross-subject and cross-view; none for what only NTU-120 has."""
-    if not (1 <= video.setup <= 17 and 1 <= video.action <= 60):
-        return ()
-    subject = "train" if video.performer in XSUB_TRAIN else "test"
-    view = "train" if video.camera in (2, 3) else "test"
-    return f"xsub_{subject}", f"xview_{view}"
-
-
-def list_ntu_videos(
-    folder: Path,
-    splits_of: Callable[[NtuVideo], Sequence[str]] = ntu60_splits,
-    totals: Mapping[str, int] = NTU60_TOTALS,
-    dataset: str = "ntu60",
-) -> Listing:
-    """All ``_rgb.avi`` videos below ``folder`` that are in a split; ``totals`` are the official sizes by split.
-
-    Classes are ``A001``, ``A002``, ... up to the last action found. Raises VimixError if there is no such video.
+    The three cameras that filmed a performance share its source. Raises VimixError if there is no such video.
     """
-    named = {path: video for path in video_files(folder) if (video := parse_name(path.stem)) is not None}
-    places = {path: tuple(splits_of(video)) for path, video in named.items()}
-    unique = {path.stem.upper(): path for path in named if places[path]}
-    if not unique:
-        raise VimixError(f"{folder}: expected videos named SsssCcccPpppRrrrAaaa_rgb.avi of {dataset}, found none")
-    listed = [
-        Listed(
-            path, f"{stem.removesuffix('_RGB')}_rgb.avi", f"A{named[path].action:03d}", named[path].source, places[path]
-        )
+    named = {path: name for path in video_files(folder) if (name := _name(path)) and name.edition <= edition}
+    if not named:
+        raise VimixError(f"{folder}: expected videos named SsssCcccPpppRrrrAaaa_rgb.avi of ntu{edition}, found none")
+    unique = {path.stem.upper(): path for path in named}
+    classes = class_names(edition)
+    listed = tuple(
+        Listed(path, f"{stem[:20]}_rgb.avi", classes[name.action - 1], name.source, splits_of(name, edition))
         for stem, path in sorted(unique.items())
-    ]
-    classes = [f"A{action:03d}" for action in range(1, max(named[path].action for path in unique.values()) + 1)]
-    return Listing(dataset, tuple(listed), tuple(classes), tuple(totals), {}, dict(totals), True)
+        for name in [named[path]]
+    )
+    splits = tuple(dict.fromkeys(split for video in listed for split in video.splits))
+    totals = TOTALS[edition]
+    return Listing(f"ntu{edition}", listed, classes, tuple(totals) or splits, {}, dict(totals), official=True)
 
 
-def parse_name(stem: str) -> NtuVideo | None:
-    """The numbers in a file name without ending; None if it is no such name."""
-    match = _NAME.fullmatch(stem)
-    return NtuVideo(*map(int, match.groups())) if match else None
+def _name(path: Path) -> NtuName | None:
+    """The numbers in the name of a colour video; None if it is none."""
+    return parse_name(path.stem.upper()) if path.stem.lower().endswith("_rgb") else None
