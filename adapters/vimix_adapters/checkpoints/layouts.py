@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
-from attrs import frozen
+from attrs import field, frozen
 
 Rename = Callable[[str], str | None]
 """A foreign name without its prefix -> the name in vimix's encoder; None if no layer of the encoder is called so."""
@@ -21,7 +21,7 @@ class Layout:
 
     about: str
     rename: Rename
-    encoder: Literal["s3d"] = "s3d"
+    encoder: Literal["s3d", "stgcn"] = "s3d"
     """Which of the recipe's encoders it fits."""
     batch_norm_eps: float = 1e-5
     batch_norm_momentum: float = 0.1
@@ -29,6 +29,12 @@ class Layout:
     """What follows the encoder under the same prefix: dropped without counting as unexpected."""
     prefers: tuple[str, ...] = ()
     """Words of a prefix that mark the wanted one of several equal encoders."""
+    avoids: tuple[str, ...] = ()
+    """Words of a prefix that mark the encoder of another modality: taken only if there is nothing else."""
+    views: Mapping[str, str] = field(factory=dict)
+    """Where one file holds encoders of several modalities: the word of each one's prefix, by modality."""
+    constants: tuple[str, ...] = ()
+    """Buffers of the encoder that are no weights: dropped without counting as unexpected."""
 
 
 def _same(name: str) -> str | None:
@@ -64,6 +70,39 @@ def _coclr(name: str) -> str | None:
     return ".".join([*parts, _COCLR_LAYERS[found["layer"]], found["value"]])
 
 
+GRAPH = "adjacency"
+"""The graph that an ST-GCN was trained with; no weight of vimix's encoder, whose graph is the layout's."""
+_CROSCLR_LAYERS = {
+    "gcn.conv": "space.weigh",
+    **{f"tcn.{place}": f"time.{place}" for place in (0, 2, 3)},
+    **{f"residual.{place}": f"shortcut.{place}" for place in (0, 1)},
+}
+_CROSCLR_NAME = re.compile(r"st_gcn_networks\.(?P<block>\d)\.(?P<layer>\w+\.\w+)\.(?P<value>\w+)")
+
+
+def _crosclr(name: str) -> str | None:
+    """CrosSCLR's ``net/st_gcn.py``, which is ST-GCN's: the same shapes and orders of axes as vimix's, other names.
+
+    BatchNorm of the input is over joints, then coordinates; the convolution's channels are of subset 0, then 1, 2.
+    """
+    if name == "A":
+        return GRAPH
+    first, _, rest = name.partition(".")
+    if first == "data_bn":
+        return f"features.0.0.norm.{rest}"
+    if first == "edge_importance":
+        return f"{_crosclr_block(rest)}.space.importance" if rest.isdigit() else None
+    found = _CROSCLR_NAME.fullmatch(name)
+    if found is None or found["layer"] not in _CROSCLR_LAYERS:
+        return None
+    return f"{_crosclr_block(found['block'])}.{_CROSCLR_LAYERS[found['layer']]}.{found['value']}"
+
+
+def _crosclr_block(number: str) -> str:
+    """The first block stands behind the BatchNorm of the input."""
+    return "features.0.1" if number == "0" else f"features.{number}"
+
+
 _TORCHVISION_NORM = {"batch_norm_eps": 1e-3, "batch_norm_momentum": 1e-3}
 
 LAYOUTS: Mapping[str, Layout] = {
@@ -82,5 +121,13 @@ LAYOUTS: Mapping[str, Layout] = {
         **_TORCHVISION_NORM,  # type: ignore[arg-type]  # floats
     ),
     "coclr": Layout("CoCLR's S3D (backbone/s3dg.py)", _coclr, prefers=("encoder_q", "backbone")),
+    "crosclr": Layout(
+        "ST-GCN of SkeletonCLR or CrosSCLR (net/st_gcn.py)",
+        _crosclr,
+        encoder="stgcn",
+        prefers=("encoder_q",),
+        views={"joint": "encoder_q", "motion": "encoder_q_motion", "bone": "encoder_q_bone"},
+        constants=("A",),
+    ),
 }
 """By the name that ``vimix import --layout`` takes."""

@@ -49,7 +49,7 @@ def match_weights(tensors: Mapping[str, Tensor], expected: Mapping[str, Size], l
                 found[target] = tensor
             else:
                 misshapen.append(f"{name}: {list(tensor.shape)} in the file, {list(expected[target])} expected")
-        elif not name.startswith(prefix) or rest.startswith(layout.heads) or _is_state(rest):
+        elif not name.startswith(prefix) or _aside(rest, layout):
             outside[_start(name)] += 1
         else:
             unexpected.append(name)
@@ -80,11 +80,12 @@ def _best_prefix(tensors: Mapping[str, Tensor], names: set[str], layout: Layout)
     """The prefix under which most names are the encoder's; of equals a wanted one, no copy, the shortest."""
     votes = _votes(tensors, names, layout)
 
-    def rank(prefix: str) -> tuple[int, bool, bool, int, str]:
+    def rank(prefix: str) -> tuple[bool, int, bool, bool, int, str]:
         words = prefix.split(".")
         wanted = any(word in layout.prefers for word in words)
         copy = any(mark in word for word in words for mark in COPIES)
-        return votes[prefix], not copy, wanted, -len(prefix), prefix
+        other = any(word in layout.avoids for word in words)
+        return not other, votes[prefix], not copy, wanted, -len(prefix), prefix
 
     return max(votes, key=rank, default="")
 
@@ -101,9 +102,9 @@ def _votes(tensors: Mapping[str, Tensor], names: set[str], layout: Layout) -> di
     return {prefix: len(targets) for prefix, targets in found.items()}
 
 
-def _is_state(name: str) -> bool:
-    """A queue or a counter of the method, no layer."""
-    return name.startswith(("queue", "ptr", "logit_scale"))
+def _aside(name: str, layout: Layout) -> bool:
+    """A head, a constant, or a queue or counter of the method: no layer of the encoder."""
+    return name.startswith((*layout.heads, "queue", "ptr", "logit_scale")) or name in layout.constants
 
 
 def _start(name: str) -> str:

@@ -15,8 +15,9 @@ from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
 from vimix_adapters.checkpoints.foreign import ForeignWeights, read_weights
-from vimix_adapters.checkpoints.layouts import LAYOUTS, Layout
+from vimix_adapters.checkpoints.layouts import GRAPH, LAYOUTS, Layout
 from vimix_adapters.checkpoints.matching import Match, best_layout, match_weights, renamed
+from vimix_adapters.commands.importing_stgcn import of_view, stgcn_names, stgcn_settings
 from vimix_adapters.encoders.folding import with_epsilon
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.encoders.s3d import BATCH_NORM_EPS
@@ -50,7 +51,8 @@ def import_weights(
         raise VimixError(f"{out} already holds a checkpoint: choose another --out")
     weights = read_weights(file)
     name = _layout_of(file, weights, layout)
-    settings = _settings(file, weights, LAYOUTS[name], Modality(modality))
+    theirs = of_view(file, weights.tensors, LAYOUTS[name], modality)
+    settings, graph = _settings(file, weights, theirs, Modality(modality))
     recipe = config.Recipe(
         name="imported",
         data=config.Data(store=""),
@@ -59,14 +61,16 @@ def import_weights(
     )
     network = wiring.build_network(recipe, Modality(modality), Compute(torch.device("cpu")))
     expected = {key: value.shape for key, value in network.encoder.state_dict().items()}
-    match = match_weights(weights.tensors, expected, LAYOUTS[name])
+    match = match_weights(weights.tensors, expected, theirs)
     Console(stderr=True).print(match_table(file, name, match))
     _require_enough(file, name, match, allow_partial)
-    network.encoder.load_state_dict({**network.encoder.state_dict(), **_converted(match, LAYOUTS[name])})
-    about = _about(file, name, match)
+    network.encoder.load_state_dict({**network.encoder.state_dict(), **_converted(match, theirs)})
+    about = {**_about(file, name, match), **graph}
     parts = {"query": network.state_dict()}
     FolderCheckpointStore(out).save(Checkpoint(modality, config.recipe_to_toml(recipe), parts, about))
     Console(stderr=True).print(f"written to {out / 'last.pt'}; BatchNorm: {about['batch_norm']}", soft_wrap=True)
+    for note in graph.values():
+        Console(stderr=True).print(note, soft_wrap=True, markup=False)
     return Import(name, match, out / "last.pt")
 
 
@@ -88,8 +92,17 @@ def _layout_of(file: Path, weights: ForeignWeights, asked: str) -> str:
     return found
 
 
-def _settings(file: Path, weights: ForeignWeights, layout: Layout, modality: Modality) -> config.ModalitySettings:
-    """Channels and width of the encoder, read from its first convolution."""
+def _settings(
+    file: Path, weights: ForeignWeights, layout: Layout, modality: Modality
+) -> tuple[config.ModalitySettings, dict[str, str]]:
+    """Sizes of the encoder, read from its tensors, and what is to be told of its graph."""
+    if layout.encoder == "stgcn":
+        return stgcn_settings(file, renamed(weights.tensors, _names(layout) | {GRAPH}, layout))
+    return _s3d_settings(file, weights, layout, modality), {}
+
+
+def _s3d_settings(file: Path, weights: ForeignWeights, layout: Layout, modality: Modality) -> config.ModalitySettings:
+    """Channels and width, read from the first convolution."""
     stem = "features.0.0.0.weight"
     named = renamed(weights.tensors, _names(layout), layout)
     if stem not in named or named[stem].ndim != 5:
@@ -107,7 +120,9 @@ def _settings(file: Path, weights: ForeignWeights, layout: Layout, modality: Mod
 
 def _names(layout: Layout) -> set[str]:
     """Of the tensors of the layout's encoder, whatever its width."""
-    return set(wiring.build_s3d(config.ModalitySettings(encoder=layout.encoder, width=0.0625)).state_dict())
+    if layout.encoder == "stgcn":
+        return stgcn_names()
+    return set(wiring.build_s3d(config.ModalitySettings(width=0.0625)).state_dict())
 
 
 def _converted(match: Match, layout: Layout) -> dict[str, Tensor]:

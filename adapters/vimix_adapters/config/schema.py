@@ -46,6 +46,8 @@ class Stgcn:
     dropout: float = field(default=0.5, validator=and_(ge(0), lt(1)))
     persons: Literal["present", "all"] = "present"
     """Whether absent persons count: "all" is the peers' plain mean over two bodies."""
+    hops: Literal["all", "one"] = "all"
+    """How far distances to the centre are counted in the graph: "all" as the paper says, "one" as the peers' code."""
 
 
 @frozen

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vimix.values.skeleton import SkeletonLayout
 from vimix_adapters.encoders.chain import StageChain
-from vimix_adapters.encoders.graph import SUBSETS, spatial_partition
+from vimix_adapters.encoders.graph import SUBSETS, Hops, spatial_partition
 
 KERNEL = 9
 """Frames that a temporal convolution sees."""
@@ -24,7 +24,8 @@ class STGCNEncoder(StageChain):
 
     ``persons``: with ``"present"`` a person whose map is all zero is no row, so neither BatchNorm's statistics nor the
     feature know it, and a skeleton alone costs half. With ``"all"`` absent persons are rows of zeros and count in the
-    mean over persons, as in the authors' code and CrosSCLR (parity).
+    mean over persons, as in the authors' code and CrosSCLR (parity). ``hops``: "one" is their graph too
+    (``spatial_partition``).
     """
 
     planar = False
@@ -38,8 +39,9 @@ class STGCNEncoder(StageChain):
         dropout: float = 0.5,
         persons: Literal["present", "all"] = "present",
         batch_norm_momentum: float = 0.1,
+        hops: Hops = "all",
     ) -> None:
-        adjacency = torch.from_numpy(spatial_partition(layout))
+        adjacency = torch.from_numpy(spatial_partition(layout, hops))
         stages: list[nn.Module] = []
         incoming = 3
         for multiple, stride in (*_BLOCKS, (0, 1)):

@@ -34,6 +34,7 @@ def build_encoder(recipe: config.Recipe, modality: Modality) -> StageChain:
             settings.stgcn.dropout,
             settings.stgcn.persons,
             settings.batch_norm_momentum,
+            settings.stgcn.hops,
         )
     return build_s3d(settings)
 

@@ -32,9 +32,9 @@ def _preparation(settings: SkeletonSettings) -> Preparation:
 
 
 def skeleton_settings(recipe: config.Recipe) -> SkeletonSettings:
-    """Layout and sizes of the recipe's store; before there is one (``--plan``) NTU RGB+D's, as the paper has them."""
+    """Layout and sizes of the recipe's store; without one yet (``--plan``) NTU RGB+D's, as in the paper."""
     path = Path(recipe.data.store)
-    settings = Hdf5VideoStore(path).settings if path.exists() else None
+    settings = Hdf5VideoStore(path).settings if recipe.data.store and path.exists() else None
     return settings if isinstance(settings, SkeletonSettings) else SkeletonSettings(layout=find_layout("ntu"))
 
 
