@@ -32,7 +32,7 @@ bench: setup
 clean:
 	rm -rf demo .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-# The whole main job on the embedded data set: some nine minutes on two cores, the installation included.
+# The whole main job on the embedded data set: some eight minutes on two cores, the installation included.
 demo: setup
 	$(BIN)/vimix synth demo/synth --videos-per-class 70
 	$(BIN)/vimix prepare folder demo/synth/videos --split demo/synth/splits.csv --out demo/store.h5 --flow dis --short-side 64 --flow-short-side 96 --flow-bound 3 --codec raw
