@@ -139,7 +139,11 @@ def test_too_many_broken_files_are_exit_code_three(tmp_path, capsys) -> None:
     for number in range(4):
         write_walk(tmp_path / f"raw/S001C001P001R001A{number + 1:03d}.skeleton", number, 1)
     (tmp_path / "raw/S001C001P001R001A009.skeleton").write_text("2\r\n0\r\n")
-    assert vimix("prepare", "ntu60", "--skeletons", tmp_path / "raw", "--out", tmp_path / "s.h5", "--workers", 1) == 3
+    command = ["prepare", "ntu60", "--skeletons", tmp_path / "raw", "--out", tmp_path / "s.h5", "--workers", 1]
+    assert vimix(*command) == 3
+    assert "the data set is incomplete: nothing was stored" in capsys.readouterr().out
+    assert not (tmp_path / "s.h5").exists()
+    assert vimix(*command, "--allow-partial") == 3, "files are unreadable"
     printed = capsys.readouterr().out
     assert "stored 4 of 5 sequences" in printed
     assert "xsub-train: 4 of 40091" in printed

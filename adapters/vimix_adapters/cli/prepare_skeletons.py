@@ -39,6 +39,7 @@ DenoiseBy = Annotated[
 ]
 AlignBy = Annotated[Align, typer.Option(help="shoulders: each frame is turned about the vertical (CrosSCLR).")]
 Workers = Annotated[int, typer.Option(help="Processes; 0 takes all cores.", min=0)]
+Partial = Annotated[bool, typer.Option("--allow-partial", help="Store what there is of an incomplete data set.")]
 
 
 def ntu60(
@@ -50,11 +51,13 @@ def ntu60(
     frames: Frames = 50,
     persons: Persons = 2,
     workers: Workers = 0,
+    allow_partial: Partial = False,
 ) -> None:
     """NTU RGB+D 60: skeletons with the splits xsub-train, xsub-test, xview-train and xview-test."""
     from vimix_adapters.datasets.skeleton_files import list_ntu
 
     listing = list_ntu(skeletons, 60, missing)
+    _require_complete(listing, 60, allow_partial)
     _store(listing, out, "ntu", frames, persons, denoise, align, workers, edition=60)
 
 
@@ -67,11 +70,13 @@ def ntu120(
     frames: Frames = 50,
     persons: Persons = 2,
     workers: Workers = 0,
+    allow_partial: Partial = False,
 ) -> None:
     """NTU RGB+D 120: skeletons with the splits xsub-train, xsub-test, xset-train and xset-test."""
     from vimix_adapters.datasets.skeleton_files import list_ntu
 
     listing = list_ntu(skeletons, 120, missing)
+    _require_complete(listing, 120, allow_partial)
     _store(listing, out, "ntu", frames, persons, denoise, align, workers, edition=120)
 
 
@@ -97,6 +102,28 @@ def skeletons(
     listing = list_skeletons(folder, split)
     alone = all(file.path.suffix == ".txt" for file in listing.files)
     _store(listing, out, layout, frames, persons or (1 if alone else 2), denoise, align, workers)
+
+
+def _require_complete(listing: "Listing", edition: int, allow_partial: bool) -> None:
+    """Print what was found against the official totals; exit code 3 if samples are missing, before any is read."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from vimix_adapters.datasets.ntu import OFFICIAL
+
+    table, missing = Table(title=f"NTU RGB+D {edition}: {len(listing.files)} samples"), 0
+    for heading in ("split", "official", "found", "missing"):
+        table.add_column(heading, justify="left" if heading == "split" else "right")
+    for split, official in OFFICIAL[edition].items():
+        found = sum(split in file.splits for file in listing.files)
+        missing += max(0, official - found)
+        table.add_row(split, str(official), str(found), str(max(0, official - found)))
+    Console().print(table)
+    if missing and not allow_partial:
+        print(
+            "the data set is incomplete: nothing was stored; add the files, or --allow-partial to store what there is"
+        )
+        raise typer.Exit(3)
 
 
 def _store(
