@@ -1,9 +1,12 @@
 """Tests run side by side, one thread each: the threads of two torch processes would wait for each other in loops."""
 
 import os
+from collections.abc import Iterator
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
+import structlog
 import torch
 from hypothesis import settings
 
@@ -15,3 +18,11 @@ pool.PRELOAD.append("vimix_adapters.wiring.flowing")  # what all jobs need, once
 # The same examples everywhere, and no time limit an example: a busy machine is no mistake of the code.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile("steady")
+
+
+@pytest.fixture(autouse=True)
+def _log_of_this_test_only() -> Iterator[None]:
+    """Commands configure the log for the stream of their moment, which a test that captures closes at its end."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
