@@ -7,7 +7,7 @@ import torch
 from attrs import evolve
 
 from vimix.app.finetune import SupervisedLearner, supervised_step
-from vimix.app.train import StageRun, TrainSettings
+from vimix.app.train import StageRun
 from vimix.ports.clips import VideoStore
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
@@ -19,7 +19,7 @@ from vimix_adapters.encoders.network import Compute, TorchOptimiser
 from vimix_adapters.probes.sgd import LinearSgd
 from vimix_adapters.wiring.networks import build_encoder, load_pretrained
 from vimix_adapters.wiring.stores import build_training_clips
-from vimix_adapters.wiring.training import metrics_in, stage_seed
+from vimix_adapters.wiring.training import build_supervised_settings, metrics_in, stage_seed
 
 
 def build_linear_training(
@@ -48,15 +48,7 @@ def build_linear_training(
     data = evolve(recipe.data, train_split=recipe.evaluate.gallery)
     there = evolve(recipe, data=data, augment=augment, optim=evolve(recipe.optim, batch=batch))
     clips = build_training_clips(there, store, {modality: 1}, stage_seed(recipe, 0), compute)
-    settings = TrainSettings(
-        epochs=layer.epochs,
-        rate=layer.lr,
-        milestones=layer.milestones,
-        decay=layer.decay,
-        seed=stage_seed(recipe, 0),
-        log_every=recipe.run.log_every,
-        checkpoint_seconds=recipe.run.checkpoint_minutes * 60,
-    )
+    settings = build_supervised_settings(recipe, layer.epochs, layer.lr, layer.milestones, layer.decay)
     return classifier, StageRun(
         learner=learner,
         step=supervised_step(learner),

@@ -135,6 +135,23 @@ def build_train_settings(recipe: config.Recipe, stage: Stage, number: int) -> Tr
     )
 
 
+def build_supervised_settings(
+    recipe: config.Recipe, epochs: int, lr: float, milestones: tuple[int, ...], decay: float
+) -> TrainSettings:
+    """Length and learning rate of a training with labels; how it is run is the recipe's [run]."""
+    return TrainSettings(
+        epochs=epochs,
+        rate=lr,
+        milestones=milestones,
+        decay=decay,
+        seed=stage_seed(recipe, 0),
+        log_every=recipe.run.log_every,
+        checkpoint_seconds=recipe.run.checkpoint_minutes * 60,
+        checkpoint_steps=recipe.run.checkpoint_steps,
+        max_bad_steps=recipe.run.max_bad_steps,
+    )
+
+
 def build_finetuning(
     recipe: config.Recipe,
     store: VideoStore,
@@ -161,17 +178,7 @@ def build_finetuning(
         learner=learner,
         step=seeded(supervised_step(learner), compute.device),
         clips=clips,
-        settings=TrainSettings(
-            epochs=settings.epochs,
-            rate=settings.lr,
-            milestones=settings.milestones,
-            decay=settings.decay,
-            seed=seed,
-            log_every=recipe.run.log_every,
-            checkpoint_seconds=recipe.run.checkpoint_minutes * 60,
-            checkpoint_steps=recipe.run.checkpoint_steps,
-            max_bad_steps=recipe.run.max_bad_steps,
-        ),
+        settings=build_supervised_settings(recipe, settings.epochs, settings.lr, settings.milestones, settings.decay),
         names=[video.name for video in store.videos],
         asked_to_stop=asked_to_stop,
         metrics=metrics_in(folder, f"finetune-{modality}", steps),
