@@ -1,6 +1,5 @@
 """``vimix bench-data``: clips a second out of a store by number of workers, and whether training would starve."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -18,6 +17,7 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
 from vimix_adapters.commands.planning import StepTimer
+from vimix_adapters.reports.environment import cores
 
 SAMPLED = 20
 """Videos whose frames are measured."""
@@ -101,7 +101,7 @@ def bench(
         device=str(compute.device),
         rates=rates,
         steps=steps,
-        advice=advice(rates, steps, short_side, recipe.data.size, codec, _cores()),
+        advice=advice(rates, steps, short_side, recipe.data.size, codec, cores()),
     )
 
 
@@ -214,7 +214,3 @@ def _clip_bytes(recipe: config.Recipe, store: VideoStore, views: Mapping[Modalit
     chosen = np.linspace(0, len(store.videos) - 1, min(SAMPLED, len(store.videos)), dtype=int)
     sizes = {m: float(np.mean([store.read(int(v), m, 0, 1).nbytes for v in chosen])) for m in views}
     return sum(count * length * sizes[modality] for modality, count in views.items())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -5,7 +5,6 @@ finding, not a traceback.
 """
 
 import importlib
-import os
 import platform
 import shutil
 import sys
@@ -206,8 +205,9 @@ def _flow() -> Iterator[Finding]:
 
 def _machine(folder: Path) -> Iterator[Finding]:
     from vimix_adapters.config.schema import Data
+    from vimix_adapters.reports.environment import cores as usable_cores
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     workers = Data(store="").workers
     few = workers >= cores
     mend = f"--set data.workers={max(0, cores - 1)} leaves a core to the training itself" if few else ""

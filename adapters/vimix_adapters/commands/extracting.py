@@ -8,20 +8,18 @@ from typing import Any
 
 import h5py
 import numpy as np
-from attrs import evolve, frozen
+from attrs import frozen
 from numpy.typing import NDArray
 from rich.console import Console
 
-from vimix.app.extract import extract_clip_features
 from vimix.domain.scores.features import mean_row, unit_rows
 from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
-from vimix.values.modality import Modality
-from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters import config
 from vimix_adapters.commands import scoring
 from vimix_adapters.commands.caching import weights_hash
+from vimix_adapters.commands.embedding import embed_store
 from vimix_adapters.files import replacing, write_text
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.reports.environment import commit, versions
@@ -50,24 +48,15 @@ def extract_to_file(
     if out.suffix not in WRITERS:
         raise VimixError(f"{out}: expected a name that ends in {', '.join(WRITERS)}")
     configure_logging()
-    recipe = evolve(recipe, data=evolve(recipe.data, store=str(store)))
-    compute, videos, loaded = (
-        wiring.build_compute(recipe, device),
-        wiring.build_store(recipe),
-        load_checkpoint(checkpoint),
-    )
-    modality = Modality(loaded.modality)
-    if modality not in recipe.modalities:
-        raise VimixError(f"{checkpoint} is a checkpoint of {modality}, which the recipe does not have")
-    network = wiring.build_trained(recipe, loaded, compute)
-    clips = wiring.build_evaluation_clips(recipe, videos, range(len(videos.videos)), modality, compute)
-    found = extract_clip_features(network, clips, recipe.evaluate.batch_clips)
+    here = embed_store(recipe, checkpoint, store, device)
+    recipe, videos, loaded, modality = here.recipe, here.store, here.checkpoint, here.modality
+    found = here.features
     manifest = {
         "format": FORMAT,
         "modality": str(modality),
         "rows": per,
         "l2_normalised": l2,
-        "weights": weights_hash(network),
+        "weights": weights_hash(here.network),
         "checkpoint": dict(loaded.about),
         "store": videos.fingerprint,
         "classes": list(videos.classes),

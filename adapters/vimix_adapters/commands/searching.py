@@ -4,18 +4,17 @@ import json
 from pathlib import Path
 
 import numpy as np
-from attrs import asdict, evolve
+from attrs import asdict
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from vimix.app.extract import extract_clip_features
-from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.clips.hdf5 import settings_of
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.commands.embedding import embed_store
 from vimix_adapters.indexes.ivf_index import IvfIndex
 from vimix_adapters.indexes.store_index import ClipIndex, Match
 from vimix_adapters.metrics.logs import configure_logging
@@ -29,18 +28,8 @@ def build_index(
 ) -> None:
     """Embed all clips of all videos of ``store`` with the query encoder of ``checkpoint`` and write the index."""
     configure_logging()
-    recipe = evolve(recipe, data=evolve(recipe.data, store=str(store)))
-    compute, videos, loaded = (
-        wiring.build_compute(recipe, device),
-        wiring.build_store(recipe),
-        load_checkpoint(checkpoint),
-    )
-    modality = Modality(loaded.modality)
-    if modality not in recipe.modalities:
-        raise VimixError(f"{checkpoint} is a checkpoint of {modality}, which the recipe does not have")
-    network = wiring.build_trained(recipe, loaded, compute)
-    clips = wiring.build_evaluation_clips(recipe, videos, range(len(videos.videos)), modality, compute)
-    features = extract_clip_features(network, clips, recipe.evaluate.batch_clips)
+    here = embed_store(recipe, checkpoint, store, device)
+    recipe, videos, loaded, modality = here.recipe, here.store, here.checkpoint, here.modality
     packing = videos.settings
     about = {
         "modality": modality,
@@ -51,7 +40,7 @@ def build_index(
         "recipe": config.recipe_to_toml(recipe),
     }
     window = packing.frames if isinstance(packing, SkeletonSettings) else recipe.data.frames * recipe.data.stride
-    index = ClipIndex.build(features, videos.videos, videos.classes, window, about, approximate)
+    index = ClipIndex.build(here.features, videos.videos, videos.classes, window, about, approximate)
     index.save(out)
     if isinstance(index.index, IvfIndex):
         sample = index.index.vectors[np.random.default_rng(0).permutation(len(index))[:RECALL_QUERIES]]

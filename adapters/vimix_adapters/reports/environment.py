@@ -43,7 +43,7 @@ def machine(device: str = "cpu") -> str:
         import torch
 
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {_cores()} cores"
+    return f"{_processor()}, {cores()} cores"
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
@@ -71,7 +71,7 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
