@@ -34,6 +34,6 @@ clean:
 
 # The whole main job on the embedded data set: some eight minutes on two cores, the installation included.
 demo: setup
-	$(BIN)/vimix synth demo/synth --videos-per-class 70
+	$(BIN)/vimix synth demo/synth --classes 16 --videos-per-class 44
 	$(BIN)/vimix prepare folder demo/synth/videos --split demo/synth/splits.csv --out demo/store.h5 --flow dis --short-side 64 --flow-short-side 96 --flow-bound 3 --codec raw
 	$(BIN)/vimix run experiments/demo.toml --out demo/run

@@ -7,7 +7,7 @@ from attrs import Attribute, field, frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.synth.actions import ACTIONS
 
-GENERATOR = 3
+GENERATOR = 4
 """Raised whenever the same settings would give other pictures, so that an old folder is not continued."""
 
 
@@ -55,7 +55,7 @@ class Variety:
     """Share of the free room around the figure over which its place is drawn; 0 is always the middle."""
     mirror: float = 0.5
     """Probability that the picture is mirrored."""
-    shake: float = 1.2
+    shake: float = 1.8
     """Largest displacement of the camera, pixels."""
     drift: float = 0.1
     """Standard deviation of the person's speed over the floor, metres a second."""
