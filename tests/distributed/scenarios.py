@@ -13,10 +13,10 @@ from tests.fakes.network import FakeNetwork
 from vimix.app.extract import extract_features
 from vimix.app.finetune import SupervisedLearner, classify, supervised_step
 from vimix.app.learner import Learner
-from vimix.app.steps import Step, cmmc_step, pretrain_step
+from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
 from vimix.app.team import Alone
-from vimix.domain.mixing.layers import RandomLayer
-from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
+from vimix.domain.mixing.layers import RandomLayer, SameLayer
+from vimix.domain.mixing.policies import CrossModalCutMix, ManifoldMixup, Mixup
 from vimix.ports.team import Team
 from vimix.values.clips import ClipBatch
 from vimix.values.modality import FLOW, RGB
@@ -44,14 +44,15 @@ def together(team: Team, folder: Path) -> dict[str, Any]:
 
 
 def steps(team: Team, _: Any) -> dict[str, Any]:
-    """Two steps of pretraining and two of a CMMC stage of a real network."""
+    """Two steps each of pretraining, of a CMMC stage and of manifold mixup of a real network."""
     learner = wiring.build_learner(recipe(team), RGB, CPU, team)
     partner = wiring.build_network(recipe(Alone()), FLOW, CPU).eval().requires_grad_(False)
     kinds: list[Step] = [
         pretrain_step(learner, Mixup()),
         cmmc_step(learner, partner, FLOW, CrossModalCutMix(), RandomLayer()),
+        manifold_step(learner, ManifoldMixup(), SameLayer()),
     ]
-    seen = [_seen(learner, kinds[number % 2], number, team) for number in range(4)]
+    seen = [_seen(learner, kinds[number % 3], number, team) for number in range(6)]
     return {"steps": seen, "query": dict(learner.query.state_dict()), "key": dict(learner.key.state_dict())}
 
 

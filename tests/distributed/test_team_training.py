@@ -29,9 +29,12 @@ def one():
     return scenarios.steps(Alone(), None)
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(6))
 def test_loss_and_gradients_are_those_of_one_process(one, two, number) -> None:
-    """Steps 0 and 2 pretrain, 1 and 3 are of a CMMC stage; all but the first follow updates."""
+    """Steps 0 and 3 pretrain, 1 and 4 are of a CMMC stage, 2 and 5 mix hidden maps.
+
+    All but the first follow updates.
+    """
     expected = one["steps"][number]
     largest = float(expected["gradient"].abs().max())
     for member in two:
@@ -39,7 +42,7 @@ def test_loss_and_gradients_are_those_of_one_process(one, two, number) -> None:
             torch.testing.assert_close(member["steps"][number][name], expected[name], rtol=1e-5, atol=1e-5 * size)
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(6))
 def test_the_queue_is_the_same_everywhere_and_that_of_one_process(one, two, number) -> None:
     first, second = (member["steps"][number] for member in two)
     assert torch.equal(first["queue"], second["queue"])

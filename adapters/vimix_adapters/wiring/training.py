@@ -105,11 +105,6 @@ def build_step(
     if isinstance(stage, PretrainStage):
         return pretrain_step(learner, stage.policy)
     if isinstance(stage, ManifoldStage):
-        if learner.team.size > 1:
-            raise VimixError(
-                f"stage {stage.name}: manifold_mixup needs gradients of partners, which other processes "
-                "hold: run it in one process"
-            )
         return manifold_step(learner, stage.policy, stage.layers)
     if stage.partner not in inits:
         raise VimixError(f"stage {stage.name} needs a trained {stage.partner} encoder: pretrain it first")

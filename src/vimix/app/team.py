@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -85,9 +85,25 @@ def own_rows(plan: MixPlan, team: Team) -> MixPlan:
 def blend_own(g1: Tensor, g2: Tensor, plan: MixPlan, team: Team) -> Tensor:
     """The member's rows of ``blend`` over the global batch: partners may be rows of other members.
 
-    ``g1`` and ``g2`` hold this member's B rows, ``plan`` all G. Gradients flow to ``g1``; in a team not to ``g2``.
+    ``g1`` and ``g2`` hold this member's B rows, ``plan`` all G. Gradients flow to both, also to the rows of others.
     """
     if team.size == 1:
         return blend(g1, g2, plan)
-    donors = team.exchange(g2, plan.partner) if (plan.weight < 1).any() else g2
+    donors: Tensor = _Exchange.apply(g2, team, plan.partner) if (plan.weight < 1).any() else g2
     return blend(g1, donors, evolve(own_rows(plan, team), partner=np.arange(len(g1))))
+
+
+class _Exchange(torch.autograd.Function):
+    """``Team.exchange``, with gradients that travel back to the members whose rows they are of.
+
+    All members go through the same graph in the same order, so that they meet in its backward pass too.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, team: Team, order: NDArray[np.int64]) -> Tensor:
+        ctx.team, ctx.order = team, order
+        return team.exchange(rows, order)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.team.exchange(grads[0], np.argsort(ctx.order)), None, None
