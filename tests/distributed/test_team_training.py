@@ -173,6 +173,21 @@ def test_a_linear_layer_in_two_processes_shares_the_batch_of_the_protocol(tmp_pa
     same_training(tmp_path)
 
 
+def test_seeds_are_run_by_one_team_and_summarised_once(tmp_path) -> None:
+    """With a stage whose hidden maps are mixed with rows that the other process holds."""
+    make_store(tmp_path / "s.h5")
+    mixed = '{ cmmc = "rgb", epochs = 1, milestones = [], mix = { policy = "manifold_mixup" } }'
+    recipe = f"{RECIPE.format(store=tmp_path / 's.h5').split('[arms')[0]}[arms.mixed]\nstages = [{mixed}]\n"
+    (tmp_path / "r.toml").write_text(recipe)
+    command = ["run", str(tmp_path / "r.toml"), "--device", "cpu", "--out", str(tmp_path / "run"), "--seeds", "2"]
+    command += ["--set", "optim.batch=2", "--set", "contrast.bn_groups=1"]
+    (tmp_path / "command.txt").write_text("\n".join(command))
+    done = launch("endings.command", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run/results.json").read_text())["seeds"] == [0, 1]
+    assert (done.stderr + done.stdout).count("seeds.finished") == 1
+
+
 def test_a_batch_that_does_not_divide_among_the_processes_is_refused() -> None:
     with pytest.raises(VimixError, match=r"batch of 32 clips \(11 videos to train on\) does not divide among 2"):
         own_batch(COCLR_END_TO_END, 11, FakeTeam(0, 2, None))
