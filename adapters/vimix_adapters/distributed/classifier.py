@@ -14,8 +14,8 @@ from vimix_adapters.distributed.statistics import SharedStatistics
 class SharedClassifier:
     """Implements ``vimix.ports.network.Classifier`` around a ``ClassifyingNetwork``, one copy in each process.
 
-    DistributedDataParallel averages the gradients. Every process normalises its own rows, as ``network.groups`` parts
-    more of one process's batch; what each classifies at test is its own affair, and nothing is shared then.
+    DistributedDataParallel averages the gradients. In training each process normalises its own rows, as BatchNorm
+    groups of one process's batch would be; when it tests, a process is on its own.
     """
 
     def __init__(self, network: Any, team: Team) -> None:
