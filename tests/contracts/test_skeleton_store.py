@@ -13,7 +13,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
-from vimix_adapters.clips.skeleton_writer import SkeletonEntry, SkeletonSpool, write_skeleton_store
+from vimix_adapters.clips.skeleton_writer import SkeletonEntry, write_skeleton_part, write_skeleton_store
 
 MODEL = FakeSkeletonStore()
 
@@ -25,12 +25,14 @@ def fake(_: Path) -> VideoStore:
 def hdf5(folder: Path) -> VideoStore:
     """The fake's content as a file."""
     settings = SkeletonSettings(FIVE, frames=MODEL.length)
-    spool, entries = SkeletonSpool(folder / "rows", settings), []
+    sequences, entries = [MODEL.sequence(number) for number in range(MODEL.count)], []
+    parts = [folder / "one", folder / "none", folder / "two"]
+    for part, some in zip(parts, (slice(0, 4), slice(4, 4), slice(4, None)), strict=True):
+        write_skeleton_part(part, sequences[some], [MODEL.length] * len(sequences[some]), settings)
     for number, video in enumerate(MODEL.videos):
-        spool.add(MODEL.sequence(number))
         splits = tuple(split for split in MODEL.splits if number in MODEL.members(split))
         entries.append(SkeletonEntry(video.name, video.label, video.source, splits, video.rate))
-    write_skeleton_store(folder / "s.h5", spool, entries, MODEL.classes, settings, 0)
+    write_skeleton_store(folder / "s.h5", parts, entries, MODEL.classes, settings, 0)
     return Hdf5VideoStore(folder / "s.h5")
 
 

@@ -56,6 +56,25 @@ def command(_: Any, folder: Path) -> dict[str, Any]:
 command.joins = True  # type: ignore[attr-defined]
 
 
+def asked_to_stop(_: Any, folder: Path) -> dict[str, Any]:
+    """The same; member 1 alone gets a SIGTERM after its second update."""
+    from vimix_adapters.encoders.network import TorchOptimiser
+
+    step, updates = TorchOptimiser.step, []
+
+    def stepping(optimiser: TorchOptimiser, loss: torch.Tensor) -> torch.Tensor:
+        updates.append(step(optimiser, loss))
+        if len(updates) == 2 and os.environ["RANK"] == "1":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return updates[-1]
+
+    TorchOptimiser.step = stepping  # type: ignore[method-assign]
+    return command(None, folder)
+
+
+asked_to_stop.joins = True  # type: ignore[attr-defined]
+
+
 def _broken(team: Team, end: Any) -> dict[str, Any]:
     for step in range(6):
         if team.rank == 1 and step == 3:

@@ -11,16 +11,20 @@ from tests.distributed.endings import exercises
 from tests.fakes.clips import FakeEvaluationClips, FakeTrainingClips
 from tests.fakes.network import FakeNetwork
 from vimix.app.extract import extract_features
+from vimix.app.finetune import SupervisedLearner, classify, supervised_step
 from vimix.app.learner import Learner
-from vimix.app.steps import Step, cmmc_step, pretrain_step
+from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
 from vimix.app.team import Alone
-from vimix.domain.mixing.layers import RandomLayer
-from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
+from vimix.domain.mixing.layers import RandomLayer, SameLayer
+from vimix.domain.mixing.policies import CrossModalCutMix, ManifoldMixup, Mixup
 from vimix.ports.team import Team
 from vimix.values.clips import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.commands.scoring import own_share
+from vimix_adapters.encoders.frozen import FrozenClassifier
+from vimix_adapters.encoders.network import Compute, TorchOptimiser
+from vimix_adapters.wiring.networks import spread
 
 CPU = Compute(torch.device("cpu"))
 GLOBAL = 8
@@ -34,18 +38,21 @@ def together(team: Team, folder: Path) -> dict[str, Any]:
         "steps": steps(team, folder),
         "bad_step": bad_step(team, folder),
         "evaluation": evaluation(team, folder),
+        "finetuning": finetuning(team, folder),
+        "linear": linear(team, folder),
     }
 
 
 def steps(team: Team, _: Any) -> dict[str, Any]:
-    """Two steps of pretraining and two of a CMMC stage of a real network."""
+    """Two steps each of pretraining, of a CMMC stage and of manifold mixup of a real network."""
     learner = wiring.build_learner(recipe(team), RGB, CPU, team)
     partner = wiring.build_network(recipe(Alone()), FLOW, CPU).eval().requires_grad_(False)
     kinds: list[Step] = [
         pretrain_step(learner, Mixup()),
         cmmc_step(learner, partner, FLOW, CrossModalCutMix(), RandomLayer()),
+        manifold_step(learner, ManifoldMixup(), SameLayer()),
     ]
-    seen = [_seen(learner, kinds[number % 2], number, team) for number in range(4)]
+    seen = [_seen(learner, kinds[number % 3], number, team) for number in range(6)]
     return {"steps": seen, "query": dict(learner.query.state_dict()), "key": dict(learner.key.state_dict())}
 
 
@@ -72,6 +79,39 @@ def evaluation(team: Team, _: Any) -> dict[str, Any]:
     return found
 
 
+def finetuning(team: Team, _: Any) -> dict[str, Any]:
+    """Three steps with labels and without dropout, then seven test videos, and a single one: one member has none."""
+    given = recipe(team)
+    classifier = wiring.build_classifier(given, RGB, 2, None, CPU)
+    sgd = torch.optim.SGD(classifier.parameters(), lr=1e-5, momentum=0.9)
+    return _trained_with_labels(SupervisedLearner(RGB, spread(classifier, team), TorchOptimiser(sgd)), team)
+
+
+def linear(team: Team, _: Any) -> dict[str, Any]:
+    """The same of a linear layer on a frozen encoder, its features normalised over the batch."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = wiring.build_encoder(recipe(team), RGB)
+        classifier = FrozenClassifier(encoder, 2, unit_features=True, batch_norm=True, compute=CPU, team=team)
+    sgd = torch.optim.SGD(classifier.layer(), lr=0.1, momentum=0.9)
+    return _trained_with_labels(SupervisedLearner(RGB, spread(classifier, team), TorchOptimiser(sgd)), team)
+
+
+def _trained_with_labels(learner: SupervisedLearner, team: Team) -> dict[str, Any]:
+    step, losses = supervised_step(learner), []
+    for number in range(3):
+        own = batch(team, number)
+        outcome = step(own, np.random.default_rng(0))
+        losses.append(team.gather(outcome.loss[None]).mean())
+    found: dict[str, Any] = {"losses": torch.stack(losses), "state": dict(learner.classifier.state_dict())}
+    for name, members in {"seven": tuple(range(7)), "one": (3,)}.items():
+        clips = FakeEvaluationClips(members=own_share(members, team), frames=8, size=32)
+        said = classify(learner.classifier, clips, 2, team)
+        found[name] = [torch.from_numpy(part) for part in (said.probabilities, said.labels, said.videos)]
+    found["logits"] = team.gather(learner.classifier.logits(batch(team, 3).views[RGB][0]))
+    return found
+
+
 def recipe(team: Team) -> config.Recipe:
     """One process has as many BatchNorm groups as a team has members.
 
@@ -86,6 +126,7 @@ def recipe(team: Team) -> config.Recipe:
             "flow": config.ModalitySettings(width=0.0625, channels=2),
         },
         contrast=config.Contrast(queue=12, bn_groups=2 // team.size, momentum=0.9),
+        finetune=config.Finetune(dropout=0.0, bn_groups=2 // team.size),
         optim=config.Optim(name="sgd", lr=1e-5, batch=GLOBAL // team.size),
     )
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from itertools import count
 
 import pytest
 import torch
@@ -10,7 +11,12 @@ from tests.distributed import scenarios
 from tests.distributed.members import launch, two_together
 from tests.e2e.killing import RECIPE, make_store
 from tests.e2e.test_command_line import vimix
-from vimix.app.team import Alone
+from tests.fakes.team import FakeTeam, in_threads
+from vimix.app.team import Alone, in_company
+from vimix.values.errors import VimixError
+from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.config.protocols import COCLR_END_TO_END
+from vimix_adapters.wiring.linear import own_batch
 
 
 @pytest.fixture(scope="module")
@@ -23,9 +29,12 @@ def one():
     return scenarios.steps(Alone(), None)
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(6))
 def test_loss_and_gradients_are_those_of_one_process(one, two, number) -> None:
-    """Steps 0 and 2 pretrain, 1 and 3 are of a CMMC stage; all but the first follow updates."""
+    """Steps 0 and 3 pretrain, 1 and 4 are of a CMMC stage, 2 and 5 mix hidden maps.
+
+    All but the first follow updates.
+    """
     expected = one["steps"][number]
     largest = float(expected["gradient"].abs().max())
     for member in two:
@@ -33,7 +42,7 @@ def test_loss_and_gradients_are_those_of_one_process(one, two, number) -> None:
             torch.testing.assert_close(member["steps"][number][name], expected[name], rtol=1e-5, atol=1e-5 * size)
 
 
-@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize("number", range(6))
 def test_the_queue_is_the_same_everywhere_and_that_of_one_process(one, two, number) -> None:
     first, second = (member["steps"][number] for member in two)
     assert torch.equal(first["queue"], second["queue"])
@@ -66,6 +75,24 @@ def test_features_are_extracted_once_each_and_come_in_the_order_of_the_store() -
             assert torch.equal(member["evaluation"][name][1], videos)
 
 
+@pytest.mark.parametrize("kind", ["finetuning", "linear"])
+def test_training_with_labels_is_that_of_one_process_and_tests_each_video_once(kind) -> None:
+    """Weights, statistics and logits to 1e-5; seven videos and then one are shared out, so that members have unequally
+    many, and all know of all.
+    """
+    one, two = getattr(scenarios, kind)(Alone(), None), [member[kind] for member in two_together()]
+    for member in two:
+        for name in ("losses", "logits"):
+            torch.testing.assert_close(member[name], one[name], rtol=1e-5, atol=1e-5)
+        for name, expected in one["state"].items():
+            assert torch.equal(member["state"][name], two[0]["state"][name]), name
+            torch.testing.assert_close(member["state"][name], expected, rtol=1e-5, atol=1e-5, msg=name)
+        for name, videos in (("seven", list(range(7))), ("one", [3])):
+            assert member[name][2].tolist() == videos
+            assert torch.equal(member[name][1], one[name][1])
+            torch.testing.assert_close(member[name][0], one[name][0], rtol=1e-5, atol=1e-5)
+
+
 def test_the_command_line_in_two_processes_trains_as_in_one_and_writes_once(tmp_path) -> None:
     """The first row of metrics tells of three updates; both go on from the checkpoint of two processes."""
     make_store(tmp_path / "s.h5")
@@ -94,6 +121,83 @@ def test_the_command_line_in_two_processes_trains_as_in_one_and_writes_once(tmp_
     again = launch("endings.command", tmp_path)
     assert again.returncode == 2
     assert "add --resume" in again.stderr
+
+
+def labelled(tmp_path, task: str, *settings: str) -> tuple[list[str], list[str]]:
+    """The command that trains with labels, for one process and for each of two."""
+    make_store(tmp_path / "s.h5")
+    (tmp_path / "r.toml").write_text(RECIPE.format(store=tmp_path / "s.h5"))
+    common = ["evaluate", task, str(tmp_path / "r.toml"), "--from-scratch", "rgb", "--device", "cpu", "--resume"]
+    common += [word for setting in settings for word in ("--set", setting)]
+    halves = [word for setting in ("optim.batch=2", "contrast.bn_groups=1") for word in ("--set", setting)]
+    return [*common, "--out", str(tmp_path / "one.json")], [*common, *halves, "--out", str(tmp_path / "two.json")]
+
+
+def same_training(tmp_path) -> None:
+    """Two processes left what one did: scores, rows of metrics, classifier."""
+    one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
+    assert one["scores"] == two["scores"]
+    assert (one["protocol"]["processes"], two["protocol"]["processes"]) == (1, 2)
+    rows = [json.loads((tmp_path / name / "rgb/metrics.jsonl").read_text()) for name in ("one", "two")]
+    for row in rows:
+        row.pop("clips_per_second"), row.pop("data_time")
+    assert rows[0] == pytest.approx(rows[1], rel=1e-5, abs=1e-5)
+    classifiers = [load_checkpoint(tmp_path / name / "rgb").parts["classifier"] for name in ("one", "two")]
+    for name, expected in classifiers[0].items():
+        torch.testing.assert_close(classifiers[1][name], expected, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_finetuning_in_two_processes_is_stopped_by_one_goes_on_and_ends_as_in_one(tmp_path) -> None:
+    settings = ["epochs=1", "milestones=[]", "dropout=0.0", "crops='centre'", "lr=1e-6"]
+    one, two = labelled(tmp_path, "finetune", *(f"finetune.{setting}" for setting in settings))
+    assert vimix(*one, "--set", "finetune.bn_groups=2") == 0
+    (tmp_path / "command.txt").write_text("\n".join(two))
+    stopped = launch("endings.asked_to_stop", tmp_path)
+    assert stopped.returncode == 75, stopped.stderr
+    assert "member 0 ended with 75" in stopped.stdout
+    assert "stopped by SIGTERM: saved at step 2" in stopped.stderr
+    assert not (tmp_path / "two.json").exists()
+    done = launch("endings.command", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("written to") == 1
+    same_training(tmp_path)
+
+
+def test_a_linear_layer_in_two_processes_shares_the_batch_of_the_protocol(tmp_path) -> None:
+    """Twelve videos are less than its 32 clips, and so the batch: six a process. No setting of a group is needed."""
+    one, two = labelled(tmp_path, "linear-end-to-end", "evaluate.linear_epochs=3")
+    assert vimix(*one) == 0
+    (tmp_path / "command.txt").write_text("\n".join(two))
+    done = launch("endings.command", tmp_path)
+    assert done.returncode == 0, done.stderr
+    same_training(tmp_path)
+
+
+def test_seeds_are_run_by_one_team_and_summarised_once(tmp_path) -> None:
+    """With a stage whose hidden maps are mixed with rows that the other process holds."""
+    make_store(tmp_path / "s.h5")
+    mixed = '{ cmmc = "rgb", epochs = 1, milestones = [], mix = { policy = "manifold_mixup" } }'
+    recipe = f"{RECIPE.format(store=tmp_path / 's.h5').split('[arms')[0]}[arms.mixed]\nstages = [{mixed}]\n"
+    (tmp_path / "r.toml").write_text(recipe)
+    command = ["run", str(tmp_path / "r.toml"), "--device", "cpu", "--out", str(tmp_path / "run"), "--seeds", "2"]
+    command += ["--set", "optim.batch=2", "--set", "contrast.bn_groups=1"]
+    (tmp_path / "command.txt").write_text("\n".join(command))
+    done = launch("endings.command", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run/results.json").read_text())["seeds"] == [0, 1]
+    assert (done.stderr + done.stdout).count("seeds.finished") == 1
+
+
+def test_a_batch_that_does_not_divide_among_the_processes_is_refused() -> None:
+    with pytest.raises(VimixError, match=r"batch of 32 clips \(11 videos to train on\) does not divide among 2"):
+        own_batch(COCLR_END_TO_END, 11, FakeTeam(0, 2, None))
+    assert own_batch(COCLR_END_TO_END, 100, FakeTeam(1, 2, None)) == 16
+
+
+def test_members_with_more_to_do_are_waited_for() -> None:
+    """Nobody leaves before all are done, and nothing is lost or said twice; the clock makes a meeting of each item."""
+    met = in_threads(3, lambda team: len(list(in_company(range(4 * team.rank), team, clock=count(step=9).__next__))))
+    assert met == [0, 4, 8]
 
 
 def test_a_dead_member_ends_the_others_at_once_with_the_cause(tmp_path) -> None:

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -15,6 +17,7 @@ from rich.console import Console
 from tests.fakes.skeletons import FIVE, write_walk
 from vimix.values.errors import VimixError
 from vimix.values.modality import BONE, JOINT, MOTION
+from vimix_adapters.clips import skeleton_writer
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.commands import skeletons as command
@@ -22,8 +25,11 @@ from vimix_adapters.commands.describing import describe, store_table
 from vimix_adapters.commands.skeletons import prepare_skeletons, split_counts
 from vimix_adapters.commands.storekeeping import merge, verify
 from vimix_adapters.datasets.skeleton_files import list_ntu
+from vimix_adapters.files import replacing
+from vimix_adapters.packing import pool
 from vimix_adapters.skeletons.layouts import find_layout
 from vimix_adapters.skeletons.packing import Preparation, pack_file
+from vimix_adapters.wiring import skeletons
 
 QUIET = Console(quiet=True)
 SETTINGS = SkeletonSettings(find_layout("ntu"), frames=16)
@@ -100,14 +106,16 @@ def test_a_second_call_does_nothing_and_refuses_other_settings_or_files(folder, 
         prepare_skeletons(list_ntu(folder, 60), store, SETTINGS, 1, QUIET)
 
 
-def test_a_call_that_is_broken_off_leaves_no_store(folder, tmp_path, monkeypatch) -> None:
-    def break_off(*_: object) -> None:
+def test_a_full_disk_leaves_no_store_and_blames_no_file(folder, tmp_path, monkeypatch) -> None:
+    def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(command, "write_skeleton_store", break_off)
+    monkeypatch.setattr(skeleton_writer, "skeleton_fingerprint", full)
     with pytest.raises(VimixError, match="No space left"):
         prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SETTINGS, 1, QUIET)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "s.quarantine.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "s.h5.parts", "s.quarantine.csv"]
+    monkeypatch.undo()
+    assert prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SETTINGS, 1, QUIET).stored == 20
 
 
 def test_nothing_readable_is_an_error(tmp_path) -> None:
@@ -150,36 +158,102 @@ def test_sequences_lie_one_after_the_other(folder, tmp_path) -> None:
         assert file["joint"].id.get_offset() is not None
 
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from tests.unit.test_prepare_skeletons import QUIET, SETTINGS
-from vimix_adapters.clips.skeleton_writer import SkeletonSpool
-from vimix_adapters.commands.skeletons import prepare_skeletons
-from vimix_adapters.datasets.skeleton_files import list_ntu
+def end_all(whole: int = 0):
+    """In a worker: once so many parts are whole, half of another, then kill -9 for the call and the worker."""
+    write = skeletons.write_skeleton_part
 
-def blocks(self):
-    yield from whole(self)
-    os.kill(os.getpid(), signal.SIGKILL)
+    def writing(path: Path, *arguments: object) -> None:
+        if len(list(path.parent.glob("*.h5"))) < whole:
+            write(path, *arguments)
+            return
+        with replacing(path) as half:
+            half.write_bytes(b"half a part")
+            os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
 
-whole, SkeletonSpool.blocks = SkeletonSpool.blocks, blocks
-prepare_skeletons(list_ntu(Path(sys.argv[1]), 60), Path(sys.argv[2]), SETTINGS, 1, QUIET)
-"""
+    skeletons.write_skeleton_part = writing
+
+
+def end_merging() -> None:
+    """In the call: when the array is written and what it holds is not."""
+    skeleton_writer._head = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def call(folder: Path, store: Path, ends) -> int:
+    """The whole call in a process of its own, its workers forked; its exit code."""
+
+    def run() -> None:
+        pool._context = lambda _: multiprocessing.get_context("fork")
+        ends()
+        prepare_skeletons(list_ntu(folder, 60), store, SETTINGS, 2, QUIET)
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def spoil(files: Sequence[Path]) -> None:
+    """Nothing can be read of them any more, though they look as before."""
+    for file in files:
+        state = file.stat()
+        file.write_bytes(b"?" * state.st_size)
+        os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
 @pytest.mark.timeout(120)
-def test_a_call_that_is_killed_leaves_no_store_and_the_next_one_makes_the_same(folder, tmp_path) -> None:
-    command_line = [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "s.h5")]
-    killed = subprocess.run(command_line, cwd=Path(__file__).parents[2])
-    assert killed.returncode == -signal.SIGKILL
-    assert not (tmp_path / "s.h5").exists()
-    assert (tmp_path / ".s.h5.rows.tmp").exists()
-    for name in ("s.h5", "unbroken.h5"):
-        prepare_skeletons(list_ntu(folder, 60), tmp_path / name, SETTINGS, 1, QUIET)
-    one, two = (Hdf5VideoStore(tmp_path / name) for name in ("s.h5", "unbroken.h5"))
-    assert one.fingerprint == two.fingerprint
-    assert np.array_equal(one.read(19, JOINT, 0, 16), two.read(19, JOINT, 0, 16))
-    assert not (tmp_path / ".s.h5.rows.tmp").exists()
+def test_a_call_that_is_killed_over_and_over_goes_on_and_ends_in_the_store_of_an_unbroken_one(
+    folder, tmp_path, monkeypatch
+) -> None:
+    """Files of whole parts are not read again: these are spoilt, and nobody notices."""
+    monkeypatch.setattr(command, "TOGETHER", 4)
+    store, files = tmp_path / "s.h5", sorted(folder.iterdir())
+    assert call(folder, tmp_path / "unbroken.h5", lambda: None) == 0
+    for parts in (0, 1, 3):
+        assert call(folder, store, partial(end_all, parts)) == -signal.SIGKILL
+        found = describe(store)
+        assert found["finished"] in (parts, parts + (parts > 0)), "another worker may have been done"
+        assert (found["expected"], store.exists()) == (5, False)
+        missing = {first.split()[0] for first in found["missing"]}
+        spoil([file for first in range(0, 20, 4) if files[first].name not in missing for file in files[first:][:4]])
+    assert call(folder, store, end_merging) == -signal.SIGKILL
+    assert not store.exists()
+    spoil(files)
+    assert call(folder, store, lambda: None) == 0
+    assert store.read_bytes() == (tmp_path / "unbroken.h5").read_bytes()
+    names = ["raw", "s.h5", "s.quarantine.csv", "unbroken.h5", "unbroken.quarantine.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+def failing(path: Path, how: Preparation):
+    """A disk that does not answer now and then."""
+    if path.name == "S001C001P002R001A003.skeleton":
+        raise VimixError("input/output error")
+    return pack_file(path, how)
+
+
+def test_a_part_in_which_a_file_failed_or_has_changed_is_read_again(folder, tmp_path) -> None:
+    def ends() -> None:
+        skeletons.pack_file = failing
+        end_merging()
+
+    store, changed = tmp_path / "s.h5", folder / "S001C001P004R001A001.skeleton"
+    for _ in range(2):
+        assert call(folder, store, ends) == -signal.SIGKILL
+        assert "input/output error" in (tmp_path / "s.quarantine.csv").read_text()
+    assert call(folder, store, end_merging) == -signal.SIGKILL
+    write_walk(changed, 99, 0)
+    report = prepare_skeletons(list_ntu(folder, 60), store, SETTINGS, 1, QUIET)
+    assert (report.stored, report.failures) == (20, ())
+    number = [video.name for video in Hdf5VideoStore(store).videos].index(changed.name)
+    expected = pack_file(changed, Preparation(find_layout("ntu"), 16, 2, "none", "shoulders")).joints
+    assert np.array_equal(Hdf5VideoStore(store).read(number, JOINT, 0, 16), expected)
+
+
+def test_parts_of_other_settings_are_refused(folder, tmp_path) -> None:
+    assert call(folder, tmp_path / "s.h5", end_merging) == -signal.SIGKILL
+    with pytest.raises(VimixError, match="packed with other settings"):
+        prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SkeletonSettings(find_layout("ntu")), 1, QUIET)
 
 
 def test_damage_to_a_store_of_skeletons_is_found_and_it_is_no_store_of_videos(folder, tmp_path) -> None:

@@ -1,8 +1,11 @@
-"""A store of skeletons: all sequences in one array ``/joint`` [N, T, V, M, 3], float32, one after the other on disk."""
+"""A store of skeletons: all sequences in one array ``/joint`` [N, T, V, M, 3], float32, one after the other on disk.
+
+It is put together from parts, files with some sequences each.
+"""
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,9 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import JOINT
 from vimix_adapters.clips.hdf5 import SCHEMA
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
-from vimix_adapters.files import replacing
+from vimix_adapters.files import replacing, sweep
 
 Sequences = NDArray[np.float32]
-
-COPIED = 1024
-"""Sequences written at once."""
 
 
 @frozen
@@ -34,62 +34,64 @@ class SkeletonEntry:
     rate: float
 
 
-class SkeletonSpool:
-    """Sequences on their way into a store, on disk in the order in which they come; the store is written at once."""
+def write_skeleton_part(
+    path: Path, sequences: Sequence[Sequences], outcomes: Sequence[int | str], settings: SkeletonSettings
+) -> None:
+    """Some sequences [T, V, M, 3] in order, as a file of its own; atomic. Raises WriteError if the disk is full.
 
-    def __init__(self, path: Path, settings: SkeletonSettings) -> None:
-        self._file = path.open("w+b")
-        self._shape = (settings.frames, len(settings.layout.joints), settings.persons, 3)
-        self._settings = settings
-        self.checksums: list[str] = []
+    ``outcomes`` tells of each file how many frames were recorded, or why it gave no sequence.
+    """
+    shape = _shape(settings)
+    for sequence in sequences:
+        if sequence.shape != shape or sequence.dtype != np.float32:
+            raise ValueError(f"expected float32 {shape}, got {sequence.dtype} {sequence.shape}")
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as part:
+        part[JOINT] = np.array(sequences, dtype="<f4").reshape(-1, *shape)
+        part.attrs["outcomes"] = json.dumps(list(outcomes))
 
-    def add(self, sequence: Sequences) -> int:
-        """Append a sequence [T, V, M, 3]; its number."""
-        if sequence.shape != self._shape or sequence.dtype != np.float32:
-            raise ValueError(f"expected float32 {self._shape}, got {sequence.dtype} {sequence.shape}")
-        data = np.ascontiguousarray(sequence, dtype="<f4").tobytes()
-        self._file.write(data)
-        self.checksums.append(hashlib.sha256(data).hexdigest())
-        return len(self.checksums) - 1
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def blocks(self) -> Iterable[Sequences]:
-        """All sequences in order, some at a time."""
-        self._file.flush()
-        self._file.seek(0)
-        size = 4 * int(np.prod(self._shape))
-        while data := self._file.read(COPIED * size):
-            yield np.frombuffer(data, dtype="<f4").reshape(-1, *self._shape)
+def part_outcomes(path: Path) -> list[int | str]:
+    """What ``write_skeleton_part`` was told of the files; nothing if there is no whole part."""
+    try:
+        with h5py.File(path, "r") as part:
+            outcomes: list[int | str] = json.loads(part.attrs["outcomes"])
+    except (OSError, KeyError):
+        return []
+    return outcomes
 
 
 def write_skeleton_store(
     path: Path,
-    spool: SkeletonSpool,
+    parts: Sequence[Path],
     entries: Sequence[SkeletonEntry],
     classes: Sequence[str],
     settings: SkeletonSettings,
     quarantined: int,
 ) -> None:
-    """The spooled sequences with their entries as one store; atomic. Raises VimixError if the disk is full."""
+    """The parts' sequences with their entries as one store; atomic. Raises VimixError if the disk is full."""
+    sweep(path)
+    checksums: list[str] = []
     try:
         with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as store:
-            shape = (len(entries), settings.frames, len(settings.layout.joints), settings.persons, 3)
-            array, done = store.create_dataset(JOINT, shape=shape, dtype="<f4"), 0
-            for block in spool.blocks():
-                array[done : done + len(block)] = block
-                done += len(block)
-            store["checksums"] = spool.checksums
-            store.attrs["head"] = json.dumps(_head(spool, entries, classes, settings, quarantined))
+            array = store.create_dataset(JOINT, shape=(len(entries), *_shape(settings)), dtype="<f4")
+            for part in parts:
+                with h5py.File(part, "r") as file:
+                    block = file[JOINT][...]
+                array[len(checksums) : len(checksums) + len(block)] = block
+                checksums += [hashlib.sha256(sequence.tobytes()).hexdigest() for sequence in block]
+            store["checksums"] = checksums
+            store.attrs["head"] = json.dumps(_head(checksums, entries, classes, settings, quarantined))
             store.attrs["schema"] = SCHEMA
     except OSError as error:
         raise VimixError(f"{path}: the store could not be written ({error})") from error
 
 
+def _shape(settings: SkeletonSettings) -> tuple[int, int, int, int]:
+    return settings.frames, len(settings.layout.joints), settings.persons, 3
+
+
 def _head(
-    spool: SkeletonSpool,
+    checksums: Sequence[str],
     entries: Sequence[SkeletonEntry],
     classes: Sequence[str],
     settings: SkeletonSettings,
@@ -112,7 +114,7 @@ def _head(
         "splits": {name: [i for i, entry in enumerate(entries) if name in entry.splits] for name in names},
         "settings": asdict(settings),
         "quarantined": quarantined,
-        "fingerprint": skeleton_fingerprint(settings, videos, spool.checksums),
+        "fingerprint": skeleton_fingerprint(settings, videos, checksums),
     }
 
 

@@ -97,4 +97,5 @@ def store_table(found: dict[str, Any]) -> Table:
 
 
 def _share(progress: dict[str, Any]) -> str:
-    return f"{progress['finished']} of {progress['expected']} videos"
+    unit = "parts" if "layout" in progress["settings"] else "videos"
+    return f"{progress['finished']} of {progress['expected']} {unit}"

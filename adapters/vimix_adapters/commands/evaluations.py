@@ -153,7 +153,7 @@ class Supervised:
 
     name: str
     build: Callable[..., tuple[Classifier, StageRun]]
-    """From recipe, store, modality, checkpoint or None, folder, compute and who may ask to stop."""
+    """From recipe, store, modality, checkpoint or None, folder, compute, who may ask to stop, and the team."""
     crops: str
     """Of the test videos."""
     numbers: Mapping[str, object]
@@ -171,8 +171,6 @@ def _evaluate_trained(
     on: str | None,
 ) -> None:
     with workplace(recipe_on(recipe, on), device) as place:
-        if place.team.size > 1:
-            raise VimixError(f"{task.name} runs in one process: call it without torchrun")
         _trained_with_labels(task, place, checkpoints, scratch, out, resume, on)
 
 
@@ -193,11 +191,13 @@ def _trained_with_labels(
         train=len(store.members(recipe.data.train_split)),
         fusion=wiring.build_fusion(recipe),
     )
+    if not place.writes:
+        return
     record = ResultRecord(
         task=task.name,
         scores=found.record,
         untrained={},
-        protocol={**scoring.protocol(recipe), **task.numbers},
+        protocol={**scoring.protocol(recipe), **task.numbers, "processes": place.team.size},
         videos=scoring.counts(recipe, store),
         seed=recipe.seed,
         data=store.fingerprint,
@@ -232,12 +232,12 @@ def _tested(
     recipe, store, compute = place.recipe, place.store, place.compute
     if FolderCheckpointStore(folder).last() is not None and not resume:
         raise VimixError(f"{folder} already holds a training: add --resume to go on, or choose another --out")
-    classifier, run = task.build(recipe, store, modality, init, folder, compute, place.requests)
+    classifier, run = task.build(recipe, store, modality, init, folder, compute, place.requests, place.team)
     with place.requests.patiently():
         train(run)
-    members = store.members(recipe.evaluate.queries)
-    clips = wiring.build_evaluation_clips(recipe, store, members, modality, compute, task.crops)
-    return classify(classifier, clips, recipe.evaluate.batch_clips)
+    mine = scoring.own_share(store.members(recipe.evaluate.queries), place.team)
+    clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute, task.crops)
+    return classify(classifier, clips, recipe.evaluate.batch_clips, place.team)
 
 
 def recipe_on(recipe: config.Recipe, store: str | None) -> config.Recipe:

@@ -16,6 +16,7 @@ from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts
 from vimix_adapters.commands.progress import run_shown
 from vimix_adapters.datasets.listing import Listed
+from vimix_adapters.datasets.skeleton_files import SkeletonFile
 from vimix_adapters.files import sweep, write_text
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.packing.parts import claim_parts, list_parts, parts_of
@@ -66,7 +67,7 @@ def prepare(
         TvL1Flow()  # says at once, not once a file, if OpenCV lacks it
     parts = parts_of(store)
     claim_parts(parts, asdict(settings))
-    jobs = {video.name: PackJob(video.path, parts / f"{_key(video)}.h5") for video in listed}
+    jobs = {video.name: PackJob(video.path, parts / f"{version_key(video)}.h5") for video in listed}
     list_parts(parts, {job.part.name: name for name, job in jobs.items()})
     to_do = [job for job in jobs.values() if not is_part(job.part)]
     if len(to_do) < len(jobs):
@@ -131,14 +132,17 @@ def _difference(
     return "" if all(asked[name] == known[name] for name in known) else "other labels, sources or splits"
 
 
-def _key(video: Listed) -> str:
-    """Another name for the part if the file has changed."""
+def version_key(*files: Listed | SkeletonFile) -> str:
+    """The name of these files' part: another one if a file has changed."""
+    return sha256("\n".join(f"{file.name}\n{_version(file.path)}" for file in files).encode()).hexdigest()[:32]
+
+
+def _version(path: Path) -> str:
     try:
-        state = video.path.stat()
-        version = f"{state.st_size} {state.st_mtime_ns}"
+        state = path.stat()
     except OSError:
-        version = "missing"
-    return sha256(f"{video.name}\n{version}".encode()).hexdigest()[:32]
+        return "missing"
+    return f"{state.st_size} {state.st_mtime_ns}"
 
 
 def _run(

@@ -1,6 +1,7 @@
 """Whole runs: one stage, or all arms of a recipe with their evaluation, and what they leave behind."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 
@@ -9,6 +10,7 @@ import structlog
 from rich.console import Console
 
 from vimix.app.plan import run_stages
+from vimix.app.team import in_company
 from vimix.app.train import train
 from vimix.domain.schedule.stages import Stage
 from vimix.ports.clips import VideoStore
@@ -54,27 +56,38 @@ def train_single(
 
 def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
     """Run and evaluate all arms; stages that are finished are not run again. Writes ``results.json`` and ``.md``."""
+    _require_arms(recipe)
+    with workplace(recipe, device) as place:
+        return _run_plan(place, out)
+
+
+def _require_arms(recipe: config.Recipe) -> None:
     if not recipe.arms:
         raise VimixError(f"recipe {recipe.name!r} has no [arms]: there is no plan to run; use vimix pretrain")
-    with workplace(recipe, device) as place:
-        compute = place.compute
-        _claim(place, out)
-        log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
-        newest = train_arms(place, out)
-        rows = _evaluate(place, newest, out)
-        if place.writes:
-            Console().print(console_table(rows, title=recipe.name))
-            log.info("run.finished", results=str(out / "results.md"))
-        return rows
+
+
+def _run_plan(place: Workplace, out: Path) -> list[Row]:
+    recipe, compute = place.recipe, place.compute
+    _claim(place, out)
+    log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
+    newest = train_arms(place, out)
+    rows = _evaluate(place, newest, out)
+    if place.writes:
+        Console().print(console_table(rows, title=recipe.name))
+        log.info("run.finished", results=str(out / "results.md"))
+    return rows
 
 
 def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int]) -> None:
     """Run the plan once a seed in ``out/seed-N``; write mean, deviation and paired differences into ``out``."""
-    for seed in seeds:
-        run_plan(attrs.evolve(recipe, seed=seed), out / f"seed-{seed}", device)
-    text = write_summary(out, [read_run(out / f"seed-{seed}") for seed in seeds])
-    Console().print(text, markup=False, highlight=False)
-    log.info("seeds.finished", results=str(out / "results.md"))
+    _require_arms(recipe)
+    with workplace(recipe, device) as place:  # one for all: processes join a team once
+        for seed in seeds:
+            _run_plan(attrs.evolve(place, recipe=attrs.evolve(recipe, seed=seed)), out / f"seed-{seed}")
+        if place.writes:
+            text = write_summary(out, [read_run(out / f"seed-{seed}") for seed in seeds])
+            Console().print(text, markup=False, highlight=False)
+            log.info("seeds.finished", results=str(out / "results.md"))
 
 
 def train_arms(place: Workplace, out: Path) -> dict[str, dict[Modality, Checkpoint]]:
@@ -158,12 +171,11 @@ def _evaluate(place: Workplace, arms: Mapping[str, Mapping[Modality, Checkpoint]
         for there in stores:
             log.info("evaluation.started", arm=arm, **({"store": there.name} if there.name else {}))
             found[arm, there.name] = scoring.extract(there.recipe, there.store, by_modality, compute, place.team, cache)
+    for arm, there in in_company([*product(networks, stores)] if place.writes else [], place.team):
+        title = recipe.arms[arm].about or arm if arm in recipe.arms else arm
+        rows += scoring.rows(there.recipe, title, found[arm, there.name], key=arm, tested_on=there.name)
     if not place.writes:
         return []
-    for arm in networks:
-        title = recipe.arms[arm].about or arm if arm in recipe.arms else arm
-        for there in stores:
-            rows += scoring.rows(there.recipe, title, found[arm, there.name], key=arm, tested_on=there.name)
     sheet = found[arm, stores[0].name]
     scoring.draw_retrieval(stores[0].store, sheet, out / "retrieval.png", f"{recipe.name}: {arm}")
     draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)

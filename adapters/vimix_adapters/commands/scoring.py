@@ -1,6 +1,6 @@
 """Evaluating encoders on a store: features once, then every score and picture from them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +72,7 @@ def extract(
     sources, team = wiring.sources_of(store), team or Alone()
 
     def computed(modality: Modality, split: str) -> VideoFeatures:
-        mine = np.array_split(store.members(split), team.size)[team.rank].tolist()
+        mine = own_share(store.members(split), team)
         clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute)
         pool = wiring.build_pooling(recipe)
         return extract_features(networks[modality], clips, sources, recipe.evaluate.batch_clips, pool, team)
@@ -88,6 +88,11 @@ def extract(
         modality: FeaturePair(features(modality, recipe.evaluate.gallery), features(modality, recipe.evaluate.queries))
         for modality in networks
     }
+
+
+def own_share(videos: Sequence[int], team: Team) -> list[int]:
+    """The videos that this member takes on: all members together have each once, in order of rank."""
+    return [int(video) for video in np.array_split(videos, team.size)[team.rank]]
 
 
 def retrieval(recipe: config.Recipe, pairs: Pairs) -> RetrievalScores:

@@ -1,52 +1,56 @@
 """``vimix prepare ntu60``, ``ntu120`` and ``skeletons``: from skeleton files to a store of one array."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import shutil
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from attrs import asdict
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vimix.values.errors import VimixError
 from vimix_adapters import wiring
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
-from vimix_adapters.clips.skeleton_writer import SkeletonEntry, SkeletonSpool, write_skeleton_store
-from vimix_adapters.commands.preparing import Report, read_quarantine, write_quarantine
+from vimix_adapters.clips.skeleton_writer import SkeletonEntry, part_outcomes, write_skeleton_store
+from vimix_adapters.commands.preparing import Report, read_quarantine, version_key, write_quarantine
+from vimix_adapters.commands.progress import run_shown
 from vimix_adapters.datasets.skeleton_files import Listing, SkeletonFile
-from vimix_adapters.skeletons.packing import PackedSkeleton
-
-Outcome = PackedSkeleton | str
+from vimix_adapters.packing.parts import claim_parts, list_parts, parts_of
 
 RATE = 30
 """Frames a second that Kinect records (MSRAction3D: 15, for which the files give no sign)."""
+TOGETHER = 64
+"""Files a part: a fraction of a second of work, which is what an interruption costs each worker."""
+SECONDS = 3600.0
+"""That a part may take: disks may be slow, not dead."""
 
 
 def prepare_skeletons(
     listing: Listing, store: Path, settings: SkeletonSettings, workers: int, console: Console
 ) -> Report:
-    """Store all listed sequences; what cannot be read is left out and listed in ``STORE.quarantine.csv``.
+    """Store all listed sequences; go on where an earlier call was stopped, but for parts with files that failed.
 
-    Samples that the authors exclude are listed there too, but no failure. Raises VimixError if the store exists with
-    other settings or files, or no sequence at all could be stored.
+    What cannot be read is left out and listed in ``STORE.quarantine.csv``; samples that the authors exclude are listed
+    there too, but no failure. Raises VimixError if the store exists with other settings or files, or no sequence at all
+    could be stored.
     """
     if (report := _already_there(listing, store, settings, console)) is not None:
         return report
-    store.parent.mkdir(parents=True, exist_ok=True)
-    rows = store.with_name(f".{store.name}.rows.tmp")
-    try:
-        spool = SkeletonSpool(rows, settings)
-        entries, failures = _spooled(listing, spool, settings, workers, console)
-        failures = sorted([*failures, *listing.left_out])
-        write_quarantine(store, [*failures, *listing.excluded])
-        if not entries:
-            raise VimixError(f"none of {_asked(listing)} sequences could be read, the first: {': '.join(failures[0])}")
-        out = len(failures) + len(listing.excluded)
-        write_skeleton_store(store, spool, entries, listing.classes, settings, out)
-        spool.close()
-    except OSError as error:
-        raise VimixError(f"{store}: the store could not be written ({error})") from error
-    finally:
-        rows.unlink(missing_ok=True)
+    parts = parts_of(store)
+    claim_parts(parts, asdict(settings))
+    jobs = _jobs(listing, parts)
+    list_parts(parts, {job.part.name: f"{job.files[0].name} and {len(job.files) - 1} more" for job in jobs})
+    _read(jobs, settings, workers, console)
+    outcomes = [outcome for job in jobs for outcome in part_outcomes(job.part)]
+    entries, failures = _sorted(listing, outcomes, settings)
+    failures = sorted([*failures, *listing.left_out])
+    write_quarantine(store, [*failures, *listing.excluded])
+    if not entries:
+        raise VimixError(f"none of {_asked(listing)} sequences could be read, the first: {': '.join(failures[0])}")
+    out = len(failures) + len(listing.excluded)
+    write_skeleton_store(store, [job.part for job in jobs], entries, listing.classes, settings, out)
+    shutil.rmtree(parts, ignore_errors=True)
     return Report(_asked(listing), len(entries), tuple(failures))
 
 
@@ -72,35 +76,52 @@ def _already_there(listing: Listing, store: Path, settings: SkeletonSettings, co
     if there.settings != settings or names != asked:
         what = "other settings" if there.settings != settings else "other files"
         raise VimixError(f"{store} exists and was made with {what}: choose another --out, or delete it first")
+    shutil.rmtree(parts_of(store), ignore_errors=True)  # where the call that finished it was killed right then
     console.print(f"{store} is complete: nothing to do (delete it to make it again)")
     return Report(len(asked), len(there.videos), tuple(left_out))
 
 
-def _spooled(
-    listing: Listing, spool: SkeletonSpool, settings: SkeletonSettings, workers: int, console: Console
+def _jobs(listing: Listing, parts: Path) -> list[wiring.SkeletonJob]:
+    """The files in order, some together."""
+    groups = [listing.files[first : first + TOGETHER] for first in range(0, len(listing.files), TOGETHER)]
+    return [
+        wiring.SkeletonJob(tuple(file.path for file in files), parts / f"{version_key(*files)}.h5") for files in groups
+    ]
+
+
+def _read(jobs: Sequence[wiring.SkeletonJob], settings: SkeletonSettings, workers: int, console: Console) -> None:
+    """See to it that all parts are there."""
+    done = {job.part for job in jobs if _without_failure(part_outcomes(job.part))}
+    if done:
+        console.print(f"{len(done)} of {len(jobs)} parts of {TOGETHER} sequences were read before: going on")
+    to_do, work = [job for job in jobs if job.part not in done], partial(wiring.pack_skeletons, settings=settings)
+    failed = run_shown("reading", "files", work, to_do, workers, SECONDS, console, lambda job: len(job.files))
+    if failed:
+        first = failed[0]
+        raise VimixError(
+            f"{len(failed)} parts of the files could not be read, the first, from {first.job.files[0]} on: "
+            f"{first.reason}; call it again, with fewer --workers if memory is short: what was read is kept"
+        )
+
+
+def _without_failure(outcomes: Sequence[int | str]) -> bool:
+    """Whether it is a whole part in which nothing failed: what failed may have been the disk's fault."""
+    return bool(outcomes) and not any(isinstance(outcome, str) for outcome in outcomes)
+
+
+def _sorted(
+    listing: Listing, outcomes: Sequence[int | str], settings: SkeletonSettings
 ) -> tuple[list[SkeletonEntry], list[tuple[str, str]]]:
     """Entries of the sequences that could be read, in order, and (name, reason) of the others."""
     entries: list[SkeletonEntry] = []
     failures: list[tuple[str, str]] = []
-    packed = wiring.pack_skeletons([file.path for file in listing.files], settings, workers)
-    for file, outcome in zip(listing.files, _with_progress(packed, len(listing.files), console), strict=True):
+    for file, outcome in zip(listing.files, outcomes, strict=True):
         if isinstance(outcome, str):
             failures.append((file.name, outcome))
-            continue
-        spool.add(outcome.joints)
-        entries.append(_entry(file, listing.classes, RATE * settings.frames / outcome.recorded))
+        else:
+            entries.append(_entry(file, listing.classes, RATE * settings.frames / outcome))
     return entries, failures
 
 
 def _entry(file: SkeletonFile, classes: Sequence[str], rate: float) -> SkeletonEntry:
     return SkeletonEntry(file.name, classes.index(file.class_name), file.source, file.splits, rate)
-
-
-def _with_progress(items: Iterable[Outcome], total: int, console: Console) -> Iterator[Outcome]:
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task("", total=total, rate="")
-        for item in items:
-            speed = progress.tasks[task].finished_speed or progress.tasks[task].speed
-            progress.update(task, advance=1, rate=f"{speed:.0f} files/s" if speed else "")
-            yield item

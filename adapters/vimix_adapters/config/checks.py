@@ -11,12 +11,13 @@ def contradictions(recipe: Recipe) -> list[str]:
 
 
 def _general(recipe: Recipe) -> Iterator[str]:
-    batch, groups = recipe.optim.batch, recipe.contrast.bn_groups
-    if batch % groups or batch < 2 * groups:
-        yield (
-            f"optim.batch: {batch} must be a multiple of contrast.bn_groups = {groups}, and at least twice as much: "
-            "each part is normalised by itself"
-        )
+    batch = recipe.optim.batch
+    for key, groups in (("contrast", recipe.contrast.bn_groups), ("finetune", recipe.finetune.bn_groups)):
+        if batch % groups or batch < 2 * groups:
+            yield (
+                f"optim.batch: {batch} must be a multiple of {key}.bn_groups = {groups}, and at least twice as much: "
+                "each part is normalised by itself"
+            )
     if recipe.contrast.negatives == "queue" and not recipe.contrast.queue:
         yield "contrast.queue: 0 with contrast.negatives = 'queue' leaves no negatives at all"
     if not recipe.modalities:

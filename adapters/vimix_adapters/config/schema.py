@@ -153,6 +153,8 @@ class Finetune:
     """Part of ``lr`` that the encoder gets; 0 trains the linear layer alone (its BatchNorm statistics still move)."""
     weight_decay: float = field(default=1e-3, validator=ge(0))
     dropout: float = field(default=0.9, validator=and_(ge(0), lt(1)))
+    bn_groups: int = field(default=1, validator=ge(1))
+    """Parts of a process's batch with BatchNorm statistics of their own."""
     crops: Literal["centre", "ten"] = "ten"
     """Of the test videos."""
 

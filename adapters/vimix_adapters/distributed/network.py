@@ -15,7 +15,7 @@ from vimix_adapters.distributed.statistics import SharedStatistics
 
 _NAME = "forward_sync_buffers"
 _KNOWN = inspect.signature(DistributedDataParallel).parameters
-_OWN_BUFFERS: dict[str, Any] = {_NAME if _NAME in _KNOWN else "broadcast_buffers": False}
+OWN_BUFFERS: dict[str, Any] = {_NAME if _NAME in _KNOWN else "broadcast_buffers": False}
 """Statistics are shared as SharedStatistics does: rank 0's are not taken alone. Newer torch has another name for it."""
 
 
@@ -31,7 +31,7 @@ class SharedNetwork:
         self.network = network
         self._team = team
         self._statistics = SharedStatistics(network, network.groups, team)
-        self._wrapped = DistributedDataParallel(network, **_OWN_BUFFERS) if learns else network
+        self._wrapped = DistributedDataParallel(network, **OWN_BUFFERS) if learns else network
 
     @property
     def depth(self) -> int:

@@ -14,11 +14,13 @@ class ClassifyingNetwork(nn.Module):
     """Implements ``vimix.ports.network.Classifier``: pooled features, dropout, one linear layer.
 
     The layer starts as N(0, 0.01²) with bias 0 (CoCLR), so that the first steps do not tear up a pretrained encoder.
+    In training the batch passes the encoder in ``groups`` equal parts, each normalised by its own statistics.
     """
 
-    def __init__(self, encoder: StageChain, classes: int, dropout: float, compute: Compute) -> None:
+    def __init__(self, encoder: StageChain, classes: int, dropout: float, compute: Compute, groups: int = 1) -> None:
         super().__init__()
         self.encoder = encoder
+        self.groups = groups
         self.dropout = nn.Dropout(dropout)
         self.linear = nn.Linear(encoder.feature_size, classes)
         nn.init.normal_(self.linear.weight, std=0.01)
@@ -29,7 +31,18 @@ class ClassifyingNetwork(nn.Module):
     def logits(self, clips: Tensor) -> Tensor:
         """[B, classes] float32, in training mode."""
         self.train()
-        return self._classified(self._features(clips))
+        if len(clips) % self.groups:
+            raise ValueError(f"a batch of {len(clips)} does not divide into {self.groups} BatchNorm groups")
+        return self._classified(torch.cat([self._features(part) for part in clips.chunk(self.groups)]))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """The logits: what DistributedDataParallel wraps."""
+        return self.logits(clips)
+
+    @property
+    def moving(self) -> nn.Module:
+        """Where the BatchNorms are whose statistics a process's rows move."""
+        return self
 
     @torch.no_grad()
     def probabilities(self, clips: Tensor) -> Tensor:

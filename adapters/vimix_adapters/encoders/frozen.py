@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from vimix.app.team import Alone
+from vimix.ports.team import Team
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.classifier import ClassifyingNetwork
 from vimix_adapters.encoders.network import Compute
@@ -14,13 +16,21 @@ class FrozenClassifier(ClassifyingNetwork):
     """Implements ``vimix.ports.network.Classifier``: pooled features of an encoder that nothing changes, one layer.
 
     The encoder is in evaluation mode throughout and gets no gradient. ``unit_features`` scales features to length 1,
-    ``batch_norm`` normalises them by a BatchNorm with scale 1 and shift 0 at first, as CoCLR does.
+    ``batch_norm`` normalises them by a BatchNorm with scale 1 and shift 0 at first, as CoCLR does: in a ``team`` by
+    the statistics of everybody's rows, which takes no gradients of others, for there are none below the layer.
     """
 
     def __init__(
-        self, encoder: StageChain, classes: int, unit_features: bool, batch_norm: bool, compute: Compute
+        self,
+        encoder: StageChain,
+        classes: int,
+        unit_features: bool,
+        batch_norm: bool,
+        compute: Compute,
+        team: Team | None = None,
     ) -> None:
         super().__init__(encoder, classes, 0.0, compute)
+        self.team = team or Alone()
         self.encoder.requires_grad_(False)
         self.unit_features = unit_features
         self.norm = (nn.BatchNorm1d(encoder.feature_size) if batch_norm else nn.Identity()).to(compute.device)
@@ -35,11 +45,22 @@ class FrozenClassifier(ClassifyingNetwork):
         """What is trained."""
         return [*self.norm.parameters(), *self.linear.parameters()]
 
+    @property
+    def moving(self) -> nn.Module:
+        """Nothing: the encoder's statistics stand still, and all members move the layer's alike."""
+        return nn.Identity()
+
     def _classified(self, features: Tensor) -> Tensor:
-        scores: Tensor = self.linear(
-            self.norm(nn.functional.normalize(features, dim=1) if self.unit_features else features)
-        )
+        rows = nn.functional.normalize(features, dim=1) if self.unit_features else features
+        scores: Tensor = self.linear(self._normalised(rows))
         return scores
+
+    def _normalised(self, rows: Tensor) -> Tensor:
+        if not self.training or self.team.size == 1:
+            normalised: Tensor = self.norm(rows)
+            return normalised
+        normalised = self.norm(self.team.gather(rows))
+        return normalised[self.team.rank * len(rows) : (self.team.rank + 1) * len(rows)]
 
     def _features(self, clips: Tensor) -> Tensor:
         with torch.no_grad():

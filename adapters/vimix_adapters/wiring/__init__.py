@@ -22,7 +22,7 @@ from vimix_adapters.wiring.networks import (
 )
 from vimix_adapters.wiring.packing import ESTIMATORS, PackJob, pack_frames, pack_job
 from vimix_adapters.wiring.scores import build_centring, build_fusion, build_pooling, build_probe
-from vimix_adapters.wiring.skeletons import batch_shape, pack_skeleton, pack_skeletons, skeleton_settings
+from vimix_adapters.wiring.skeletons import SkeletonJob, batch_shape, pack_skeleton, pack_skeletons, skeleton_settings
 from vimix_adapters.wiring.stores import (
     CROPS,
     build_augmentations,
@@ -51,6 +51,7 @@ __all__ = [
     "INPUT_POLICIES",
     "LAYERS",
     "PackJob",
+    "SkeletonJob",
     "batch_shape",
     "build_augmentations",
     "build_candidates",

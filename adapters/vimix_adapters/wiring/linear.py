@@ -7,8 +7,11 @@ import torch
 from attrs import evolve
 
 from vimix.app.finetune import SupervisedLearner, supervised_step
+from vimix.app.team import Alone
 from vimix.app.train import StageRun
 from vimix.ports.clips import VideoStore
+from vimix.ports.network import Classifier
+from vimix.ports.team import Team
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
@@ -17,9 +20,9 @@ from vimix_adapters.checkpoints.folder import FolderCheckpointStore
 from vimix_adapters.encoders.frozen import FrozenClassifier
 from vimix_adapters.encoders.network import Compute, TorchOptimiser
 from vimix_adapters.probes.sgd import LinearSgd
-from vimix_adapters.wiring.networks import build_encoder, load_pretrained
+from vimix_adapters.wiring.networks import build_encoder, load_pretrained, spread, together
 from vimix_adapters.wiring.stores import build_training_clips
-from vimix_adapters.wiring.training import build_supervised_settings, metrics_in, stage_seed
+from vimix_adapters.wiring.training import build_supervised_settings, metrics_in, silent, stage_seed
 
 
 def build_linear_training(
@@ -30,37 +33,50 @@ def build_linear_training(
     folder: Path,
     compute: Compute,
     asked_to_stop: Callable[[], bool] = lambda: False,
-) -> tuple[FrozenClassifier, StageRun]:
+    team: Team | None = None,
+) -> tuple[Classifier, StageRun]:
     """A linear layer over the frozen encoder of a checkpoint (None: of random weights), and its training.
 
-    Raises VimixError if the recipe's protocol has no such training.
+    The protocol's batch is that of all processes together, so that their number changes nothing. Raises VimixError if
+    the recipe's protocol has no such training, or its batch does not divide among the processes.
     """
-    layer, augment = end_to_end_of(recipe)
+    (layer, augment), team = end_to_end_of(recipe), team or Alone()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         encoder = build_encoder(recipe, modality)
-        classifier = FrozenClassifier(encoder, len(store.classes), layer.unit_features, layer.batch_norm, compute)
+        classifier = FrozenClassifier(encoder, len(store.classes), layer.unit_features, layer.batch_norm, compute, team)
     load_pretrained(classifier, recipe, modality, checkpoint, compute)
     sgd = torch.optim.SGD(classifier.layer(), lr=layer.lr, momentum=layer.momentum, weight_decay=layer.weight_decay)
-    learner = SupervisedLearner(modality, classifier, TorchOptimiser(sgd))
-    # A training set of less than the protocol's batch is one batch.
-    batch = min(layer.batch, len(store.members(recipe.evaluate.gallery)))
+    learner = SupervisedLearner(modality, spread(classifier, team), TorchOptimiser(sgd, together(team)))
+    batch = own_batch(layer, len(store.members(recipe.evaluate.gallery)), team)
     data = evolve(recipe.data, train_split=recipe.evaluate.gallery)
     there = evolve(recipe, data=data, augment=augment, optim=evolve(recipe.optim, batch=batch))
-    clips = build_training_clips(there, store, {modality: 1}, stage_seed(recipe, 0), compute)
+    clips = build_training_clips(there, store, {modality: 1}, stage_seed(recipe, 0), compute, team)
     settings = build_supervised_settings(recipe, layer.epochs, layer.lr, layer.milestones, layer.decay)
-    return classifier, StageRun(
+    return learner.classifier, StageRun(
         learner=learner,
         step=supervised_step(learner),
         clips=clips,
         settings=settings,
-        metrics=metrics_in(folder, f"linear-{modality}", clips.steps * layer.epochs),
-        checkpoints=FolderCheckpointStore(folder),
+        metrics=silent() if team.rank else metrics_in(folder, f"linear-{modality}", clips.steps * layer.epochs),
+        checkpoints=FolderCheckpointStore(folder, writes=team.rank == 0),
         recipe=config.recipe_to_toml(recipe),
         names=[video.name for video in store.videos],
+        team=team,
         asked_to_stop=asked_to_stop,
         about={"stage": "linear", "epochs": layer.epochs, "steps_per_epoch": clips.steps, "seed": recipe.seed},
     )
+
+
+def own_batch(layer: LinearSgd, videos: int, team: Team) -> int:
+    """A member's part of the protocol's batch; a training set of less than that is one batch."""
+    batch = min(layer.batch, videos)
+    if batch % team.size:
+        raise VimixError(
+            f"the protocol's batch of {layer.batch} clips ({videos} videos to train on) does not divide among "
+            f"{team.size} processes: call it with another number of them, or without torchrun"
+        )
+    return batch // team.size
 
 
 def end_to_end_of(recipe: config.Recipe) -> tuple[LinearSgd, config.AugmentSettings]:

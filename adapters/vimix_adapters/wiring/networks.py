@@ -1,18 +1,22 @@
 """Encoders, networks, and what learns with them."""
 
+from collections.abc import Callable
 from zlib import crc32
 
 import torch
+from torch import Tensor
 
 from vimix.app.learner import Learner
 from vimix.app.team import Alone
 from vimix.domain.contrast.candidates import BatchAndQueue, Candidates, OwnKeyAndQueue, WithoutSiblings
 from vimix.domain.contrast.queue import NegativeQueue
+from vimix.ports.network import Classifier
 from vimix.ports.team import Team
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
+from vimix_adapters.distributed.classifier import SharedClassifier
 from vimix_adapters.distributed.network import SharedNetwork
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.classifier import ClassifyingNetwork
@@ -74,7 +78,8 @@ def build_classifier(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        classifier = ClassifyingNetwork(build_encoder(recipe, modality), classes, recipe.finetune.dropout, compute)
+        settings, encoder = recipe.finetune, build_encoder(recipe, modality)
+        classifier = ClassifyingNetwork(encoder, classes, settings.dropout, compute, settings.bn_groups)
     load_pretrained(classifier, recipe, modality, checkpoint, compute)
     return classifier
 
@@ -99,6 +104,11 @@ def load_pretrained(
         ) from error
 
 
+def spread(classifier: ClassifyingNetwork, team: Team) -> Classifier:
+    """The classifier, trained together with the copies of it that the other members have."""
+    return SharedClassifier(classifier, team) if team.size > 1 else classifier
+
+
 def build_learner(recipe: config.Recipe, modality: Modality, compute: Compute, team: Team | None = None) -> Learner:
     """Query and key networks with equal weights, an empty queue and a fresh optimiser; without a team, alone."""
     query, key = (build_network(recipe, modality, compute) for _ in range(2))
@@ -120,7 +130,7 @@ def build_learner(recipe: config.Recipe, modality: Modality, compute: Compute, t
 
 def build_optimiser(recipe: config.Recipe, network: torch.nn.Module, team: Team | None = None) -> TorchOptimiser:
     """Adam or SGD over all parameters, fused; the members of a team skip a bad step together."""
-    optim, either = recipe.optim, None if team is None or team.size == 1 else team.either
+    optim, either = recipe.optim, together(team or Alone())
     if optim.name == "sgd":
         sgd = torch.optim.SGD(
             network.parameters(), lr=optim.lr, momentum=optim.sgd_momentum, weight_decay=optim.weight_decay, fused=True
@@ -128,6 +138,11 @@ def build_optimiser(recipe: config.Recipe, network: torch.nn.Module, team: Team 
         return TorchOptimiser(sgd, either)
     adam = torch.optim.Adam(network.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True)
     return TorchOptimiser(adam, either)
+
+
+def together(team: Team) -> Callable[[Tensor], Tensor] | None:
+    """How an optimiser learns whether others skip the step; alone there is nobody to ask."""
+    return team.either if team.size > 1 else None
 
 
 def build_candidates(contrast: config.Contrast) -> Candidates:

@@ -1,17 +1,19 @@
 """Skeletons: from files to what a store holds, and what a recipe's networks need to know of them."""
 
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from attrs import frozen
 from numpy.typing import NDArray
 
+from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.clips.skeleton_writer import write_skeleton_part
 from vimix_adapters.skeletons.layouts import find_layout
-from vimix_adapters.skeletons.packing import PackedSkeleton, Preparation, pack_file, pack_files
+from vimix_adapters.skeletons.packing import Preparation, pack_file
 
 
 def pack_skeleton(path: Path, settings: SkeletonSettings) -> NDArray[np.float32]:
@@ -22,9 +24,27 @@ def pack_skeleton(path: Path, settings: SkeletonSettings) -> NDArray[np.float32]
     return pack_file(path, _preparation(settings)).joints
 
 
-def pack_skeletons(paths: Sequence[Path], settings: SkeletonSettings, workers: int) -> Iterator[PackedSkeleton | str]:
-    """All files in order, in ``workers`` processes; for one that cannot be read the reason."""
-    return pack_files(paths, _preparation(settings), workers)
+@frozen
+class SkeletonJob:
+    """Some files to turn into a part."""
+
+    files: tuple[Path, ...]
+    part: Path
+
+
+def pack_skeletons(job: SkeletonJob, settings: SkeletonSettings) -> None:
+    """What a worker does with some files: a file that cannot be read leaves its reason in the part."""
+    how, sequences = _preparation(settings), []
+    outcomes: list[int | str] = []
+    for file in job.files:
+        try:
+            packed = pack_file(file, how)
+        except VimixError as error:
+            outcomes.append(str(error))
+        else:
+            sequences.append(packed.joints)
+            outcomes.append(packed.recorded)
+    write_skeleton_part(job.part, sequences, outcomes, settings)
 
 
 def _preparation(settings: SkeletonSettings) -> Preparation:

@@ -15,6 +15,7 @@ from vimix.app.train import StageRun, TrainSettings
 from vimix.domain.schedule.stages import ManifoldStage, PretrainStage, Stage, views_needed
 from vimix.ports.clips import VideoStore
 from vimix.ports.metrics import MetricsSink
+from vimix.ports.network import Classifier
 from vimix.ports.team import Team
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.clips import ClipBatch
@@ -22,7 +23,6 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
-from vimix_adapters.encoders.classifier import ClassifyingNetwork
 from vimix_adapters.encoders.network import Compute, TorchOptimiser
 from vimix_adapters.metrics.console import ProgressMetrics, Together
 from vimix_adapters.metrics.hints import InputBoundHint
@@ -30,7 +30,7 @@ from vimix_adapters.metrics.jsonl import JsonlMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 from vimix_adapters.metrics.watch import Watch
 from vimix_adapters.wiring.inheriting import inherited_parts
-from vimix_adapters.wiring.networks import build_classifier, build_learner, build_trained
+from vimix_adapters.wiring.networks import build_classifier, build_learner, build_trained, spread, together
 from vimix_adapters.wiring.stores import build_training_clips, require_labels
 from vimix_adapters.wiring.watch import build_watch
 
@@ -105,11 +105,6 @@ def build_step(
     if isinstance(stage, PretrainStage):
         return pretrain_step(learner, stage.policy)
     if isinstance(stage, ManifoldStage):
-        if learner.team.size > 1:
-            raise VimixError(
-                f"stage {stage.name}: manifold_mixup needs gradients of partners, which other processes "
-                "hold: run it in one process"
-            )
         return manifold_step(learner, stage.policy, stage.layers)
     if stage.partner not in inits:
         raise VimixError(f"stage {stage.name} needs a trained {stage.partner} encoder: pretrain it first")
@@ -160,9 +155,10 @@ def build_finetuning(
     folder: Path,
     compute: Compute,
     asked_to_stop: Callable[[], bool] = lambda: False,
-) -> tuple[ClassifyingNetwork, StageRun]:
-    """A classifier, and everything that ``vimix.app.train.train`` needs to train it."""
-    settings = recipe.finetune
+    team: Team | None = None,
+) -> tuple[Classifier, StageRun]:
+    """A classifier, and everything that ``vimix.app.train.train`` needs to train it. Member 0 writes."""
+    settings, team = recipe.finetune, team or Alone()
     require_labels(store, recipe.data.train_split)
     classifier = build_classifier(recipe, modality, len(store.classes), checkpoint, compute)
     groups: list[dict[str, Any]] = [
@@ -170,19 +166,20 @@ def build_finetuning(
         {"params": list(classifier.linear.parameters())},
     ]
     adam = torch.optim.Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    learner = SupervisedLearner(modality, classifier, TorchOptimiser(adam))
+    learner = SupervisedLearner(modality, spread(classifier, team), TorchOptimiser(adam, together(team)))
     seed = stage_seed(recipe, 0)
-    clips = build_training_clips(recipe, store, {modality: 1}, seed, compute)
+    clips = build_training_clips(recipe, store, {modality: 1}, seed, compute, team)
     steps = clips.steps * settings.epochs
-    return classifier, StageRun(
+    return learner.classifier, StageRun(
         learner=learner,
-        step=seeded(supervised_step(learner), compute.device),
+        step=seeded(supervised_step(learner), compute.device, team.rank),
         clips=clips,
         settings=build_supervised_settings(recipe, settings.epochs, settings.lr, settings.milestones, settings.decay),
         names=[video.name for video in store.videos],
+        team=team,
         asked_to_stop=asked_to_stop,
-        metrics=metrics_in(folder, f"finetune-{modality}", steps),
-        checkpoints=FolderCheckpointStore(folder),
+        metrics=silent() if team.rank else metrics_in(folder, f"finetune-{modality}", steps),
+        checkpoints=FolderCheckpointStore(folder, writes=team.rank == 0),
         recipe=config.recipe_to_toml(recipe),
         about={
             "stage": "finetune",

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vimix.app.team import Alone, collected, in_company
 from vimix.domain.scores.features import mean_row
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import Network
@@ -32,14 +33,14 @@ def extract_features(
     In a team each member brings the clips of some videos, and all get the features of all, in order of rank.
     Raises VimixError if there is no video, or a feature is not finite (the training diverged).
     """
+    team = team or Alone()
     features, labels, videos = [], [], []
-    for video, parts in groupby(_parts(network, clips, batch), key=lambda part: part[0].video):
+    for video, parts in groupby(in_company(_parts(network, clips, batch), team), key=lambda part: part[0].video):
         known = list(parts)
         features.append(pool(np.concatenate([rows for _, rows in known])))
         labels.append(known[0][0].label)
         videos.append(video)
-    if team is not None and team.size > 1:
-        features, labels, videos = _collected(features, labels, videos, team)
+    features, labels, videos = collected(features, labels, videos, team)
     numbers = np.array(videos, dtype=np.int64)
     return VideoFeatures(
         features=_stacked(features),
@@ -77,15 +78,6 @@ def _parts(network: Network, clips: EvaluationClips, batch: int) -> Iterator[tup
                 "evaluate an earlier checkpoint or train with a lower learning rate"
             )
         yield video, rows
-
-
-def _collected(
-    features: list[Rows], labels: list[int], videos: list[int], team: Team
-) -> tuple[list[Rows], list[int], list[int]]:
-    """What all members found."""
-    found = torch.from_numpy(np.stack(features)) if features else torch.empty(0, 0)
-    numbers = team.collect(torch.tensor([labels, videos], dtype=torch.int64).T)
-    return list(team.collect(found).numpy()), numbers[:, 0].tolist(), numbers[:, 1].tolist()
 
 
 def _stacked(rows: Sequence[Rows]) -> Rows:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from vimix.app.learner import Learner, StepOutcome
 from vimix.app.team import blend_own
-from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.layers import LayerChoice
 from vimix.domain.mixing.policies import MixPolicy
 from vimix.ports.network import Network
@@ -38,14 +37,16 @@ def pretrain_step(learner: Learner, policy: MixPolicy) -> Step:
 
 def manifold_step(learner: Learner, policy: MixPolicy, layers: LayerChoice) -> Step:
     """MoCo on hidden maps mixed with other rows of themselves (Verma et al. 2019; Table 2): both get gradients."""
+    team = learner.team
 
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x_q, x_k = batch.views[learner.modality]
         k, _ = layers.draw(learner.query.depth, learner.query.depth, rng)
 
         def mixup(g1: Tensor) -> tuple[Tensor, MixPlan]:
-            plan = policy.plan(batch=len(batch), grid=Grid.of(g1.shape, planar=learner.query.planar), rng=rng)
-            return blend(g1, g1, plan), plan
+            grid = Grid.of(g1.shape, planar=learner.query.planar)
+            plan = policy.plan(batch=team.size * len(batch), grid=grid, rng=rng)
+            return blend_own(g1, g1, plan, team), plan
 
         z, plan = learner.query.embed_mixed(x_q, k, mixup)
         return learner.learn(z, learner.keys(x_k, rng), plan, batch.sources)
