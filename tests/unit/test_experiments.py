@@ -135,6 +135,35 @@ def test_ours_stand_where_they_were_measured_and_nowhere_else() -> None:
     assert data["lines"][1]["paper"] == [52.6, None]
 
 
+def test_another_recipe_fills_the_columns_of_its_own_data_set_and_no_other() -> None:
+    moved = paper_table(2).from_recipe("ablation")
+    assert list(moved.columns) == ["linear UCF101", "R@1 UCF101"]
+    assert len(moved.lines) == len(paper_table(2).lines)
+    wanted = Source("ablation", "cm_mixup", "rgb + flow", "R@1")
+    found = filled(moved, lambda source: [0.2, 0.3] if source == wanted else [])
+    (line,) = [line for line in found.texts() if "25.0 ± 7.1" in line]
+    assert line == ["two-stream", "+ CM mixup", "72.2", "-", "56.1", "25.0 ± 7.1"]
+    assert found.headings[2:] == [
+        f"{column}, {whose}" for column in moved.columns for whose in ("paper", "ours (ablation)")
+    ]
+    on_flow = paper_table(1).from_recipe("ablation", "flow")
+    assert {cell.source.modality for line in on_flow.lines for cell in line.cells} == {"flow"}
+    # Table 5's second column belongs to another recipe, and the peers' lines to none.
+    skeletons = paper_table(5).from_recipe("ablation-skeleton")
+    assert list(skeletons.columns) == ["xsub"]
+    assert [line.name for line in skeletons.lines if line.cells[0].source] == [
+        "SkeletonCLR, joint + motion",
+        "SkeletonCLR + CMMC, joint + motion",
+    ]
+
+
+def test_the_ablations_have_an_arm_for_every_line_of_tables_1_2_and_5() -> None:
+    for number, name, modality in ((1, "ablation", "flow"), (2, "ablation", None), (5, "ablation-skeleton", None)):
+        text = (ROOT / f"experiments/{name}.toml").read_text(encoding="utf-8")
+        table = paper_table(number).from_recipe(name, modality)
+        assert all(f"[arms.{c.source.arm}]" in text for line in table.lines for c in line.cells if c.source)
+
+
 def record(**changes) -> ResultRecord:
     parts = {
         "task": "finetune",

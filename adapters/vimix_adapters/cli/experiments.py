@@ -25,11 +25,18 @@ def table(
     runs: Runs = None,
     form: Annotated[Form, typer.Option("--format", help="console, markdown or json.")] = Form.console,
     out: Annotated[Path | None, typer.Option(help="Write it there (Markdown unless json).", metavar="FILE")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Ours from this recipe, with arms of the same names.", metavar="NAME")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="With --recipe: whose scores, in every line.")] = None,
 ) -> None:
     """Print the paper's numbers with ours filled in: mean ± deviation over seeds, - where there is no run."""
+    from vimix.values.errors import VimixError
     from vimix_adapters.commands import experimenting
 
-    experimenting.print_table(number, runs, form.value, out)
+    if modality and not recipe:
+        raise VimixError("--modality replaces that of another recipe's lines: name the recipe with --recipe")
+    experimenting.print_table(number, runs, form.value, out, recipe, modality)
 
 
 @app.command()

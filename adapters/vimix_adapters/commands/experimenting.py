@@ -77,10 +77,21 @@ def find_results(folder: Path) -> Found:
     return Found(list(runs.values()), records)
 
 
-def print_table(number: int, folder: Path | None, form: str, out: Path | None) -> None:
-    """Print one of the paper's tables with ours filled in from the runs in ``folder``, or write it to ``out``."""
+def print_table(
+    number: int,
+    folder: Path | None,
+    form: str,
+    out: Path | None,
+    recipe: str | None = None,
+    modality: str | None = None,
+) -> None:
+    """Print one of the paper's tables with ours filled in from the runs in ``folder``, or write it to ``out``.
+
+    Ours are those of the recipe that the table belongs to, or of ``recipe``, whose arms have the same names.
+    """
     results = find_results(folder) if folder else Found([], [])
-    found = paper.filled(paper.paper_table(number), results.values)
+    table = paper.paper_table(number)
+    found = paper.filled(table if recipe is None else table.from_recipe(recipe, modality), results.values)
     text = json.dumps(paper.plain(found), indent=2) + "\n" if form == "json" else paper.markdown(found)
     if out is not None:
         write_text(out, text)

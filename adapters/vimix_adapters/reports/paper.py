@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from rich.table import Table
 
+from vimix.values.errors import VimixError
 from vimix_adapters.reports.summaries import cell as ours_text
 from vimix_adapters.reports.summaries import mean_and_deviation
 
@@ -56,6 +57,37 @@ class PaperTable:
     title: str
     columns: Sequence[str]
     lines: Sequence[Line]
+    ours: str = "ours"
+    """What our columns are called."""
+
+    def from_recipe(self, recipe: str, modality: str | None = None) -> "PaperTable":
+        """The table with ours read from another recipe, whose arms have the same names, on its own data set.
+
+        Columns of further data sets and tasks are left out: that recipe has none. ``modality`` replaces that of all
+        lines. Raises VimixError for a table with no such column.
+        """
+        first = next((cell.source.recipe for line in self.lines for cell in line.cells if cell.source), "")
+        kept = [n for n in range(len(self.columns)) if any(_own(line.cells[n], first) for line in self.lines)]
+        if not kept:
+            raise VimixError(f"table {self.number} has no column that recipe {recipe!r} could fill")
+        lines = [
+            evolve(line, cells=[_read_from(line.cells[n], first, recipe, modality) for n in kept])
+            for line in self.lines
+        ]
+        columns = [self.columns[n] for n in kept]
+        whose = ", ".join(filter(None, (recipe, modality)))
+        return evolve(self, columns=columns, lines=lines, ours=f"ours ({whose})")
+
+
+def _own(cell: Cell, recipe: str) -> bool:
+    source = cell.source
+    return source is not None and (source.recipe, source.tested_on, source.task) == (recipe, "", "run")
+
+
+def _read_from(cell: Cell, first: str, recipe: str, modality: str | None) -> Cell:
+    if cell.source is None or not _own(cell, first):
+        return evolve(cell, source=None)
+    return evolve(cell, source=evolve(cell.source, recipe=recipe, modality=modality or cell.source.modality))
 
 
 @frozen
@@ -80,7 +112,8 @@ class Filled:
     @property
     def headings(self) -> list[str]:
         """Of ``texts``."""
-        return ["", "", *(f"{column}, {whose}" for column in self.table.columns for whose in ("paper", "ours"))]
+        both = ("paper", self.table.ours)
+        return ["", "", *(f"{column}, {whose}" for column in self.table.columns for whose in both)]
 
 
 UCF_HMDB = ("linear UCF101", "linear HMDB51", "R@1 UCF101", "R@1 HMDB51")
