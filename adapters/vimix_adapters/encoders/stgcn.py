@@ -184,8 +184,9 @@ class Dropout(nn.Dropout):
             return super().forward(x)
         kept = min(max(round((1 - self.p) * 65536), 1), 65535)
         words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
-        noise = words.view(torch.int16)[: x.numel()].as_strided(x.shape, x.stride())
-        return x * noise.lt_(kept - 32768).to(x.dtype).mul_(65536 / kept)
+        noise = words.view(torch.int16)[: x.numel()]
+        scales = noise.lt_(kept - 32768).to(x.dtype).mul_(65536 / kept)
+        return x * scales.as_strided(x.shape, x.stride())
 
 
 def _initialise(module: nn.Module) -> None:
