@@ -82,11 +82,11 @@ class STGCNEncoder(StageChain):
 
     def pool(self, hidden: Tensor) -> Tensor:
         """Mean over time, joints and persons (those present), [B, D] float32."""
+        persons = hidden.permute(0, 4, 2, 3, 1).flatten(2, 3).float().mean(dim=2)
         if self._all:
-            return super().pool(hidden)
-        rows = hidden.float().mean(dim=(2, 3))
-        count = rows.detach().any(dim=1).sum(dim=1, keepdim=True)  # a ReLU's maps are zero where their mean is
-        return rows.sum(dim=2) / count.clamp(min=1)
+            return persons.mean(dim=1)
+        count = persons.detach().any(dim=2).sum(dim=1, keepdim=True)  # a ReLU's maps are zero where their mean is
+        return persons.sum(dim=1) / count.clamp(min=1)
 
 
 def _rows(maps: Tensor) -> Tensor:
@@ -167,9 +167,9 @@ class GraphConvolution(nn.Module):
         gathered = torch.bmm(every, frames).view(count, length, joints, -1).permute(0, 3, 1, 2)
         weight = self.weigh.weight.view(SUBSETS, -1, channels, 1, 1).transpose(0, 1).flatten(1, 2)
         assert self.weigh.bias is not None
-        bias = edges.sum(dim=1).T @ self.weigh.bias.view(SUBSETS, -1)  # [V, outgoing], in the order of the map
-        weighed = nn.functional.conv2d(gathered, weight)
-        return weighed + bias.to(weighed.dtype).T.unsqueeze(1)
+        bias = edges.sum(dim=1).T @ self.weigh.bias.view(SUBSETS, -1)
+        weighed = nn.functional.conv2d(gathered, weight).permute(0, 2, 3, 1)
+        return (weighed + bias.to(weighed.dtype)).permute(0, 3, 1, 2)  # added in the order of memory
 
 
 class Dropout(nn.Dropout):
