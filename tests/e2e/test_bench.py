@@ -16,7 +16,16 @@ def test_every_benchmark_leaves_its_lines_in_the_table(tmp_path, capsys, monkeyp
     monkeypatch.setattr("vimix_adapters.benchmarks.pipeline.STARTS", 1)
     assert vimix("bench", "--tiny", "--out", tmp_path / "bench.md") == 0
     table = (tmp_path / "bench.md").read_text()
-    for name in ("S3D MoCo step", "CMMC step", "blend", "data_time", "exact retrieval", "linear probe", "vimix --help"):
+    for name in (
+        "S3D MoCo step",
+        "ST-GCN MoCo step",
+        "CMMC step",
+        "blend",
+        "data_time",
+        "exact retrieval",
+        "linear probe",
+        "vimix --help",
+    ):
         assert f"| {name} |" in table
     assert "commit" in table
     assert "| blend |" in capsys.readouterr().out
@@ -75,11 +84,10 @@ def test_what_blend_is_timed_against_computes_the_same() -> None:
 def test_the_plain_step_learns_too() -> None:
     """It is a real training step, or the comparison would flatter."""
     from vimix_adapters import wiring
-    from vimix_adapters.benchmarks.plain import PlainMoco
 
     torch.manual_seed(0)
     recipe = steps.bench_recipe(TINY)
-    plain = PlainMoco(recipe.modalities["rgb"], torch.device("cpu"), k=8)
+    plain = steps.plain_moco(recipe, wiring.build_compute(recipe, "cpu"))
     before = [parameter.clone() for parameter in plain.key.parameters()]
     batch = steps.random_batch(TINY, wiring.build_compute(recipe, "cpu"))
     losses = [plain.step(*batch.views["rgb"]) for _ in range(3)]

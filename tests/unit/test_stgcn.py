@@ -13,7 +13,7 @@ from vimix.app.learner import StepOutcome
 from vimix.values.clips import ClipBatch
 from vimix_adapters.encoders.graph import spatial_partition
 from vimix_adapters.encoders.network import Compute, ContrastiveNetwork
-from vimix_adapters.encoders.stgcn import Block, GraphConvolution, STGCNEncoder
+from vimix_adapters.encoders.stgcn import Block, Dropout, GraphConvolution, STGCNEncoder, _rows
 from vimix_adapters.skeletons.layouts import find_layout
 from vimix_adapters.wiring.training import seeded
 
@@ -108,7 +108,7 @@ def test_each_joint_gathers_one_in_all_from_itself_and_its_neighbours(layout) ->
 
 @pytest.mark.parametrize("outgoing", [2, 12])
 def test_gathering_before_weighing_is_the_same_sum(outgoing) -> None:
-    """Wide outputs gather first; both ways are the formula of the docstring."""
+    """Joints are gathered first, subsets weighed together; here it is the other way round, as the docstring has it."""
     layer = GraphConvolution(4, outgoing, torch.from_numpy(spatial_partition(FIVE)))
     layer.importance.data.uniform_(0.5, 1.5)
     x = torch.randn(2, 4, 3, 5)
@@ -230,3 +230,47 @@ def test_dropout_is_the_step_s_own_wherever_the_process_began() -> None:
     assert torch.equal(outcomes[0].loss, outcomes[1].loss)
     assert outcomes[0].weight == np.random.default_rng(7).random()
     assert not torch.equal(seeded(step, torch.device("cpu"))(batch, np.random.default_rng(8)).loss, outcomes[0].loss)
+
+
+def test_maps_go_from_stage_to_stage_without_a_copy() -> None:
+    encoder = small()
+    with torch.no_grad():
+        hidden = encoder.partial_forward(skeletons(), 0, 3)
+    assert _rows(hidden).data_ptr() == hidden.data_ptr()
+    assert hidden[0, ..., 0].permute(1, 2, 0).is_contiguous()  # channels last
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_leaves_its_share_scaled_and_the_mean_as_it_was(p, dtype) -> None:
+    x = torch.ones(7, 30, 50, 25, dtype=dtype).contiguous(memory_format=torch.channels_last).requires_grad_()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        dropped = Dropout(p)(x)
+        other = Dropout(p)(x)
+        torch.manual_seed(0)
+        assert torch.equal(Dropout(p)(x), dropped)
+    kept = dropped != 0
+    assert float(kept.double().mean()) == pytest.approx(1 - p, abs=4 * (p * (1 - p) / x.numel()) ** 0.5)
+    torch.testing.assert_close(dropped[kept], torch.full_like(dropped[kept], 1 / (1 - p)), rtol=1e-2, atol=0)
+    both = float((kept & (other != 0)).double().mean())  # a second draw knows nothing of the first
+    assert both == pytest.approx((1 - p) ** 2, abs=0.01)
+    assert dropped.is_contiguous(memory_format=torch.channels_last)
+    dropped.sum().backward()
+    assert torch.equal(x.grad, dropped.detach())
+
+
+def test_dropout_knows_no_neighbours() -> None:
+    """Elements that share a 64 bit word, and whole channels, are drawn apart."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        kept = (Dropout(0.5)(torch.ones(400_000)) != 0).double().view(-1, 4)
+    expected = torch.full((4, 4), 0.25).fill_diagonal_(0.5).double()
+    torch.testing.assert_close(kept.T @ kept / len(kept), expected, rtol=0, atol=0.01)
+
+
+def test_dropout_is_torch_s_own_where_nothing_is_drawn() -> None:
+    x = torch.randn(3, 4)
+    assert Dropout(0.5).eval()(x) is x
+    assert torch.equal(Dropout(0.0)(x), x)
+    assert not Dropout(1.0)(x).any()

@@ -25,21 +25,27 @@ class PlainNetwork(nn.Module):
 
 
 class PlainMoco:
-    """One step of MoCo with input mixup, virtual BatchNorm groups and a queue, term by term."""
+    """One step of MoCo with input mixup or none, virtual BatchNorm groups and a queue, term by term."""
 
-    def __init__(self, settings: config.ModalitySettings, device: torch.device, groups: int = 2, k: int = 2048) -> None:
-        self.query = PlainNetwork(settings).to(device)
-        self.key = copy.deepcopy(self.query).requires_grad_(False)
+    def __init__(
+        self, network: nn.Module, optimiser: torch.optim.Optimizer, groups: int = 2, k: int = 2048, mixes: bool = True
+    ) -> None:
+        self.query, self.optimiser = network, optimiser
+        self.key = copy.deepcopy(network).requires_grad_(False)
+        device = next(network.parameters()).device
         self.queue = functional.normalize(torch.randn(k, 128, device=device), dim=1)
-        self.optimiser = torch.optim.Adam(self.query.parameters(), lr=1e-3, weight_decay=1e-5)
-        self.groups, self.pointer = groups, 0
+        self.groups, self.pointer, self.mixes = groups, 0, mixes
 
     def step(self, x_q: Tensor, x_k: Tensor) -> float:
         """The loss, after the update."""
         batch, order = len(x_q), torch.randperm(len(x_q), device=x_q.device)
         partner, weight = torch.randperm(batch, device=x_q.device), torch.rand(batch, device=x_q.device)
-        share = weight.view(-1, 1, 1, 1, 1)
-        z = self._grouped(self.query, share * x_q + (1 - share) * x_q[partner])
+        if self.mixes:
+            share = weight.view(-1, 1, 1, 1, 1)
+            x_q = share * x_q + (1 - share) * x_q[partner]
+        else:
+            weight = torch.ones_like(weight)
+        z = self._grouped(self.query, x_q)
         with torch.no_grad():
             for key, query in zip(self.key.parameters(), self.query.parameters(), strict=True):
                 key.data = 0.999 * key.data + 0.001 * query.data
@@ -54,7 +60,7 @@ class PlainMoco:
         self.pointer = (self.pointer + batch) % (len(self.queue) - batch)
         return float(loss.detach())
 
-    def _grouped(self, network: PlainNetwork, clips: Tensor) -> Tensor:
+    def _grouped(self, network: nn.Module, clips: Tensor) -> Tensor:
         return torch.cat([network(part) for part in clips.chunk(self.groups)])
 
 

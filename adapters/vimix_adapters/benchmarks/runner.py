@@ -10,6 +10,7 @@ from vimix_adapters.benchmarks.pipeline import pipeline, start_up
 from vimix_adapters.benchmarks.probing import probing
 from vimix_adapters.benchmarks.retrieval import retrieval
 from vimix_adapters.benchmarks.settings import BenchSettings
+from vimix_adapters.benchmarks.skeleton_steps import skeleton_steps
 from vimix_adapters.benchmarks.steps import blending, training_steps
 from vimix_adapters.benchmarks.timing import Comparison, Finding, Measure, Remark
 from vimix_adapters.reports.environment import commit, machine, versions
@@ -18,6 +19,7 @@ Benchmark = Callable[[BenchSettings], Iterator[Finding]]
 
 BENCHMARKS: Mapping[str, Benchmark] = {
     "steps": training_steps,
+    "skeletons": skeleton_steps,
     "blend": blending,
     "pipeline": pipeline,
     "retrieval": retrieval,

@@ -20,6 +20,10 @@ class BenchSettings:
     """Timed repeats of a training step."""
     cmmc_steps: int = 8
     """Timed pairs of a MoCo and a CMMC step, each pair with its own draw of layers."""
+    skeletons: int = 16
+    """Clips of a batch of skeletons."""
+    skeleton_steps: int = 5
+    """Timed repeats of a training step of ST-GCN."""
     repeats: int = 5
     """Of everything shorter."""
     gallery: int = 100_000
@@ -43,6 +47,8 @@ TINY = BenchSettings(
     width=0.0625,
     steps=1,
     cmmc_steps=1,
+    skeletons=4,
+    skeleton_steps=1,
     repeats=1,
     gallery=2_000,
     queries=10,

@@ -17,7 +17,7 @@ from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.plain import PlainMoco, masked_mix
+from vimix_adapters.benchmarks.plain import PlainMoco, PlainNetwork, masked_mix
 from vimix_adapters.benchmarks.settings import BenchSettings
 from vimix_adapters.benchmarks.timing import (
     Comparison,
@@ -41,7 +41,7 @@ def training_steps(settings: BenchSettings) -> Iterator[Finding]:
     compute = wiring.build_compute(recipe, settings.device)
     moco, cmmc, learner = _steps(recipe, compute)
     batch = random_batch(settings, compute)
-    plain = PlainMoco(recipe.modalities[RGB], compute.device, recipe.contrast.bn_groups)
+    plain = plain_moco(recipe, compute)
     generator = np.random.default_rng(0)
     moco_step, cmmc_step = (lambda step=step: float(step(batch, generator).loss) for step in (moco, cmmc))
     theirs, ours = interleaved(lambda: plain.step(*batch.views[RGB]), moco_step, settings.steps, settings.now)
@@ -84,6 +84,13 @@ def bench_recipe(settings: BenchSettings) -> config.Recipe:
         },
         optim=config.Optim(batch=settings.batch),
     )
+
+
+def plain_moco(recipe: config.Recipe, compute: Compute) -> PlainMoco:
+    """What the step is compared with."""
+    network = PlainNetwork(recipe.modalities[RGB]).to(compute.device)
+    adam = torch.optim.Adam(network.parameters(), lr=recipe.optim.lr, weight_decay=recipe.optim.weight_decay)
+    return PlainMoco(network, adam, recipe.contrast.bn_groups, recipe.contrast.queue)
 
 
 def random_batch(settings: BenchSettings, compute: Compute) -> ClipBatch:

@@ -11,7 +11,8 @@ from vimix_adapters.cli.training import Device
 def bench(
     out: Annotated[Path, typer.Option(help="Table to write, in markdown.", metavar="FILE.md")],
     only: Annotated[
-        list[str] | None, typer.Option(help="steps, blend, pipeline, retrieval, probe, start, million (9 GiB).")
+        list[str] | None,
+        typer.Option(help="steps, skeletons, blend, pipeline, retrieval, probe, start, million (9 GiB)."),
     ] = None,
     device: Device = "cpu",
     clock: Annotated[str, typer.Option(help="wall, or cpu where others use the machine too.")] = "wall",

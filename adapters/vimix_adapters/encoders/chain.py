@@ -30,6 +30,10 @@ class StageChain(nn.Module):
         """D, the length of a feature."""
         return self._feature_size
 
+    def laid_out(self, clips: Tensor) -> Tensor:
+        """Clips in the layout in which the first stage is fast."""
+        return clips.contiguous(memory_format=self.memory_format)
+
     def partial_forward(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Stages start ... stop-1 (half open). Raises ValueError unless 0 <= start <= stop <= depth."""
         if not 0 <= start <= stop <= self.depth:

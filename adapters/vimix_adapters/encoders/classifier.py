@@ -52,8 +52,7 @@ class ClassifyingNetwork(nn.Module):
 
     def _features(self, clips: Tensor) -> Tensor:
         with self.compute.autocast():
-            laid_out = clips.contiguous(memory_format=self.encoder.memory_format)
-            hidden = self.encoder.partial_forward(laid_out, 0, self.encoder.depth)
+            hidden = self.encoder.partial_forward(self.encoder.laid_out(clips), 0, self.encoder.depth)
         return self.encoder.pool(hidden)
 
     def _classified(self, features: Tensor) -> Tensor:

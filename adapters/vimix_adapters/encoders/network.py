@@ -1,6 +1,6 @@
 """An encoder, its projection head and its BatchNorm groups as one module: the whole query or key path."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -58,13 +58,13 @@ class ContrastiveNetwork(nn.Module):
     def embed(self, clips: Tensor) -> Tensor:
         """L2-normalised embeddings [B, 128] float32 of clips [B, C, T, H, W]."""
         with self.compute.autocast():
-            return self._project(self._stages(self._laid_out(clips), 0, self.depth))
+            return self._embedded(self.encoder.laid_out(clips), 0)
 
     def embed_mixed(self, clips: Tensor, layer: int, mix: HiddenMixing) -> tuple[Tensor, MixPlan]:
         """The same with the map below stage ``layer`` mixed: below, mix, above."""
         with self.compute.autocast():
-            mixed, plan = mix(self._stages(self._laid_out(clips), 0, layer))
-            return self._project(self._stages(mixed, layer, self.depth)), plan
+            mixed, plan = mix(self._stages(self.encoder.laid_out(clips), 0, layer))
+            return self._embedded(mixed, layer), plan
 
     def forward(self, clips: Tensor, layer: int = 0, mix: HiddenMixing | None = None) -> tuple[Tensor, MixPlan | None]:
         """The query path as one callable, mixing included: what DistributedDataParallel wraps."""
@@ -80,28 +80,37 @@ class ContrastiveNetwork(nn.Module):
     def hidden(self, clips: Tensor, layer: int) -> Tensor:
         """The map below stage ``layer`` in evaluation mode; nothing above it is computed."""
         with self._evaluating(), self.compute.autocast():
-            return self._stages(self._laid_out(clips), 0, layer)
+            return self._stages(self.encoder.laid_out(clips), 0, layer)
 
     @torch.no_grad()
     def features(self, clips: Tensor) -> Tensor:
         """Pooled features [B, D] float32 in evaluation mode."""
         with self._evaluating(), self.compute.autocast():
-            return self.encoder.pool(self._stages(self._laid_out(clips), 0, self.depth))
-
-    def _laid_out(self, clips: Tensor) -> Tensor:
-        return clips.contiguous(memory_format=self.encoder.memory_format)
+            return self._pooled(self.encoder.laid_out(clips), 0)
 
     def _stages(self, x: Tensor, start: int, stop: int) -> Tensor:
+        parts = [self.encoder.partial_forward(part, start, stop) for part in self._parts(x)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _pooled(self, x: Tensor, start: int) -> Tensor:
+        """Features of maps below stage ``start``: the groups are put together once they are small."""
+        return torch.cat(
+            [self.encoder.pool(self.encoder.partial_forward(part, start, self.depth)) for part in self._parts(x)]
+        )
+
+    def _parts(self, x: Tensor) -> Sequence[Tensor]:
         if not self.training or self.groups == 1:
-            return self.encoder.partial_forward(x, start, stop)
+            return (x,)
         if len(x) % self.groups:
             raise ValueError(f"a batch of {len(x)} does not divide into {self.groups} BatchNorm groups")
-        return torch.cat([self.encoder.partial_forward(part, start, stop) for part in x.chunk(self.groups)])
+        return x.chunk(self.groups)
 
-    def _project(self, hidden: Tensor) -> Tensor:
+    def _embedded(self, x: Tensor, start: int) -> Tensor:
+        """Embeddings of maps below stage ``start``."""
+        features = self._pooled(x, start)
         # The head is a thousandth of the work: in float32 the embedding loses no digit to bf16.
         with torch.autocast(self.compute.device.type, enabled=False):
-            return nn.functional.normalize(self.head(self.encoder.pool(hidden)), dim=1)
+            return nn.functional.normalize(self.head(features), dim=1)
 
     @contextmanager
     def _evaluating(self) -> Iterator[None]:

@@ -29,7 +29,7 @@ class STGCNEncoder(StageChain):
     """
 
     planar = False
-    memory_format = torch.contiguous_format
+    memory_format = torch.channels_last
 
     def __init__(
         self,
@@ -57,32 +57,45 @@ class STGCNEncoder(StageChain):
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 module.momentum = batch_norm_momentum
 
+    def laid_out(self, clips: Tensor) -> Tensor:
+        """As they are: ``partial_forward`` lays out the rows of persons that it makes of them."""
+        return clips
+
     def partial_forward(self, x: Tensor, start: int, stop: int) -> Tensor:
         """Stages start ... stop-1 of maps [B, C, T, V, M], the persons as rows in between."""
         if start == stop:
             return super().partial_forward(x, start, stop)
-        people = x.permute(0, 4, 1, 2, 3)
-        rows = people.flatten(0, 1)
+        rows = _rows(x)
         present = torch.ones(len(rows), dtype=torch.bool, device=x.device) if self._all else _present(rows)
         if self._all or bool(present.all()) or not bool(present.any()):
-            seen = super().partial_forward(rows, start, stop)
+            seen = self._run(rows, start, stop)
         else:
-            kept = super().partial_forward(rows[present], start, stop)
+            kept = self._run(rows[present], start, stop)
             seen = kept.new_zeros(len(rows), *kept.shape[1:])
             seen[present] = kept
-        return seen.view(*people.shape[:2], *seen.shape[1:]).permute(0, 2, 3, 4, 1)
+        return seen.view(len(x), -1, *seen.shape[1:]).permute(0, 4, 2, 3, 1)
+
+    def _run(self, rows: Tensor, start: int, stop: int) -> Tensor:
+        """The stages on persons [N, T, V, C]; what a stage sees is [N, C, T, V] in that order of memory."""
+        seen = super().partial_forward(rows.permute(0, 3, 1, 2), start, stop)
+        return seen.permute(0, 2, 3, 1)
 
     def pool(self, hidden: Tensor) -> Tensor:
         """Mean over time, joints and persons (those present), [B, D] float32."""
+        persons = hidden.permute(0, 4, 2, 3, 1).flatten(2, 3).float().mean(dim=2)
         if self._all:
-            return super().pool(hidden)
-        rows = hidden.float().mean(dim=(2, 3))
-        count = _present(hidden.movedim(4, 1).flatten(0, 1)).view(len(hidden), -1).sum(dim=1, keepdim=True)
-        return rows.sum(dim=2) / count.clamp(min=1)
+            return persons.mean(dim=1)
+        count = persons.detach().any(dim=2).sum(dim=1, keepdim=True)  # a ReLU's maps are zero where their mean is
+        return persons.sum(dim=1) / count.clamp(min=1)
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """Persons [B·M, T, V, C] of maps [B, C, T, V, M]: no copy of those that a stage has made."""
+    return maps.permute(0, 4, 2, 3, 1).flatten(0, 1).contiguous()
 
 
 def _present(rows: Tensor) -> Tensor:
-    """Which of the persons [N, C, T, V] are there at all, [N] bool."""
+    """Which of the persons [N, T, V, C] are there at all, [N] bool."""
     return rows.detach().flatten(1).any(dim=1)
 
 
@@ -94,10 +107,10 @@ class InputNorm(nn.Module):
         self.norm = nn.BatchNorm1d(channels * joints)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape."""
-        coordinates = x.permute(0, 3, 1, 2)
-        normed: Tensor = self.norm(coordinates.flatten(1, 2))
-        return normed.view(coordinates.shape).permute(0, 2, 3, 1).contiguous()
+        """The same shape, channels last."""
+        frames = x.permute(0, 2, 3, 1)
+        normed: Tensor = self.norm(frames.flatten(2).flatten(0, 1))
+        return normed.view(frames.shape).permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):
@@ -113,14 +126,14 @@ class Block(nn.Module):
             nn.ReLU(inplace=True),
             nn.Conv2d(outgoing, outgoing, (KERNEL, 1), (stride, 1), (KERNEL // 2, 0)),
             nn.BatchNorm2d(outgoing),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
         self.shortcut = _shortcut(incoming, outgoing, stride) if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, outgoing, ceil(T / stride), V] from [N, incoming, T, V]."""
         moved: Tensor = self.time(self.space(x))
-        return torch.relu(moved if self.shortcut is None else moved + self.shortcut(x))
+        return torch.relu_(moved if self.shortcut is None else moved + self.shortcut(x))
 
 
 def _shortcut(incoming: int, outgoing: int, stride: int) -> nn.Module:
@@ -133,6 +146,9 @@ class GraphConvolution(nn.Module):
     """Each joint gathers from its neighbours, with weights of their subset's own and a learnt importance of each edge.
 
     y[c, t, w] = sum over subsets k and joints v of (W_k x + b_k)[c, t, v] · A[k, v, w] · importance[k, v, w].
+
+    The sums change places: all joints gather for all subsets in one product a frame, x being narrower than y or as
+    wide, and one convolution weighs what was gathered. Each joint then has a bias of its own.
     """
 
     def __init__(self, incoming: int, outgoing: int, adjacency: Tensor) -> None:
@@ -143,21 +159,34 @@ class GraphConvolution(nn.Module):
         self.weigh = nn.Conv2d(incoming, outgoing * SUBSETS, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, outgoing, T, V] from [N, incoming, T, V]."""
+        """[N, outgoing, T, V] from [N, incoming, T, V], channels last."""
+        count, channels, length, joints = x.shape
         edges = self.adjacency * self.importance
-        if self.weigh.in_channels < self.weigh.out_channels // SUBSETS:
-            return self._gathered_first(x, edges)
-        weighed: Tensor = self.weigh(x)
-        weighed = weighed.view(len(x), SUBSETS, -1, *x.shape[2:])
-        return torch.einsum("nkctv,kvw->nctw", weighed, edges)
-
-    def _gathered_first(self, x: Tensor, edges: Tensor) -> Tensor:
-        """The same sum in the other order: where channels grow, the narrow map is gathered (a quarter of the time)."""
-        gathered = torch.einsum("nctv,kvw->nkctw", x, edges).flatten(1, 2)
-        weight = self.weigh.weight.view(SUBSETS, -1, x.shape[1], 1, 1).transpose(0, 1).flatten(1, 2)
+        frames = x.permute(0, 2, 3, 1).reshape(count * length, joints, channels)
+        every = edges.permute(2, 0, 1).reshape(joints * SUBSETS, joints).expand(len(frames), -1, -1)
+        gathered = torch.bmm(every, frames).view(count, length, joints, -1).permute(0, 3, 1, 2)
+        weight = self.weigh.weight.view(SUBSETS, -1, channels, 1, 1).transpose(0, 1).flatten(1, 2)
         assert self.weigh.bias is not None
-        bias = torch.einsum("kc,kw->cw", self.weigh.bias.view(SUBSETS, -1), edges.sum(dim=1))
-        return nn.functional.conv2d(gathered, weight) + bias.unsqueeze(1)
+        bias = edges.sum(dim=1).T @ self.weigh.bias.view(SUBSETS, -1)
+        weighed = nn.functional.conv2d(gathered, weight).permute(0, 2, 3, 1)
+        return (weighed + bias.to(weighed.dtype)).permute(0, 3, 1, 2)  # added in the order of memory
+
+
+class Dropout(nn.Dropout):
+    """torch's, drawn faster on a CPU, where torch takes one random number after the other and 64 bits for each.
+
+    Here 64 bits make four numbers, which are compared at once: p is met to a 65536th.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Zeros with probability p, the rest scaled so that the mean stays; ``x`` must be dense."""
+        if not (self.training and x.is_cpu and 0 < self.p < 1):
+            return super().forward(x)
+        kept = min(max(round((1 - self.p) * 65536), 1), 65535)
+        words = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        noise = words.view(torch.int16)[: x.numel()]
+        scales = noise.lt_(kept - 32768).to(x.dtype).mul_(65536 / kept)
+        return x * scales.as_strided(x.shape, x.stride())
 
 
 def _initialise(module: nn.Module) -> None:
