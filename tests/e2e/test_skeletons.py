@@ -126,6 +126,10 @@ def test_a_plan_of_skeletons_needs_no_store(place, capsys) -> None:
             ],
             "does not fit the recipe's encoder",
         ),
+        (
+            ["export", "{0}/run/vimix/1-pretrain-joint", "--format", "torch-export", "--out", "{0}/x.pt2"],
+            "use --format safetensors",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_two(finished, place, arguments, message, capsys) -> None:

@@ -120,7 +120,16 @@ def _metadata(exported: Exported) -> dict[str, str]:
     }
 
 
+def _require_video(exported: Exported, format_name: str) -> None:
+    if exported.settings.encoder != "s3d":
+        raise VimixError(
+            f"--format {format_name}: only S3D's features are exported as a graph; this encoder is "
+            f"{exported.settings.encoder}, whose graph and absent persons come from its store: use --format safetensors"
+        )
+
+
 def _torch_export(exported: Exported, path: Path) -> None:
+    _require_video(exported, "torch-export")
     clips = torch.zeros(2, *exported.shape)
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(PooledEncoder(exported.encoder).eval(), (clips,), dynamic_shapes=({0: batch},))
@@ -129,6 +138,7 @@ def _torch_export(exported: Exported, path: Path) -> None:
 
 
 def _onnx(exported: Exported, path: Path) -> None:
+    _require_video(exported, "onnx")
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         raise VimixError(
