@@ -18,6 +18,8 @@ class BenchSettings:
     width: float = 1.0
     steps: int = 3
     """Timed repeats of a training step."""
+    pipeline_steps: int = 12
+    """Steps of which each tells how long it waited for its batch."""
     cmmc_steps: int = 8
     """Timed pairs of a MoCo and a CMMC step, each pair with its own draw of layers."""
     repeats: int = 5
@@ -27,8 +29,6 @@ class BenchSettings:
     features: int = 1_024
     probe_videos: int = 10_000
     probe_classes: int = 101
-    videos: int = 32
-    """Of the store that the input pipeline reads."""
 
     @property
     def now(self) -> Clock:
@@ -42,6 +42,7 @@ TINY = BenchSettings(
     size=32,
     width=0.0625,
     steps=1,
+    pipeline_steps=2,
     cmmc_steps=1,
     repeats=1,
     gallery=2_000,
@@ -49,5 +50,4 @@ TINY = BenchSettings(
     features=32,
     probe_videos=200,
     probe_classes=5,
-    videos=4,
 )
