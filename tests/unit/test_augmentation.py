@@ -7,6 +7,7 @@ from torchvision.transforms.v2 import functional
 
 from vimix.values.modality import FLOW, RGB
 from vimix.values.video import ModalityFormat
+from vimix_adapters.clips import augmentation as treatment
 from vimix_adapters.clips import pixels
 from vimix_adapters.clips.augmentation import (
     AugmentSettings,
@@ -64,17 +65,20 @@ SHIFTS = torch.tensor([-0.5, -0.1, 0.0, 0.07, 0.5])
             lambda x, p: functional.rgb_to_grayscale(x, num_output_channels=3) if p else x,
             torch.tensor([1.0, 0.0, 0.0, 1.0, 1.0]),
         ),
-        (
-            pixels.gaussian_blur_,
-            lambda x, p: functional.gaussian_blur(x, [23, 23], [p, p]),
-            torch.tensor([0.01, 0.1, 0.5, 1.0, 2.0]),
+        *(
+            (
+                blur,
+                lambda x, p: functional.gaussian_blur(x, [23, 23], [p, p]),
+                torch.tensor([0.01, 0.1, 0.5, 1.0, 2.0]),
+            )
+            for blur in (pixels.gaussian_blur_, pixels.multiply_)
         ),
     ],
-    ids=["brightness", "contrast", "saturation", "hue", "grey", "blur"],
+    ids=["brightness", "contrast", "saturation", "hue", "grey", "blur", "blur on an accelerator"],
 )
 def test_each_operation_is_torchvisions_with_a_parameter_for_each_clip(ours, torchvisions, parameters) -> None:
     # The blur of the reference needs frames larger than half its kernel.
-    x = clips(size=24 if ours is not pixels.gaussian_blur_ else 40)
+    x = clips(size=40 if ours in (pixels.gaussian_blur_, pixels.multiply_) else 24)
     expected = per_clip(torchvisions, x, parameters)
     ours(x, parameters)
     torch.testing.assert_close(x, expected, rtol=0, atol=TOLERANCE)
@@ -89,6 +93,7 @@ def test_each_operation_is_torchvisions_with_a_parameter_for_each_clip(ours, tor
         (pixels.adjust_hue_, 0.0),
         (pixels.to_grey_, 0.0),
         (pixels.gaussian_blur_, 0.0),
+        (pixels.multiply_, 0.0),
     ],
 )
 def test_a_neutral_parameter_changes_nothing(operation, neutral: float) -> None:
@@ -141,6 +146,30 @@ def test_the_chunks_of_a_cpu_change_nothing(monkeypatch) -> None:
     for values in (1, 5000):
         monkeypatch.setattr("vimix_adapters.clips.augmentation.CPU_CHUNK", values)
         torch.testing.assert_close(PictureAugmentation().apply(batch, numbers), chunked, rtol=0, atol=1e-4)
+
+
+def test_every_hue_is_turned_as_torchvision_turns_it() -> None:
+    """All bytes on a coarse grid, corners, edges and greys of the cube among them."""
+    steps = torch.tensor([0, 1, 2, 63, 64, 127, 128, 191, 254, 255]) / 255
+    cube = torch.cartesian_prod(steps, steps, steps).T.reshape(1, 3, 1, 20, 50)
+    for turn in (-0.5, -1 / 3, -0.1, 0.0, 1e-3, 1 / 6, 0.5):
+        turned = cube.clone()
+        pixels.adjust_hue_(turned, torch.tensor([turn]))
+        expected = functional.adjust_hue(cube[0].transpose(0, 1), turn).transpose(0, 1)[None]
+        torch.testing.assert_close(turned, expected, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "channels", "operations"),
+    [
+        (PictureAugmentation(), 3, "_picture_operations"),
+        (FlowAugmentation(), 2, "_flow_operations"),
+    ],
+)
+def test_an_accelerator_that_treats_all_at_once_gives_what_a_cpu_does(augmentation, channels, operations) -> None:
+    batch, numbers = cut_batch(augmentation, noise(channels))
+    at_once = treatment._all_at_once(batch, numbers, getattr(treatment, operations))
+    torch.testing.assert_close(augmentation.apply(batch, numbers), at_once, rtol=0, atol=1e-5)
 
 
 def test_a_still_video_stays_still_under_augmentation() -> None:

@@ -68,6 +68,30 @@ def test_processes_share_the_batches_of_one(broken) -> None:
         loader(batch=6, share=(0, 2))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_do_not_depend_on_the_number_of_cores(workers: int) -> None:
+    """Frames of 160 pixels: torch splits operations on them where it has cores. The last bits count."""
+    settings = {"workers": workers, "clip": ClipShape(frames=2, size=160), "views": {RGB: 1}, "batch": 5}
+    before = torch.get_num_threads()
+    epochs = []
+    try:
+        for cores in (1, 3):
+            torch.set_num_threads(cores)
+            epochs.append(list(loader(**settings).batches(0)))
+    finally:
+        torch.set_num_threads(before)
+    assert identical(*epochs)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_starting_another_epoch_ends_the_one_before(workers: int) -> None:
+    clips = loader(workers=workers)
+    begun = clips.batches(0)
+    next(begun)
+    assert identical(list(clips.batches(1)), list(loader().batches(1)))
+    assert list(begun) == []
+
+
 def test_workers_do_not_end_by_what_the_main_process_is_asked() -> None:
     """Ctrl-C and SIGTERM reach all processes of a job; the step that is under way still gets its batches."""
     batches = loader(workers=1, start_method="fork").batches(0)

@@ -238,6 +238,29 @@ def test_a_blend_keeps_the_memory_format_and_the_dtype() -> None:
         assert mixed.is_contiguous(memory_format=torch.channels_last_3d)
 
 
+@pytest.mark.parametrize("per_sample", [True, False])
+def test_what_is_pasted_is_rounded_to_the_dtype_it_is_pasted_into(per_sample) -> None:
+    g1, g2 = torch.randn(3, 4, 3, 5, 5, dtype=torch.bfloat16), torch.randn(3, 4, 3, 5, 5)
+    plan = vimix.CrossModalCutMix(per_sample=per_sample).plan(
+        batch=3, grid=vimix.Grid.of(g1.shape), rng=np.random.default_rng(4)
+    )
+    assert plan.weight.min() < 1
+    assert torch.equal(vimix.blend(g1, g2, plan), vimix.blend(g1, g2.to(torch.bfloat16), plan))
+
+
+def test_a_donor_that_is_taken_twice_gets_both_gradients() -> None:
+    """A plan need not be drawn by a policy; here both rows take the same cells of row 0."""
+    box = np.array([[0, 0, 1, 1]] * 2)
+    cut = vimix.Cut(start=box, donor_start=box, extent=np.array([[2, 3, 2, 2], [2, 3, 2, 3]]))
+    plan = vimix.MixPlan(partner=np.array([0, 0]), weight=np.array([0.5, 0.5], dtype=np.float32), cut=cut)
+    g1, g2 = torch.randn(2, 2, 3, 4, 4), torch.randn(2, 2, 3, 4, 4, requires_grad=True)
+    vimix.blend(g1, g2, plan).sum().backward()
+    expected = torch.zeros(2, 2, 3, 4, 4)
+    expected[0, :, :, 1:3, 1:3] = 2
+    expected[0, :, :, 1:3, 3] = 1
+    assert torch.equal(g2.grad, expected)
+
+
 def test_a_plan_for_another_batch_is_refused() -> None:
     with pytest.raises(ValueError, match="the plan is for 3 rows, the maps have 2 and 2"):
         vimix.blend(torch.zeros(2, 1, 1, 1, 1), torch.zeros(2, 1, 1, 1, 1), vimix.MixPlan.unmixed(3))

@@ -1,6 +1,7 @@
 """The input pipeline under a training step, and the start of the command line."""
 
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -11,8 +12,10 @@ from time import perf_counter
 import attrs
 import numpy as np
 
+from vimix.app.steps import Step
 from vimix.app.waiting import WaitingTime
 from vimix.domain.schedule.stages import views_needed
+from vimix.ports.clips import TrainingClips
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
 from vimix_adapters.benchmarks.settings import BenchSettings
@@ -26,25 +29,38 @@ STARTS = 10
 
 def pipeline(settings: BenchSettings) -> Iterator[Finding]:
     """Share of a pretraining step spent waiting for its batch, the clips coming from a store on the disk."""
+    yield _data_time("data_time", settings, workers=1)
+    small = attrs.evolve(settings, batch=32, frames=16, size=48, width=0.25)
+    yield _data_time("data_time, small clips", small if settings.size >= 128 else settings, workers=0)
+
+
+def _data_time(name: str, settings: BenchSettings, workers: int) -> Measure:
+    """Step by step within one epoch, after one that starts everything."""
+    shares, spent = [], []
     with tempfile.TemporaryDirectory() as folder:
-        base = bench_recipe(settings)
-        store_file = Path(folder) / "bench.h5"
-        random_store(store_file, settings)
-        recipe = attrs.evolve(base, data=attrs.evolve(base.data, store=str(store_file)))
-        compute, store = wiring.build_compute(recipe, settings.device), wiring.build_store(recipe)
-        stage = wiring.build_stage(recipe, config.PretrainStage(pretrain=RGB))
-        learner = wiring.build_learner(recipe, RGB, compute)
-        step = wiring.build_step(recipe, stage, learner, {}, compute)
-        clips = wiring.build_training_clips(recipe, store, views_needed(stage), 0, compute)
-        rng, shares = np.random.default_rng(0), []
-        waiting = WaitingTime(perf_counter)
-        for number, batch in enumerate(waiting.through(clips.batches(0))):
+        step, clips = _training(settings, workers, Path(folder) / "bench.h5")
+        rng, waiting = np.random.default_rng(0), WaitingTime(perf_counter)
+        for batch in waiting.through(clips.batches(0)):
+            begun = perf_counter()
             float(step(batch, rng).loss)
+            spent.append(perf_counter() - begun)
             shares.append(100 * waiting.share())
-            if number == settings.steps:
-                break
-    note = f"{recipe.data.workers} worker, raw frames of {settings.size} pixels, augmentation of two views included"
-    yield Measure("data_time", shares[1:] or shares, "% of the step", target=5.0, note=note)
+    clips_read = f"{settings.batch} clips of {settings.frames} x {settings.size}² in two views"
+    note = f"{clips_read}, cut from raw frames and augmented; workers = {workers}"
+    note += f"; median of {len(shares) - 1} steps of {statistics.median(spent[1:]):.2g} s"
+    return Measure(name, shares[1:], "% of the step", target=5.0, note=note)
+
+
+def _training(settings: BenchSettings, workers: int, store_file: Path) -> tuple[Step, TrainingClips]:
+    """A MoCo step, and its clips from a store of noise."""
+    random_store(store_file, settings)
+    base = bench_recipe(settings)
+    recipe = attrs.evolve(base, data=attrs.evolve(base.data, store=str(store_file), workers=workers))
+    compute, store = wiring.build_compute(recipe, settings.device), wiring.build_store(recipe)
+    stage = wiring.build_stage(recipe, config.PretrainStage(pretrain=RGB))
+    learner = wiring.build_learner(recipe, RGB, compute)
+    step = wiring.build_step(recipe, stage, learner, {}, compute)
+    return step, wiring.build_training_clips(recipe, store, views_needed(stage), 0, compute)
 
 
 def start_up(settings: BenchSettings) -> Iterator[Finding]:
@@ -66,11 +82,11 @@ def start_up(settings: BenchSettings) -> Iterator[Finding]:
 
 
 def random_store(path: Path, settings: BenchSettings) -> None:
-    """A raw store of noise, all of it for training."""
+    """A raw store of noise, all of it for training: an epoch of it is one step to warm up and those that are timed."""
     rng = np.random.default_rng(0)
     packing = PackSettings(short_side=max(16, settings.size), codec="raw", flow="dis")
     entries = []
-    for number in range(settings.videos):
+    for number in range(settings.batch * (1 + settings.pipeline_steps)):
         frames = rng.integers(0, 256, (settings.frames + 8, settings.size, settings.size, 3), dtype=np.uint8)
         part = path.with_name(f"{number}.part")
         write_part(part, {RGB: frames, FLOW: np.ascontiguousarray(frames[..., :2])}, 30.0, packing)

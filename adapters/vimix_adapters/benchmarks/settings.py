@@ -18,6 +18,8 @@ class BenchSettings:
     width: float = 1.0
     steps: int = 3
     """Timed repeats of a training step."""
+    pipeline_steps: int = 12
+    """Steps of which each tells how long it waited for its batch."""
     cmmc_steps: int = 8
     """Timed pairs of a MoCo and a CMMC step, each pair with its own draw of layers."""
     skeletons: int = 16
@@ -31,8 +33,6 @@ class BenchSettings:
     features: int = 1_024
     probe_videos: int = 10_000
     probe_classes: int = 101
-    videos: int = 32
-    """Of the store that the input pipeline reads."""
 
     @property
     def now(self) -> Clock:
@@ -46,6 +46,7 @@ TINY = BenchSettings(
     size=32,
     width=0.0625,
     steps=1,
+    pipeline_steps=2,
     cmmc_steps=1,
     skeletons=4,
     skeleton_steps=1,
@@ -55,5 +56,4 @@ TINY = BenchSettings(
     features=32,
     probe_videos=200,
     probe_classes=5,
-    videos=4,
 )

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vimix.values.mixing import Cut, MixPlan
+from vimix.values.mixing import Cut, Integers, MixPlan
 
 
 def blend(g1: Tensor, g2: Tensor, plan: MixPlan) -> Tensor:
@@ -17,16 +17,26 @@ def blend(g1: Tensor, g2: Tensor, plan: MixPlan) -> Tensor:
     """
     if len(g1) != len(plan) or len(g2) != len(plan):
         raise ValueError(f"the plan is for {len(plan)} rows, the maps have {len(g1)} and {len(g2)}")
-    partner = torch.from_numpy(plan.partner).to(g2.device, non_blocking=True)
     if plan.cut is not None:
-        return _paste(g1, g2, partner, plan.cut)
+        return _paste(g1, g2, plan.partner, plan.cut)
     if not (plan.weight < 1).any():
         return g1.clone()
     share = torch.from_numpy(1 - plan.weight).to(g1.device, g1.dtype, non_blocking=True).view(-1, *[1] * (g1.ndim - 1))
-    return torch.lerp(g1, g2.index_select(0, partner).to(g1.dtype), share)
+    return torch.lerp(g1, _rows(g2, plan.partner).to(g1.dtype), share)
 
 
-def _paste(g1: Tensor, g2: Tensor, partner: Tensor, cut: Cut) -> Tensor:
+def _rows(maps: Tensor, numbers: Integers) -> Tensor:
+    """Those rows of the maps; a single one as a view, without a copy and without a word to the device."""
+    if len(numbers) == 1:
+        return maps.narrow(0, int(numbers[0]), 1)
+    return maps.index_select(0, _on_device(numbers, maps))
+
+
+def _on_device(numbers: Integers, maps: Tensor) -> Tensor:
+    return torch.from_numpy(numbers).to(maps.device, non_blocking=True)
+
+
+def _paste(g1: Tensor, g2: Tensor, partner: Integers, cut: Cut) -> Tensor:
     if g1.ndim == 4:
         return _paste(g1.unsqueeze(-1), g2.unsqueeze(-1), partner, cut).squeeze(-1)
     mixed: Tensor = _Paste.apply(g1, g2, partner, cut)
@@ -37,11 +47,11 @@ class _Paste(torch.autograd.Function):
     """Box by box copies: no mask is built, and only the boxes are touched (autograd would copy the map once a box)."""
 
     @staticmethod
-    def forward(ctx: Any, g1: Tensor, g2: Tensor, partner: Tensor, cut: Cut) -> Tensor:
+    def forward(ctx: Any, g1: Tensor, g2: Tensor, partner: Integers, cut: Cut) -> Tensor:
         ctx.cut, ctx.partner, ctx.donor = cut, partner, (g2.shape, g2.dtype)
         mixed = g1.clone()
         for rows, mine, donors in _boxes(cut):
-            mixed[rows][mine] = g2[donors].index_select(0, partner[rows]).to(g1.dtype)
+            mixed[rows][mine] = _rows(g2[donors], partner[rows])
         return mixed
 
     @staticmethod
@@ -52,7 +62,7 @@ class _Paste(torch.autograd.Function):
             shape, dtype = ctx.donor
             grad2 = grad.new_zeros(shape, dtype=dtype)
             for rows, mine, donors in _boxes(ctx.cut):
-                grad2[donors].index_add_(0, ctx.partner[rows], grad[rows][mine].to(dtype))
+                grad2[donors].index_add_(0, _on_device(ctx.partner[rows], grad), grad[rows][mine].to(dtype))
         if ctx.needs_input_grad[0]:
             grad1 = grad.clone()
             for rows, mine, _ in _boxes(ctx.cut):
