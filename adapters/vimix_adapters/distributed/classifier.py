@@ -1,17 +1,17 @@
 """A classifier whose training batch is spread over a team."""
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from vimix.ports.team import Team
+from vimix_adapters.distributed.copies import OneOfManyCopies
 from vimix_adapters.distributed.network import OWN_BUFFERS
 from vimix_adapters.distributed.statistics import SharedStatistics
 
 
-class SharedClassifier:
+class SharedClassifier(OneOfManyCopies):
     """Implements ``vimix.ports.network.Classifier`` around a ``ClassifyingNetwork``, one copy in each process.
 
     DistributedDataParallel averages the gradients. In training each process normalises its own rows, as BatchNorm
@@ -34,17 +34,3 @@ class SharedClassifier:
         """Softmax [B, classes] of this member's clips, in evaluation mode."""
         probabilities: Tensor = self.network.probabilities(clips)
         return probabilities
-
-    def buffers(self) -> Iterable[Tensor]:
-        """The network's."""
-        buffers: Iterable[Tensor] = self.network.buffers()
-        return buffers
-
-    def state_dict(self) -> Mapping[str, Any]:
-        """The network's: a checkpoint does not tell how many processes made it."""
-        state: Mapping[str, Any] = self.network.state_dict()
-        return state
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Into the network; every member loads the same."""
-        self.network.load_state_dict(state)

@@ -1,7 +1,7 @@
 """A network whose batch is spread over a team."""
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from vimix.ports.network import HiddenMixing
 from vimix.ports.team import Team
 from vimix.values.mixing import MixPlan
+from vimix_adapters.distributed.copies import OneOfManyCopies
 from vimix_adapters.distributed.statistics import SharedStatistics
 
 _NAME = "forward_sync_buffers"
@@ -19,7 +20,7 @@ OWN_BUFFERS: dict[str, Any] = {_NAME if _NAME in _KNOWN else "broadcast_buffers"
 """Statistics are shared as SharedStatistics does: rank 0's are not taken alone. Newer torch has another name for it."""
 
 
-class SharedNetwork:
+class SharedNetwork(OneOfManyCopies):
     """Implements ``vimix.ports.network.Network`` around a ``ContrastiveNetwork``, one copy in each process.
 
     DistributedDataParallel wraps the whole query path, mixing included, and averages the gradients. Keys are computed
@@ -79,17 +80,3 @@ class SharedNetwork:
         """The network's."""
         parameters: Iterable[Tensor] = self.network.parameters()
         return parameters
-
-    def buffers(self) -> Iterable[Tensor]:
-        """The network's."""
-        buffers: Iterable[Tensor] = self.network.buffers()
-        return buffers
-
-    def state_dict(self) -> Mapping[str, Any]:
-        """The network's: a checkpoint does not tell how many processes made it."""
-        state: Mapping[str, Any] = self.network.state_dict()
-        return state
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Into the network; every member loads the same."""
-        self.network.load_state_dict(state)
