@@ -1,5 +1,6 @@
 """The command line from a folder of videos to a table, on real files, one of them broken."""
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -112,6 +113,17 @@ def test_a_plan_can_be_printed_before_there_is_a_store(place, capsys) -> None:
     command = ["run", place / "tiny.toml", "--out", place / "x", "--plan", "--device", "cpu"]
     assert vimix(*command, "--set", "data.store=nowhere.h5") == 0
     assert "does not exist yet" in capsys.readouterr().out
+
+
+def test_two_processes_do_not_train_in_one_folder(place, capsys) -> None:
+    command = ["pretrain", place / "tiny.toml", "--modality", "rgb", "--out", place / "shared", "--device", "cpu"]
+    (place / "shared/pretrain-rgb").mkdir(parents=True)
+    with (place / "shared/pretrain-rgb/.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert vimix(*command) == 2
+        assert "another process trains there" in capsys.readouterr().err
+        assert not list((place / "shared/pretrain-rgb").glob("*.pt"))
+    assert vimix(*command) == 0, "a lock that nobody holds is none"
 
 
 def test_a_run_leaves_everything_behind(finished) -> None:

@@ -232,9 +232,10 @@ def _tested(
     recipe, store, compute = place.recipe, place.store, place.compute
     if FolderCheckpointStore(folder).last() is not None and not resume:
         raise VimixError(f"{folder} already holds a training: add --resume to go on, or choose another --out")
-    classifier, run = task.build(recipe, store, modality, init, folder, compute, place.requests, place.team)
-    with place.requests.patiently():
-        train(run)
+    with place.alone_in(folder):
+        classifier, run = task.build(recipe, store, modality, init, folder, compute, place.requests, place.team)
+        with place.requests.patiently():
+            train(run)
     mine = scoring.own_share(store.members(recipe.evaluate.queries), place.team)
     clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute, task.crops)
     return classify(classifier, clips, recipe.evaluate.batch_clips, place.team)

@@ -125,15 +125,17 @@ def _execute(
     if last is not None and _finished(last):
         log.info("stage.already_finished", arm=arm, stage=stage.name)
         return last
-    run = wiring.build_stage_run(recipe, stage, store, inits, folder, place.compute, number, place.team, place.requests)
-    run.about.update(arm=arm, data=store.fingerprint, commit=commit())
-    run.about.update({f"version_{name}": value for name, value in versions().items()})
     _warn_of_long_queue(recipe, store)
-    log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
-    begun = perf_counter()
-    with place.requests.patiently():
-        final = train(run)
-    log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
+    with place.alone_in(folder):
+        compute, team = place.compute, place.team
+        run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number, team, place.requests)
+        run.about.update(arm=arm, data=store.fingerprint, commit=commit())
+        run.about.update({f"version_{name}": value for name, value in versions().items()})
+        log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
+        begun = perf_counter()
+        with place.requests.patiently():
+            final = train(run)
+        log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
     return final
 
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from attrs import frozen
+from filelock import FileLock, Timeout
 
 from vimix.ports.clips import VideoStore
 from vimix.ports.team import Team
+from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.interruption import StopRequests, listening
 from vimix_adapters.encoders.network import Compute
@@ -27,6 +30,25 @@ class Workplace:
     def writes(self) -> bool:
         """Whether this is the process that prints and writes."""
         return self.team.rank == 0
+
+    @contextmanager
+    def alone_in(self, folder: Path) -> Iterator[None]:
+        """Nobody else trains in ``folder`` meanwhile, say a job that the cluster started twice.
+
+        The system gives the lock back when the process ends, however it ends. Raises VimixError if it is taken.
+        """
+        if not self.writes:
+            yield
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock = FileLock(folder / ".lock", timeout=0).acquire()
+        except Timeout as error:
+            raise VimixError(
+                f"{folder}: another process trains there: wait until it has ended, or choose another --out"
+            ) from error
+        with lock:
+            yield
 
 
 @contextmanager
