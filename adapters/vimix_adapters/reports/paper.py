@@ -57,8 +57,8 @@ class PaperTable:
     title: str
     columns: Sequence[str]
     lines: Sequence[Line]
-    ours: str = "ours"
-    """What our columns are called."""
+    ours: str = "{column}, ours"
+    """What our columns are called; ``{column}`` is the paper's name."""
 
     def from_recipe(self, recipe: str, modality: str | None = None) -> "PaperTable":
         """The table with ours read from another recipe, whose arms have the same names, on its own data set.
@@ -76,7 +76,7 @@ class PaperTable:
         ]
         columns = [self.columns[n] for n in kept]
         whose = ", ".join(filter(None, (recipe, modality)))
-        return evolve(self, columns=columns, lines=lines, ours=f"ours ({whose})")
+        return evolve(self, columns=columns, lines=lines, ours=f"ours ({whose}; its own data)")
 
 
 def _own(cell: Cell, recipe: str) -> bool:
@@ -112,8 +112,12 @@ class Filled:
     @property
     def headings(self) -> list[str]:
         """Of ``texts``."""
-        both = ("paper", self.table.ours)
-        return ["", "", *(f"{column}, {whose}" for column in self.table.columns for whose in both)]
+        ours = self.table.ours
+        return [
+            "",
+            "",
+            *(name for column in self.table.columns for name in (f"{column}, paper", ours.format(column=column))),
+        ]
 
 
 UCF_HMDB = ("linear UCF101", "linear HMDB51", "R@1 UCF101", "R@1 HMDB51")
