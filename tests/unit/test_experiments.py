@@ -12,7 +12,7 @@ from scipy.stats import ttest_rel
 
 from tests.recipes import ROOT, of_skeletons
 from vimix.values.errors import VimixError
-from vimix_adapters.commands.experimenting import Found, draw_figure, find_results
+from vimix_adapters.commands.experimenting import Found, draw_figure, find_results, print_table
 from vimix_adapters.config import read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.reports.curves import read_metrics
 from vimix_adapters.reports.figures import Curve, mean_curve
@@ -154,6 +154,11 @@ def test_another_recipe_fills_the_columns_of_its_own_data_set_and_no_other() -> 
         "SkeletonCLR, joint + motion",
         "SkeletonCLR + CMMC, joint + motion",
     ]
+
+
+def test_a_recipe_that_was_not_run_is_refused_with_those_that_were(tmp_path) -> None:
+    with pytest.raises(VimixError, match=r"--recipe ablatoin: no run of it below .*; there are runs of nothing"):
+        print_table(2, tmp_path, "markdown", None, recipe="ablatoin")
 
 
 def test_the_ablations_have_an_arm_for_every_line_of_tables_1_2_and_5() -> None:

@@ -87,9 +87,15 @@ def print_table(
 ) -> None:
     """Print one of the paper's tables with ours filled in from the runs in ``folder``, or write it to ``out``.
 
-    Ours are those of the recipe that the table belongs to, or of ``recipe``, whose arms have the same names.
+    Ours are those of the recipe that the table belongs to, or of ``recipe``, whose arms have the same names. Raises
+    VimixError if there is no run of that.
     """
     results = find_results(folder) if folder else Found([], [])
+    if recipe is not None and recipe not in (known := {run.recipe for run in results.runs}):
+        raise VimixError(
+            f"--recipe {recipe}: no run of it below {folder or '--runs DIR'}; there are runs of "
+            f"{', '.join(sorted(known)) or 'nothing'}"
+        )
     table = paper.paper_table(number)
     found = paper.filled(table if recipe is None else table.from_recipe(recipe, modality), results.values)
     text = json.dumps(paper.plain(found), indent=2) + "\n" if form == "json" else paper.markdown(found)

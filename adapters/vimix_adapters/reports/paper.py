@@ -9,7 +9,6 @@ from typing import Any
 from attrs import evolve, field, frozen
 from rich.table import Table
 
-from vimix.values.errors import VimixError
 from vimix_adapters.reports.summaries import cell as ours_text
 from vimix_adapters.reports.summaries import mean_and_deviation
 
@@ -64,12 +63,10 @@ class PaperTable:
         """The table with ours read from another recipe, whose arms have the same names, on its own data set.
 
         Columns of further data sets and tasks are left out: that recipe has none. ``modality`` replaces that of all
-        lines. Raises VimixError for a table with no such column.
+        lines.
         """
-        first = next((cell.source.recipe for line in self.lines for cell in line.cells if cell.source), "")
+        first = next(cell.source.recipe for line in self.lines for cell in line.cells if cell.source)
         kept = [n for n in range(len(self.columns)) if any(_own(line.cells[n], first) for line in self.lines)]
-        if not kept:
-            raise VimixError(f"table {self.number} has no column that recipe {recipe!r} could fill")
         lines = [
             evolve(line, cells=[_read_from(line.cells[n], first, recipe, modality) for n in kept])
             for line in self.lines
