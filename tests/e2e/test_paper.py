@@ -110,6 +110,10 @@ def test_seeds_leave_means_deviations_and_paired_differences(runs, capsys) -> No
     assert "95 % confidence" in text
     assert vimix("experiments", "summarise", out / "seed-3", out / "seed-5", "--out", runs / "again") == 0
     assert json.loads((runs / "again/results.json").read_text()) == summary
+    both = (out / "seed-3", out / "seed-5", "--out", runs / "against")
+    assert vimix("experiments", "summarise", *both, "--against", "mixup") == 0
+    assert {d["less"] for d in json.loads((runs / "against/results.json").read_text())["differences"]} == {"Mixup"}
+    assert vimix("experiments", "summarise", *both, "--against", "mixupp") == 2
     assert vimix("experiments", "summarise", out / "seed-3") == 2
     assert vimix("experiments", "summarise", out / "seed-3", out / "seed-3", "--out", runs / "no") == 2
     assert "same seed" in capsys.readouterr().err

@@ -71,6 +71,17 @@ def test_arms_are_compared_seed_by_seed_with_the_first_arm(tmp_path) -> None:
     assert any(row["tested_on"] == "hmdb51" for row in content["rows"])
 
 
+def test_arms_are_compared_with_the_one_that_is_asked_for(tmp_path) -> None:
+    runs = [run(0), run(1, 0.01), run(2, -0.01)]
+    assert "| MoCo | rgb | R@1 | -5.0 |" in write_summary(tmp_path, runs, against="vimix")
+    content = json.loads((tmp_path / "results.json").read_text())
+    assert {d["less"] for d in content["differences"]} == {"Vi-Mix"}
+    untrained = write_summary(tmp_path, runs, against="random initialisation")
+    assert "| Vi-Mix | rgb | R@1 | +25.0 |" in untrained
+    with pytest.raises(VimixError, match="no such arm; it has random initialisation, moco, vimix"):
+        write_summary(tmp_path, runs, against="mocco")
+
+
 def test_one_seed_twice_or_two_recipes_are_no_sample() -> None:
     with pytest.raises(VimixError, match="same seed"):
         by_seed([run(1), run(1)])
@@ -162,7 +173,12 @@ def test_a_recipe_that_was_not_run_is_refused_with_those_that_were(tmp_path) -> 
 
 
 def test_the_ablations_have_an_arm_for_every_line_of_tables_1_2_and_5() -> None:
-    for number, name, modality in ((1, "ablation", "flow"), (2, "ablation", None), (5, "ablation-skeleton", None)):
+    for number, name, modality in (
+        (1, "ablation", "flow"),
+        (2, "ablation", None),
+        (5, "ablation-skeleton", None),
+        (5, "ablation-skeleton-embedded", None),
+    ):
         text = (ROOT / f"experiments/{name}.toml").read_text(encoding="utf-8")
         table = paper_table(number).from_recipe(name, modality)
         assert all(f"[arms.{c.source.arm}]" in text for line in table.lines for c in line.cells if c.source)

@@ -59,8 +59,11 @@ def summarise(
     out: Annotated[
         Path | None, typer.Option(help="Folder for results.json and results.md; else RUN itself.", metavar="DIR")
     ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="The arm that the others are compared with; else the first.", metavar="ARM")
+    ] = None,
 ) -> None:
     """Mean ± deviation over seeds, and paired differences between arms with 95 % confidence intervals."""
     from vimix_adapters.commands import experimenting
 
-    experimenting.summarise(runs, out)
+    experimenting.summarise(runs, out, against)

@@ -107,14 +107,17 @@ def print_table(
         Console(width=None if Console().is_terminal else 200).print(paper.console(found))
 
 
-def summarise(folders: Sequence[Path], out: Path | None) -> None:
-    """Mean, deviation and paired differences of runs that differ in their seed; a folder may hold several."""
+def summarise(folders: Sequence[Path], out: Path | None, against: str | None = None) -> None:
+    """Mean, deviation and paired differences (to the arm ``against``) of runs that differ in their seed.
+
+    A folder may hold several.
+    """
     runs = [run for folder in folders for run in _runs_of(folder)]
     if len(runs) < 2:
         raise VimixError("a summary needs at least two runs with different seeds: name more, or use vimix run --seeds")
     if out is None and len(folders) > 1:
         raise VimixError(f"--out is missing: where shall the summary of {len(folders)} runs be written?")
-    Console().print(write_summary(out or folders[0], runs), markup=False, highlight=False)
+    Console().print(write_summary(out or folders[0], runs, against), markup=False, highlight=False)
 
 
 def _runs_of(folder: Path) -> list[RunResults]:

@@ -99,30 +99,39 @@ def paired_difference(ones: Sequence[float], others: Sequence[float]) -> Differe
     return Difference(mean, mean - reach, mean + reach, len(differences))
 
 
-def write_summary(folder: Path, runs: Sequence[RunResults]) -> str:
-    """Write ``results.json`` and ``results.md`` of several seeds into ``folder``; the Markdown."""
+def write_summary(folder: Path, runs: Sequence[RunResults], against: str | None = None) -> str:
+    """Write ``results.json`` and ``results.md`` of several seeds into ``folder``; the Markdown.
+
+    Arms are compared with the arm ``against`` (its key in the recipe), else with the first. Raises VimixError if there
+    is no such arm.
+    """
     scores = by_seed(runs)
-    reference = next((row.arm for row in runs[0].rows if row.key in _arms(runs[0])), runs[0].rows[0].arm)
+    reference = _reference(runs[0], against)
     differences = _differences(scores, reference)
     seeds = [run.seed for run in runs]
     rows = [
         {**_named(place), "scores": {name: _plain(values) for name, values in named.items()}}
         for place, named in scores.items()
     ]
-    against = [
+    compared = [
         {**_named(place), "score": name, "less": reference, **_interval(difference)}
         for place, name, difference in differences
     ]
-    content = {"format": FORMAT, "recipe": runs[0].recipe, "seeds": seeds, "rows": rows, "differences": against}
+    content = {"format": FORMAT, "recipe": runs[0].recipe, "seeds": seeds, "rows": rows, "differences": compared}
     write_json(folder / "results.json", content)
     text = _markdown(runs[0].recipe, seeds, scores, differences, reference)
     write_text(folder / "results.md", text)
     return text
 
 
-def _arms(run: RunResults) -> set[str]:
-    """Arms of the recipe: not random initialisation, whose key is its title."""
-    return {row.key for row in run.rows if row.key and row.key != "random initialisation"}
+def _reference(run: RunResults, against: str | None) -> str:
+    """The title of the arm that the others are compared with."""
+    titles = {row.key: row.arm for row in run.rows if row.key}
+    if against is None:
+        return next((title for key, title in titles.items() if key != "random initialisation"), run.rows[0].arm)
+    if against not in titles:
+        raise VimixError(f"--against {against}: {run.folder} has no such arm; it has {', '.join(titles)}")
+    return titles[against]
 
 
 def _everywhere(tables: Sequence[Mapping[Place, Mapping[str, float]]], place: Place, name: str) -> bool:
