@@ -2,9 +2,9 @@
 
     python experiments/key_statistics.py STAGE OUT
 
-reads the last checkpoint in the folder of a stage and writes ``OUT/last.pt`` for ``vimix evaluate``. The query encoder's
-running statistics come from mixed clips, as it was trained; the key encoder's from unmixed ones, as an evaluation shows
-them. Weights stay as they are.
+reads the last checkpoint in the folder of a stage and writes ``OUT/last.pt`` for ``vimix evaluate``. The
+query encoder's running statistics come from mixed clips, as it was trained; the key encoder's from unmixed
+ones, as an evaluation shows them. Weights stay as they are.
 """
 
 import sys
