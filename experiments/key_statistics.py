@@ -12,6 +12,7 @@ from pathlib import Path
 
 from attrs import evolve
 
+from vimix.values.errors import VimixError
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 
 STATISTICS = (".running_mean", ".running_var")
@@ -30,4 +31,7 @@ def main(stage: Path, out: Path) -> None:
 if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    try:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))
+    except VimixError as error:
+        sys.exit(f"error: {error}")
