@@ -1,6 +1,8 @@
 """ST-GCN against a naive version that visits one joint after the other."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from vimix.app.learner import StepOutcome
 from vimix.values.clips import ClipBatch
 from vimix_adapters.encoders.graph import spatial_partition
 from vimix_adapters.encoders.network import Compute, ContrastiveNetwork
-from vimix_adapters.encoders.stgcn import Block, Dropout, GraphConvolution, STGCNEncoder, _rows
+from vimix_adapters.encoders.stgcn import Block, Dropout, GraphConvolution, Projection, STGCNEncoder, _rows
 from vimix_adapters.skeletons.layouts import find_layout
 from vimix_adapters.wiring.training import seeded
 
@@ -274,3 +276,31 @@ def test_dropout_is_torch_s_own_where_nothing_is_drawn() -> None:
     assert Dropout(0.5).eval()(x) is x
     assert torch.equal(Dropout(0.0)(x), x)
     assert not Dropout(1.0)(x).any()
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_a_projection_is_a_convolution_with_a_stride(stride) -> None:
+    ours, theirs = Projection(5, 7, stride), nn.Conv2d(5, 7, 1, (stride, 1))
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(2, 5, 11, 4).contiguous(memory_format=torch.channels_last)
+    inputs = [x.clone().requires_grad_() for _ in range(2)]
+    outputs = [layer(given) for layer, given in zip((ours, theirs), inputs, strict=True)]
+    torch.testing.assert_close(*outputs)
+    for output in outputs:
+        output.square().sum().backward()
+    torch.testing.assert_close(*(given.grad for given in inputs))
+    torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
+
+
+def test_narrow_blocks_with_a_stride_do_not_write_beyond_their_memory() -> None:
+    """A regression: oneDNN's weight gradient killed the process; so in one of its own."""
+    script = """
+import torch
+from vimix_adapters.encoders.stgcn import Projection
+for channels in (2, 4, 8):
+    for _ in range(100):
+        maps = torch.randn(4, channels, 50, 25).contiguous(memory_format=torch.channels_last).requires_grad_()
+        Projection(channels, 2 * channels, 2)(maps).sum().backward()
+"""
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
