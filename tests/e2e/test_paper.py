@@ -148,10 +148,31 @@ def test_figures_are_drawn_from_metrics(runs, number, capsys) -> None:
     picture = runs / f"figure{number}.png"
     assert vimix("experiments", "figure", number, "--runs", runs / "runs", "--out", picture) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+    shown = capsys.readouterr().out
+    panels = json.loads(picture.with_suffix(".json").read_text())["panels"]
+    assert [panel["quantity"] for panel in panels] == {2: ["knn_accuracy"], 3: ["loss", "pretext_accuracy"]}[number]
+    for panel in panels:
+        assert panel["arms"]
+        for arm, curves in panel["arms"].items():
+            assert {curve["seed"] for curve in curves} == {3, 5}
+            assert arm in shown
     command = ["experiments", "figure", number, "--runs", runs / "runs", "--out", runs / "no.png", "--modality", "flow"]
     assert vimix(*command) == 2
     assert "no run below it has" in capsys.readouterr().err
     assert not (runs / "no.png").exists()
+
+
+def test_what_a_runs_stages_came_to_is_a_table(runs, capsys) -> None:
+    file = runs / "stages.json"
+    assert vimix("experiments", "stages", runs / "runs/one", "--out", file) == 0
+    content = json.loads(file.read_text())
+    assert content["seeds"] == [3, 5]
+    assert all(len(line["values"]["loss"]) == 2 for line in content["stages"])
+    shares = {line["arm"]: line["values"]["weight"] for line in content["stages"]}
+    shown = capsys.readouterr().out
+    assert all(arm in shown for arm in shares)
+    assert shares["MoCo"] == [1.0, 1.0]
+    assert all(0 < share < 1 for share in shares["Mixup"])
 
 
 def test_protocols_and_other_data_sets_are_named_in_the_record(runs) -> None:

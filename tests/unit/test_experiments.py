@@ -12,10 +12,10 @@ from scipy.stats import ttest_rel
 
 from tests.recipes import ROOT, of_skeletons
 from vimix.values.errors import VimixError
-from vimix_adapters.commands.experimenting import Found, draw_figure, find_results, print_table
+from vimix_adapters.commands.experimenting import Found, draw_figure, find_results, print_table, show_stages
 from vimix_adapters.config import read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.reports.curves import read_metrics
-from vimix_adapters.reports.figures import Curve, mean_curve
+from vimix_adapters.reports.figures import Curve, Panel, mean_curve, panel_table
 from vimix_adapters.reports.paper import Source, filled, markdown, paper_numbers, paper_table, plain
 from vimix_adapters.reports.results import ResultRecord, write_results
 from vimix_adapters.reports.summaries import (
@@ -227,11 +227,12 @@ def test_a_mean_curve_is_taken_where_all_seeds_were_measured() -> None:
     assert mean.values == pytest.approx([0.3, 0.4])
 
 
-def test_epochs_count_over_all_stages_of_one_encoder(tmp_path, monkeypatch) -> None:
+def test_epochs_count_over_all_stages_of_one_encoder(tmp_path) -> None:
     """rgb: 2 epochs, then 3 after flow's; its curve goes on at epoch 3, and flow's rows are not in it."""
     recipe = recipe_from_toml(
         """
 name = "x"
+seed = 7
 [data]
 store = "s.h5"
 [modalities.rgb]
@@ -259,13 +260,95 @@ stages = [
         lines = [{"step": n + 1, "epoch": float(e), "knn_accuracy": v} for n, (e, v) in enumerate(points)]
         file.write_text("".join(json.dumps(line) + "\n" for line in lines))
         assert len(read_metrics(file)) == len(points)
-    drawn = {}
-
-    def draw(path, panels, title) -> None:
-        drawn.update({arm: curves for panel in panels for arm, curves in panel.curves.items()})
-
-    monkeypatch.setattr("vimix_adapters.commands.experimenting.draw_panels", draw)
     draw_figure(2, tmp_path, tmp_path / "f.png", "rgb", [])
-    (curve,) = drawn["A"]
-    assert curve.epochs.tolist() == [1, 2, 4, 5]
-    assert curve.values.tolist() == [0.1, 0.2, 0.4, 0.5]
+    content = json.loads((tmp_path / "f.json").read_text())
+    assert (content["format"], content["figure"], content["modality"]) == ("vimix-figure-1", 2, "rgb")
+    (panel,) = content["panels"]
+    assert panel["quantity"] == "knn_accuracy"
+    assert panel["arms"] == {"A": [{"seed": 7, "epochs": [1, 2, 4, 5], "values": [0.1, 0.2, 0.4, 0.5]}]}
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+
+
+TWO_STAGES = """
+name = "{name}"
+seed = {seed}
+[data]
+store = "s.h5"
+[modalities.rgb]
+[arms.a]
+about = "A"
+stages = [
+  {{ pretrain = "rgb", epochs = 2, milestones = [] }},
+  {{ cmmc = "rgb", epochs = 3, milestones = [], mix = {{ policy = "manifold_mixup" }} }},
+]
+[arms.never]
+about = "not yet begun"
+stages = [{{ pretrain = "rgb", epochs = 9, milestones = [] }}]
+"""
+
+
+def trained(folder: Path, seed: int, stages: dict[str, list[dict[str, float]]], name: str = "x") -> Path:
+    """A run whose stages left these rows of metrics."""
+    folder.mkdir()
+    recipe = recipe_from_toml(TWO_STAGES.format(name=name, seed=seed), "r")
+    (folder / "recipe.toml").write_text(recipe_to_toml(recipe))
+    for stage, rows in stages.items():
+        (folder / "a" / stage).mkdir(parents=True)
+        lines = [json.dumps({"step": n + 1, **row}) + "\n" for n, row in enumerate(rows)]
+        (folder / "a" / stage / "metrics.jsonl").write_text("".join(lines))
+    return folder
+
+
+def test_stages_tell_how_training_ended_and_how_much_was_mixed(tmp_path, capsys) -> None:
+    """Loss: the mean of the last tenth of twenty rows, two; the share: of all; kNN: the last row that has it."""
+    rows = [{"loss": 3.0, "weight": 0.5, "bad_steps": 0.0} for _ in range(17)]
+    rows += [{"loss": 9.0, "weight": 0.8, "knn_accuracy": 0.25, "bad_steps": 1.0}]
+    rows += [{"loss": 1.0, "weight": 0.8, "bad_steps": 2.0}, {"loss": 2.0, "weight": 0.9, "bad_steps": 2.0}]
+    one = trained(tmp_path / "seed-1", 1, {"1-pretrain-rgb": rows})
+    two = trained(tmp_path / "seed-2", 2, {"1-pretrain-rgb": [{"loss": 2.5, "weight": 0.7, "bad_steps": 0.0}]})
+    show_stages([one, two], tmp_path / "stages.json")
+    content = json.loads((tmp_path / "stages.json").read_text())
+    assert (content["format"], content["recipe"], content["seeds"]) == ("vimix-stages-1", "x", [1, 2])
+    (line,) = content["stages"]
+    assert (line["arm"], line["stage"], line["epochs"]) == ("A", "1-pretrain-rgb", 2)
+    share = (17 * 0.5 + 0.8 + 0.8 + 0.9) / 20
+    expected = {"loss": [1.5, 2.5], "weight": [share, 0.7], "knn_accuracy": [0.25], "bad_steps": [2.0, 0.0]}
+    assert line["values"] == {name: pytest.approx(values) for name, values in expected.items()}
+    shown = capsys.readouterr().out
+    assert "2.00 ± 0.71" in shown  # of the losses
+    assert "not yet begun" not in shown
+    assert "effective rank" not in shown  # which no row has
+    show_stages([tmp_path], None)
+    assert "2.00 ± 0.71" in capsys.readouterr().out
+
+
+def test_stages_of_runs_that_do_not_belong_together_are_refused(tmp_path) -> None:
+    one, again = (trained(tmp_path / name, 1, {}) for name in ("one", "again"))
+    other = trained(tmp_path / "other", 2, {}, name="y")
+    with pytest.raises(VimixError, match="no stage of x has metrics yet"):
+        show_stages([one], None)
+    with pytest.raises(VimixError, match=r"same seed \(\[1, 1\]\)"):
+        show_stages([one, again], None)
+    with pytest.raises(VimixError, match="different recipes: x, y"):
+        show_stages([one, other], None)
+    with pytest.raises(VimixError, match="no run below it"):
+        show_stages([tmp_path / "nowhere"], None)
+
+
+def test_a_figure_is_a_png(tmp_path) -> None:
+    """Its numbers go into a .json of the same name, which must not be the picture itself."""
+    with pytest.raises(VimixError, match=r"f\.json: expected a name that ends in \.png"):
+        draw_figure(2, tmp_path, tmp_path / "f.json", "rgb", [])
+
+
+def test_the_table_beside_a_figure_tells_where_a_curve_turned() -> None:
+    """Two seeds whose mean rises to 40 % at epoch 3 and falls to 35: as an encoder does that overfits."""
+    seeds = [
+        Curve(np.array([1.0, 3, 5]), np.array([0.1, 0.5, 0.4]), seed=0),
+        Curve(np.array([1.0, 2, 3, 5]), np.array([0.3, 0.9, 0.3, 0.3]), seed=1),
+    ]
+    apart = [Curve(np.array([1.0]), np.array([0.1]), seed=0), Curve(np.array([2.0]), np.array([0.1]), seed=1)]
+    table = panel_table(Panel("knn_accuracy", "kNN accuracy (%)", 100.0, {"MoCo": seeds, "other": apart}))
+    cells = [list(column.cells) for column in table.columns]
+    assert [column[0] for column in cells] == ["MoCo", "2", "20 (1)", "20 (1)", "40 (3)", "35 (5)"]
+    assert [column[1] for column in cells] == ["other", "2", "-", "-", "-", "-"]

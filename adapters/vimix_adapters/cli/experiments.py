@@ -67,3 +67,14 @@ def summarise(
     from vimix_adapters.commands import experimenting
 
     experimenting.summarise(runs, out, against)
+
+
+@app.command()
+def stages(
+    runs: Annotated[list[Path], typer.Argument(help="Runs of one recipe with different seeds.", metavar="RUN...")],
+    out: Annotated[Path | None, typer.Option(help="Write it there as JSON, too.", metavar="FILE.json")] = None,
+) -> None:
+    """What each stage came to in training: loss, pretext accuracy, the share that mixing leaves a query, bad steps."""
+    from vimix_adapters.commands import experimenting
+
+    experimenting.show_stages(runs, out)

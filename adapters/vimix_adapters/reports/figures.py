@@ -1,4 +1,4 @@
-"""The paper's Figures 2 and 3, from the metrics that runs leave behind."""
+"""The paper's Figures 2 and 3, from the metrics that runs leave behind: a picture, a table and plain data."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
+from rich.table import Table
 
 from vimix_adapters.files import replacing
 
 Doubles = NDArray[np.float64]
+
+FORMAT = "vimix-figure-1"
 
 
 @frozen(eq=False)
@@ -19,14 +22,20 @@ class Curve:
 
     epochs: Doubles
     values: Doubles
+    seed: int | None = None
+    """Of the run; None for a mean over several."""
 
 
 @frozen
 class Panel:
     """One set of axes: a curve a seed, by arm."""
 
-    quantity: str
+    name: str
+    """As in ``metrics.jsonl``."""
+    label: str
+    """Of the axis, with the unit."""
     factor: float
+    """What a value is multiplied with to be in that unit."""
     curves: Mapping[str, Sequence[Curve]]
 
 
@@ -41,7 +50,7 @@ def draw_panels(path: Path, panels: Sequence[Panel], title: str) -> None:
     for axes, panel in zip(every, panels, strict=True):
         for arm, curves in panel.curves.items():
             _draw(axes, arm, curves, panel.factor)
-        axes.set(xlabel="epoch", ylabel=panel.quantity)
+        axes.set(xlabel="epoch", ylabel=panel.label)
         axes.grid(alpha=0.3)
     every[0].legend(fontsize=8)
     figure.suptitle(title, parse_math=False)
@@ -56,6 +65,45 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
         shared = np.intersect1d(shared, curve.epochs)
     values = [curve.values[np.isin(curve.epochs, shared)] for curve in curves]
     return Curve(shared, np.mean(values, axis=0))
+
+
+def panel_table(panel: Panel) -> Table:
+    """For rich's console: where each arm's mean over its seeds begins, is lowest and highest, and ends.
+
+    A curve that ends well below its highest point belongs to an encoder that has been trained for too long.
+    """
+    table = Table(title=panel.label, caption="mean over the seeds; in brackets the epoch")
+    table.add_column("arm")
+    for heading in ("seeds", "first", "lowest", "highest", "last"):
+        table.add_column(heading, justify="right")
+    for arm, curves in panel.curves.items():
+        mean = mean_curve(curves)
+        if not len(mean.epochs):  # the seeds were measured at different epochs
+            table.add_row(arm, str(len(curves)), *"----")
+            continue
+        points = (0, int(mean.values.argmin()), int(mean.values.argmax()), -1)
+        cells = (f"{panel.factor * mean.values[at]:.3g} ({mean.epochs[at]:.0f})" for at in points)
+        table.add_row(arm, str(len(curves)), *cells)
+    return table
+
+
+def plain(number: int, modality: str, panels: Sequence[Panel]) -> dict[str, Any]:
+    """For machines: every seed's curve as it was measured, in the units of ``metrics.jsonl``."""
+    return {
+        "format": FORMAT,
+        "figure": number,
+        "modality": modality,
+        "panels": [
+            {
+                "quantity": panel.name,
+                "arms": {
+                    arm: [{"seed": c.seed, "epochs": c.epochs.tolist(), "values": c.values.tolist()} for c in curves]
+                    for arm, curves in panel.curves.items()
+                },
+            }
+            for panel in panels
+        ],
+    }
 
 
 def _draw(axes: Any, arm: str, curves: Sequence[Curve], factor: float) -> None:

@@ -1,0 +1,99 @@
+"""What each stage of a run came to in training, over seeds: a table and plain data."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+from rich.table import Table
+
+from vimix_adapters.reports.summaries import mean_and_deviation
+
+FORMAT = "vimix-stages-1"
+TAIL = 0.1
+"""Share of a stage's rows, the last ones, over which a quantity that training changes is averaged."""
+
+MetricsRow = Mapping[str, float]
+
+
+def _at_end(values: Sequence[float]) -> float:
+    return float(np.mean(values[-max(1, round(TAIL * len(values))) :]))
+
+
+def _over_all(values: Sequence[float]) -> float:
+    return float(np.mean(values))
+
+
+def _last(values: Sequence[float]) -> float:
+    return values[-1]
+
+
+@frozen
+class Quantity:
+    """A column of the table."""
+
+    name: str
+    """As in ``metrics.jsonl``."""
+    heading: str
+    form: str
+    reduce: Callable[[Sequence[float]], float]
+    """A stage's rows, in order, to the one number that is told of it."""
+
+
+QUANTITIES: Sequence[Quantity] = (
+    Quantity("loss", "loss", ".2f", _at_end),
+    Quantity("pretext_accuracy", "pretext accuracy", ".1%", _at_end),
+    Quantity("weight", "own share", ".2f", _over_all),  # of its own map or clip that mixing leaves a query
+    Quantity("effective_rank", "effective rank", ".1f", _at_end),
+    Quantity("knn_accuracy", "kNN accuracy", ".1%", _last),
+    Quantity("bad_steps", "bad steps", ".0f", _last),  # counted through the stage
+)
+
+
+@frozen(eq=False)
+class StageLine:
+    """One stage of one arm."""
+
+    arm: str
+    """Its title."""
+    stage: str
+    """The folder's name, such as ``3-cmmc-rgb-from-flow``."""
+    epochs: int
+    values: Mapping[str, Sequence[float]]
+    """By quantity, one value a seed that has it."""
+
+
+def reduced(rows: Sequence[MetricsRow]) -> dict[str, float]:
+    """One number a quantity, of a stage's rows in order; what no row has is left out."""
+    columns = {quantity: [row[quantity.name] for row in rows if quantity.name in row] for quantity in QUANTITIES}
+    return {quantity.name: quantity.reduce(values) for quantity, values in columns.items() if values}
+
+
+def stages_table(lines: Sequence[StageLine], seeds: Sequence[int]) -> Table:
+    """For rich's console: mean ± deviation over the seeds, one block an arm."""
+    title = f"Stages, seeds {', '.join(map(str, seeds))}"
+    caption = f"own share: mean over the stage; kNN accuracy, bad steps: at its end; else: mean of its last {TAIL:.0%}"
+    table = Table(title=title, caption=caption)
+    shown = [quantity for quantity in QUANTITIES if any(quantity.name in line.values for line in lines)]
+    for heading in ("arm", "stage"):
+        table.add_column(heading)
+    for heading in ("epochs", *(quantity.heading for quantity in shown)):
+        table.add_column(heading, justify="right")
+    for line, following in zip(lines, [*lines[1:], None], strict=True):
+        cells = (_cell(line.values.get(quantity.name, ()), quantity.form) for quantity in shown)
+        ends = following is not None and following.arm != line.arm
+        table.add_row(line.arm, line.stage, str(line.epochs), *cells, end_section=ends)
+    return table
+
+
+def plain(lines: Sequence[StageLine], recipe: str, seeds: Sequence[int]) -> dict[str, Any]:
+    """For machines: one value a seed."""
+    rows = [{"arm": line.arm, "stage": line.stage, "epochs": line.epochs, "values": {**line.values}} for line in lines]
+    return {"format": FORMAT, "recipe": recipe, "seeds": list(seeds), "stages": rows}
+
+
+def _cell(values: Sequence[float], form: str) -> str:
+    if not values:
+        return "-"
+    mean, deviation = mean_and_deviation(values)
+    return f"{mean:{form}}" if deviation is None else f"{mean:{form}} ± {deviation:{form}}"
