@@ -145,7 +145,7 @@ def _shortcut(incoming: int, outgoing: int, stride: int) -> nn.Module:
 class Projection(nn.Conv2d):
     """A 1 × 1 convolution of every ``stride``-th frame, which are taken out before it and not by it.
 
-    oneDNN's float32 weight gradient of one with a stride writes beyond its memory where there are fewer than 12 channels
+    oneDNN's float32 weight gradient of one with a stride writes beyond its memory if there are fewer than 12 channels
     (seen with torch 2.15 on AVX512: the process dies sooner or later).
     """
 
