@@ -145,8 +145,8 @@ def _shortcut(incoming: int, outgoing: int, stride: int) -> nn.Module:
 class Projection(nn.Conv2d):
     """A 1 × 1 convolution of every ``stride``-th frame, which are taken out before it and not by it.
 
-    oneDNN's float32 weight gradient of one with a stride writes beyond its memory if there are fewer than 12 channels
-    (seen with torch 2.15 on AVX512: the process dies sooner or later).
+    oneDNN's float32 weight gradient of one with a stride writes beyond its memory where channels are fewer than the
+    numbers in a vector register (its issue 6035; seen with torch 2.15 on AVX512: the process dies sooner or later).
     """
 
     def __init__(self, incoming: int, outgoing: int, stride: int) -> None:
