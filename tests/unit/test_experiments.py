@@ -12,7 +12,8 @@ from scipy.stats import ttest_rel
 
 from tests.recipes import ROOT, of_skeletons
 from vimix.values.errors import VimixError
-from vimix_adapters.commands.experimenting import Found, draw_figure, find_results, print_table, show_stages
+from vimix_adapters.commands.experimenting import Found, find_results, print_table
+from vimix_adapters.commands.tracing import draw_figure, show_stages
 from vimix_adapters.config import read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.reports.curves import read_metrics
 from vimix_adapters.reports.figures import Curve, Panel, mean_curve, panel_table
@@ -294,7 +295,7 @@ def trained(folder: Path, seed: int, stages: dict[str, list[dict[str, float]]], 
     (folder / "recipe.toml").write_text(recipe_to_toml(recipe))
     for stage, rows in stages.items():
         (folder / "a" / stage).mkdir(parents=True)
-        lines = [json.dumps({"step": n + 1, **row}) + "\n" for n, row in enumerate(rows)]
+        lines = [json.dumps({"step": n + 1, "epoch": float(n // 10), **row}) + "\n" for n, row in enumerate(rows)]
         (folder / "a" / stage / "metrics.jsonl").write_text("".join(lines))
     return folder
 
@@ -312,14 +313,38 @@ def test_stages_tell_how_training_ended_and_how_much_was_mixed(tmp_path, capsys)
     (line,) = content["stages"]
     assert (line["arm"], line["stage"], line["epochs"]) == ("A", "1-pretrain-rgb", 2)
     share = (17 * 0.5 + 0.8 + 0.8 + 0.9) / 20
-    expected = {"loss": [1.5, 2.5], "weight": [share, 0.7], "knn_accuracy": [0.25], "bad_steps": [2.0, 0.0]}
+    expected = {"loss": [1.5, 2.5], "weight": [share, 0.7], "knn_accuracy": [0.25, None], "bad_steps": [2.0, 0.0]}
     assert line["values"] == {name: pytest.approx(values) for name, values in expected.items()}
+    assert line["reached"] == [2, 1]
     shown = capsys.readouterr().out
     assert "2.00 ± 0.71" in shown  # of the losses
+    assert "1 of 2" in shown
     assert "not yet begun" not in shown
     assert "effective rank" not in shown  # which no row has
     show_stages([tmp_path], None)
     assert "2.00 ± 0.71" in capsys.readouterr().out
+
+
+def test_a_stage_trained_by_itself_is_told_too(tmp_path, capsys) -> None:
+    """As ``vimix pretrain`` and ``vimix cmmc-stage`` leave them: in RUN itself, without an arm or a number."""
+    run = trained(tmp_path / "run", 4, {})
+    for stage, value in (("pretrain-rgb", 0.25), ("manifold-rgb", 0.75)):
+        (run / stage).mkdir()
+        (run / stage / "metrics.jsonl").write_text(json.dumps({"step": 1, "epoch": 1.0, "knn_accuracy": value}) + "\n")
+    show_stages([run], tmp_path / "stages.json")
+    lines = json.loads((tmp_path / "stages.json").read_text())["stages"]
+    told = {line["stage"]: (line["arm"], line["epochs"], line["values"]) for line in lines}
+    recipe = recipe_from_toml(TWO_STAGES.format(name="x", seed=4), "r")
+    assert told == {
+        "pretrain-rgb": ("pretrain-rgb", recipe.pretrain.epochs, {"knn_accuracy": [0.25]}),
+        "manifold-rgb": ("manifold-rgb", recipe.cmmc.epochs, {"knn_accuracy": [0.75]}),
+    }
+    draw_figure(2, run, tmp_path / "f.png", "rgb", [])
+    (panel,) = json.loads((tmp_path / "f.json").read_text())["panels"]
+    assert {arm: curve["values"] for arm, (curve,) in panel["arms"].items()} == {
+        "pretrain-rgb": [0.25],
+        "manifold-rgb": [0.75],
+    }
 
 
 def test_stages_of_runs_that_do_not_belong_together_are_refused(tmp_path) -> None:

@@ -48,9 +48,9 @@ def figure(
     arms: Annotated[str | None, typer.Option(help="Names of arms, by commas; else the paper's, or all.")] = None,
 ) -> None:
     """Draw kNN accuracy (2), or loss and pretext accuracy (3), against epochs of training."""
-    from vimix_adapters.commands import experimenting
+    from vimix_adapters.commands import tracing
 
-    experimenting.draw_figure(number, runs, out, modality, arms.split(",") if arms else [])
+    tracing.draw_figure(number, runs, out, modality, arms.split(",") if arms else [])
 
 
 @app.command()
@@ -75,6 +75,6 @@ def stages(
     out: Annotated[Path | None, typer.Option(help="Write it there as JSON, too.", metavar="FILE.json")] = None,
 ) -> None:
     """What each stage came to in training: loss, pretext accuracy, the share that mixing leaves a query, bad steps."""
-    from vimix_adapters.commands import experimenting
+    from vimix_adapters.commands import tracing
 
-    experimenting.show_stages(runs, out)
+    tracing.show_stages(runs, out)

@@ -1,29 +1,22 @@
-"""``vimix experiments``: the paper's tables and figures from the runs that exist."""
+"""``vimix experiments table`` and ``summarise``: the paper's tables, and several seeds, from the runs that exist."""
 
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import structlog
 from attrs import frozen
 from rich.console import Console
 
 from vimix.values.errors import VimixError
-from vimix_adapters import config
 from vimix_adapters.files import write_text
-from vimix_adapters.reports import figures, paper, stages
-from vimix_adapters.reports.curves import read_metrics
+from vimix_adapters.reports import paper
 from vimix_adapters.reports.results import FORMAT as RECORD_FORMAT
-from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.summaries import RunResults, read_run, run_of, write_summary
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
 
 log = structlog.get_logger()
-
-FIGURE_2 = ("moco", "mixup_only", "not_alternate", "cmmc")
-"""Without mix, without manifold mixup, without alternate training, CMMC: arms of experiments/table2.toml."""
 
 
 @frozen(eq=False)
@@ -123,109 +116,6 @@ def summarise(folders: Sequence[Path], out: Path | None, against: str | None = N
 def _runs_of(folder: Path) -> list[RunResults]:
     seeds = sorted(folder.glob("seed-*/results.json"))
     return [read_run(file.parent) for file in seeds] if seeds else [read_run(folder)]
-
-
-def show_stages(folders: Sequence[Path], out: Path | None) -> None:
-    """Print what each stage came to in training, over runs that differ in their seed; write it to ``out`` as JSON.
-
-    A folder may hold several. Raises VimixError if the runs are of different recipes, two have one seed, or there is
-    none with metrics.
-    """
-    runs = [run for folder in folders for run in _recipes_below(folder)]
-    names, seeds = {recipe.name for _, recipe in runs}, [recipe.seed for _, recipe in runs]
-    if len(names) > 1:
-        raise VimixError(f"the runs are of different recipes: {', '.join(sorted(names))}; look at each by itself")
-    if len(set(seeds)) < len(seeds):
-        raise VimixError(f"two runs have the same seed ({sorted(seeds)}): they are one measurement, not two")
-    lines = [line for arm in runs[0][1].arms for line in _stage_lines(runs, arm)]
-    if not lines:
-        raise VimixError(f"{folders[0]}: no stage of {runs[0][1].name} has metrics yet")
-    if out is not None:
-        write_json(out, stages.plain(lines, runs[0][1].name, seeds))
-    Console(width=None if Console().is_terminal else 200).print(stages.stages_table(lines, seeds))
-
-
-def _stage_lines(runs: Sequence[tuple[Path, config.Recipe]], arm: str) -> Iterator[stages.StageLine]:
-    """The stages of an arm that at least one of the runs has begun."""
-    recipe = runs[0][1]
-    for number, stage in enumerate(recipe.arms[arm].stages, start=1):
-        files = [file for folder, _ in runs for file in sorted((folder / arm).glob(f"{number}-*/metrics.jsonl"))]
-        found = [stages.reduced(read_metrics(file)) for file in files]
-        values = {q.name: [one[q.name] for one in found if q.name in one] for q in stages.QUANTITIES}
-        if files:
-            known = {name: measured for name, measured in values.items() if measured}
-            title, epochs = recipe.arms[arm].about or arm, recipe.stage(stage).epochs
-            yield stages.StageLine(title, files[0].parent.name, epochs, known)
-
-
-def draw_figure(number: int, folder: Path, out: Path, modality: str, arms: Sequence[str]) -> None:
-    """Draw the paper's Figure 2 or 3 from the metrics of the runs in ``folder``, with its numbers as JSON beside it.
-
-    Raises VimixError if no run has what it shows, or ``out`` is no name of a picture.
-    """
-    if out.suffix != ".png":
-        raise VimixError(f"--out {out}: expected a name that ends in .png; the numbers go beside it as .json")
-    quantities = {
-        2: [("knn_accuracy", "kNN accuracy (%)", 100.0)],
-        3: [("loss", "loss (nats)", 1.0), ("pretext_accuracy", "pretext accuracy (%)", 100.0)],
-    }[number]
-    runs = _recipes_below(folder)
-    chosen = arms or _usual_arms(number, [arm for _, recipe in runs for arm in recipe.arms])
-    panels = []
-    for name, label, factor in quantities:
-        curves = {_label(runs, arm): _curves(runs, arm, modality, name) for arm in chosen}
-        panels.append(figures.Panel(name, label, factor, {arm: found for arm, found in curves.items() if found}))
-    if not any(panel.curves for panel in panels):
-        raise VimixError(
-            f"{folder}: no run below it has {quantities[0][0]} of {modality}"
-            + (": set evaluate.knn_every in its recipe" if number == 2 else "")
-        )
-    figures.draw_panels(out, panels, f"Figure {number}: {modality}")
-    write_json(out.with_suffix(".json"), figures.plain(number, modality, panels))
-    console = Console()
-    for panel in panels:
-        console.print(figures.panel_table(panel))
-    console.print(f"written to {out} and {out.with_suffix('.json')}")
-
-
-def _usual_arms(number: int, known: Sequence[str]) -> list[str]:
-    arms = list(dict.fromkeys(known))
-    named = [arm for arm in (FIGURE_2 if number == 2 else ("moco", "cmmc")) if arm in arms]
-    return named if len(named) > 1 else arms
-
-
-def _recipes_below(folder: Path) -> list[tuple[Path, config.Recipe]]:
-    files = sorted({*folder.glob("recipe.toml"), *folder.glob("*/recipe.toml"), *folder.glob("*/*/recipe.toml")})
-    if not files:
-        raise VimixError(f"{folder}: there is no run below it (no recipe.toml)")
-    return [(file.parent, config.recipe_from_toml(file.read_text(encoding="utf-8"), str(file))) for file in files]
-
-
-def _label(runs: Sequence[tuple[Path, config.Recipe]], arm: str) -> str:
-    return next((recipe.arms[arm].about or arm for _, recipe in runs if arm in recipe.arms), arm)
-
-
-def _curves(runs: Sequence[tuple[Path, config.Recipe]], arm: str, modality: str, name: str) -> list[figures.Curve]:
-    """A curve a run (each another seed) that has the quantity."""
-    curves = [_curve(folder, recipe, arm, modality, name) for folder, recipe in runs if arm in recipe.arms]
-    return [curve for curve in curves if len(curve.epochs)]
-
-
-def _curve(folder: Path, recipe: config.Recipe, arm: str, modality: str, name: str) -> figures.Curve:
-    """The quantity over all stages that train the modality, one behind the other; the mean of each epoch's rows."""
-    before = 0
-    points: dict[float, list[float]] = {}
-    for number, stage in enumerate(recipe.arms[arm].stages):
-        trained = stage.pretrain if isinstance(stage, config.PretrainStage) else stage.cmmc
-        if trained != modality:
-            continue
-        for file in (folder / arm).glob(f"{number + 1}-*/metrics.jsonl"):
-            for row in read_metrics(file):
-                if name in row:
-                    points.setdefault(before + row["epoch"] + 1, []).append(row[name])
-        before += recipe.stage(stage).epochs
-    epochs = sorted(points)
-    return figures.Curve(np.array(epochs), np.array([np.mean(points[epoch]) for epoch in epochs]), recipe.seed)
 
 
 def _contents(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -168,6 +168,16 @@ class PretrainStage:
     milestones: tuple[int, ...] | None = None
     mix: InputMix | None = None
 
+    @property
+    def modality(self) -> str:
+        """The one that is trained."""
+        return self.pretrain
+
+    @property
+    def name(self) -> str:
+        """Of the stage, and of its folder but for the number."""
+        return f"pretrain-{self.pretrain}"
+
 
 @frozen
 class CmmcStage:
@@ -181,6 +191,16 @@ class CmmcStage:
     epochs: int | None = None
     milestones: tuple[int, ...] | None = None
     mix: HiddenMix | None = None
+
+    @property
+    def modality(self) -> str:
+        """The one that is trained."""
+        return self.cmmc
+
+    @property
+    def name(self) -> str:
+        """Of the stage, and of its folder but for the number."""
+        return f"manifold-{self.cmmc}" if self.partner is None else f"cmmc-{self.cmmc}-from-{self.partner}"
 
 
 Stage = PretrainStage | CmmcStage

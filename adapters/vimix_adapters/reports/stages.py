@@ -59,19 +59,30 @@ class StageLine:
     stage: str
     """The folder's name, such as ``3-cmmc-rgb-from-flow``."""
     epochs: int
-    values: Mapping[str, Sequence[float]]
-    """By quantity, one value a seed that has it."""
+    """That it has in all."""
+    reached: Mapping[int, int]
+    """Epochs begun, by seed."""
+    values: Mapping[str, Mapping[int, float]]
+    """By quantity and seed; what was not measured is left out."""
+
+    @property
+    def progress(self) -> str:
+        """``180``, or ``96 of 180`` while a seed has got no further."""
+        least = min(self.reached.values())
+        return str(self.epochs) if least >= self.epochs else f"{least} of {self.epochs}"
 
 
-def reduced(rows: Sequence[MetricsRow]) -> dict[str, float]:
-    """One number a quantity, of a stage's rows in order; what no row has is left out."""
-    columns = {quantity: [row[quantity.name] for row in rows if quantity.name in row] for quantity in QUANTITIES}
-    return {quantity.name: quantity.reduce(values) for quantity, values in columns.items() if values}
+def stage_line(arm: str, stage: str, epochs: int, rows: Mapping[int, Sequence[MetricsRow]]) -> StageLine:
+    """From a stage's rows of metrics, in order, by seed."""
+    found = {seed: _reduced(of_seed) for seed, of_seed in rows.items()}
+    values = {q.name: {seed: one[q.name] for seed, one in found.items() if q.name in one} for q in QUANTITIES}
+    reached = {seed: int(max((row["epoch"] for row in of_seed), default=-1)) + 1 for seed, of_seed in rows.items()}
+    return StageLine(arm, stage, epochs, reached, {name: by_seed for name, by_seed in values.items() if by_seed})
 
 
 def stages_table(lines: Sequence[StageLine], seeds: Sequence[int]) -> Table:
     """For rich's console: mean ± deviation over the seeds, one block an arm."""
-    title = f"Stages, seeds {', '.join(map(str, seeds))}"
+    title = f"Stages, {'seeds' if seeds[1:] else 'seed'} {', '.join(map(str, seeds))}"
     caption = f"own share: mean over the stage; kNN accuracy, bad steps: at its end; else: mean of its last {TAIL:.0%}"
     table = Table(title=title, caption=caption)
     shown = [quantity for quantity in QUANTITIES if any(quantity.name in line.values for line in lines)]
@@ -80,16 +91,31 @@ def stages_table(lines: Sequence[StageLine], seeds: Sequence[int]) -> Table:
     for heading in ("epochs", *(quantity.heading for quantity in shown)):
         table.add_column(heading, justify="right")
     for line, following in zip(lines, [*lines[1:], None], strict=True):
-        cells = (_cell(line.values.get(quantity.name, ()), quantity.form) for quantity in shown)
+        cells = (_cell([*line.values.get(quantity.name, {}).values()], quantity.form) for quantity in shown)
         ends = following is not None and following.arm != line.arm
-        table.add_row(line.arm, line.stage, str(line.epochs), *cells, end_section=ends)
+        table.add_row(line.arm, line.stage, line.progress, *cells, end_section=ends)
     return table
 
 
 def plain(lines: Sequence[StageLine], recipe: str, seeds: Sequence[int]) -> dict[str, Any]:
-    """For machines: one value a seed."""
-    rows = [{"arm": line.arm, "stage": line.stage, "epochs": line.epochs, "values": {**line.values}} for line in lines]
+    """For machines: one value a seed, in order of ``seeds``; None where there is none."""
+    rows = [
+        {
+            "arm": line.arm,
+            "stage": line.stage,
+            "epochs": line.epochs,
+            "reached": [line.reached.get(seed, 0) for seed in seeds],
+            "values": {name: [by_seed.get(seed) for seed in seeds] for name, by_seed in line.values.items()},
+        }
+        for line in lines
+    ]
     return {"format": FORMAT, "recipe": recipe, "seeds": list(seeds), "stages": rows}
+
+
+def _reduced(rows: Sequence[MetricsRow]) -> dict[str, float]:
+    """One number a quantity; what no row has is left out."""
+    columns = {quantity: [row[quantity.name] for row in rows if quantity.name in row] for quantity in QUANTITIES}
+    return {quantity.name: quantity.reduce(values) for quantity, values in columns.items() if values}
 
 
 def _cell(values: Sequence[float], form: str) -> str:

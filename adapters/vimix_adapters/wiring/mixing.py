@@ -47,18 +47,14 @@ def build_hidden_policy(mix: config.HiddenMix) -> MixPolicy:
 
 def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
     """A stage of a recipe's plan with its inherited settings filled in."""
-    settings = recipe.stage(stage)
+    settings, modality = recipe.stage(stage), Modality(stage.modality)
     if isinstance(stage, config.PretrainStage):
         assert isinstance(settings.mix, config.InputMix)
-        modality = Modality(stage.pretrain)
         policy = build_input_policy(settings.mix)
-        return PretrainStage(f"pretrain-{modality}", modality, settings.epochs, settings.milestones, policy)
+        return PretrainStage(stage.name, modality, settings.epochs, settings.milestones, policy)
     assert isinstance(settings.mix, config.HiddenMix)
     policy, layers = build_hidden_policy(settings.mix), LAYERS[settings.mix.layers]
-    modality = Modality(stage.cmmc)
     if stage.partner is None:
-        name = f"manifold-{modality}"
-        return ManifoldStage(name, modality, settings.epochs, settings.milestones, policy, layers)
+        return ManifoldStage(stage.name, modality, settings.epochs, settings.milestones, policy, layers)
     partner = Modality(stage.partner)
-    name = f"cmmc-{modality}-from-{partner}"
-    return CmmcStage(name, modality, partner, settings.epochs, settings.milestones, policy, layers)
+    return CmmcStage(stage.name, modality, partner, settings.epochs, settings.milestones, policy, layers)
