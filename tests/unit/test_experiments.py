@@ -179,6 +179,7 @@ def test_the_ablations_have_an_arm_for_every_line_of_tables_1_2_and_5() -> None:
         (2, "ablation", None),
         (5, "ablation-skeleton", None),
         (5, "ablation-skeleton-embedded", None),
+        (5, "ablation-skeleton-long", None),
     ):
         text = (ROOT / f"experiments/{name}.toml").read_text(encoding="utf-8")
         table = paper_table(number).from_recipe(name, modality)
