@@ -348,17 +348,26 @@ def test_a_stage_trained_by_itself_is_told_too(tmp_path, capsys) -> None:
     }
 
 
-def test_stages_of_runs_that_do_not_belong_together_are_refused(tmp_path) -> None:
-    one, again = (trained(tmp_path / name, 1, {}) for name in ("one", "again"))
-    other = trained(tmp_path / "other", 2, {}, name="y")
+def test_runs_that_are_no_sample_have_no_common_stages_or_curves(tmp_path) -> None:
+    for place, seed, name in (
+        ("twice/one", 1, "x"),
+        ("twice/again", 1, "x"),
+        ("mixed/one", 1, "x"),
+        ("mixed/two", 2, "y"),
+    ):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        trained(tmp_path / place, seed, {}, name)
     with pytest.raises(VimixError, match="no stage of x has metrics yet"):
-        show_stages([one], None)
-    with pytest.raises(VimixError, match=r"same seed \(\[1, 1\]\)"):
-        show_stages([one, again], None)
-    with pytest.raises(VimixError, match="different recipes: x, y"):
-        show_stages([one, other], None)
-    with pytest.raises(VimixError, match="no run below it"):
-        show_stages([tmp_path / "nowhere"], None)
+        show_stages([tmp_path / "twice/one"], None)
+    for folder, fault in (
+        ("twice", r"same seed \(\[1, 1\]\)"),
+        ("mixed", "different recipes: x, y"),
+        ("nowhere", "no run below it"),
+    ):
+        with pytest.raises(VimixError, match=fault):
+            show_stages([tmp_path / folder], None)
+        with pytest.raises(VimixError, match=fault):
+            draw_figure(2, tmp_path / folder, tmp_path / "f.png", "rgb", [])
 
 
 def test_a_figure_is_a_png(tmp_path) -> None:

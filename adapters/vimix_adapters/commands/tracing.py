@@ -65,11 +65,13 @@ class Traces:
 def draw_figure(number: int, folder: Path, out: Path, modality: str, arms: Sequence[str]) -> None:
     """Draw the paper's Figure 2 or 3 from the metrics of the runs in ``folder``, with its numbers as JSON beside it.
 
-    Raises VimixError if no run has what it shows, or ``out`` is no name of a picture.
+    Raises VimixError if no run has what it shows, they are of different recipes, two have one seed, or ``out`` is no
+    name of a picture.
     """
     if out.suffix != ".png":
         raise VimixError(f"--out {out}: expected a name that ends in .png; the numbers go beside it as .json")
     runs = read_traces(folder)
+    _seeds(runs)
     chosen = arms or _usual_arms(number, runs)
     panels = [figures.Panel(*shown, _curves(runs, chosen, modality, shown[0])) for shown in QUANTITIES[number]]
     if not any(panel.curves for panel in panels):
@@ -93,11 +95,7 @@ def show_stages(folders: Sequence[Path], out: Path | None) -> None:
     none with metrics.
     """
     runs = [run for folder in folders for run in read_traces(folder)]
-    names, seeds = {run.recipe.name for run in runs}, [run.recipe.seed for run in runs]
-    if len(names) > 1:
-        raise VimixError(f"the runs are of different recipes: {', '.join(sorted(names))}; look at each by itself")
-    if len(set(seeds)) < len(seeds):
-        raise VimixError(f"two runs have the same seed ({sorted(seeds)}): they are one measurement, not two")
+    seeds = _seeds(runs)
     lines = [line for arm in _all_arms(runs) for line in _lines(runs, arm)]
     if not lines:
         raise VimixError(f"{folders[0]}: no stage of {runs[0].recipe.name} has metrics yet")
@@ -125,6 +123,16 @@ def _traces(file: Path) -> Traces:
     alone = {stage.name: [(file.parent / stage.name, stage)] for stage in _possible(recipe)}
     begun = {name: _begun(recipe, places) for name, places in {**places, **alone}.items()}
     return Traces(recipe, {name: trained for name, trained in begun.items() if trained})
+
+
+def _seeds(runs: Sequence[Traces]) -> list[int]:
+    """Of the runs, which must be a sample: of one recipe, and no two alike."""
+    names, seeds = {run.recipe.name for run in runs}, [run.recipe.seed for run in runs]
+    if len(names) > 1:
+        raise VimixError(f"the runs are of different recipes: {', '.join(sorted(names))}; look at each by itself")
+    if len(set(seeds)) < len(seeds):
+        raise VimixError(f"two runs have the same seed ({sorted(seeds)}): they are one measurement, not two")
+    return seeds
 
 
 def _possible(recipe: config.Recipe) -> list[config.Stage]:
