@@ -1,9 +1,11 @@
 """Recipes: read in full or refused in full, with every mistake named."""
 
 import pytest
+from attrs import evolve
 
 from tests.recipes import all_recipes
 from vimix.values.errors import VimixError
+from vimix_adapters import wiring
 from vimix_adapters.config import (
     CmmcStage,
     InputMix,
@@ -154,6 +156,31 @@ stages = [
     assert (recipe.stage(second).epochs, recipe.stage(second).milestones) == (9, (3,))
     assert recipe.stage(second).mix == InputMix(policy="none")
     assert recipe.stage(third).mix == recipe.cmmc.mix
+
+
+def test_a_stage_learns_at_its_own_rate_or_its_modalitys_or_the_recipes() -> None:
+    recipe = recipe_from_toml(
+        MINIMAL
+        + """
+[optim]
+lr = 0.25
+[arms.a]
+stages = [
+  { pretrain = "rgb" },
+  { pretrain = "flow" },
+  { pretrain = "flow", lr = 0.125 },
+  { cmmc = "rgb", partner = "flow", lr = 0.0625 },
+  { cmmc = "flow", mix = { policy = "manifold_mixup" } },
+]
+""",
+        "r.toml",
+    )
+    recipe = evolve(recipe, modalities={**recipe.modalities, "flow": evolve(recipe.modalities["flow"], lr=0.5)})
+    stages = [wiring.build_stage(recipe, stage) for stage in recipe.arms["a"].stages]
+    assert [stage.rate for stage in stages] == [0.25, 0.5, 0.125, 0.0625, 0.5]
+    assert [wiring.build_train_settings(recipe, stage, 0).rate for stage in stages] == [0.25, 0.5, 0.125, 0.0625, 0.5]
+    with pytest.raises(VimixError, match=r"stages\.0\.lr: must be > 0"):
+        recipe_from_toml(MINIMAL + "[arms.a]\nstages = [{ pretrain = 'rgb', lr = 0.0 }]\n", "r.toml")
 
 
 def test_moco_as_published_stands_beside_arms_that_mix() -> None:

@@ -309,8 +309,10 @@ def test_rows_show_how_the_embeddings_lie() -> None:
 
 
 def test_a_plan_hands_the_newest_checkpoints_on() -> None:
-    pretrain = [PretrainStage(f"p{m}", m, 1, (), vimix.NoMix()) for m in (RGB, FLOW)]
-    cmmc = [CmmcStage(f"c{a}", a, b, 1, (), vimix.CrossModalCutMix(), None) for a, b in ((RGB, FLOW), (FLOW, RGB))]
+    pretrain = [PretrainStage(f"p{m}", m, 1, (), vimix.NoMix(), 1e-3) for m in (RGB, FLOW)]
+    cmmc = [
+        CmmcStage(f"c{a}", a, b, 1, (), vimix.CrossModalCutMix(), None, 1e-3) for a, b in ((RGB, FLOW), (FLOW, RGB))
+    ]
     seen = []
 
     def execute(number, stage, newest):

@@ -198,7 +198,7 @@ def test_rates_fall_at_milestones_and_rise_while_warming_up() -> None:
 
 
 def test_a_stage_says_which_views_it_needs() -> None:
-    assert views_needed(PretrainStage("a", RGB, 1, (), vimix.NoMix())) == {RGB: 2}
-    cmmc = CmmcStage("b", RGB, FLOW, 1, (), vimix.CrossModalCutMix(), RandomLayer())
+    assert views_needed(PretrainStage("a", RGB, 1, (), vimix.NoMix(), 1e-3)) == {RGB: 2}
+    cmmc = CmmcStage("b", RGB, FLOW, 1, (), vimix.CrossModalCutMix(), RandomLayer(), 1e-3)
     assert views_needed(cmmc) == {RGB: 2, FLOW: 1}
-    assert views_needed(ManifoldStage("c", RGB, 1, (), vimix.ManifoldMixup(), SameLayer())) == {RGB: 2}
+    assert views_needed(ManifoldStage("c", RGB, 1, (), vimix.ManifoldMixup(), SameLayer(), 1e-3)) == {RGB: 2}

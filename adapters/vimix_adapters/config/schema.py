@@ -63,7 +63,7 @@ class ModalitySettings:
     """Of ST-GCN."""
     batch_norm_momentum: float = field(default=0.1, validator=and_(gt(0), le(1)))
     lr: float | None = field(default=None, validator=optional(gt(0)))
-    """Learning rate of its stages; left out: that of [optim]."""
+    """Learning rate of its stages that have none of their own; left out: that of [optim]."""
 
 
 @frozen
@@ -167,6 +167,8 @@ class PretrainStage:
     epochs: int | None = None
     milestones: tuple[int, ...] | None = None
     mix: InputMix | None = None
+    lr: float | None = field(default=None, validator=optional(gt(0)))
+    """Learning rate to begin with; left out: that of the modality."""
 
     @property
     def modality(self) -> str:
@@ -191,6 +193,8 @@ class CmmcStage:
     epochs: int | None = None
     milestones: tuple[int, ...] | None = None
     mix: HiddenMix | None = None
+    lr: float | None = field(default=None, validator=optional(gt(0)))
+    """Learning rate to begin with; left out: that of the modality."""
 
     @property
     def modality(self) -> str:
@@ -274,6 +278,7 @@ class StageSettings:
     epochs: int
     milestones: tuple[int, ...]
     mix: InputMix | HiddenMix
+    lr: float
 
 
 @frozen
@@ -320,10 +325,12 @@ class Recipe:
         return tuple(name for name, modality in self.modalities.items() if modality.encoder == "stgcn")
 
     def stage(self, stage: Stage) -> StageSettings:
-        """The stage's own settings, else those of [pretrain] or [cmmc]."""
+        """The stage's own settings, else those of [pretrain] or [cmmc] (``lr``: of its modality, or [optim])."""
         base = self.pretrain if isinstance(stage, PretrainStage) else self.cmmc
+        modality = self.modalities.get(stage.modality)  # None: ``contradictions`` has a word on it
         return StageSettings(
             epochs=base.epochs if stage.epochs is None else stage.epochs,
             milestones=base.milestones if stage.milestones is None else stage.milestones,
             mix=base.mix if stage.mix is None else stage.mix,
+            lr=stage.lr or (modality and modality.lr) or self.optim.lr,
         )

@@ -51,10 +51,10 @@ def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
     if isinstance(stage, config.PretrainStage):
         assert isinstance(settings.mix, config.InputMix)
         policy = build_input_policy(settings.mix)
-        return PretrainStage(stage.name, modality, settings.epochs, settings.milestones, policy)
+        return PretrainStage(stage.name, modality, settings.epochs, settings.milestones, policy, settings.lr)
     assert isinstance(settings.mix, config.HiddenMix)
     policy, layers = build_hidden_policy(settings.mix), LAYERS[settings.mix.layers]
     if stage.partner is None:
-        return ManifoldStage(stage.name, modality, settings.epochs, settings.milestones, policy, layers)
+        return ManifoldStage(stage.name, modality, settings.epochs, settings.milestones, policy, layers, settings.lr)
     partner = Modality(stage.partner)
-    return CmmcStage(stage.name, modality, partner, settings.epochs, settings.milestones, policy, layers)
+    return CmmcStage(stage.name, modality, partner, settings.epochs, settings.milestones, policy, layers, settings.lr)

@@ -117,7 +117,7 @@ def build_train_settings(recipe: config.Recipe, stage: Stage, number: int) -> Tr
     decay = recipe.pretrain.decay if isinstance(stage, PretrainStage) else recipe.cmmc.decay
     return TrainSettings(
         epochs=stage.epochs,
-        rate=recipe.modalities[stage.modality].lr or recipe.optim.lr,
+        rate=stage.rate,
         milestones=stage.milestones,
         decay=decay,
         warmup_steps=recipe.optim.warmup_steps,

@@ -16,6 +16,8 @@ class PretrainStage:
     epochs: int
     milestones: tuple[int, ...]
     policy: MixPolicy
+    rate: float
+    """Learning rate to begin with."""
 
 
 @frozen
@@ -29,6 +31,8 @@ class CmmcStage:
     milestones: tuple[int, ...]
     policy: MixPolicy
     layers: LayerChoice
+    rate: float
+    """Learning rate to begin with."""
 
 
 @frozen
@@ -41,6 +45,8 @@ class ManifoldStage:
     milestones: tuple[int, ...]
     policy: MixPolicy
     layers: LayerChoice
+    rate: float
+    """Learning rate to begin with."""
 
 
 Stage = PretrainStage | CmmcStage | ManifoldStage
