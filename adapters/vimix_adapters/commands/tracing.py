@@ -12,6 +12,7 @@ from vimix_adapters import config
 from vimix_adapters.reports import figures, stages
 from vimix_adapters.reports.curves import read_metrics
 from vimix_adapters.reports.results import write_json
+from vimix_adapters.reports.summaries import require_sample
 
 FIGURE_2 = ("moco", "mixup_only", "not_alternate", "cmmc")
 """Without mix, without manifold mixup, without alternate training, CMMC: arms of experiments/table2.toml."""
@@ -126,12 +127,9 @@ def _traces(file: Path) -> Traces:
 
 
 def _seeds(runs: Sequence[Traces]) -> list[int]:
-    """Of the runs, which must be a sample: of one recipe, and no two alike."""
-    names, seeds = {run.recipe.name for run in runs}, [run.recipe.seed for run in runs]
-    if len(names) > 1:
-        raise VimixError(f"the runs are of different recipes: {', '.join(sorted(names))}; look at each by itself")
-    if len(set(seeds)) < len(seeds):
-        raise VimixError(f"two runs have the same seed ({sorted(seeds)}): they are one measurement, not two")
+    """Of the runs, which must be a sample."""
+    seeds = [run.recipe.seed for run in runs]
+    require_sample([run.recipe.name for run in runs], seeds)
     return seeds
 
 

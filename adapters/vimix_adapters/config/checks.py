@@ -65,7 +65,7 @@ def _arms(recipe: Recipe) -> Iterator[str]:
             partner = stage.partner if isinstance(stage, CmmcStage) else None
             if partner in recipe.modalities and partner not in trained:
                 yield f"{key}.partner: {partner!r} is not trained by an earlier stage of the arm"
-            trained.add(stage.cmmc if isinstance(stage, CmmcStage) else stage.pretrain)
+            trained.add(stage.modality)
 
 
 def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import asdict, evolve
 
-from vimix_adapters.config.schema import CmmcStage, Evaluate, Finetune, Recipe, Run, Stage
+from vimix_adapters.config.schema import CmmcStage, Evaluate, Finetune, Recipe, Run
 
 
 def stage_identities(recipe: Recipe, arm: str) -> list[str]:
@@ -19,19 +19,13 @@ def stage_identities(recipe: Recipe, arm: str) -> list[str]:
     newest: dict[str, str] = {}
     identities = []
     for number, stage in enumerate(recipe.arms[arm].stages):
-        trained, others = _modalities(stage)
+        trained = stage.modality
+        others = [stage.partner] if isinstance(stage, CmmcStage) and stage.partner is not None else []
         starts = [newest.get(modality) for modality in (trained, *others)]
         identity = _digest([_trained_by(recipe), number, trained, others, asdict(recipe.stage(stage)), starts])
         newest[trained] = identity
         identities.append(identity)
     return identities
-
-
-def _modalities(stage: Stage) -> tuple[str, list[str]]:
-    """What the stage trains, and what it has beside it."""
-    if isinstance(stage, CmmcStage):
-        return stage.cmmc, [stage.partner] if stage.partner is not None else []
-    return stage.pretrain, []
 
 
 def _trained_by(recipe: Recipe) -> dict[str, Any]:

@@ -68,17 +68,21 @@ def by_seed(runs: Iterable[RunResults]) -> dict[Place, dict[str, list[float]]]:
     Raises VimixError if two runs have one seed, or they are of different recipes.
     """
     runs = list(runs)
-    seeds, names = [run.seed for run in runs], {run.recipe for run in runs}
-    if len(set(seeds)) < len(seeds):
-        raise VimixError(f"two runs have the same seed ({sorted(seeds)}): they are one measurement, not two")
-    if len(names) > 1:
-        raise VimixError(f"the runs are of different recipes: {', '.join(sorted(names))}; summarise each by itself")
+    require_sample([run.recipe for run in runs], [run.seed for run in runs])
     tables = [{(row.arm, row.modality, row.tested_on): row.scores for row in run.rows} for run in runs]
     return {
         place: {name: [table[place][name] for table in tables] for name in scores if _everywhere(tables, place, name)}
         for place, scores in tables[0].items()
         if all(place in table for table in tables)
     }
+
+
+def require_sample(recipes: Sequence[str], seeds: Sequence[int]) -> None:
+    """Raises VimixError unless runs of these recipes' names and seeds are a sample: of one recipe, and no two alike."""
+    if len(names := set(recipes)) > 1:
+        raise VimixError(f"the runs are of different recipes: {', '.join(sorted(names))}; look at each by itself")
+    if len(set(seeds)) < len(seeds):
+        raise VimixError(f"two runs have the same seed ({sorted(seeds)}): they are one measurement, not two")
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
