@@ -340,6 +340,8 @@ def test_a_stage_trained_by_itself_is_told_too(tmp_path, capsys) -> None:
         "pretrain-rgb": ("pretrain-rgb", recipe.pretrain.epochs, {"knn_accuracy": [0.25]}),
         "manifold-rgb": ("manifold-rgb", recipe.cmmc.epochs, {"knn_accuracy": [0.75]}),
     }
+    with pytest.raises(VimixError, match=r"--arms pretrian-rgb: .* no such arm; it has pretrain-rgb, manifold-rgb"):
+        draw_figure(2, run, tmp_path / "f.png", "rgb", ["manifold-rgb", "pretrian-rgb"])
     draw_figure(2, run, tmp_path / "f.png", "rgb", [])
     (panel,) = json.loads((tmp_path / "f.json").read_text())["panels"]
     assert {arm: curve["values"] for arm, (curve,) in panel["arms"].items()} == {

@@ -66,19 +66,23 @@ class Traces:
 def draw_figure(number: int, folder: Path, out: Path, modality: str, arms: Sequence[str]) -> None:
     """Draw the paper's Figure 2 or 3 from the metrics of the runs in ``folder``, with its numbers as JSON beside it.
 
-    Raises VimixError if no run has what it shows, they are of different recipes, two have one seed, or ``out`` is no
-    name of a picture.
+    Raises VimixError if no run has what it shows or one of the ``arms``, they are of different recipes, two have one
+    seed, or ``out`` is no name of a picture.
     """
     if out.suffix != ".png":
         raise VimixError(f"--out {out}: expected a name that ends in .png; the numbers go beside it as .json")
     runs = read_traces(folder)
     _seeds(runs)
-    chosen = arms or _usual_arms(number, runs)
+    known = _all_arms(runs)
+    if unknown := [arm for arm in arms if arm not in known]:
+        raise VimixError(
+            f"--arms {','.join(unknown)}: {folder} has no such arm; it has {', '.join(known) or 'none yet'}"
+        )
+    chosen = arms or _usual_arms(number, known)
     panels = [figures.Panel(*shown, _curves(runs, chosen, modality, shown[0])) for shown in QUANTITIES[number]]
     if not any(panel.curves for panel in panels):
         raise VimixError(
             f"{folder}: no run below it has {panels[0].name} of {modality}"
-            + (f" in {', '.join(arms)}" if arms else "")
             + (": set evaluate.knn_every in its recipe" if number == 2 else "")
         )
     figures.draw_panels(out, panels, f"Figure {number}: {modality}")
@@ -154,11 +158,10 @@ def _all_arms(runs: Sequence[Traces]) -> list[str]:
     return list(dict.fromkeys(arm for run in runs for arm in run.stages))
 
 
-def _usual_arms(number: int, runs: Sequence[Traces]) -> list[str]:
+def _usual_arms(number: int, known: Sequence[str]) -> Sequence[str]:
     """The paper's, if at least two of them have begun; else all that have."""
-    arms = _all_arms(runs)
-    named = [arm for arm in (FIGURE_2 if number == 2 else ("moco", "cmmc")) if arm in arms]
-    return named if len(named) > 1 else arms
+    named = [arm for arm in (FIGURE_2 if number == 2 else ("moco", "cmmc")) if arm in known]
+    return named if len(named) > 1 else known
 
 
 def _curves(
