@@ -14,7 +14,9 @@ Rows = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 FOLDS = 4
-"""A quarter of the training set is held out."""
+"""The training set is held out in quarters."""
+ENOUGH = 2000
+"""Held-out videos with which one quarter settles the choice."""
 SMALL = 2**21
 """Values of features [N, D] below which one thread is faster than several."""
 
@@ -23,8 +25,10 @@ SMALL = 2**21
 class LogisticProbe:
     """``LinearProbe``: standardised features, multinomial logistic regression with an L2 penalty, solved to the end.
 
-    The penalty is chosen on a quarter of the training set whose sources the fit did not see (best accuracy; equally
-    good: the stronger penalty), then the probe is fitted to the whole training set. Test videos choose nothing.
+    The penalty is chosen by the cross-entropy of held-out training videos whose sources the fit did not see: of all
+    quarters in turn, or of one where it holds ``ENOUGH`` (equally good: the stronger penalty). Then the probe is fitted
+    to the whole training set. Test videos choose nothing. Accuracy would be too coarse to choose by: of thirty videos
+    it often prefers the strongest penalty, whose flat probabilities count for nothing beside another stream's.
     """
 
     inverse_regularisations: Sequence[float] = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
@@ -40,17 +44,20 @@ class LogisticProbe:
         """
         if len(np.unique(labels)) < 2:
             raise VimixError("a linear probe needs training videos of at least two classes; name another split")
-        held_out, how = _hold_out(labels, sources, seed)
-        accuracies, starts = self._tried(features, labels, held_out)
+        quarters, how = _held_out(labels, sources, seed)
+        tried = [self._tried(features, labels, quarter) for quarter in quarters]
+        videos = sum(int(quarter.sum()) for quarter in quarters)
+        penalties = sorted(self.inverse_regularisations)
+        losses = {c: sum(losses[c] for losses, _ in tried) / videos for c in penalties} if tried else {}
         # Without anything to choose by, the middle; of equals, the smallest C.
-        middle = sorted(self.inverse_regularisations)[len(self.inverse_regularisations) // 2]
-        best = min(accuracies, key=lambda c: (-accuracies[c], c)) if accuracies else middle
-        scaler, model = _scaler().fit(features.astype(np.float64)), self._model(best, starts.get(best))
+        best = min(losses, key=lambda c: losses[c]) if losses else penalties[len(penalties) // 2]
+        start = tried[-1][1][best] if tried else None
+        scaler, model = _scaler().fit(features.astype(np.float64)), self._model(best, start)
         converged = _fitted(model, scaler.transform(features.astype(np.float64)), labels)
         self._chosen = {
             "held_out": how,
-            "held_out_videos": int(held_out.sum()),
-            "held_out_accuracy": {str(c): accuracies[c] for c in self.inverse_regularisations if c in accuracies},
+            "held_out_videos": videos,
+            "held_out_cross_entropy": {str(c): loss for c, loss in losses.items()},
             "inverse_regularisation": best,
             "converged": converged,
             "iterations": int(model.n_iter_.max()),
@@ -71,23 +78,21 @@ class LogisticProbe:
     def _tried(
         self, features: Rows, labels: Integers, held_out: NDArray[np.bool_]
     ) -> tuple[dict[float, float], dict[float, Any]]:
-        """Held-out accuracy by penalty, and each fitted model; nothing if nothing is held out.
+        """Summed cross-entropy of the held-out videos in nats by penalty, and each fitted model.
 
         From the strongest penalty to the weakest, each fit goes on from the one before; in float32, which is enough to
-        count hits with. The last fit, in float64, starts from the chosen one.
+        choose by. The last fit, in float64, starts from the chosen one.
         """
-        if not held_out.any():
-            return {}, {}
         scaler = _scaler().fit(features[~held_out].astype(np.float64))
         known, asked = (scaler.transform(features[rows]).astype(np.float32) for rows in (~held_out, held_out))
-        accuracies: dict[float, float] = {}
+        losses: dict[float, float] = {}
         models: dict[float, Any] = {}
         previous: Any = None
         for c in sorted(self.inverse_regularisations):
             previous = self._model(c, previous)
             _fitted(previous, known, labels[~held_out])
-            accuracies[c], models[c] = float((previous.predict(asked) == labels[held_out]).mean()), previous
-        return accuracies, models
+            losses[c], models[c] = _cross_entropy(previous, asked, labels[held_out]), previous
+        return losses, models
 
     def _model(self, c: float, start: Any) -> Any:
         """An unfitted model that starts from another's solution, where there is one."""
@@ -119,24 +124,33 @@ def _fitted(model: Any, features: Rows, labels: Integers) -> bool:
     return not any(issubclass(warning.category, ConvergenceWarning) for warning in caught)
 
 
-def _hold_out(labels: Integers, sources: Integers, seed: int) -> tuple[NDArray[np.bool_], str]:
-    """Which training videos [N] are held out, and how they were found, in words.
+def _cross_entropy(model: Any, features: Rows, labels: Integers) -> float:
+    """Of all the videos together, in nats."""
+    told = model.predict_log_proba(features.astype(np.float64))
+    # Of a video that is told wrong beyond float64's reach the surprise is finite all the same.
+    return -float(np.maximum(told[np.arange(len(labels)), np.searchsorted(model.classes_, labels)], -1000).sum())
+
+
+def _held_out(labels: Integers, sources: Integers, seed: int) -> tuple[list[NDArray[np.bool_]], str]:
+    """Masks [N] of the training videos that are held out in turn, and how they were found, in words.
 
     Sources stay together where that leaves every class something to be trained on; else (each source shows few of
     the classes) videos do, and the choice of the penalty, not the test, sees siblings; else none are.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    grouped = (StratifiedGroupKFold, sources, "a quarter of the training set, sources kept together")
-    single = (StratifiedKFold, None, "a quarter of the training set by video: a class has too few sources")
+    grouped = (StratifiedGroupKFold, sources, "in quarters of the training set, sources kept together")
+    single = (StratifiedKFold, None, "in quarters of the training set by video: a class has too few sources")
     for splitter, groups, how in (grouped, single):
         folds = min(FOLDS, len(labels) if groups is None else len(np.unique(sources)))
-        for kept, held in _folds(splitter, folds, labels, groups, seed):
-            if len(held) and len(np.unique(labels[kept])) == len(np.unique(labels)):
-                mask = np.zeros(len(labels), dtype=bool)
-                mask[held] = True
-                return mask, how
-    return np.zeros(len(labels), dtype=bool), "nothing: a class has a single video; the middle penalty was taken"
+        masks = [
+            np.isin(np.arange(len(labels)), held)
+            for kept, held in _folds(splitter, folds, labels, groups, seed)
+            if len(held) and len(np.unique(labels[kept])) == len(np.unique(labels))
+        ]
+        if masks:
+            return (masks[:1] if masks[0].sum() >= ENOUGH else masks), how
+    return [], "nothing: a class has a single video; the middle penalty was taken"
 
 
 def _folds(
