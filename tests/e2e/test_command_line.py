@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -115,6 +116,13 @@ def test_a_plan_can_be_printed_before_there_is_a_store(place, capsys) -> None:
     assert "does not exist yet" in capsys.readouterr().out
 
 
+def test_a_plan_that_the_store_cannot_carry_out_is_refused(place, capsys) -> None:
+    """It would be told to take 0 seconds."""
+    command = ["run", place / "tiny.toml", "--out", place / "x", "--plan", "--device", "cpu"]
+    assert vimix(*command, "--set", "optim.batch=400") == 2
+    assert "less than a batch of 400: lower the batch size (optim.batch)" in capsys.readouterr().err
+
+
 def test_two_processes_do_not_train_in_one_folder(place, capsys) -> None:
     command = ["pretrain", place / "tiny.toml", "--modality", "rgb", "--out", place / "shared", "--device", "cpu"]
     (place / "shared/pretrain-rgb").mkdir(parents=True)
@@ -169,6 +177,27 @@ def test_another_recipe_in_the_same_folder_is_refused(finished, place, capsys) -
     assert "differs in [optim]" in capsys.readouterr().err
 
 
+def test_an_arm_may_be_added_to_a_run_and_trains_only_what_no_other_has(finished, place, tmp_path, capsys) -> None:
+    """Wherever in the recipe it is put: what is trained stays where it is."""
+    shutil.copytree(finished, tmp_path / "run", symlinks=True)
+    text = (place / "tiny.toml").read_text()
+    head, rest = text.split("[arms.moco]")
+    moco, vimix_arm = rest.split("[arms.vimix]")
+    arms = f"[arms.again]{moco}[arms.moco]{moco}[arms.vimix]{vimix_arm}"
+    (tmp_path / "more.toml").write_text(head + arms)
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*/*/last.pt")}
+    command = ["run", tmp_path / "more.toml", "--out", tmp_path / "run", "--device", "cpu"]
+    assert vimix(*command, "--plan") == 0
+    assert "to do: 0 s" in capsys.readouterr().out
+    assert vimix(*command) == 0
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
+    assert all(folder.is_symlink() for folder in (tmp_path / "run/again").iterdir())
+    rows = json.loads((tmp_path / "run/results.json").read_text())["rows"]
+    assert {row["key"] for row in rows if row["key"]} >= {"again", "moco", "vimix"}
+    assert vimix("run", place / "tiny.toml", "--out", tmp_path / "run", "--device", "cpu") == 2
+    assert "differs in [arms.again]" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("task", ["retrieval", "linear"])
 def test_an_evaluation_records_scores_protocol_and_the_untrained_encoder(finished, place, task) -> None:
     out = place / f"{task}.json"
@@ -193,6 +222,9 @@ def test_finetuning_starts_from_checkpoints_or_from_nothing_and_is_not_overwritt
     assert record["checkpoints"]["rgb"] == {"init": "random"}
     assert record["checkpoints"]["flow"]["stage"] == "cmmc-flow-from-rgb"
     assert record["protocol"]["crop"] == "ten"
+    printed = capsys.readouterr().out
+    assert "top-1" in printed
+    assert "linear" not in printed, "the whole network was trained"
     assert (place / "tuned/flow/last.pt").exists()
     assert vimix(*command) == 2
     assert "--resume" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from torchvision.transforms.v2 import functional
 from tests.fakes.classifier import FakeClassifier
 from tests.fakes.clips import BreakableStore
 from tests.fakes.index import BruteForceIndex
+from tests.fakes.store import FakeVideoStore
 from vimix.app.extract import extract_features
 from vimix.app.finetune import classify
 from vimix.app.probe import best_epoch, linear_probe
@@ -23,6 +24,7 @@ from vimix.values.modality import BONE, JOINT, MOTION, RGB
 from vimix_adapters import wiring
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.views import TEN_CROPS, ClipShape, frame_indices, window_starts
+from vimix_adapters.commands import scoring
 from vimix_adapters.config import PROTOCOLS, changes, protocol_of, recipe_from_toml
 from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
 
@@ -247,3 +249,27 @@ def test_features_are_pooled_as_asked() -> None:
 def test_an_end_to_end_layer_is_not_trained_where_its_features_never_change() -> None:
     with pytest.raises(VimixError, match=r"crosclr.*use\s+vimix evaluate linear"):
         wiring.end_to_end_of(recipe_from_toml(MINIMAL + "[evaluate]\nprotocol = 'crosclr'\n", "r"))
+
+
+def test_the_picture_sheet_shows_the_neighbours_that_the_scores_count(tmp_path, monkeypatch) -> None:
+    """By CoCLR's centring, with queries and gallery far apart, they are other videos than by ours."""
+    rng, count = np.random.default_rng(0), 40
+    store = FakeVideoStore(count=count)
+    known, asked = (np.array(store.members(split)) for split in ("train", "test"))
+
+    def features(videos: np.ndarray, where: float) -> VideoFeatures:
+        rows = (rng.normal(size=(len(videos), 3)) + where).astype(np.float32)
+        return VideoFeatures(rows, videos % 2, videos // 2, videos)
+
+    pairs = {RGB: scoring.FeaturePair(features(known, 0.0), features(asked, 2.0))}
+    sheets, found = [], []
+    monkeypatch.setattr(scoring, "draw_sheet", lambda _path, rows, _title: sheets.append(rows))
+    for protocol in ("vimix", "coclr"):
+        recipe = recipe_from_toml(MINIMAL + f"[evaluate]\nprotocol = '{protocol}'\n", "r")
+        scoring.draw_retrieval(scoring.Place("", recipe, store), pairs, tmp_path / "sheet.png", "")
+        scores = scoring.retrieval(recipe, pairs)
+        (row,) = sheets[-1]  # the queries are of one class
+        found.append([neighbour.name for neighbour in row.neighbours])
+        assert row.query.name == store.videos[scores.query_videos[0]].name
+        assert found[-1] == [store.videos[video].name for video in scores.neighbours[0][:5]]
+    assert found[0] != found[1]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from vimix.values.errors import VimixError
+from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.curves import draw_curves, read_metrics, smoothed
 from vimix_adapters.reports.environment import commit, machine, versions
 from vimix_adapters.reports.results import ResultRecord, write_json, write_results
@@ -204,3 +205,20 @@ def test_smoothing_is_the_mean_of_the_last_values(width: int) -> None:
     values = np.random.default_rng(0).normal(size=20)
     expected = [np.mean(values[max(0, n + 1 - width) : n + 1]) for n in range(20)]
     assert smoothed(values, width) == pytest.approx(np.array(expected))
+
+
+def test_names_of_videos_are_no_markup_and_no_emoji_and_a_pipe_folds_nothing(capsys) -> None:
+    arm = "a title that is longer than eighty columns would leave it beside the others, which they may well be"
+    show_table(console_table([Row(f"{arm} clip[1].mp4 [red] :cat:", "rgb", {"R@1": 0.5})], "of [bold] x"))
+    printed = capsys.readouterr().out
+    assert f"{arm} clip[1].mp4 [red] :cat:" in printed
+    assert "of [bold] x" in printed
+
+
+def test_a_table_of_another_task_names_its_accuracy_as_it_is(capsys) -> None:
+    show_table(console_table(ROWS))
+    assert "linear top-1" in capsys.readouterr().out
+    show_table(console_table(ROWS, headings={}))
+    printed = capsys.readouterr().out
+    assert "top-1" in printed
+    assert "linear" not in printed

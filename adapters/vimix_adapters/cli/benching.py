@@ -34,6 +34,7 @@ def bench_data(
     from vimix.values.errors import VimixError
     from vimix_adapters.commands import benching
     from vimix_adapters.config import read_recipe
+    from vimix_adapters.reports.console import show_table
 
     try:
         numbers = [int(number) for number in workers.split(",")]
@@ -52,6 +53,6 @@ def bench_data(
     if as_json:
         print(json.dumps(benching.as_data(measured), indent=2))
         return
-    Console().print(benching.bench_table(measured))
+    show_table(benching.bench_table(measured))
     for line in measured.advice:
         print(line)

@@ -10,15 +10,14 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     """Print versions, devices, codecs and limits of this machine, and how to mend what is missing."""
     import json
 
-    from rich.console import Console
-
     from vimix_adapters.commands.doctoring import as_data, diagnose, findings_table, healthy
+    from vimix_adapters.reports.console import show_table
 
     findings = diagnose(Path.cwd())
     if as_json:
         print(json.dumps(as_data(findings), indent=2))
     else:
-        Console().print(findings_table(findings))
+        show_table(findings_table(findings))
         print("the main job can run" if healthy(findings) else "the main job cannot run: mend what is broken first")
     if not healthy(findings):
         raise typer.Exit(1)

@@ -87,9 +87,10 @@ def carry_out(listing: "Listing", out: Path, packing: "Packing", allow_partial: 
     from rich.console import Console
 
     from vimix_adapters.commands.collecting import account_table, collect, left_out, report_file
+    from vimix_adapters.reports.console import show_table
 
     account = collect(listing, out, packing, Console(stderr=True), allow_partial)
-    Console().print(account_table(account))
+    show_table(account_table(account))
     wanted = len(listing.videos) + len(listing.missing)
     if account.written:
         print(f"stored {len(listing.videos) - len(account.unreadable or {})} of {wanted} videos in {out}")

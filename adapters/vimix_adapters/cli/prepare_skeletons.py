@@ -106,10 +106,10 @@ def skeletons(
 
 def _require_complete(listing: "Listing", edition: int, allow_partial: bool) -> None:
     """Print what was found against the official totals; exit code 3 if samples are missing, before any is read."""
-    from rich.console import Console
     from rich.table import Table
 
     from vimix_adapters.datasets.ntu import OFFICIAL
+    from vimix_adapters.reports.console import show_table
 
     table, missing = Table(title=f"NTU RGB+D {edition}: {len(listing.files)} samples"), 0
     for heading in ("split", "official", "found", "missing"):
@@ -118,7 +118,7 @@ def _require_complete(listing: "Listing", edition: int, allow_partial: bool) -> 
         found = sum(split in file.splits for file in listing.files)
         missing += max(0, official - found)
         table.add_row(split, str(official), str(found), str(max(0, official - found)))
-    Console().print(table)
+    show_table(table)
     if missing and not allow_partial:
         print(
             "the data set is incomplete: nothing was stored; add the files, or --allow-partial to store what there is"

@@ -30,15 +30,14 @@ def info(
     """Print videos, classes, splits, modalities and settings of a store; of an unfinished one, how far it is."""
     import json
 
-    from rich.console import Console
-
     from vimix_adapters.commands.describing import describe, store_table
+    from vimix_adapters.reports.console import show_table
 
     found = describe(store)
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        Console().print(store_table(found))
+        show_table(store_table(found))
 
 
 @app.command()

@@ -167,7 +167,7 @@ class TrainingLoader:
         share: tuple[int, int] = (0, 1),
     ) -> None:
         members = store.members(split)
-        _require(store, split, members, views, batch * share[1])
+        require_clips(store, split, views, batch * share[1])
         self._store, self._split, self._videos = store, split, len(members)
         self._device = device
         self._augmentations = augmentations
@@ -294,12 +294,14 @@ def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
-def _require(store: VideoStore, split: str, members: Sequence[int], views: Mapping[Modality, int], batch: int) -> None:
+def require_clips(store: VideoStore, split: str, views: Mapping[Modality, int], batch: int) -> None:
+    """Raise VimixError unless the split fills a batch, of all processes together, with the modalities in ``views``."""
     for modality in views:
         require_modality(store, modality)
-    if len(members) < batch:
+    if (videos := len(store.members(split))) < batch:
         raise VimixError(
-            f"split {split!r} has {len(members)} videos, less than a batch of {batch}: lower the batch size"
+            f"split {split!r} has {videos} videos, less than a batch of {batch}: lower the batch size (optim.batch), "
+            "or prepare a store with more videos"
         )
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
-from rich.console import Console
 
 from vimix.app.finetune import classify, finetune_scores
 from vimix.app.train import StageRun, train
@@ -18,6 +17,7 @@ from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkp
 from vimix_adapters.commands import scoring
 from vimix_adapters.commands.caching import cache_beside
 from vimix_adapters.commands.workplace import Workplace, workplace
+from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.environment import machine
 from vimix_adapters.reports.results import ResultRecord, write_results
 from vimix_adapters.reports.tables import Row, console_table
@@ -101,11 +101,11 @@ def _scored(
     write_results(out, record)
     name = " + ".join(checkpoints)
     rows = [Row("random initialisation", name, baseline.record), Row("trained", name, found.record)]
-    Console().print(console_table(rows, title=f"{recipe.name}: {task}, protocol {recipe.evaluate.protocol}"))
+    show_table(console_table(rows, title=f"{recipe.name}: {task}, protocol {recipe.evaluate.protocol}"))
     if record.best_on_test:
         told = f"epoch {record.best_on_test['epoch']:.0f}: {100 * record.best_on_test['top-1']:.1f}"
-        Console().print(f"best on test (chosen on the test videos themselves, as the peers report), {told}")
-    Console().print(f"written to {out}")
+        print(f"best on test (chosen on the test videos themselves, as the peers report), {told}")
+    print(f"written to {out}")
 
 
 def evaluate_finetune(
@@ -124,7 +124,9 @@ def evaluate_finetune(
     and ``resume`` was not asked for.
     """
     numbers = {"crop": recipe.finetune.crops, "finetune": attrs.asdict(recipe.finetune)}
-    task = Supervised("finetune", wiring.build_finetuning, recipe.finetune.crops, numbers)
+    task = Supervised(
+        "finetune", wiring.build_finetuning, recipe.finetune.crops, numbers, "supervised from random weights"
+    )
     _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume, on)
 
 
@@ -143,7 +145,9 @@ def evaluate_end_to_end(
     protocol trains no such layer.
     """
     wiring.end_to_end_of(recipe)
-    task = Supervised("linear-end-to-end", wiring.build_linear_training, "protocol", {})
+    task = Supervised(
+        "linear-end-to-end", wiring.build_linear_training, "protocol", {}, "linear layer on random encoders"
+    )
     _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume, on)
 
 
@@ -158,6 +162,8 @@ class Supervised:
     """Of the test videos."""
     numbers: Mapping[str, object]
     """What the record says beside the protocol."""
+    from_scratch: str
+    """Heading of the line if no encoder was pretrained."""
 
 
 def _evaluate_trained(
@@ -207,9 +213,10 @@ def _trained_with_labels(
         tested_on=on or "",
     )
     write_results(out, record)
-    title = "supervised from random weights" if set(inits.values()) == {None} else "trained with labels"
-    Console().print(console_table([Row(title, " + ".join(inits), found.record)], title=f"{recipe.name}: {task.name}"))
-    Console().print(f"written to {out}")
+    title = task.from_scratch if set(inits.values()) == {None} else "trained with labels"
+    rows = [Row(title, " + ".join(inits), found.record)]
+    show_table(console_table(rows, f"{recipe.name}: {task.name}", headings={}))
+    print(f"written to {out}")
 
 
 def _inits(

@@ -7,11 +7,11 @@ from typing import Any
 
 import structlog
 from attrs import frozen
-from rich.console import Console
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
 from vimix_adapters.reports import paper
+from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.results import FORMAT as RECORD_FORMAT
 from vimix_adapters.reports.summaries import RunResults, read_run, run_of, write_summary
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
@@ -97,7 +97,7 @@ def print_table(
     elif form != "console":
         print(text, end="")
     else:
-        Console(width=None if Console().is_terminal else 200).print(paper.console(found))
+        show_table(paper.console(found))
 
 
 def summarise(folders: Sequence[Path], out: Path | None, against: str | None = None) -> None:
@@ -110,7 +110,7 @@ def summarise(folders: Sequence[Path], out: Path | None, against: str | None = N
         raise VimixError("a summary needs at least two runs with different seeds: name more, or use vimix run --seeds")
     if out is None and len(folders) > 1:
         raise VimixError(f"--out is missing: where shall the summary of {len(folders)} runs be written?")
-    Console().print(write_summary(out or folders[0], runs, against), markup=False, highlight=False)
+    print(write_summary(out or folders[0], runs, against))
 
 
 def _runs_of(folder: Path) -> list[RunResults]:

@@ -7,7 +7,6 @@ from time import perf_counter
 import numpy as np
 import torch
 from attrs import evolve, frozen
-from rich.console import Console
 from rich.table import Table
 
 from vimix.app.steps import cmmc_step, pretrain_step
@@ -18,8 +17,10 @@ from vimix.values.clips import ClipBatch
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+from vimix_adapters.clips.loader import require_clips
 from vimix_adapters.commands.sharing import StagePlaces
 from vimix_adapters.encoders.network import Compute
+from vimix_adapters.reports.console import show_table
 
 TIMED_CLIPS = 4
 """Clips in the batch that is timed; a step of the recipe's batch takes in proportion."""
@@ -72,15 +73,17 @@ def print_plan(recipe: config.Recipe, out: Path, device: str, seeds: int = 1) ->
     table.caption = f"to do: {_duration(_total(open_stages))}, disk {_megabytes(sum(s.bytes for s in own))}"
     if seeds > 1:
         table.caption += f"; {seeds} seeds, each as much"
-    Console().print(table)
+    show_table(table)
     if any(stage.steps is None for stage in planned):
-        Console().print(f"steps and time need the store: {recipe.data.store} does not exist yet")
+        print(f"steps and time need the store: {recipe.data.store} does not exist yet")
 
 
 def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStage]:
-    """The stages of all arms, in order. Nothing is written."""
-    videos = _videos(recipe)
-    steps_per_epoch = None if videos is None else videos // recipe.optim.batch
+    """The stages of all arms, in order. Nothing is written.
+
+    Raises VimixError if there is a store, but it fills no batch or lacks a modality.
+    """
+    steps_per_epoch = _steps_per_epoch(recipe)
     timer = StepTimer(recipe, compute)
     places = StagePlaces(recipe, out)
     planned = []
@@ -160,11 +163,14 @@ class StepTimer:
         return ClipBatch(views=views, videos=ids, sources=ids, labels=ids)
 
 
-def _videos(recipe: config.Recipe) -> int | None:
+def _steps_per_epoch(recipe: config.Recipe) -> int | None:
+    """None while there is no store."""
     if not Path(recipe.data.store).exists():
         return None
-    store = wiring.build_store(recipe)
-    return len(store.members(recipe.data.train_split))
+    store, split, batch = wiring.build_store(recipe), recipe.data.train_split, recipe.optim.batch
+    stages = [wiring.build_stage(recipe.of_arm(arm), s) for arm in recipe.arms for s in recipe.arms[arm].stages]
+    require_clips(store, split, {m: 1 for stage in stages for m in views_needed(stage)}, batch)
+    return len(store.members(split)) // batch
 
 
 def _finished(folder: Path, steps: int) -> bool:

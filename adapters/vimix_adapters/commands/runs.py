@@ -7,7 +7,6 @@ from time import perf_counter
 
 import attrs
 import structlog
-from rich.console import Console
 
 from vimix.app.plan import run_stages
 from vimix.app.team import in_company
@@ -25,6 +24,7 @@ from vimix_adapters.commands.sharing import StagePlaces
 from vimix_adapters.commands.workplace import Workplace, workplace
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.files import write_text
+from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.curves import draw_curves
 from vimix_adapters.reports.environment import commit, machine, versions
 from vimix_adapters.reports.summaries import read_run, write_summary
@@ -73,7 +73,7 @@ def _run_plan(place: Workplace, out: Path) -> list[Row]:
     newest = train_arms(place, out)
     rows = _evaluate(place, newest, out)
     if place.writes:
-        Console().print(console_table(rows, title=recipe.name))
+        show_table(console_table(rows, title=recipe.name))
         log.info("run.finished", results=str(out / "results.md"))
     return rows
 
@@ -86,7 +86,7 @@ def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int
             _run_plan(attrs.evolve(place, recipe=attrs.evolve(recipe, seed=seed)), out / f"seed-{seed}")
         if place.writes:
             text = write_summary(out, [read_run(out / f"seed-{seed}") for seed in seeds])
-            Console().print(text, markup=False, highlight=False)
+            print(text)
             log.info("seeds.finished", results=str(out / "results.md"))
 
 
@@ -179,7 +179,7 @@ def _evaluate(place: Workplace, arms: Mapping[str, Mapping[Modality, Checkpoint]
     if not place.writes:
         return []
     sheet = found[arm, stores[0].name]
-    scoring.draw_retrieval(stores[0].store, sheet, out / "retrieval.png", f"{recipe.name}: {arm}")
+    scoring.draw_retrieval(stores[0], sheet, out / "retrieval.png", f"{recipe.name}: {arm}")
     draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)
     about = _about(recipe, store, compute, stores)
     write_tables(out, rows, about, f"Results of {recipe.name}", _notes(recipe, stores))
@@ -236,7 +236,7 @@ def _claim(place: Workplace, out: Path) -> None:
 
 
 def _differences(begun: config.Recipe, asked: config.Recipe) -> list[str]:
-    """Top-level keys that differ in what decides the training; how it is run and evaluated may change."""
+    """What differs in what decides the training, as keys; how it is run and evaluated may change, and arms be added."""
     old, new = (
         attrs.asdict(
             attrs.evolve(
@@ -245,7 +245,8 @@ def _differences(begun: config.Recipe, asked: config.Recipe) -> list[str]:
         )
         for recipe in (begun, asked)
     )
-    return [f"[{key}]" for key in old if old[key] != new[key]]
+    arms = [arm for arm, settings in old.pop("arms").items() if new["arms"].get(arm) != settings]
+    return [*(f"[{key}]" for key in old if old[key] != new[key]), *(f"[arms.{arm}]" for arm in arms)]
 
 
 def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:

@@ -181,10 +181,10 @@ def counts(recipe: config.Recipe, store: VideoStore) -> dict[str, int]:
     return {split: len(store.members(split)) for split in (recipe.evaluate.gallery, recipe.evaluate.queries)}
 
 
-def draw_retrieval(store: VideoStore, pairs: Pairs, path: Path, title: str, queries: int = 8) -> None:
-    """A picture sheet of the first queries of as many classes and their five nearest videos."""
-    gallery, asked = _sides(pairs)
-    found = retrieve(gallery, asked, FaissIndex, (5,))
+def draw_retrieval(place: Place, pairs: Pairs, path: Path, title: str, queries: int = 8) -> None:
+    """A picture sheet of the first queries of as many classes and their five nearest videos, by the protocol."""
+    (gallery, asked), store = _sides(pairs), place.store
+    found = retrieve(gallery, asked, FaissIndex, (5,), wiring.build_centring(place.recipe))
     _, chosen = np.unique(found.query_labels, return_index=True)
     sheet = [
         SheetRow(

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from attrs import asdict
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
 from vimix.values.modality import Modality
@@ -18,6 +17,7 @@ from vimix_adapters.commands.embedding import embed_store
 from vimix_adapters.indexes.ivf_index import IvfIndex
 from vimix_adapters.indexes.store_index import ClipIndex, Match
 from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.reports.console import show_table
 
 RECALL_QUERIES = 200
 """Clips of an approximate index that are searched for exactly too."""
@@ -45,8 +45,8 @@ def build_index(
     if isinstance(index.index, IvfIndex):
         sample = index.index.vectors[np.random.default_rng(0).permutation(len(index))[:RECALL_QUERIES]]
         share = index.index.recall(sample, min(10, len(index)))
-        Console().print(f"recall@10 of {len(sample)} of its own clips against exact search: {share:.3f}")
-    Console().print(f"indexed {len(index)} clips of {len(videos.videos)} videos ({modality}) in {out}")
+        print(f"recall@10 of {len(sample)} of its own clips against exact search: {share:.3f}")
+    print(f"indexed {len(index)} clips of {len(videos.videos)} videos ({modality}) in {out}")
 
 
 def query_index(path: Path, video: Path, k: int, as_json: bool, device: str) -> None:
@@ -57,7 +57,7 @@ def query_index(path: Path, video: Path, k: int, as_json: bool, device: str) -> 
     if as_json:
         print(json.dumps({"query": str(video), "matches": [_plain(match) for match in matches]}, indent=2))
     else:
-        Console().print(_table(video, matches))
+        show_table(_table(video, matches))
 
 
 def _embed(index: ClipIndex, video: Path, device: str) -> NDArray[np.float32]:

@@ -19,14 +19,26 @@ class StagePlaces:
     out: Path
     writes: bool = True
     """False in the processes of a team that only compute."""
-    _first: dict[str, Path] = field(factory=dict, init=False)
+    _alike: dict[Path, list[Path]] = field(init=False)
+    """Of each stage's folder: those of all arms with the same training, in the recipe's order."""
+
+    @_alike.default
+    def _by_identity(self) -> dict[Path, list[Path]]:
+        alike: dict[str, list[Path]] = {}
+        for arm, settings in self.recipe.arms.items():
+            stages = zip(config.stage_identities(self.recipe, arm), settings.stages, strict=True)
+            for number, (identity, stage) in enumerate(stages, start=1):
+                alike.setdefault(identity, []).append(self.out / arm / f"{number}-{stage.name}")
+        return {folder: folders for folders in alike.values() for folder in folders}
 
     def owner(self, arm: str, number: int, name: str) -> Path:
-        """The folder in which the stage is trained: the arm's own, or that of the first arm with the same stage."""
+        """The folder in which the stage is trained: the arm's own, or that of the first arm with the same stage.
+
+        What is trained already stays where it is, also when an arm is put in front of its own later on.
+        """
         own = self.out / arm / f"{number + 1}-{name}"
-        first = self._first.setdefault(config.stage_identities(self.recipe, arm)[number], own)
-        # A folder from a run of before arms shared their stages stays what it is.
-        return own if own.is_dir() and not own.is_symlink() else first
+        alike = self._alike[own]
+        return next((folder for folder in (own, *alike) if _trained(folder)), alike[0])
 
     def linked(self, arm: str, number: int, name: str) -> Path:
         """``owner``, with a link to it where the arm's own folder would be."""
@@ -35,6 +47,10 @@ class StagePlaces:
             _link(own, owner)
             log.info("stage.shared", arm=arm, stage=name, trained_in=str(owner.relative_to(self.out)))
         return owner
+
+
+def _trained(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink()
 
 
 def _link(own: Path, owner: Path) -> None:

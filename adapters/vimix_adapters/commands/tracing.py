@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 from attrs import frozen
-from rich.console import Console
 
 from vimix.values.errors import VimixError
 from vimix_adapters import config
 from vimix_adapters.reports import figures, stages
+from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.curves import read_metrics
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.summaries import require_sample
@@ -87,10 +87,9 @@ def draw_figure(number: int, folder: Path, out: Path, modality: str, arms: Seque
         )
     figures.draw_panels(out, panels, f"Figure {number}: {modality}")
     write_json(out.with_suffix(".json"), figures.plain(number, modality, panels))
-    console = Console()
     for panel in panels:
-        console.print(figures.panel_table(panel))
-    console.print(f"written to {out} and {out.with_suffix('.json')}")
+        show_table(figures.panel_table(panel))
+    print(f"written to {out} and {out.with_suffix('.json')}")
 
 
 def show_stages(folders: Sequence[Path], out: Path | None) -> None:
@@ -106,7 +105,7 @@ def show_stages(folders: Sequence[Path], out: Path | None) -> None:
         raise VimixError(f"{folders[0]}: no stage of {runs[0].recipe.name} has metrics yet")
     if out is not None:
         write_json(out, stages.plain(lines, runs[0].recipe.name, seeds))
-    Console(width=None if Console().is_terminal else 200).print(stages.stages_table(lines, seeds))
+    show_table(stages.stages_table(lines, seeds))
 
 
 def read_traces(folder: Path) -> list[Traces]:

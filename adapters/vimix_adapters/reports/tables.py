@@ -38,14 +38,14 @@ class Row:
         return f"{self.arm}, on {self.tested_on}" if self.tested_on else self.arm
 
 
-def console_table(rows: Sequence[Row], title: str = "") -> Table:
-    """For rich's console: one block an arm, per cent with one decimal."""
+def console_table(rows: Sequence[Row], title: str = "", headings: Mapping[str, str] = LINEAR) -> Table:
+    """For rich's console: one block an arm, per cent with one decimal; ``headings`` of scores that have another."""
     table = Table(title=title or None, caption="per cent")
     for heading in ("arm", "modality"):
         table.add_column(heading)
     names = _measured(rows)
     for name in names:
-        table.add_column(LINEAR.get(name, name), justify="right")
+        table.add_column(headings.get(name, name), justify="right")
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         last = following is not None and following.title != row.title
         table.add_row(row.title, row.modality, *_cells(row, names), end_section=last)
