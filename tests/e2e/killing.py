@@ -1,13 +1,14 @@
 """``python -m tests.e2e.killing FOLDER``: a short plan, unbroken, and asked to stop and killed over and over.
 
-torch is imported once; each attempt is a forked process that runs the real command line. A kill comes at an event: a
-training step before or after its update, half a checkpoint on the disk, a file just before it gets its name, half a row
-of metrics, an evaluation. The first kills are aimed, the others fall at random.
+Each attempt is a process of its own that runs the real command line. A kill comes at an event: a training step before
+or after its update, half a checkpoint on the disk, a file just before it gets its name, half a row of metrics, an
+evaluation. The first kills are aimed, the others fall at random.
 """
 
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,13 +22,15 @@ from vimix_adapters.checkpoints import folder as checkpoint_folder
 from vimix_adapters.cli import main as command_line
 from vimix_adapters.clips.hdf5 import PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
-from vimix_adapters.commands import runs, scoring  # noqa: F401  # imported before the forks
+from vimix_adapters.commands import scoring
 from vimix_adapters.encoders.network import TorchOptimiser
 from vimix_adapters.metrics import jsonl
 
 AIMED = (("half a checkpoint", 2), ("second name", 1), ("half a row", 1), ("new name", 4), ("updated", 3))
 """An event and the how manieth of its kind is the end."""
 RANDOM = 5
+PATIENCE = 60
+"""Seconds after which an attempt that should take a few is held to hang."""
 RECIPE = """
 name = "killed"
 [data]
@@ -115,25 +118,30 @@ class Events:
         Path.write_bytes, Path.replace, checkpoint_folder.os.link = writing, renaming, linking
 
 
-def attempt(arguments: list[str], events: Events, report: Path | None = None) -> bool:
+def run_and_report(arguments: list[str], kind: str | None, number: int, by: str, report: Path) -> None:
+    """What the process of an attempt does: the command, until it ends or an event ends it."""
+    torch.set_num_threads(1)
+    events = Events(kind, number, signal.Signals[by])
+    events.watch()
+    sys.argv = ["vimix", *arguments]
+    code = 0
+    try:
+        command_line.run()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    report.write_text(str(events.seen))
+    sys.exit(code)
+
+
+def attempt(
+    arguments: list[str], kind: str | None, number: int, report: Path, by: signal.Signals = signal.SIGKILL
+) -> bool:
     """Run the command in a process of its own; whether it came to its end. By SIGUSR1 it ends with code 75."""
-    if (child := os.fork()) == 0:
-        sys.argv = ["vimix", *arguments]
-        events.watch()
-        code = 0
-        try:
-            command_line.run()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        if report is not None:
-            report.write_text(str(events.seen))
-        sys.stdout.flush()
-        os._exit(code)
-    _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    if code not in (0, -signal.SIGKILL if events.by == signal.SIGKILL else 75):
-        sys.exit(f"the command ended with {code}")
-    return code == 0
+    told = json.dumps([arguments, kind, number, by.name, str(report)])
+    done = subprocess.run([sys.executable, "-m", "tests.e2e.killing", told], check=False, timeout=PATIENCE)
+    if done.returncode not in (0, -signal.SIGKILL if by == signal.SIGKILL else 75):
+        sys.exit(f"the command ended with {done.returncode}")
+    return done.returncode == 0
 
 
 def make_store(path: Path) -> None:
@@ -151,23 +159,25 @@ def make_store(path: Path) -> None:
     merge_parts(path, entries, ["a", "b"], settings, 0)
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    place = Path(sys.argv[1])
+def main(place: Path) -> None:
     make_store(place / "s.h5")
     (place / "r.toml").write_text(RECIPE.format(store=place / "s.h5"))
-    command = ["run", str(place / "r.toml"), "--device", "cpu", "--out"]
-    attempt([*command, str(place / "unbroken")], Events(None, 0), place / "events")
-    total, rng = int((place / "events").read_text()), np.random.default_rng(11)
-    asked = attempt([*command, str(place / "killed")], Events("updated", 1, signal.SIGUSR1))
-    if asked:
+    command, report = ["run", str(place / "r.toml"), "--device", "cpu", "--out"], place / "events"
+    attempt([*command, str(place / "unbroken")], None, 0, report)
+    total, rng = int(report.read_text()), np.random.default_rng(11)
+    killed = [*command, str(place / "killed")]
+    if attempt(killed, "updated", 1, report, by=signal.SIGUSR1):
         sys.exit("it was asked to stop, and did not")
     kills = [*AIMED, *((None, int(rng.integers(1, total // 8))) for _ in range(RANDOM))]
     for kind, number in kills:
-        if attempt([*command, str(place / "killed")], Events(kind, number)):
+        if attempt(killed, kind, number, report):
             sys.exit(f"it came to its end before event {number} of {kind or 'any kind'}")
-    attempt([*command, str(place / "killed")], Events(None, 0))
+    attempt(killed, None, 0, report)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1].startswith("["):
+        arguments, kind, number, by, report = json.loads(sys.argv[1])
+        run_and_report(arguments, kind, number, by, Path(report))
+    else:
+        main(Path(sys.argv[1]))
