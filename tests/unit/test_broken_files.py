@@ -9,6 +9,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -18,7 +19,7 @@ from rich.console import Console
 
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
-from vimix_adapters.clips.decode import decode_video, probe_video
+from vimix_adapters.clips.decode import as_fraction, decode_video, probe_video
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
 from vimix_adapters.commands.preparing import prepare
 from vimix_adapters.datasets.folder import list_folder
@@ -90,6 +91,14 @@ def undeclared(path: Path) -> None:
     """Matroska declares no number of frames."""
     encoded(path)
     assert probe_video(path).frames == 0
+
+
+def test_a_rate_of_pyavs_own_type_is_a_fraction() -> None:
+    """From PyAV 19 on (Python 3.12 and newer) rates are no Fractions: no ``abs``, only these two."""
+    rate = as_fraction(SimpleNamespace(numerator=30000, denominator=1001))
+    assert rate == Fraction(30000, 1001)
+    assert isinstance(rate, Fraction)
+    assert as_fraction(None) is None
 
 
 def variable(path: Path) -> None:

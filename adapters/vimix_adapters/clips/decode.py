@@ -121,7 +121,7 @@ def probe_video(path: Path) -> Probe:
             for frame in container.decode(stream):
                 rotation = round(getattr(frame, "rotation", 0) or 0) % 360
                 break
-            average, base = stream.average_rate, stream.base_rate
+            average, base = as_fraction(stream.average_rate), as_fraction(stream.base_rate)
             return Probe(
                 codec=context.name,
                 pixels=context.pix_fmt or "",
@@ -133,6 +133,11 @@ def probe_video(path: Path) -> Probe:
             )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VimixError(f"not a readable video: {_text(error)}") from error
+
+
+def as_fraction(rate: Any) -> Fraction | None:
+    """A rate as a Fraction: from PyAV 19 on it is a type of PyAV's own, which has no ``abs``."""
+    return None if rate is None else Fraction(rate.numerator, rate.denominator)
 
 
 def _moving(container: Any) -> Any:
