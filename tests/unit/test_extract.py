@@ -70,7 +70,16 @@ def test_a_videos_feature_is_the_mean_over_its_clips_whatever_the_batch() -> Non
 def test_no_more_than_a_batch_of_clips_goes_through_the_network_at_once() -> None:
     counting = MeansAndMaxima()
     extract_features(cast(Network, counting), ListedClips(three_videos()), [0] * 5, batch=2)
-    assert counting.batches == [2, 2, 1, 1, 2, 1]
+    assert counting.batches == [2, 2, 1, 2, 2]
+
+
+def test_short_videos_share_a_batch_and_keep_their_own_features() -> None:
+    """A device is slow at one clip at a time, and most test videos have one or two."""
+    counting = MeansAndMaxima()
+    videos = [VideoClips(number, 0, torch.full((1, 3, 4, 2, 2), float(number)), (0,)) for number in range(10)]
+    result = extract_features(cast(Network, counting), ListedClips(videos), range(10), batch=4)
+    assert counting.batches == [4, 4, 2]
+    assert result.features[:, 0].tolist() == list(range(10))
 
 
 def test_clip_features_name_their_video_and_their_first_frame() -> None:

@@ -70,14 +70,28 @@ def extract_clip_features(network: Network, clips: EvaluationClips, batch: int =
 
 
 def _parts(network: Network, clips: EvaluationClips, batch: int) -> Iterator[tuple[VideoClips, Rows]]:
+    """Videos, or parts of long ones, with their clips' features; short ones share a batch: single clips are slow."""
+    waiting: list[VideoClips] = []
     for video in clips.videos():  # in one crop
-        rows = torch.cat([network.features(part) for part in torch.split(video.clips, batch)]).float().cpu().numpy()
-        if not np.isfinite(rows).all():
+        waiting.append(video)
+        if sum(len(some.clips) for some in waiting) >= batch:
+            yield from _together(network, waiting, batch)
+            waiting = []
+    if waiting:
+        yield from _together(network, waiting, batch)
+
+
+def _together(network: Network, videos: Sequence[VideoClips], batch: int) -> Iterator[tuple[VideoClips, Rows]]:
+    clips = torch.cat([video.clips for video in videos])
+    rows = torch.cat([network.features(part) for part in torch.split(clips, batch)])
+    for video, own in zip(videos, torch.split(rows, [len(video.clips) for video in videos]), strict=True):
+        features = own.float().cpu().numpy()
+        if not np.isfinite(features).all():
             raise VimixError(
                 f"the encoder gives features that are not finite for video {video.video}: its training diverged; "
                 "evaluate an earlier checkpoint or train with a lower learning rate"
             )
-        yield video, rows
+        yield video, features
 
 
 def _stacked(rows: Sequence[Rows]) -> Rows:
