@@ -225,11 +225,35 @@ def test_finetuning_starts_from_checkpoints_or_from_nothing_and_is_not_overwritt
     printed = capsys.readouterr().out
     assert "top-1" in printed
     assert "linear" not in printed, "the whole network was trained"
+    assert "--from-scratch flow --from-scratch rgb" in printed, "the baseline that is missing is named"
     assert (place / "tuned/flow/last.pt").exists()
     assert vimix(*command) == 2
     assert "--resume" in capsys.readouterr().err
     assert vimix(*command, "--resume") == 0
     assert json.loads(out.read_text())["scores"] == record["scores"]
+
+
+def test_a_baseline_from_random_weights_stands_beside_the_scores(finished, place, capsys) -> None:
+    quick = ["--set", "finetune.epochs=1", "--set", "finetune.milestones=[]", "--device", "cpu"]
+    command, stage = ["evaluate", "finetune", place / "tiny.toml"], finished / "moco/2-pretrain-flow"
+    scratch, tuned = place / "scratch.json", place / "beside.json"
+    assert vimix(*command, "--from-scratch", "flow", "--out", scratch, *quick) == 0
+    assert "no baseline" not in capsys.readouterr().out
+    assert vimix(*command, stage, "--baseline", scratch, "--out", tuned, *quick) == 0
+    assert json.loads(tuned.read_text())["untrained"] == json.loads(scratch.read_text())["scores"]
+    printed = capsys.readouterr().out
+    assert printed.index("supervised from random weights") < printed.index("trained with labels")
+    refused = [
+        (["--baseline", tuned], "expected one from random weights"),
+        (["--baseline", place / "none.json"], "no such file"),
+        (["--baseline", place / "tiny.toml"], "expected the JSON of an evaluation"),
+        (["--baseline", scratch, "--set", "finetune.crops=centre"], "in protocol, so"),
+        (["--baseline", scratch, "--from-scratch", "rgb"], "in modalities, so"),
+    ]
+    for options, told in refused:
+        assert vimix(*command, stage, "--out", place / "no.json", *quick, *options) == 2
+        assert told in capsys.readouterr().err
+    assert not (place / "no").exists(), "refused before anything is trained"
 
 
 @pytest.mark.parametrize(

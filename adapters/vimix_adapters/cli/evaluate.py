@@ -24,6 +24,10 @@ Protocol = Annotated[
 On = Annotated[
     str | None, typer.Option(help="Another data set, a table of the recipe's [evaluate.stores].", metavar="NAME")
 ]
+Baseline = Annotated[
+    Path | None,
+    typer.Option(help="Result of the same --from-scratch, to stand beside the scores.", metavar="FILE.json"),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint beside FILE.json.")]
 
 
@@ -75,6 +79,7 @@ def linear_end_to_end(
     ] = None,
     protocol: Protocol = None,
     on: On = None,
+    baseline: Baseline = None,
     resume: Resume = False,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -84,7 +89,7 @@ def linear_end_to_end(
     from vimix_adapters.config import read_recipe
 
     resolved = read_recipe(recipe, _settings(overrides, protocol))
-    evaluations.evaluate_end_to_end(resolved, checkpoint or (), from_scratch or (), out, device, resume, on)
+    evaluations.evaluate_end_to_end(resolved, checkpoint or (), from_scratch or (), out, device, resume, on, baseline)
 
 
 @app.command()
@@ -97,6 +102,7 @@ def finetune(
     ] = None,
     protocol: Protocol = None,
     on: On = None,
+    baseline: Baseline = None,
     resume: Resume = False,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -106,7 +112,7 @@ def finetune(
     from vimix_adapters.config import read_recipe
 
     resolved = read_recipe(recipe, _settings(overrides, protocol))
-    evaluations.evaluate_finetune(resolved, checkpoint or (), from_scratch or (), out, device, resume, on)
+    evaluations.evaluate_finetune(resolved, checkpoint or (), from_scratch or (), out, device, resume, on, baseline)
 
 
 def _settings(overrides: list[str] | None, protocol: str | None) -> list[str]:

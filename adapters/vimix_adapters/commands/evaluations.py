@@ -19,7 +19,7 @@ from vimix_adapters.commands.caching import cache_beside
 from vimix_adapters.commands.workplace import Workplace, workplace
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.environment import machine
-from vimix_adapters.reports.results import ResultRecord, write_results
+from vimix_adapters.reports.results import ResultRecord, read_results, unlike, write_results
 from vimix_adapters.reports.tables import Row, console_table
 
 Score = Callable[[config.Recipe, scoring.Pairs], RetrievalScores | ProbeScores]
@@ -116,18 +116,20 @@ def evaluate_finetune(
     device: str,
     resume: bool,
     on: str | None = None,
+    baseline: Path | None = None,
 ) -> None:
     """Train encoders with labels, from checkpoints or (the modalities in ``scratch``) from random weights; test them.
 
-    The classifiers, their metrics and checkpoints go to a folder beside ``out`` of its name without suffix.
-    Raises VimixError if nothing is named, a modality is named twice or unknown, or an earlier training lies there
-    and ``resume`` was not asked for.
+    The classifiers, their metrics and checkpoints go to a folder beside ``out`` of its name without suffix;
+    ``baseline`` is the record of the same from random weights, to stand beside the scores.
+    Raises VimixError if nothing is named, a modality is named twice or unknown, an earlier training lies there and
+    ``resume`` was not asked for, or the baseline is not of random weights or was made otherwise.
     """
     numbers = {"crop": recipe.finetune.crops, "finetune": attrs.asdict(recipe.finetune)}
     task = Supervised(
         "finetune", wiring.build_finetuning, recipe.finetune.crops, numbers, "supervised from random weights"
     )
-    _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume, on)
+    _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume, on, baseline)
 
 
 def evaluate_end_to_end(
@@ -138,6 +140,7 @@ def evaluate_end_to_end(
     device: str,
     resume: bool,
     on: str | None = None,
+    baseline: Path | None = None,
 ) -> None:
     """Train linear layers on augmented clips of frozen encoders, with the numbers of the recipe's protocol.
 
@@ -148,7 +151,7 @@ def evaluate_end_to_end(
     task = Supervised(
         "linear-end-to-end", wiring.build_linear_training, "protocol", {}, "linear layer on random encoders"
     )
-    _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume, on)
+    _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume, on, baseline)
 
 
 @attrs.frozen(eq=False)
@@ -175,9 +178,10 @@ def _evaluate_trained(
     device: str,
     resume: bool,
     on: str | None,
+    baseline: Path | None,
 ) -> None:
     with workplace(recipe_on(recipe, on), device) as place:
-        _trained_with_labels(task, place, checkpoints, scratch, out, resume, on)
+        _trained_with_labels(task, place, checkpoints, scratch, out, resume, on, baseline)
 
 
 def _trained_with_labels(
@@ -188,20 +192,13 @@ def _trained_with_labels(
     out: Path,
     resume: bool,
     on: str | None,
+    baseline: Path | None,
 ) -> None:
     recipe, store = place.recipe, place.store
     inits = _inits(recipe, checkpoints, scratch)
-    folders = {modality: out.with_suffix("") / modality for modality in inits}
-    found = finetune_scores(
-        {m: _tested(task, place, m, init, folders[m], resume) for m, init in inits.items()},
-        train=len(store.members(recipe.data.train_split)),
-        fusion=wiring.build_fusion(recipe),
-    )
-    if not place.writes:
-        return
     record = ResultRecord(
         task=task.name,
-        scores=found.record,
+        scores={},
         untrained={},
         protocol={**scoring.protocol(recipe), **task.numbers, "processes": place.team.size},
         videos=scoring.counts(recipe, store),
@@ -212,11 +209,37 @@ def _trained_with_labels(
         recipe=recipe.name,
         tested_on=on or "",
     )
-    write_results(out, record)
-    title = task.from_scratch if set(inits.values()) == {None} else "trained with labels"
-    rows = [Row(title, " + ".join(inits), found.record)]
+    untrained = _baseline(baseline, record) if baseline else {}  # refused before hours of training
+    folders = {modality: out.with_suffix("") / modality for modality in inits}
+    found = finetune_scores(
+        {m: _tested(task, place, m, init, folders[m], resume) for m, init in inits.items()},
+        train=len(store.members(recipe.data.train_split)),
+        fusion=wiring.build_fusion(recipe),
+    )
+    if not place.writes:
+        return
+    write_results(out, attrs.evolve(record, scores=found.record, untrained=untrained))
+    name, nothing_learned = " + ".join(inits), set(inits.values()) == {None}
+    rows = [Row(task.from_scratch, name, untrained)] if untrained else []
+    rows.append(Row(task.from_scratch if nothing_learned else "trained with labels", name, found.record))
     show_table(console_table(rows, f"{recipe.name}: {task.name}", headings={}))
+    if not (untrained or nothing_learned):
+        streams = " ".join(f"--from-scratch {m}" for m in inits)
+        print(f"no baseline stands beside it: make one with {streams}, then name its file with --baseline")
     print(f"written to {out}")
+
+
+def _baseline(path: Path, record: ResultRecord) -> Mapping[str, float]:
+    """Scores of the same from random weights. Raises VimixError if they are of something else."""
+    other = read_results(path)
+    if any(about.get("init") != "random" for about in other.checkpoints.values()):
+        raise VimixError(f"--baseline {path}: expected one from random weights: make it with --from-scratch MODALITY")
+    if differing := unlike(record, other):
+        raise VimixError(
+            f"--baseline {path} differs from this evaluation in {', '.join(differing)}, so the scores do not compare: "
+            "make it with the same recipe, settings and modalities"
+        )
+    return other.scores
 
 
 def _inits(

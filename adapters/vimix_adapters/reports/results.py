@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from attrs import asdict, field, frozen
 
+from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
 from vimix_adapters.reports.environment import commit, machine, versions
 
@@ -24,7 +25,7 @@ class ResultRecord:
     scores: Mapping[str, float]
     """0 to 1, by name: ``R@1`` ... or ``top-1``, ``top-5``."""
     untrained: Mapping[str, float]
-    """The same scores of the same encoder with random weights; empty where these are a run of their own."""
+    """The same scores of the same encoder with random weights; empty where these are a run of their own, not named."""
     protocol: Mapping[str, Any]
     """In full: windows, crop, centring, similarity, choice of the penalty, ..."""
     videos: Mapping[str, int]
@@ -50,6 +51,31 @@ def write_results(path: Path, record: ResultRecord) -> None:
     """Write a record to one JSON file, atomically. Raises TypeError for a value that JSON does not have."""
     given = {name: value for name, value in asdict(record, recurse=False).items() if value or name not in OPTIONAL}
     write_json(path, {"format": FORMAT, **given})
+
+
+def read_results(path: Path) -> ResultRecord:
+    """A record that ``write_results`` wrote. Raises VimixError if the file is missing or something else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("format") != FORMAT:
+            raise ValueError
+        return ResultRecord(**content)
+    except FileNotFoundError as error:
+        raise VimixError(f"no such file: {path}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise VimixError(f"{path}: expected the JSON of an evaluation (vimix evaluate ... --out FILE.json)") from error
+
+
+def unlike(record: ResultRecord, other: ResultRecord) -> list[str]:
+    """What of two evaluations differs that must not, for their scores to be compared; seeds may."""
+    names = ("task", "tested_on", "data", "videos", "protocol")
+    found = [name for name in names if _read_back(getattr(record, name)) != _read_back(getattr(other, name))]
+    return found if set(record.checkpoints) == set(other.checkpoints) else [*found, "modalities"]
+
+
+def _read_back(value: object) -> object:
+    """As it is after a way through JSON: lists for tuples."""
+    return json.loads(json.dumps(value, default=_plain))
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
