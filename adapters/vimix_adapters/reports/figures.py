@@ -48,11 +48,12 @@ def draw_panels(path: Path, panels: Sequence[Panel], title: str) -> None:
     FigureCanvasAgg(figure)
     every: Any = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, panel in zip(every, panels, strict=True):
-        for arm, curves in panel.curves.items():
-            _draw(axes, arm, curves, panel.factor)
+        numbered = list(enumerate(panel.curves.items()))
+        for number, (arm, curves) in reversed(numbered):  # where arms share a stage, one sees the first of them
+            _draw(axes, arm, curves, panel.factor, colour=f"C{number}")
         axes.set(xlabel="epoch", ylabel=panel.label)
         axes.grid(alpha=0.3)
-    every[0].legend(fontsize=8)
+    every[0].legend(fontsize=8, reverse=True)
     figure.suptitle(title, parse_math=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
@@ -106,8 +107,8 @@ def plain(number: int, modality: str, panels: Sequence[Panel]) -> dict[str, Any]
     }
 
 
-def _draw(axes: Any, arm: str, curves: Sequence[Curve], factor: float) -> None:
-    mean = mean_curve(curves)
-    (line,) = axes.plot(mean.epochs, factor * mean.values, label=f"{arm} ({len(curves)} seeds)" if curves[1:] else arm)
-    for curve in curves if curves[1:] else ():
-        axes.plot(curve.epochs, factor * curve.values, color=line.get_color(), alpha=0.25, linewidth=0.8)
+def _draw(axes: Any, arm: str, curves: Sequence[Curve], factor: float, colour: str) -> None:
+    mean, several = mean_curve(curves), len(curves) > 1
+    axes.plot(mean.epochs, factor * mean.values, color=colour, label=f"{arm} ({len(curves)} seeds)" if several else arm)
+    for curve in curves if several else ():
+        axes.plot(curve.epochs, factor * curve.values, color=colour, alpha=0.25, linewidth=0.8, zorder=1.9)
