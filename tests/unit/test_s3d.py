@@ -40,7 +40,8 @@ def test_a_narrow_network_is_the_same_chain_with_fewer_channels(width, channels)
     last = encoder.partial_forward(torch.randn(2, channels, 8, 32, 32), 0, encoder.depth)
     assert encoder.depth == 16
     assert last.shape[1] == encoder.feature_size == encoder.pool(last).shape[1]
-    assert [type(stage) for stage in encoder.features] == [type(stage) for stage in s3d().features]
+    kinds = zip(encoder.features, s3d().features, strict=True)
+    assert all(isinstance(ours, type(theirs)) for ours, theirs in kinds)
 
 
 def test_flow_has_two_channels_and_all_other_weights_in_place() -> None:

@@ -1,12 +1,14 @@
 """The training step as one writes it without a thought of speed: what vimix's is compared with."""
 
 import copy
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vimix_adapters import config, wiring
+from vimix_adapters.encoders.s3d import torchvisions
 
 
 class PlainNetwork(nn.Module):
@@ -14,9 +16,9 @@ class PlainNetwork(nn.Module):
 
     def __init__(self, settings: config.ModalitySettings) -> None:
         super().__init__()
-        encoder = wiring.build_s3d(settings)  # at width 1 and three channels: torchvision's s3d().features
-        size = encoder.feature_size
-        self.features = nn.Sequential(*encoder.features)
+        norm = partial(nn.BatchNorm3d, momentum=settings.batch_norm_momentum)
+        size = wiring.build_s3d(settings).feature_size
+        self.features = torchvisions(settings.channels, settings.width, norm)
         self.head = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 128))
 
     def forward(self, clips: Tensor) -> Tensor:

@@ -13,6 +13,9 @@ Clock = Callable[[], float]
 CLOCKS: Mapping[str, Clock] = {"wall": perf_counter, "cpu": process_time}
 """``cpu`` counts this process's work alone: with one thread, what the clock on the wall shows on a machine at rest."""
 
+LONGEST_NAME = 60
+"""Characters of an operator's name that are shown."""
+
 
 @frozen
 class Comparison:
@@ -111,4 +114,11 @@ def top_operators(work: Work, device: torch.device, count: int = 5) -> str:
     spent = {e.key: e.self_device_time_total if on_gpu else e.self_cpu_time_total for e in taken.key_averages()}
     whole = sum(spent.values()) or 1
     best = sorted(spent, key=lambda name: -spent[name])[:count]
-    return ", ".join(f"{name.removeprefix('aten::')} {100 * spent[name] / whole:.0f} %" for name in best)
+    return ", ".join(f"{_short(name)} {100 * spent[name] / whole:.0f} %" for name in best)
+
+
+def _short(name: str) -> str:
+    """An operator's name; of a CUDA kernel's, which has its types in it, the beginning."""
+    for noise in ("aten::", "void ", "at::native::", "(anonymous namespace)::"):
+        name = name.replace(noise, "")
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."

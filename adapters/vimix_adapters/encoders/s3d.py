@@ -1,5 +1,6 @@
 """S3D (Xie et al. 2018) as a chain of stages: torchvision's own network, cut at its ``features``."""
 
+from collections.abc import Callable
 from functools import partial
 
 from torch import nn
@@ -7,6 +8,7 @@ from torchvision.models.video.s3d import S3D, SepInceptionBlock3D, TemporalSepar
 from torchvision.ops.misc import Conv3dNormActivation
 
 from vimix_adapters.encoders.chain import StageChain
+from vimix_adapters.encoders.planar import PlanarBatchNorm3d, in_planes
 
 # (in, 1x1, reduce, 3x3x3, reduce, 3x3x3, pool branch) of the nine inception blocks; rows of torchvision's table.
 _INCEPTION = (
@@ -36,18 +38,25 @@ class S3DEncoder(StageChain):
     """
 
     def __init__(self, channels: int = 3, width: float = 1.0, batch_norm_momentum: float = 0.1) -> None:
-        norm = partial(nn.BatchNorm3d, eps=BATCH_NORM_EPS, momentum=batch_norm_momentum)
-        features = S3D(norm_layer=norm).features if width == 1 else _narrow_features(width, norm)
-        if channels != 3 or width != 1:
-            features[0] = TemporalSeparableConv(channels, _scaled(64, width), 7, 2, 3, norm_layer=norm)
+        features = torchvisions(channels, width, partial(PlanarBatchNorm3d, momentum=batch_norm_momentum))
+        in_planes(features)
         super().__init__(list(features), feature_size=sum(_scaled(c, width) for c in (384, 384, 128, 128)))
+
+
+def torchvisions(channels: int, width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Sequential:
+    """``torchvision.models.video.s3d().features`` with every channel count times ``width``, of torch's own layers."""
+    norm = partial(norm, eps=BATCH_NORM_EPS)
+    features: nn.Sequential = S3D(norm_layer=norm).features if width == 1 else _narrow_features(width, norm)
+    if channels != 3 or width != 1:
+        features[0] = TemporalSeparableConv(channels, _scaled(64, width), 7, 2, 3, norm_layer=norm)
+    return features
 
 
 def _scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def _narrow_features(width: float, norm: "partial[nn.BatchNorm3d]") -> nn.Sequential:
+def _narrow_features(width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Sequential:
     """torchvision's table of S3D with every channel count times ``width``."""
     stem, middle = _scaled(64, width), _scaled(192, width)
     blocks = [_inception(row, width, norm) for row in _INCEPTION]
@@ -65,7 +74,7 @@ def _narrow_features(width: float, norm: "partial[nn.BatchNorm3d]") -> nn.Sequen
     )
 
 
-def _inception(row: tuple[int, ...], width: float, norm: "partial[nn.BatchNorm3d]") -> nn.Module:
+def _inception(row: tuple[int, ...], width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Module:
     # A block's input is what the block before it puts out: the sum of four rounded widths, not the rounded sum.
     outputs = {sum(r[i] for i in (1, 3, 5, 6)): sum(_scaled(r[i], width) for i in (1, 3, 5, 6)) for r in _INCEPTION}
     incoming = outputs.get(row[0], _scaled(row[0], width))
