@@ -174,7 +174,7 @@ def test_called_again_a_run_goes_on_after_its_last_finished_stage(finished, plac
 
 def test_another_recipe_in_the_same_folder_is_refused(finished, place, capsys) -> None:
     assert vimix("run", place / "tiny.toml", "--out", finished, "--set", "optim.lr=0.1") == 2
-    assert "differs in [optim]" in capsys.readouterr().err
+    assert "differs in optim.lr" in capsys.readouterr().err
 
 
 def test_an_arm_may_be_added_to_a_run_and_trains_only_what_no_other_has(finished, place, tmp_path, capsys) -> None:
@@ -233,6 +233,47 @@ def test_finetuning_starts_from_checkpoints_or_from_nothing_and_is_not_overwritt
     assert json.loads(out.read_text())["scores"] == record["scores"]
 
 
+def test_a_finetuning_goes_on_only_from_the_same_weights_and_settings(finished, place, capsys) -> None:
+    quick = ["--set", "finetune.epochs=1", "--set", "finetune.milestones=[]", "--device", "cpu"]
+    command = ["evaluate", "finetune", place / "tiny.toml", "--out", place / "same.json", *quick]
+    assert vimix(*command, finished / "moco/2-pretrain-flow") == 0
+    record = (place / "same.json").read_text()
+    refused = [
+        ([finished / "vimix/4-cmmc-flow-from-rgb"], "other weights to start from"),
+        (["--from-scratch", "flow"], "other weights to start from"),
+        ([finished / "moco/2-pretrain-flow", "--set", "finetune.lr=0.5"], "other settings of the training"),
+        ([finished / "moco/2-pretrain-flow", "--set", "augment.flip=0"], "other augment"),
+        ([finished / "moco/2-pretrain-flow", "--set", "data.stride=2"], "other data"),
+    ]
+    for streams, told in refused:
+        assert vimix(*command, *streams, "--resume") == 2
+        assert told in capsys.readouterr().err
+        assert (place / "same.json").read_text() == record
+    again = ["--set", "finetune.crops=centre", "--set", "run.log_every=3", "--resume"]
+    assert vimix(*command, finished / "moco/2-pretrain-flow", *again) == 0, "tested and reported otherwise"
+
+
+def test_a_linear_layer_goes_on_only_from_the_same_encoder(finished, place, capsys) -> None:
+    options = ["--protocol", "coclr", "--set", "evaluate.linear_epochs=1", "--device", "cpu"]
+    command = ["evaluate", "linear-end-to-end", place / "tiny.toml", "--out", place / "same-linear.json", *options]
+    assert vimix(*command, finished / "moco/2-pretrain-flow") == 0
+    assert vimix(*command, finished / "vimix/2-pretrain-flow", "--resume") == 2
+    assert "other weights to start from" in capsys.readouterr().err
+    assert vimix(*command, finished / "moco/2-pretrain-flow", "--resume") == 0
+
+
+def test_training_with_labels_wants_labels_and_splits_that_do_not_overlap(finished, place, capsys) -> None:
+    stage = finished / "moco/2-pretrain-flow"
+    for task in (["finetune"], ["linear-end-to-end", "--protocol", "coclr"]):
+        command = ["evaluate", *task, place / "tiny.toml", stage, "--out", place / "no.json", "--device", "cpu"]
+        splits = ["--set", "data.train_split=test", "--set", "evaluate.gallery=test", "--set", "evaluate.queries=train"]
+        assert vimix(*command, *splits, "--set", "evaluate.queries=nowhere") == 2
+        assert "nowhere" in capsys.readouterr().err
+    assert vimix("evaluate", "finetune", place / "tiny.toml", stage, "--out", place / "no.json", *splits[:2]) == 2
+    assert "are in split 'test', to train on, and in 'test'" in capsys.readouterr().err
+    assert not (place / "no").exists(), "refused before anything is trained"
+
+
 def test_a_baseline_from_random_weights_stands_beside_the_scores(finished, place, capsys) -> None:
     quick = ["--set", "finetune.epochs=1", "--set", "finetune.milestones=[]", "--device", "cpu"]
     command, stage = ["evaluate", "finetune", place / "tiny.toml"], finished / "moco/2-pretrain-flow"
@@ -247,7 +288,8 @@ def test_a_baseline_from_random_weights_stands_beside_the_scores(finished, place
         (["--baseline", tuned], "expected one from random weights"),
         (["--baseline", place / "none.json"], "no such file"),
         (["--baseline", place / "tiny.toml"], "expected the JSON of an evaluation"),
-        (["--baseline", scratch, "--set", "finetune.crops=centre"], "in protocol, so"),
+        (["--baseline", scratch, "--set", "finetune.crops=centre"], "in crop, finetune, so"),
+        (["--baseline", scratch, "--set", "augment.flip=0"], "in trained_as, so"),
         (["--baseline", scratch, "--from-scratch", "rgb"], "in modalities, so"),
     ]
     for options, told in refused:
@@ -276,6 +318,25 @@ def test_stages_by_hand_hand_their_checkpoints_on(place, capsys) -> None:
     assert vimix(*command) == 2
     assert "--resume" in capsys.readouterr().err
     assert vimix(*command, "--resume") == 0
+    inits[1] = out / "cmmc-rgb-from-flow"
+    command = ["cmmc-stage", recipe, "--train", "rgb", "--partner", "flow", *inits, "--out", out, "--device", "cpu"]
+    assert vimix(*command, "--resume") == 2
+    assert "was begun with other weights of rgb" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_only_on_the_data_that_it_began_with_wherever_they_lie(finished, place, capsys, tmp_path) -> None:
+    shutil.copytree(finished, tmp_path / "run", symlinks=True)
+    command = ["run", place / "tiny.toml", "--out", tmp_path / "run", "--device", "cpu", "--set"]
+    shutil.copy(place / "s.h5", tmp_path / "moved.h5")
+    assert vimix(*command, f"data.store={tmp_path / 'moved.h5'}") == 0
+    assert "stage.started" not in capsys.readouterr().err
+    options = ["--flow", "dis", "--short-side", 48, "--codec", "raw", "--workers", 1]
+    folder, split = place / "synth/videos", ["--split", place / "synth/splits.csv"]
+    other = tmp_path / "other.h5"
+    assert vimix("prepare", "folder", folder, *split, "--out", other, *options, "--flow-bound", 3) == 0
+    for more in ([], ["--plan"]):
+        assert vimix(*command, f"data.store={other}", *more) == 2
+        assert "1-pretrain-rgb was begun with other data" in capsys.readouterr().err
 
 
 def test_a_video_finds_itself_in_an_index(finished, place, capsys) -> None:

@@ -1,6 +1,5 @@
 """Features are extracted once: kept with a manifest of all they depend on, and read again only if it is the same."""
 
-import hashlib
 import json
 import zipfile
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import Modality
+from vimix_adapters.checkpoints.digests import state_digest
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.files import replacing
 
@@ -98,9 +98,4 @@ def manifest_of(
 
 def weights_hash(network: Network) -> str:
     """SHA-256 over names, shapes and bytes of all parameters and buffers."""
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        tensor = value.detach().cpu().contiguous()
-        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
-    return digest.hexdigest()
+    return state_digest(network.state_dict())

@@ -7,6 +7,7 @@ import attrs
 
 from vimix.app.finetune import classify, finetune_scores
 from vimix.app.train import StageRun, train
+from vimix.ports.clips import VideoStore
 from vimix.ports.network import Classifier
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
@@ -125,9 +126,13 @@ def evaluate_finetune(
     Raises VimixError if nothing is named, a modality is named twice or unknown, an earlier training lies there and
     ``resume`` was not asked for, or the baseline is not of random weights or was made otherwise.
     """
-    numbers = {"crop": recipe.finetune.crops, "finetune": attrs.asdict(recipe.finetune)}
     task = Supervised(
-        "finetune", wiring.build_finetuning, recipe.finetune.crops, numbers, "supervised from random weights"
+        "finetune",
+        wiring.build_finetuning,
+        crops=recipe.finetune.crops,
+        numbers={"crop": recipe.finetune.crops, "finetune": attrs.asdict(recipe.finetune)},
+        trained_as=recipe,
+        from_scratch="supervised from random weights",
     )
     _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume, on, baseline)
 
@@ -147,9 +152,13 @@ def evaluate_end_to_end(
     As ``evaluate_finetune``; the modalities in ``scratch`` get frozen random encoders. Raises VimixError too if the
     protocol trains no such layer.
     """
-    wiring.end_to_end_of(recipe)
     task = Supervised(
-        "linear-end-to-end", wiring.build_linear_training, "protocol", {}, "linear layer on random encoders"
+        "linear-end-to-end",
+        wiring.build_linear_training,
+        crops="protocol",
+        numbers={},
+        trained_as=wiring.end_to_end_recipe(recipe),
+        from_scratch="linear layer on random encoders",
     )
     _evaluate_trained(task, recipe, checkpoints, scratch, out, device, resume, on, baseline)
 
@@ -165,6 +174,8 @@ class Supervised:
     """Of the test videos."""
     numbers: Mapping[str, object]
     """What the record says beside the protocol."""
+    trained_as: config.Recipe
+    """With the task's split, batch and augmentation, where these are not the recipe's."""
     from_scratch: str
     """Heading of the line if no encoder was pretrained."""
 
@@ -196,11 +207,18 @@ def _trained_with_labels(
 ) -> None:
     recipe, store = place.recipe, place.store
     inits = _inits(recipe, checkpoints, scratch)
+    _require_fair_splits(store, task.trained_as.data.train_split, recipe.evaluate.queries)
+    trained_as = {m: wiring.supervised_settings(task.trained_as, m) for m in inits}
     record = ResultRecord(
         task=task.name,
         scores={},
         untrained={},
-        protocol={**scoring.protocol(recipe), **task.numbers, "processes": place.team.size},
+        protocol={
+            **scoring.protocol(recipe),
+            **task.numbers,
+            "trained_as": trained_as,
+            "processes": place.team.size,
+        },
         videos=scoring.counts(recipe, store),
         seed=recipe.seed,
         data=store.fingerprint,
@@ -227,6 +245,17 @@ def _trained_with_labels(
         streams = " ".join(f"--from-scratch {m}" for m in inits)
         print(f"no baseline stands beside it: make one with {streams}, then name its file with --baseline")
     print(f"written to {out}")
+
+
+def _require_fair_splits(store: VideoStore, train: str, test: str) -> None:
+    """Raise VimixError unless all videos of both splits have labels, and none is in both."""
+    wiring.require_labels(store, train)
+    wiring.require_labels(store, test)
+    if both := sorted({*store.members(train)} & {*store.members(test)}):
+        raise VimixError(
+            f"{len(both)} videos are in split {train!r}, to train on, and in {test!r}, to be tested on "
+            f"({store.videos[both[0]].name}, ...): choose splits that do not overlap"
+        )
 
 
 def _baseline(path: Path, record: ResultRecord) -> Mapping[str, float]:

@@ -9,10 +9,12 @@ import torch
 from attrs import evolve, frozen
 from rich.table import Table
 
+from vimix.app.origin import require_origin
 from vimix.app.steps import cmmc_step, pretrain_step
 from vimix.domain.mixing.layers import RandomLayer
 from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
 from vimix.domain.schedule.stages import CmmcStage, Stage, views_needed
+from vimix.ports.clips import VideoStore
 from vimix.values.clips import ClipBatch
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
@@ -81,9 +83,10 @@ def print_plan(recipe: config.Recipe, out: Path, device: str, seeds: int = 1) ->
 def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStage]:
     """The stages of all arms, in order. Nothing is written.
 
-    Raises VimixError if there is a store, but it fills no batch or lacks a modality.
+    Raises VimixError if there is a store, but it fills no batch, lacks a modality or is not the one begun with.
     """
-    steps_per_epoch = _steps_per_epoch(recipe)
+    store = wiring.build_store(recipe) if Path(recipe.data.store).exists() else None
+    steps_per_epoch = None if store is None else _steps_per_epoch(recipe, store)
     timer = StepTimer(recipe, compute)
     places = StagePlaces(recipe, out)
     planned = []
@@ -92,6 +95,9 @@ def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStag
             stage = wiring.build_stage(recipe, chosen)
             steps = None if steps_per_epoch is None else steps_per_epoch * stage.epochs
             folder = places.owner(arm, number, stage.name)
+            last = FolderCheckpointStore(folder).last() if store and folder.exists() else None
+            if store and last:
+                require_origin(last, {"data": store.fingerprint}, str(folder))
             planned.append(
                 PlannedStage(
                     arm=arm,
@@ -100,7 +106,7 @@ def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStag
                     steps=steps,
                     seconds=None if steps is None else steps * timer.seconds(stage),
                     bytes=2 * timer.checkpoint_bytes(stage.modality),
-                    done=steps is not None and _finished(folder, steps),
+                    done=bool(last and int(last.about["steps"]) >= (steps or 0)),
                     trained_in=folder.parent.name if folder.parent.name != arm else "",
                 )
             )
@@ -163,19 +169,11 @@ class StepTimer:
         return ClipBatch(views=views, videos=ids, sources=ids, labels=ids)
 
 
-def _steps_per_epoch(recipe: config.Recipe) -> int | None:
-    """None while there is no store."""
-    if not Path(recipe.data.store).exists():
-        return None
-    store, split, batch = wiring.build_store(recipe), recipe.data.train_split, recipe.optim.batch
+def _steps_per_epoch(recipe: config.Recipe, store: VideoStore) -> int:
+    split, batch = recipe.data.train_split, recipe.optim.batch
     stages = [wiring.build_stage(recipe.of_arm(arm), s) for arm in recipe.arms for s in recipe.arms[arm].stages]
     require_clips(store, split, {m: 1 for stage in stages for m in views_needed(stage)}, batch)
     return len(store.members(split)) // batch
-
-
-def _finished(folder: Path, steps: int) -> bool:
-    last = FolderCheckpointStore(folder).last() if folder.exists() else None
-    return last is not None and int(last.about["steps"]) >= steps
 
 
 def _total(stages: Sequence[PlannedStage]) -> float | None:

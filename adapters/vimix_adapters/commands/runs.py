@@ -1,6 +1,6 @@
 """Whole runs: one stage, or all arms of a recipe with their evaluation, and what they leave behind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -8,6 +8,7 @@ from time import perf_counter
 import attrs
 import structlog
 
+from vimix.app.origin import require_origin
 from vimix.app.plan import run_stages
 from vimix.app.team import in_company
 from vimix.app.train import train
@@ -123,6 +124,7 @@ def _execute(
     recipe, store = place.recipe, place.store
     last = FolderCheckpointStore(folder).last()
     if last is not None and _finished(last):
+        require_origin(last, wiring.stage_origin(store, stage, inits), str(folder))
         log.info("stage.already_finished", arm=arm, stage=stage.name)
         return last
     _warn_of_long_queue(recipe, store)
@@ -236,17 +238,27 @@ def _claim(place: Workplace, out: Path) -> None:
 
 
 def _differences(begun: config.Recipe, asked: config.Recipe) -> list[str]:
-    """What differs in what decides the training, as keys; how it is run and evaluated may change, and arms be added."""
-    old, new = (
-        attrs.asdict(
-            attrs.evolve(
-                recipe, run=config.Run(), evaluate=config.Evaluate(), data=attrs.evolve(recipe.data, workers=0)
-            )
-        )
-        for recipe in (begun, asked)
-    )
+    """What differs in what decides the training, as keys; how it is run and evaluated may change, and arms be added.
+
+    The store may lie elsewhere: its content is what counts, and each stage's checkpoints know it.
+    """
+    old, new = (attrs.asdict(_that_trains(recipe)) for recipe in (begun, asked))
     arms = [arm for arm, settings in old.pop("arms").items() if new["arms"].get(arm) != settings]
-    return [*(f"[{key}]" for key in old if old[key] != new[key]), *(f"[arms.{arm}]" for arm in arms)]
+    return [*(key for name in old for key in _changed(name, old[name], new[name])), *(f"[arms.{arm}]" for arm in arms)]
+
+
+def _that_trains(recipe: config.Recipe) -> config.Recipe:
+    data = attrs.evolve(recipe.data, workers=0, store="")
+    return attrs.evolve(recipe, run=config.Run(), evaluate=config.Evaluate(), data=data)
+
+
+def _changed(key: str, old: object, new: object) -> Iterator[str]:
+    """The keys below ``key`` whose values differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() == new.keys():
+        for name in old:
+            yield from _changed(f"{key}.{name}", old[name], new[name])
+    elif old != new:
+        yield key
 
 
 def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:

@@ -68,14 +68,16 @@ def read_results(path: Path) -> ResultRecord:
 
 def unlike(record: ResultRecord, other: ResultRecord) -> list[str]:
     """What of two evaluations differs that must not, for their scores to be compared; seeds may."""
-    names = ("task", "tested_on", "data", "videos", "protocol")
-    found = [name for name in names if _read_back(getattr(record, name)) != _read_back(getattr(other, name))]
-    return found if set(record.checkpoints) == set(other.checkpoints) else [*found, "modalities"]
+    if set(record.checkpoints) != set(other.checkpoints):
+        return ["modalities"]
+    names = ("task", "tested_on", "data", "videos")
+    one, two = (_read_back({**{name: getattr(r, name) for name in names}, **r.protocol}) for r in (record, other))
+    return sorted(name for name in {*one, *two} if one.get(name) != two.get(name))
 
 
-def _read_back(value: object) -> object:
+def _read_back(value: Mapping[str, object]) -> dict[str, object]:
     """As it is after a way through JSON: lists for tuples."""
-    return json.loads(json.dumps(value, default=_plain))
+    return dict(json.loads(json.dumps(value, default=_plain)))
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """The composition root: from a recipe to the objects that do the work. The only place that names concrete classes."""
 
 from vimix_adapters.wiring.compute import build_compute, build_team
-from vimix_adapters.wiring.linear import build_linear_training, end_to_end_of
+from vimix_adapters.wiring.linear import build_linear_training, end_to_end_of, end_to_end_recipe
 from vimix_adapters.wiring.mixing import (
     HIDDEN_POLICIES,
     INPUT_POLICIES,
@@ -20,6 +20,7 @@ from vimix_adapters.wiring.networks import (
     build_s3d,
     build_trained,
 )
+from vimix_adapters.wiring.origin import stage_origin, supervised_settings
 from vimix_adapters.wiring.packing import ESTIMATORS, PackJob, pack_frames, pack_job
 from vimix_adapters.wiring.scores import build_centring, build_fusion, build_pooling, build_probe
 from vimix_adapters.wiring.skeletons import SkeletonJob, batch_shape, pack_skeleton, pack_skeletons, skeleton_settings
@@ -82,6 +83,7 @@ __all__ = [
     "build_training_clips",
     "clip_shape",
     "end_to_end_of",
+    "end_to_end_recipe",
     "metrics_in",
     "pack_frames",
     "pack_job",
@@ -90,6 +92,8 @@ __all__ = [
     "require_labels",
     "skeleton_settings",
     "sources_of",
+    "stage_origin",
     "stage_seed",
+    "supervised_settings",
     "window_stride",
 ]

@@ -21,7 +21,8 @@ from vimix_adapters.encoders.frozen import FrozenClassifier
 from vimix_adapters.encoders.network import Compute, TorchOptimiser
 from vimix_adapters.probes.sgd import LinearSgd
 from vimix_adapters.wiring.networks import build_encoder, load_pretrained, spread, together
-from vimix_adapters.wiring.stores import build_training_clips
+from vimix_adapters.wiring.origin import supervised_origin
+from vimix_adapters.wiring.stores import build_training_clips, require_labels
 from vimix_adapters.wiring.training import build_supervised_settings, metrics_in, silent, stage_seed
 
 
@@ -40,7 +41,8 @@ def build_linear_training(
     The protocol's batch is that of all processes together, so that their number changes nothing. Raises VimixError if
     the recipe's protocol has no such training, or its batch does not divide among the processes.
     """
-    (layer, augment), team = end_to_end_of(recipe), team or Alone()
+    (layer, _), there, team = end_to_end_of(recipe), end_to_end_recipe(recipe), team or Alone()
+    require_labels(store, there.data.train_split)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         encoder = build_encoder(recipe, modality)
@@ -49,9 +51,8 @@ def build_linear_training(
     sgd = torch.optim.SGD(classifier.layer(), lr=layer.lr, momentum=layer.momentum, weight_decay=layer.weight_decay)
     learner = SupervisedLearner(modality, spread(classifier, team), TorchOptimiser(sgd, together(team)))
     batch = own_batch(layer, len(store.members(recipe.evaluate.gallery)), team)
-    data = evolve(recipe.data, train_split=recipe.evaluate.gallery)
-    there = evolve(recipe, data=data, augment=augment, optim=evolve(recipe.optim, batch=batch))
-    clips = build_training_clips(there, store, {modality: 1}, stage_seed(recipe, 0), compute, team)
+    mine = evolve(there, optim=evolve(there.optim, batch=batch))
+    clips = build_training_clips(mine, store, {modality: 1}, stage_seed(recipe, 0), compute, team)
     settings = build_supervised_settings(recipe, layer.epochs, layer.lr, layer.milestones, layer.decay)
     return learner.classifier, StageRun(
         learner=learner,
@@ -64,8 +65,23 @@ def build_linear_training(
         names=[video.name for video in store.videos],
         team=team,
         asked_to_stop=asked_to_stop,
-        about={"stage": "linear", "epochs": layer.epochs, "steps_per_epoch": clips.steps, "seed": recipe.seed},
+        about={
+            "stage": "linear",
+            "init": "random" if checkpoint is None else str(checkpoint.about.get("stage", "?")),
+            "epochs": layer.epochs,
+            "steps_per_epoch": clips.steps,
+            "seed": recipe.seed,
+            "data": store.fingerprint,
+        },
+        origin=supervised_origin(store, there, modality, checkpoint, layer),
     )
+
+
+def end_to_end_recipe(recipe: config.Recipe) -> config.Recipe:
+    """The recipe with the protocol's split, augmentation and batch. Raises VimixError as ``end_to_end_of``."""
+    layer, augment = end_to_end_of(recipe)
+    data = evolve(recipe.data, train_split=recipe.evaluate.gallery)
+    return evolve(recipe, data=data, augment=augment, optim=evolve(recipe.optim, batch=layer.batch))
 
 
 def own_batch(layer: LinearSgd, videos: int, team: Team) -> int:

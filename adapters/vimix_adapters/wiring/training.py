@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from attrs import evolve
 
 from vimix.app.finetune import SupervisedLearner, supervised_step
 from vimix.app.learner import Learner, StepOutcome
@@ -31,6 +32,7 @@ from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 from vimix_adapters.metrics.watch import Watch
 from vimix_adapters.wiring.inheriting import inherited_parts
 from vimix_adapters.wiring.networks import build_classifier, build_learner, build_trained, spread, together
+from vimix_adapters.wiring.origin import stage_origin, supervised_origin
 from vimix_adapters.wiring.stores import build_training_clips, require_labels
 from vimix_adapters.wiring.watch import build_watch
 
@@ -65,6 +67,7 @@ def build_stage_run(
         team=team,
         asked_to_stop=asked_to_stop,
         about={"stage": stage.name, "epochs": stage.epochs, "steps_per_epoch": clips.steps, "seed": recipe.seed},
+        origin=stage_origin(store, stage, inits),
         watch=None if team.rank else build_watch(recipe, store, stage.modality, learner.query, compute),
     )
 
@@ -187,7 +190,9 @@ def build_finetuning(
             "epochs": settings.epochs,
             "steps_per_epoch": clips.steps,
             "seed": recipe.seed,
+            "data": store.fingerprint,
         },
+        origin=supervised_origin(store, recipe, modality, checkpoint, evolve(settings, crops="ten")),
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vimix.app.learner import StepOutcome
 from vimix.app.meter import Meter
+from vimix.app.origin import Origin, require_origin
 from vimix.app.steps import Step
 from vimix.app.team import Alone
 from vimix.app.waiting import WaitingTime
@@ -93,6 +94,8 @@ class StageRun:
     checkpoints: CheckpointStore
     recipe: str
     about: dict[str, str | int | float] = field(factory=dict)
+    origin: Origin = field(factory=dict)
+    """What it is made from, for the run that goes on."""
     names: Sequence[str] = ()
     """Of the store's videos, for messages."""
     team: Team = field(factory=Alone)
@@ -170,6 +173,7 @@ def _require_same_stage(run: StageRun, last: Checkpoint) -> None:
             f"{run.learner.modality} with {_listed(expected)}: go on with the same data, batch and number of "
             "processes, or begin another run"
         )
+    require_origin(last, run.origin, str(run.about.get("stage", "the stage")))
 
 
 def _listed(values: Mapping[str, object]) -> str:
@@ -177,7 +181,8 @@ def _listed(values: Mapping[str, object]) -> str:
 
 
 def _checkpoint(run: StageRun, done: int, meter: Meter) -> Checkpoint:
-    progress = {"steps": done, "seed": run.settings.seed, "meter": meter.state_dict()}
+    origin = dict(run.origin)
+    progress = {"steps": done, "seed": run.settings.seed, "origin": origin, "meter": meter.state_dict()}
     parts = {**run.learner.state_dict(), "progress": progress}
     return Checkpoint(modality=run.learner.modality, recipe=run.recipe, parts=parts, about={**run.about, "steps": done})
 

@@ -1,0 +1,25 @@
+"""Short names for weights and settings, to tell whether they are the same."""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+
+def state_digest(state: Mapping[str, Any]) -> str:
+    """SHA-256 over names, shapes and bytes of all tensors of a state, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        if not isinstance(value, torch.Tensor):
+            digest.update(f"{name}{value!r}".encode())
+            continue
+        tensor = value.detach().cpu().contiguous()
+        digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def settings_digest(settings: object) -> str:
+    """Of frozen attrs settings and plain data: equal settings, equal digest."""
+    return hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
