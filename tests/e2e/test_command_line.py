@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.cli import main
 
 TINY = """
@@ -160,6 +161,18 @@ def test_the_table_has_every_arm_every_modality_and_both_streams(finished) -> No
     assert lines == expected
     assert all({"R@1", "R@5", "top-1"} <= row["scores"].keys() for row in results["rows"])
     assert {"seed", "commit", "versions", "machine", "data", "protocol", "videos", "recipe"} <= results["about"].keys()
+
+
+def test_a_checkpoint_tells_its_arm_and_whether_a_later_stage_goes_on_training_it(finished) -> None:
+    told = {
+        folder: load_checkpoint(finished / folder).about
+        for folder in ("moco/1-pretrain-rgb", "vimix/1-pretrain-rgb", "vimix/3-cmmc-rgb-from-flow")
+    }
+    assert [(about["arm"], about["stages_to_come"]) for about in told.values()] == [
+        ("moco", 0),
+        ("vimix", 1),
+        ("vimix", 0),
+    ]
 
 
 def test_called_again_a_run_goes_on_after_its_last_finished_stage(finished, place) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -186,16 +187,20 @@ def test_the_ablations_have_an_arm_for_every_line_of_tables_1_2_and_5() -> None:
         assert all(f"[arms.{c.source.arm}]" in text for line in table.lines for c in line.cells if c.source)
 
 
+VIMIX = {"arm": "cmmc", "stage": "cmmc", "seed": 1, "epochs": 2, "steps_per_epoch": 3, "steps": 6}
+"""What a checkpoint of Vi-Mix says of itself."""
+
+
 def record(**changes) -> ResultRecord:
     parts = {
         "task": "finetune",
         "scores": {"top-1": 0.8, "top-5": 0.9},
         "untrained": {},
-        "protocol": {},
+        "protocol": {"name": "vimix", "changed_by_the_recipe": []},
         "videos": {},
         "seed": 1,
         "data": "x",
-        "checkpoints": {"rgb": {"stage": "cmmc"}, "flow": {"stage": "cmmc"}},
+        "checkpoints": {"rgb": VIMIX, "flow": VIMIX},
         "recipe": "table2",
         "tested_on": "hmdb51",
     }
@@ -211,6 +216,38 @@ def test_records_of_finetuning_fill_table_3_but_not_those_from_random_weights(tm
     found = filled(paper_table(3), find_results(tmp_path).values)
     (line,) = [line for line in found.texts() if line[:2] == ["finetune", "Vi-Mix, UCF101"]]
     assert line[2:] == ["87.5", "70.0", "59.1", "80.0"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"checkpoints": {"rgb": VIMIX, "flow": {**VIMIX, "arm": "moco"}}}, "flow is of arm moco, the row of cmmc"),
+        ({"checkpoints": {"rgb": {"stage": "imported"}, "flow": VIMIX}}, "rgb is of arm none, the row of cmmc"),
+        ({"checkpoints": {"rgb": {**VIMIX, "steps": 5}, "flow": VIMIX}}, "rgb was not yet trained to the end"),
+        ({"checkpoints": {"rgb": {**VIMIX, "stages_to_come": 1}, "flow": VIMIX}}, "rgb was not yet trained to the end"),
+        ({"checkpoints": {"rgb": VIMIX, "flow": {**VIMIX, "seed": 2}}}, "different seeds"),
+        ({"protocol": {"name": "coclr", "changed_by_the_recipe": []}}, "protocol coclr, the row's is vimix"),
+        ({"protocol": {"name": "vimix", "changed_by_the_recipe": ["window_stride"]}}, r"protocol \(window_stride\)"),
+        ({"scores": {"top-5": 0.9}}, ""),
+    ],
+)
+def test_a_record_of_something_else_does_not_fill_table_3(tmp_path, capsys, changes, reason) -> None:
+    """Another arm, encoders of other people or half trained, another protocol: each is told, and left out."""
+    write_results(tmp_path / "other.json", record(**changes))
+    assert find_results(tmp_path).values(FINETUNED) == []
+    assert re.search(f"record.left_out.*{reason}" if reason else "", capsys.readouterr().out)
+
+
+def test_encoders_of_two_seeds_finetuned_with_one_are_two_values(tmp_path) -> None:
+    for seed, value in ((0, 0.25), (1, 0.5)):
+        encoder = {**VIMIX, "seed": seed}
+        write_results(
+            tmp_path / f"{seed}.json", record(scores={"top-1": value}, checkpoints={"rgb": encoder, "flow": encoder})
+        )
+    assert find_results(tmp_path).values(FINETUNED) == [0.25, 0.5]
+
+
+FINETUNED = Source("table2", "cmmc", "rgb + flow", "top-1", "hmdb51", "finetune")
 
 
 def test_of_two_runs_with_one_seed_the_newer_counts(tmp_path) -> None:

@@ -1,7 +1,7 @@
 """``vimix experiments table`` and ``summarise``: the paper's tables, and several seeds, from the runs that exist."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from vimix_adapters.files import write_text
 from vimix_adapters.reports import paper
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.results import FORMAT as RECORD_FORMAT
+from vimix_adapters.reports.results import ResultRecord, read_results
 from vimix_adapters.reports.summaries import RunResults, read_run, run_of, write_summary
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
 
@@ -24,13 +25,13 @@ class Found:
     """What lies in a folder of runs."""
 
     runs: Sequence[RunResults]
-    records: Sequence[dict[str, Any]]
-    """Of ``vimix evaluate``."""
+    records: Sequence[tuple[Path, ResultRecord]]
+    """Of ``vimix evaluate``, each with its file, oldest first."""
 
     def values(self, source: paper.Source) -> list[float]:
         """One value a seed, in order of the seeds; empty if there is none."""
         found = self._recorded(source) if source.task != "run" else self._tabled(source)
-        return [found[seed] for seed in sorted(found)]
+        return [value for _, value in sorted(found.items())]
 
     def _tabled(self, source: paper.Source) -> dict[int, float]:
         place = (source.arm, source.modality, source.tested_on)
@@ -42,15 +43,49 @@ class Found:
             if (row.key, row.modality, row.tested_on) == place and source.score in row.scores
         }
 
-    def _recorded(self, source: paper.Source) -> dict[int, float]:
+    def _recorded(self, source: paper.Source) -> dict[tuple[int, int], float]:
+        """By seed of the evaluation and of the encoders: these differ where several runs are evaluated with one."""
         return {
-            int(record["seed"]): float(record["scores"][source.score])
-            for record in self.records
-            if (record["task"], record.get("recipe"), record.get("tested_on", ""))
-            == (source.task, source.recipe, source.tested_on)
-            and " + ".join(record["checkpoints"]) == source.modality
-            and all(about.get("init") != "random" for about in record["checkpoints"].values())
+            (record.seed, _pretrained_with(record)): float(record.scores[source.score])
+            for file, record in self.records
+            if _belongs(record, source, file) and source.score in record.scores
         }
+
+
+def _belongs(record: ResultRecord, source: paper.Source, file: Path) -> bool:
+    """Whether the record is what the row means; tells of one that looks like it, but is of something else."""
+    place = (record.task, record.recipe, record.tested_on, " + ".join(record.checkpoints))
+    if place != (source.task, source.recipe, source.tested_on, source.modality):
+        return False
+    if reason := next(_strange(record, source), ""):
+        log.info("record.left_out", file=str(file), reason=reason)
+    return not reason
+
+
+def _strange(record: ResultRecord, source: paper.Source) -> Iterator[str]:
+    """What makes the record another than that of the arm's final encoders, evaluated by the row's protocol."""
+    for modality, about in record.checkpoints.items():
+        if about.get("init") == "random":
+            yield f"{modality} began with random weights"
+        elif (arm := about.get("arm") or "none") != source.arm:
+            yield f"{modality} is of arm {arm}, the row of {source.arm}"
+        elif about.get("stages_to_come", 0) or not _finished(about):
+            yield f"{modality} was not yet trained to the end of its arm"
+    if len({about.get("seed") for about in record.checkpoints.values()}) > 1:
+        yield "the encoders are of runs with different seeds"
+    if (name := record.protocol.get("name")) != source.protocol:
+        yield f"protocol {name}, the row's is {source.protocol}"
+    if changed := record.protocol.get("changed_by_the_recipe"):
+        yield f"the recipe changed its protocol ({', '.join(changed)})"
+
+
+def _finished(about: Mapping[str, Any]) -> bool:
+    return int(about.get("steps", 0)) >= int(about.get("epochs", 0)) * int(about.get("steps_per_epoch", 0))
+
+
+def _pretrained_with(record: ResultRecord) -> int:
+    """The seed of the encoders, which is one; the record's own where they do not tell."""
+    return int(next(iter(record.checkpoints.values())).get("seed", record.seed))
 
 
 def find_results(folder: Path) -> Found:
@@ -66,7 +101,7 @@ def find_results(folder: Path) -> Found:
                 log.warning("run.repeated", recipe=run.recipe, seed=run.seed, taken=str(file), left=str(known.folder))
             runs[run.recipe, run.seed] = run
         elif content.get("format") == RECORD_FORMAT:
-            records.append(content)
+            records.append((file, read_results(file)))
     return Found(list(runs.values()), records)
 
 

@@ -132,6 +132,7 @@ def _execute(
         compute, team = place.compute, place.team
         run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number, team, place.requests)
         run.about.update(arm=arm, data=store.fingerprint, commit=commit())
+        run.about.update(stages_to_come=_to_come(recipe, arm, number))
         run.about.update({f"version_{name}": value for name, value in versions().items()})
         log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
         begun = perf_counter()
@@ -139,6 +140,12 @@ def _execute(
             final = train(run)
         log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
     return final
+
+
+def _to_come(recipe: config.Recipe, arm: str, number: int) -> int:
+    """How many later stages of the arm go on training the modality of this one: after the last there is none."""
+    stages = recipe.arms[arm].stages if arm else ()
+    return sum(later.modality == stages[number].modality for later in stages[number + 1 :])
 
 
 def _finished(checkpoint: Checkpoint) -> bool:

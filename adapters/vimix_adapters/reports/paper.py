@@ -25,6 +25,8 @@ class Source:
     """Name of another data set than the recipe's own."""
     task: str = "run"
     """``run``: in the table that ``vimix run`` leaves behind; else the task of ``vimix evaluate``."""
+    protocol: str = "vimix"
+    """Of the evaluation, where the task is one of ``vimix evaluate``."""
 
 
 Values = Callable[[Source], Sequence[float]]
