@@ -23,6 +23,9 @@ QUANTITIES: Mapping[int, Sequence[tuple[str, str, float]]] = {
 }
 """Name in ``metrics.jsonl``, label and factor of what a figure shows."""
 
+NEEDED = ("step", "epoch")
+"""Of every row of metrics."""
+
 
 @frozen(eq=False)
 class Trained:
@@ -117,7 +120,7 @@ def read_traces(folder: Path) -> list[Traces]:
 
 
 def _traces(file: Path) -> Traces:
-    recipe = config.recipe_from_toml(file.read_text(encoding="utf-8"), str(file))
+    recipe = config.read_recipe(file)
     places = {
         name: [
             (file.parent / name / f"{number}-{stage.name}", stage) for number, stage in enumerate(arm.stages, start=1)
@@ -146,7 +149,7 @@ def _possible(recipe: config.Recipe) -> list[config.Stage]:
 
 def _begun(recipe: config.Recipe, places: Sequence[tuple[Path, config.Stage]]) -> list[Trained]:
     return [
-        Trained(folder.name, stage.modality, recipe.stage(stage).epochs, read_metrics(folder / "metrics.jsonl"))
+        Trained(folder.name, stage.modality, recipe.stage(stage).epochs, read_metrics(folder / "metrics.jsonl", NEEDED))
         for folder, stage in places
         if (folder / "metrics.jsonl").exists()
     ]

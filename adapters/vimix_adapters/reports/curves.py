@@ -1,7 +1,7 @@
 """Loss and pretext accuracy of a run's stages (the paper's Fig. 3)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ PANELS: Mapping[str, tuple[str, float]] = {
 """Axis label and factor by name in ``metrics.jsonl``."""
 SMOOTHING = 0.05
 """Share of a stage over which the bold line is averaged; the pale line is what was recorded."""
+
+LARGEST = 1e300
+"""More counts as not finite: a whole number in JSON may be one that no float can hold."""
 
 
 def draw_curves(path: Path, stages: Mapping[str, Path], title: str = "") -> None:
@@ -46,22 +49,38 @@ def draw_curves(path: Path, stages: Mapping[str, Path], title: str = "") -> None
         figure.savefig(temporary, format="png", dpi=100)
 
 
-def read_metrics(file: Path) -> list[dict[str, float]]:
-    """The rows of a ``metrics.jsonl`` in order. Raises VimixError as ``draw_curves`` does."""
+def read_metrics(file: Path, needed: Sequence[str] = ("step",)) -> list[dict[str, float]]:
+    """The rows of a ``metrics.jsonl`` in order, each with the numbers ``needed``; what is not finite is left out.
+
+    Raises VimixError as ``draw_curves`` does.
+    """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise VimixError(f"{file}: cannot be read ({error.strerror}): expected the metrics of a stage") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise VimixError(f"{file}: cannot be read ({reason}): expected the metrics of a stage") from error
     rows = []
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            rows.append({"step": int(row["step"]), **row})
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError:
             if number == len(lines):  # torn by a crash
                 break
-            raise VimixError(f"{file}: line {number} is not a row of metrics: expected JSON with a step") from error
+            row = None
+        if (numbers := _numbers(row)) is None or any(name not in numbers for name in needed):
+            names = " and ".join(needed)
+            raise VimixError(f"{file}: line {number} is not a row of metrics: expected JSON with {names}, numbers only")
+        rows.append(numbers)
     return rows
+
+
+def _numbers(row: object) -> dict[str, float] | None:
+    """The finite numbers of a row, what is not finite being not measured; None if something in it is no number."""
+    if not isinstance(row, dict):
+        return None
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in row.values()):
+        return None
+    return {name: value for name, value in row.items() if abs(value) < LARGEST}
 
 
 def smoothed(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:

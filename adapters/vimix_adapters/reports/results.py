@@ -11,6 +11,7 @@ from attrs import asdict, field, frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
 from vimix_adapters.reports.environment import commit, machine, versions
+from vimix_adapters.reports.reading import structured
 
 FORMAT = "vimix-results-1"
 OPTIONAL = ("recipe", "tested_on", "best_on_test")
@@ -55,15 +56,16 @@ def write_results(path: Path, record: ResultRecord) -> None:
 
 def read_results(path: Path) -> ResultRecord:
     """A record that ``write_results`` wrote. Raises VimixError if the file is missing or something else."""
+    expected = "the JSON of an evaluation (vimix evaluate ... --out FILE.json)"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("format") != FORMAT:
-            raise ValueError
-        return ResultRecord(**content)
     except FileNotFoundError as error:
         raise VimixError(f"no such file: {path}") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise VimixError(f"{path}: expected the JSON of an evaluation (vimix evaluate ... --out FILE.json)") from error
+    except (OSError, ValueError) as error:
+        raise VimixError(f"{path}: expected {expected}, but it cannot be read ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise VimixError(f"{path}: expected {expected}, of format {FORMAT}")
+    return structured(content, ResultRecord, path, expected)
 
 
 def unlike(record: ResultRecord, other: ResultRecord) -> list[str]:

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
+from vimix_adapters.reports.reading import structured
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
 from vimix_adapters.reports.tables import LINEAR, Row, score_names
@@ -35,6 +36,20 @@ class RunResults:
 
 
 @frozen
+class _About:
+    seed: int
+    name: str = ""
+
+
+@frozen
+class _Table:
+    """What is read of a ``results.json``."""
+
+    rows: Sequence[Row]
+    about: _About
+
+
+@frozen
 class Difference:
     """Of two arms, pair by pair of seeds: the mean, and the interval that holds it with 95 % confidence."""
 
@@ -51,15 +66,21 @@ def read_run(folder: Path) -> RunResults:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise VimixError(f"{file}: expected the results of a run, but it cannot be read ({error})") from error
-    return run_of(content, folder)
+    return run_of(content, file)
 
 
-def run_of(content: Mapping[str, Any], folder: Path) -> RunResults:
-    """The results of a run from the content of its file. Raises VimixError if it is another file."""
-    if content.get("format") != RUN_FORMAT:
-        raise VimixError(f"{folder / 'results.json'}: expected {RUN_FORMAT}, found {content.get('format')}")
-    about = content["about"]
-    return RunResults(folder, str(about.get("name", "")), int(about["seed"]), [Row(**row) for row in content["rows"]])
+def run_of(content: object, file: Path) -> RunResults:
+    """The results of a run from the content of its file. Raises VimixError if it is another file, or was changed."""
+    expected = "the results of a run (vimix run)"
+    found = content.get("format") if isinstance(content, dict) else "no object"
+    if found != RUN_FORMAT:
+        raise VimixError(f"{file} is not {expected}: expected {RUN_FORMAT}, found {found}")
+    table = structured(content, _Table, file, expected)
+    try:
+        score_names(name for row in table.rows for name in row.scores)
+    except ValueError as error:
+        raise VimixError(f"{file}: expected {expected}, but {error}") from error
+    return RunResults(file.parent, table.about.name, table.about.seed, table.rows)
 
 
 def by_seed(runs: Iterable[RunResults]) -> dict[Place, dict[str, list[float]]]:
@@ -130,6 +151,8 @@ def write_summary(folder: Path, runs: Sequence[RunResults], against: str | None 
 
 def _reference(run: RunResults, against: str | None) -> str:
     """The title of the arm that the others are compared with."""
+    if not run.rows:
+        raise VimixError(f"{run.folder / 'results.json'}: expected the scores of a run, but there is no row")
     titles = {row.key: row.arm for row in run.rows if row.key}
     if against is None:
         return next((title for key, title in titles.items() if key != "random initialisation"), run.rows[0].arm)
