@@ -92,7 +92,7 @@ def test_whatever_is_changed_in_a_baseline_it_is_refused_or_read(tmp_path) -> No
         ({"rows": 3}, "rows is '3', not a list; about is missing"),
         ({"rows": [{**ROW, "scores": {"R@1": "a"}}], "about": {"seed": True}}, "rows[0].scores['R@1'] is 'a', not a"),
         ({"rows": [{**ROW, "scores": {"mAP": 1}}], "about": {"seed": 1}}, "no column for ['mAP']"),
-        ({"rows": [], "about": {"seed": 1}}, "there is no row"),
+        ({"rows": [], "about": {"seed": 1}}, "no row is in all of them"),
     ],
 )
 def test_the_message_names_the_place(tmp_path, content, told) -> None:

@@ -84,6 +84,44 @@ def test_arms_are_compared_with_the_one_that_is_asked_for(tmp_path) -> None:
         write_summary(tmp_path, runs, against="mocco")
 
 
+def of_rows(seed: int, *rows: Row) -> RunResults:
+    return RunResults(Path(f"run{seed}"), "r", seed, rows)
+
+
+def test_rows_are_matched_by_arm_and_streams_whatever_they_are_called(tmp_path) -> None:
+    """One arm trained motion first, and two say the same about themselves; a later run calls the arm otherwise."""
+    runs = [
+        of_rows(
+            seed,
+            Row("MoCo", "joint + motion", {"R@1": 0.2 + seed / 10}, "moco"),
+            Row("Vi-Mix", "motion + joint", {"R@1": 0.3 + seed / 10}, "short"),
+            Row("Vi-Mix" if seed else "Vi-Mix, long", "joint + motion", {"R@1": 0.4 + seed / 10}, "long"),
+        )
+        for seed in (2, 1, 0)
+    ]
+    text = write_summary(tmp_path, runs)
+    assert "| Vi-Mix (short) | motion + joint | 40.0 ± 10.0 |" in text
+    assert "| Vi-Mix (long) | joint + motion | 50.0 ± 10.0 |" in text
+    assert "| Vi-Mix (short) | motion + joint | R@1 | +10.0 |" in text
+    assert "| Vi-Mix (long) | joint + motion | R@1 | +20.0 |" in text
+    assert [row["key"] for row in json.loads((tmp_path / "results.json").read_text())["rows"]] == [
+        "moco",
+        "short",
+        "long",
+    ]
+
+
+def test_older_results_without_names_are_summarised_by_title_unless_one_stands_for_two(tmp_path) -> None:
+    old = of_rows(0, Row("MoCo", "rgb", {"R@1": 0.2}), Row("Vi-Mix", "rgb", {"R@1": 0.4}))
+    new = of_rows(1, Row("MoCo", "rgb", {"R@1": 0.3}, "moco"), Row("Vi-Mix", "rgb", {"R@1": 0.6}, "vimix"))
+    text = write_summary(tmp_path, [old, new])
+    assert "| MoCo | rgb | 25.0 ± 7.1 |" in text
+    assert "| Vi-Mix | rgb | R@1 | +25.0 |" in text
+    twice = of_rows(0, *old.rows, Row("Vi-Mix", "rgb", {"R@1": 0.5}))
+    with pytest.raises(VimixError, match=r"run0/results\.json: two rows are of Vi-Mix, rgb"):
+        by_seed([twice, new])
+
+
 def test_one_seed_twice_or_two_recipes_are_no_sample() -> None:
     with pytest.raises(VimixError, match="same seed"):
         by_seed([run(1), run(1)])
@@ -208,7 +246,7 @@ def record(**changes) -> ResultRecord:
 
 
 def test_records_of_finetuning_fill_table_3_but_not_those_from_random_weights(tmp_path) -> None:
-    write_results(tmp_path / "a/tuned.json", record())
+    write_results(tmp_path / "a/tuned.json", record(checkpoints={"flow": VIMIX, "rgb": VIMIX}))
     write_results(tmp_path / "b/scratch.json", record(checkpoints={"rgb": {"init": "random"}, "flow": {}}, seed=2))
     write_results(tmp_path / "b/rgb.json", record(checkpoints={"rgb": {}}, seed=3))
     write_results(tmp_path / "b/ucf.json", record(tested_on="", seed=4, scores={"top-1": 0.7}))
@@ -256,6 +294,12 @@ def test_of_two_runs_with_one_seed_the_newer_counts(tmp_path) -> None:
     found = find_results(tmp_path)
     assert found.values(Source("table1", "moco", "rgb", "R@1")) == [0.5]
     assert Found([], []).values(Source("table1", "moco", "rgb", "R@1")) == []
+
+
+def test_streams_fill_a_table_in_either_order(tmp_path) -> None:
+    row = Row("Vi-Mix", "motion + joint", {"top-1": 0.5}, "vimix")
+    write_tables(tmp_path, [row], {"seed": 0, "name": "table5-xsub"})
+    assert find_results(tmp_path).values(Source("table5-xsub", "vimix", "joint + motion", "top-1")) == [0.5]
 
 
 def test_a_mean_curve_is_taken_where_all_seeds_were_measured() -> None:
@@ -324,6 +368,24 @@ stages = [
 about = "not yet begun"
 stages = [{{ pretrain = "rgb", epochs = 9, milestones = [] }}]
 """
+
+
+def test_arms_that_say_the_same_about_themselves_have_curves_of_their_own(tmp_path) -> None:
+    text = TWO_STAGES.format(name="x", seed=1).replace("not yet begun", "A")
+    recipe = recipe_from_toml(text, "r")
+    assert [recipe.title(arm) for arm in ("a", "never", "random initialisation")] == [
+        "A (a)",
+        "A (never)",
+        "random initialisation",
+    ]
+    trained(tmp_path / "x", 1, {"1-pretrain-rgb": [{"knn_accuracy": 0.5}]})
+    (tmp_path / "x/recipe.toml").write_text(recipe_to_toml(recipe))
+    other = tmp_path / "x/never/1-pretrain-rgb/metrics.jsonl"
+    other.parent.mkdir(parents=True)
+    other.write_text(json.dumps({"step": 1, "epoch": 0.0, "knn_accuracy": 0.75}) + "\n")
+    draw_figure(2, tmp_path, tmp_path / "f.png", "rgb", [])
+    (panel,) = json.loads((tmp_path / "f.json").read_text())["panels"]
+    assert {arm: curve["values"] for arm, (curve,) in panel["arms"].items()} == {"A (a)": [0.5], "A (never)": [0.75]}
 
 
 def trained(folder: Path, seed: int, stages: dict[str, list[dict[str, float]]], name: str = "x") -> Path:

@@ -20,7 +20,7 @@ from vimix.domain.scores.fusion import MEAN_LOGIT, MEAN_PROBABILITY
 from vimix.domain.scores.knn import knn_accuracy
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
-from vimix.values.modality import BONE, JOINT, MOTION, RGB
+from vimix.values.modality import BONE, FLOW, JOINT, MOTION, RGB
 from vimix_adapters import wiring
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.views import TEN_CROPS, ClipShape, frame_indices, window_starts
@@ -249,6 +249,13 @@ def test_features_are_pooled_as_asked() -> None:
 def test_an_end_to_end_layer_is_not_trained_where_its_features_never_change() -> None:
     with pytest.raises(VimixError, match=r"crosclr.*use\s+vimix evaluate linear"):
         wiring.end_to_end_of(recipe_from_toml(MINIMAL + "[evaluate]\nprotocol = 'crosclr'\n", "r"))
+
+
+def test_rows_name_streams_in_the_recipes_order_whichever_was_trained_first() -> None:
+    recipe = recipe_from_toml(MINIMAL + "[modalities.flow]\nchannels = 2\n", "r")
+    known, asked = videos(1, 12, 0, (FLOW, RGB)), videos(2, 6, 100, (FLOW, RGB))
+    pairs = {m: scoring.FeaturePair(known[m], asked[m]) for m in (FLOW, RGB)}
+    assert [row.modality for row in scoring.rows(recipe, "A", pairs)] == ["rgb", "flow", "rgb + flow"]
 
 
 def test_the_picture_sheet_shows_the_neighbours_that_the_scores_count(tmp_path, monkeypatch) -> None:

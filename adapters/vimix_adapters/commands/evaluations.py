@@ -282,7 +282,7 @@ def _inits(
         inits[Modality(name)] = None
     if not inits:
         raise VimixError("nothing to finetune: name a checkpoint, or a modality with --from-scratch")
-    return inits
+    return scoring.in_order(recipe, inits)
 
 
 def _tested(
@@ -311,7 +311,10 @@ def recipe_on(recipe: config.Recipe, store: str | None) -> config.Recipe:
 
 
 def load_by_modality(recipe: config.Recipe, paths: Sequence[Path]) -> dict[Modality, Checkpoint]:
-    """Checkpoints keyed by the modality that each was trained on. Raises VimixError for two of one modality."""
+    """Checkpoints by the modality that each was trained on, in the recipe's order.
+
+    Raises VimixError for two of one modality, or one that the recipe does not have.
+    """
     loaded: dict[Modality, Checkpoint] = {}
     for path in paths:
         checkpoint = load_checkpoint(path)
@@ -321,4 +324,4 @@ def load_by_modality(recipe: config.Recipe, paths: Sequence[Path]) -> dict[Modal
         if modality not in recipe.modalities:
             raise VimixError(f"{path} is a checkpoint of {modality}, which the recipe does not have")
         loaded[modality] = checkpoint
-    return loaded
+    return scoring.in_order(recipe, loaded)

@@ -16,6 +16,7 @@ from vimix_adapters.reports.evaluated import Evaluated, read_evaluated
 from vimix_adapters.reports.results import FORMAT as RECORD_FORMAT
 from vimix_adapters.reports.summaries import RunResults, read_run, run_of, write_summary
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
+from vimix_adapters.reports.tables import streams_of
 
 log = structlog.get_logger()
 
@@ -34,13 +35,13 @@ class Found:
         return [value for _, value in sorted(found.items())]
 
     def _tabled(self, source: paper.Source) -> dict[int, float]:
-        place = (source.arm, source.modality, source.tested_on)
+        place = (source.arm, streams_of(source.modality), source.tested_on)
         return {
             run.seed: row.scores[source.score]
             for run in self.runs
             if run.recipe == source.recipe
             for row in run.rows
-            if (row.key, row.modality, row.tested_on) == place and source.score in row.scores
+            if (row.key, row.streams, row.tested_on) == place and source.score in row.scores
         }
 
     def _recorded(self, source: paper.Source) -> dict[tuple[int, int], float]:

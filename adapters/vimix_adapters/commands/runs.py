@@ -183,8 +183,7 @@ def _evaluate(place: Workplace, arms: Mapping[str, Mapping[Modality, Checkpoint]
             log.info("evaluation.started", arm=arm, **({"store": there.name} if there.name else {}))
             found[arm, there.name] = scoring.extract(there.recipe, there.store, by_modality, compute, place.team, cache)
     for arm, there in in_company([*product(networks, stores)] if place.writes else [], place.team):
-        title = recipe.arms[arm].about or arm if arm in recipe.arms else arm
-        rows += scoring.rows(there.recipe, title, found[arm, there.name], key=arm, tested_on=there.name)
+        rows += scoring.rows(there.recipe, recipe.title(arm), found[arm, there.name], key=arm, tested_on=there.name)
     if not place.writes:
         return []
     sheet = found[arm, stores[0].name]

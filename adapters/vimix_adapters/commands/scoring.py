@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from attrs import asdict, frozen
@@ -35,6 +36,7 @@ class FeaturePair:
     queries: VideoFeatures
 
 
+Anything = TypeVar("Anything")
 Pairs = Mapping[Modality, FeaturePair]
 
 
@@ -134,6 +136,7 @@ def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]
 
 def rows(recipe: config.Recipe, arm: str, pairs: Pairs, key: str = "", tested_on: str = "") -> list[Row]:
     """The arm's lines of the table: each modality, then all together."""
+    pairs = in_order(recipe, pairs)
     groups = [{modality: pair} for modality, pair in pairs.items()]
     if len(pairs) > 1:
         groups.append(dict(pairs))
@@ -141,6 +144,11 @@ def rows(recipe: config.Recipe, arm: str, pairs: Pairs, key: str = "", tested_on
         Row(arm, " + ".join(group), {**retrieval(recipe, group).record, **linear(recipe, group).record}, key, tested_on)
         for group in groups
     ]
+
+
+def in_order(recipe: config.Recipe, by_modality: Mapping[Modality, Anything]) -> dict[Modality, Anything]:
+    """Of the recipe's modalities, whose streams bear the same name whoever was trained or named first."""
+    return {m: by_modality[m] for m in map(Modality, recipe.modalities) if m in by_modality}
 
 
 def windows(recipe: config.Recipe) -> dict[str, object]:

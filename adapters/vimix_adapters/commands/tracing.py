@@ -63,7 +63,7 @@ class Traces:
 
     def title(self, arm: str) -> str:
         """Of an arm, as in the table of results."""
-        return (self.recipe.arms[arm].about if arm in self.recipe.arms else "") or arm
+        return self.recipe.title(arm)
 
 
 def draw_figure(number: int, folder: Path, out: Path, modality: str, arms: Sequence[str]) -> None:

@@ -305,6 +305,12 @@ class Recipe:
         negatives = self.arms[arm].negatives
         return self if negatives is None else evolve(self, contrast=evolve(self.contrast, negatives=negatives))
 
+    def title(self, arm: str) -> str:
+        """What tables call the arm: what it says about itself, with its name where another arm says the same."""
+        titles = {name: settings.about or name for name, settings in self.arms.items()}
+        title = titles.get(arm, arm)
+        return f"{title} ({arm})" if [*titles.values()].count(title) > 1 else title
+
     def on(self, store: str) -> "Recipe":
         """The recipe as it reads on one of [evaluate.stores], for training linear layers too. Raises KeyError."""
         other = self.evaluate.stores[store]

@@ -9,6 +9,7 @@ from attrs import frozen
 from vimix_adapters.reports.paper import Source
 from vimix_adapters.reports.reading import structured
 from vimix_adapters.reports.results import ResultRecord, read_results
+from vimix_adapters.reports.tables import streams_of
 
 log = structlog.get_logger()
 
@@ -56,8 +57,8 @@ class Evaluated:
     def belongs(self, source: Source) -> bool:
         """Whether it is what the row means; tells of one that looks like it, but is of something else."""
         record = self.record
-        place = (record.task, record.recipe, record.tested_on, " + ".join(self.encoders))
-        if place != (source.task, source.recipe, source.tested_on, source.modality):
+        place = (record.task, record.recipe, record.tested_on, frozenset(self.encoders))
+        if place != (source.task, source.recipe, source.tested_on, streams_of(source.modality)):
             return False
         if reason := next(self._strange(source), ""):
             log.info("record.left_out", file=str(self.file), reason=reason)

@@ -2,12 +2,13 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
@@ -21,8 +22,29 @@ CONFIDENCE = 0.95
 COMPARED = ("R@1", "top-1")
 """Scores whose differences between arms are told."""
 
-Place = tuple[str, str, str]
-"""Arm (its title), modality, name of another data set."""
+
+@frozen
+class Place:
+    """A row of a table, by what it is and not by how it is shown."""
+
+    key: str
+    """The arm's name in the recipe; in older results its title."""
+    streams: frozenset[str]
+    tested_on: str
+    """Name of another data set."""
+    arm: str = field(eq=False)
+    """Its title."""
+    modality: str = field(eq=False)
+
+    @property
+    def title(self) -> str:
+        """The arm, and where it was tested if not on the run's own data."""
+        return f"{self.arm}, on {self.tested_on}" if self.tested_on else self.arm
+
+    @property
+    def plain(self) -> dict[str, str]:
+        """For the record."""
+        return {"arm": self.arm, "key": self.key, "modality": self.modality, "tested_on": self.tested_on}
 
 
 @frozen(eq=False)
@@ -86,16 +108,34 @@ def run_of(content: object, file: Path) -> RunResults:
 def by_seed(runs: Iterable[RunResults]) -> dict[Place, dict[str, list[float]]]:
     """Scores by place and name, one value a run in the order given; only what every run has.
 
-    Raises VimixError if two runs have one seed, or they are of different recipes.
+    Raises VimixError if two runs have one seed, they are of different recipes, or one has two rows of one place.
     """
     runs = list(runs)
     require_sample([run.recipe for run in runs], [run.seed for run in runs])
-    tables = [{(row.arm, row.modality, row.tested_on): row.scores for row in run.rows} for run in runs]
+    keyed = all(row.key for run in runs for row in run.rows)
+    tables = [_placed(run, keyed) for run in runs]
     return {
         place: {name: [table[place][name] for table in tables] for name in scores if _everywhere(tables, place, name)}
         for place, scores in tables[0].items()
         if all(place in table for table in tables)
     }
+
+
+def _placed(run: RunResults, keyed: bool) -> dict[Place, Mapping[str, float]]:
+    """The scores by place; arms of the same title are told apart by their names."""
+    titles = {(row.arm, row.key) for row in run.rows}
+    alike = {title for title, count in Counter(title for title, _ in titles).items() if count > 1}
+    table: dict[Place, Mapping[str, float]] = {}
+    for row in run.rows:
+        title = f"{row.arm} ({row.key})" if keyed and row.arm in alike else row.arm
+        place = Place(row.key if keyed else row.arm, row.streams, row.tested_on, title, row.modality)
+        if place in table:
+            raise VimixError(
+                f"{run.folder / 'results.json'}: two rows are of {place.title}, {place.modality}: expected one; run "
+                "vimix run again, which evaluates anew"
+            )
+        table[place] = row.scores
+    return table
 
 
 def require_sample(recipes: Sequence[str], seeds: Sequence[int]) -> None:
@@ -131,34 +171,39 @@ def write_summary(folder: Path, runs: Sequence[RunResults], against: str | None 
     is no such arm.
     """
     scores = by_seed(runs)
-    reference = _reference(runs[0], against)
+    reference = _reference(runs, scores, against)
     differences = _differences(scores, reference)
     seeds = [run.seed for run in runs]
     rows = [
-        {**_named(place), "scores": {name: _plain(values) for name, values in named.items()}}
+        {**place.plain, "scores": {name: _plain(values) for name, values in named.items()}}
         for place, named in scores.items()
     ]
     compared = [
-        {**_named(place), "score": name, "less": reference, **_interval(difference)}
+        {**place.plain, "score": name, "less": reference.arm, **_interval(difference)}
         for place, name, difference in differences
     ]
     content = {"format": FORMAT, "recipe": runs[0].recipe, "seeds": seeds, "rows": rows, "differences": compared}
     write_json(folder / "results.json", content)
-    text = _markdown(runs[0].recipe, seeds, scores, differences, reference)
+    text = _markdown(runs[0].recipe, seeds, scores, differences, reference.arm)
     write_text(folder / "results.md", text)
     return text
 
 
-def _reference(run: RunResults, against: str | None) -> str:
-    """The title of the arm that the others are compared with."""
-    if not run.rows:
-        raise VimixError(f"{run.folder / 'results.json'}: expected the scores of a run, but there is no row")
-    titles = {row.key: row.arm for row in run.rows if row.key}
+def _reference(runs: Sequence[RunResults], places: Iterable[Place], against: str | None) -> Place:
+    """One place of the arm that the others are compared with."""
+    known: dict[str, Place] = {}
+    for place in places:
+        known.setdefault(place.key, place)
+    if not known:
+        files = ", ".join(str(run.folder / "results.json") for run in runs)
+        raise VimixError(f"{files}: expected scores of the same arms and modalities, but no row is in all of them")
     if against is None:
-        return next((title for key, title in titles.items() if key != "random initialisation"), run.rows[0].arm)
-    if against not in titles:
-        raise VimixError(f"--against {against}: {run.folder} has no such arm; it has {', '.join(titles)}")
-    return titles[against]
+        return next(
+            (place for key, place in known.items() if key != "random initialisation"), next(iter(known.values()))
+        )
+    if against not in known:
+        raise VimixError(f"--against {against}: {runs[0].folder} has no such arm; it has {', '.join(known)}")
+    return known[against]
 
 
 def _everywhere(tables: Sequence[Mapping[Place, Mapping[str, float]]], place: Place, name: str) -> bool:
@@ -166,13 +211,13 @@ def _everywhere(tables: Sequence[Mapping[Place, Mapping[str, float]]], place: Pl
 
 
 def _differences(
-    scores: Mapping[Place, Mapping[str, Sequence[float]]], reference: str
+    scores: Mapping[Place, Mapping[str, Sequence[float]]], reference: Place
 ) -> list[tuple[Place, str, Difference]]:
     """Of every other arm to the reference, in the same modality on the same data."""
     found: list[tuple[Place, str, Difference]] = []
     for place, named in scores.items():
-        base = scores.get((reference, *place[1:]))
-        if place[0] == reference or base is None:
+        base = scores.get(evolve(place, key=reference.key))
+        if place.key == reference.key or base is None:
             continue
         found += [
             (place, name, difference)
@@ -192,7 +237,7 @@ def _markdown(
     names = score_names(name for named in scores.values() for name in named)
     head = [["arm", "modality", *(LINEAR.get(name, name) for name in names)], ["---", "---", *("---:" for _ in names)]]
     body = [
-        [_title(place), place[1], *(cell(named[name]) if name in named else "-" for name in names)]
+        [place.title, place.modality, *(cell(named[name]) if name in named else "-" for name in names)]
         for place, named in scores.items()
     ]
     text = (
@@ -203,7 +248,7 @@ def _markdown(
         text += f"\nDifference to {reference}, paired by seed, with its 95 % confidence interval (points).\n\n"
         lines = [["arm", "modality", "score", "difference", "interval"], ["---", "---", "---", "---:", "---:"]]
         lines += [
-            [_title(place), place[1], LINEAR.get(name, name), f"{100 * d.mean:+.1f}", interval_text(d)]
+            [place.title, place.modality, LINEAR.get(name, name), f"{100 * d.mean:+.1f}", interval_text(d)]
             for place, name, d in differences
         ]
         text += _lines(lines)
@@ -219,14 +264,6 @@ def cell(values: Sequence[float]) -> str:
 def interval_text(difference: Difference) -> str:
     """``-0.3 to +2.1`` points."""
     return f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
-
-
-def _title(place: Place) -> str:
-    return f"{place[0]}, on {place[2]}" if place[2] else place[0]
-
-
-def _named(place: Place) -> dict[str, str]:
-    return dict(zip(("arm", "modality", "tested_on"), place, strict=True))
 
 
 def _plain(values: Sequence[float]) -> dict[str, Any]:

@@ -37,6 +37,16 @@ class Row:
         """The arm, and where it was tested if not on the run's own data."""
         return f"{self.arm}, on {self.tested_on}" if self.tested_on else self.arm
 
+    @property
+    def streams(self) -> frozenset[str]:
+        """The modalities, whose order is that of no recipe in older results."""
+        return streams_of(self.modality)
+
+
+def streams_of(modality: str) -> frozenset[str]:
+    """``rgb + flow`` are rgb and flow."""
+    return frozenset(modality.split(" + "))
+
 
 def console_table(rows: Sequence[Row], title: str = "", headings: Mapping[str, str] = LINEAR) -> Table:
     """For rich's console: one block an arm, per cent with one decimal; ``headings`` of scores that have another."""
