@@ -130,6 +130,17 @@ def test_a_class_that_no_stream_knows_keeps_probability_zero_when_logits_are_fus
     np.testing.assert_allclose(disjoint, [[0.5, 0.5]])
 
 
+def test_one_stream_that_is_very_sure_has_no_veto_when_logits_are_fused() -> None:
+    """Logits 120 apart: float32 holds no such probability. Of three streams that are as sure, the majority wins."""
+    sure = torch.tensor([[120.0, 0.0, 60.0], [0.0, 120.0, 60.0], [0.0, 120.0, 60.0]]).softmax(1).numpy()
+    assert (sure == 0).sum() == 3
+    assert MEAN_LOGIT.fuse([row[None] for row in sure])[0].argmax() == 1
+    mild = torch.tensor([[0.0, 90.0, 0.0]]).softmax(1).numpy()
+    fused = MEAN_LOGIT.fuse([sure[:1], mild])[0]
+    assert fused.argmax() == 0
+    assert fused[1] > 0, "the logits' mean is 15 less than that of the first"
+
+
 def test_the_sgd_probe_is_the_plain_loop() -> None:
     """Softmax regression with momentum and weight decay in NumPy, whole batches, two rates."""
     rng = np.random.default_rng(1)
@@ -153,6 +164,13 @@ def test_the_sgd_probe_is_the_plain_loop() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-4)
     assert sorted(probe.snapshots) == [0, 2, 4, 5]
     np.testing.assert_array_equal(probe.snapshots[5], found)
+
+
+def test_a_layer_whose_training_diverged_says_nothing() -> None:
+    x = np.full((4, 3), 1e30, dtype=np.float32) * np.array([[1], [-1], [1], [-1]], np.float32)
+    probe = SgdProbe(LinearSgd(lr=1e9, weight_decay=0.0, batch=2, epochs=3, milestones=()))
+    with pytest.raises(VimixError, match="training diverged"):
+        probe.probabilities(x, np.array([0, 1, 1, 0]), np.arange(4), x, seed=0)
 
 
 def test_the_last_epoch_is_the_result_and_the_best_on_test_is_another_matter() -> None:

@@ -49,7 +49,8 @@ class SgdProbe:
     def probabilities(self, features: Rows, labels: Integers, sources: Integers, queries: Rows, seed: int) -> Rows:
         """Class probabilities [Q, max(labels) + 1] float32 of ``queries`` [Q, D], trained on ``features`` [N, D].
 
-        A class without training videos has probability 0. Raises VimixError for fewer than two classes.
+        A class without training videos has probability 0. Raises VimixError for fewer than two classes, or if the
+        layer's training diverged.
         """
         del sources
         seen, targets = np.unique(labels, return_inverse=True)
@@ -116,6 +117,11 @@ def _train_epoch(
 def _said(model: _Trained, queries: Tensor, seen: Integers, classes: int) -> Rows:
     model.eval()
     scores: Any = model.layer(queries)
+    if not scores.isfinite().all():
+        raise VimixError(
+            "the linear layer's training diverged: the protocol's learning rate does not fit these features; use "
+            "--protocol vimix"
+        )
     result = np.zeros((len(queries), classes), dtype=np.float32)
     result[:, seen] = scores.softmax(dim=1).numpy()
     return result

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 Rows = NDArray[np.float32]
 """Class probabilities [Q, C] float32, one video a row."""
 
+SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
+"""The least probability above 0 that a row can hold."""
+
 
 @frozen
 class Fusion:
@@ -24,13 +27,15 @@ def _mean_probability(streams: Sequence[Rows]) -> Rows:
 
 
 def _mean_logit(streams: Sequence[Rows]) -> Rows:
-    """Softmax of the mean log-probability: a stream's logits are its log-probabilities up to a constant a row."""
-    with np.errstate(divide="ignore"):
-        logits = np.log(np.stack(list(streams)).astype(np.float64)).mean(axis=0)
-    best = logits.max(axis=1, keepdims=True)
-    weights = np.exp(logits - np.where(np.isfinite(best), best, 0))
-    total = weights.sum(axis=1, keepdims=True)
-    fused: Rows = np.where(total > 0, weights / np.where(total > 0, total, 1), 1 / logits.shape[1]).astype(np.float32)
+    """Softmax of the mean log-probability: a stream's logits are its log-probabilities up to a constant a row.
+
+    A probability that float32 cannot hold is 0; one such stream has no veto, for its logit is low, not endless. A class
+    that has 0 in all of them, as one without training videos, keeps it.
+    """
+    probabilities = np.stack(list(streams)).astype(np.float64)
+    logits = np.log(np.where(probabilities == 0, SMALLEST, probabilities)).mean(axis=0)
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True)) * probabilities.any(axis=0)
+    fused: Rows = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     return fused
 
 
