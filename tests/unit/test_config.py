@@ -81,6 +81,49 @@ stages = [{ pretrian = "rgb" }, { cmmc = "rgb", partner = "flow", epochs = "9" }
     assert message.startswith("r.toml: 10 mistakes in the recipe")
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "[arms.a]\nstages = [{ pretrain = 'rgb', epochs = 0, milestones = [] }]\n",
+            "arms.a.stages.0.epochs: must be >= 1: 0",
+        ),
+        (
+            "[arms.a]\nstages = [{ pretrain = 'rgb' }, { pretrain = 'flow' }, "
+            "{ cmmc = 'rgb', partner = 'flow', epochs = -1, milestones = [] }]\n",
+            "arms.a.stages.2.epochs: must be >= 1: -1",
+        ),
+        ("[evaluate]\nstride = 0\n", "evaluate.stride: must be >= 1: 0"),
+        ("[evaluate]\nrecall_at = []\n", "evaluate.recall_at: must hold at least one number"),
+        ("[evaluate]\nrecall_at = [1, 0]\n", "evaluate.recall_at: must be >= 1: 0"),
+        (
+            "[evaluate]\nprobe_inverse_regularisation = []\n",
+            "evaluate.probe_inverse_regularisation: must hold at least one number",
+        ),
+        (
+            "[evaluate]\nprobe_inverse_regularisation = [0.0]\n",
+            "evaluate.probe_inverse_regularisation: must be > 0: 0.0",
+        ),
+        ("[optim]\nlr = nan\n", "optim.lr: expected a finite number, got nan"),
+        ("[pretrain.mix]\nalpha = inf\n", "pretrain.mix.alpha: expected a finite number, got inf"),
+        ("[augment]\nbrightness = -inf\n", "augment.brightness: expected a finite number, got -inf"),
+        (
+            "[evaluate]\nprobe_inverse_regularisation = [1.0, nan]\n",
+            "evaluate.probe_inverse_regularisation.1: expected a finite number, got nan",
+        ),
+        (f"[run]\ncheckpoint_minutes = 1{400 * '0'}\n", "run.checkpoint_minutes: expected a finite number, got 100"),
+        (f"[optim]\nwarmup_steps = 1{5000 * '0'}\n", "r.toml: not valid TOML: "),
+    ],
+)
+def test_numbers_that_nothing_can_be_done_with_are_refused_by_key(text, expected) -> None:
+    assert expected in refusal("", text)
+
+
+def test_a_seed_is_what_every_generator_takes() -> None:
+    assert recipe_from_toml("seed = 9223372036854775807\n" + MINIMAL, "r.toml").seed == 2**63 - 1
+    assert "seed: must be <= 9223372036854775807: 9223372036854775808" in refusal("seed = 9223372036854775808\n", "")
+
+
 def test_missing_keys_are_told() -> None:
     with pytest.raises(VimixError) as refused:
         recipe_from_toml("[data]\nframes = 8\n", "r.toml")
@@ -110,6 +153,11 @@ def test_missing_keys_are_told() -> None:
             "evaluate.stores.other.queries: the gallery is 'train' too",
         ),
         ("[contrast]\nnegatives = 'queue'\nqueue = 0\n", "leaves no negatives at all"),
+        (
+            "[contrast]\nqueue = 0\n[arms.a]\nnegatives = 'queue'\n"
+            "stages = [{ pretrain = 'rgb', mix = { policy = 'none' } }]\n",
+            "contrast.queue: 0 with arms.a.negatives = 'queue' leaves no negatives at all",
+        ),
         ("[finetune]\nepochs = 20\n", "finetune.milestones: [400, 450] must lie between 0 and epochs = 20"),
         ("[pretrain]\nepochs = 100\n", "pretrain.milestones: [250, 280] must lie between 0 and epochs = 100"),
         ("[pretrain]\nmilestones = [9, 3]\n", "pretrain.milestones: [9, 3] must ascend"),

@@ -100,11 +100,12 @@ def run_recipe(
 def _numbers(seeds: str) -> list[int]:
     """``5`` is 0 to 4, ``0,3`` is 0 and 3. Raises VimixError for anything else."""
     from vimix.values.errors import VimixError
+    from vimix_adapters.config.schema import LARGEST_SEED
 
     try:
         numbers = [int(part) for part in seeds.split(",")] if "," in seeds else list(range(int(seeds)))
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+    if not numbers or min(numbers) < 0 or max(numbers) > LARGEST_SEED or len(set(numbers)) < len(numbers):
         raise VimixError(f"--seeds {seeds}: expected how many, such as 5, or which, such as 0,1,2")
     return numbers

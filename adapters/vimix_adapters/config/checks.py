@@ -2,7 +2,16 @@
 
 from collections.abc import Iterator
 
-from vimix_adapters.config.schema import CmmcStage, HiddenMix, InputMix, ModalitySettings, Recipe, Stage, Stgcn
+from vimix_adapters.config.schema import (
+    CmmcStage,
+    Contrast,
+    HiddenMix,
+    InputMix,
+    ModalitySettings,
+    Recipe,
+    Stage,
+    Stgcn,
+)
 
 
 def contradictions(recipe: Recipe) -> list[str]:
@@ -18,8 +27,9 @@ def _general(recipe: Recipe) -> Iterator[str]:
                 f"optim.batch: {batch} must be a multiple of {key}.bn_groups = {groups}, and at least twice as much: "
                 "each part is normalised by itself"
             )
-    if recipe.contrast.negatives == "queue" and not recipe.contrast.queue:
-        yield "contrast.queue: 0 with contrast.negatives = 'queue' leaves no negatives at all"
+    for key, contrast in {"contrast": recipe.contrast, **_of_arms_that_say(recipe)}.items():
+        if contrast.negatives == "queue" and not contrast.queue:
+            yield f"contrast.queue: 0 with {key}.negatives = 'queue' leaves no negatives at all"
     if not recipe.modalities:
         yield "modalities: expected at least one table, such as [modalities.rgb]"
     if recipe.evaluate.queries == recipe.evaluate.gallery:
@@ -36,6 +46,11 @@ def _general(recipe: Recipe) -> Iterator[str]:
             f"data.frames, data.size: {recipe.data.frames} frames of {recipe.data.size} pixels do not survive the "
             "poolings of s3d; it needs at least 8 frames of 32 pixels"
         )
+
+
+def _of_arms_that_say(recipe: Recipe) -> dict[str, Contrast]:
+    """By key, what arms with negatives of their own compare with."""
+    return {f"arms.{name}": recipe.of_arm(name).contrast for name, arm in recipe.arms.items() if arm.negatives}
 
 
 def _encoder(key: str, modality: ModalitySettings) -> Iterator[str]:

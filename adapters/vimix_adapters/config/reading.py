@@ -1,6 +1,7 @@
 """From TOML to a recipe and back; every mistake in a file is reported, each with its key and the way out."""
 
 import difflib
+import math
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ def recipe_to_toml(recipe: Recipe) -> str:
 def _parsed(text: str, origin: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOMLDecodeError is one; a number of thousands of digits raises another
         raise VimixError(f"{origin}: not valid TOML: {error}") from error
 
 
@@ -102,13 +103,23 @@ class _Wrong(ValueError):
 
 def _exactly(kind: type, name: str) -> Any:
     def check(value: Any, _: Any) -> Any:
-        if kind is float and type(value) is int:
-            return float(value)
         if type(value) is not kind:
             raise _Wrong(f"expected {name}, got {value!r}")
         return value
 
     return check
+
+
+def _number(value: Any, _: Any) -> float:
+    if type(value) not in (int, float):
+        raise _Wrong(f"expected a number, got {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):  # TOML has nan and inf, and nan passes every bound
+        raise _Wrong(f"expected a finite number, got {value!r}")
+    return number
 
 
 def _choice(value: Any, literal: Any) -> Any:
@@ -159,8 +170,9 @@ def _list(value: Any, kind: Any) -> Any:
 
 def _build_converter() -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
-    for kind, name in ((int, "a whole number"), (float, "a number"), (bool, "true or false"), (str, "a text")):
+    for kind, name in ((int, "a whole number"), (bool, "true or false"), (str, "a text")):
         converter.register_structure_hook(kind, _exactly(kind, name))
+    converter.register_structure_hook(float, _number)
     converter.register_structure_hook_func(lambda t: _origin(t) is Literal, _choice)
     converter.register_structure_hook_func(lambda t: t == Stage, _stage)
     converter.register_structure_hook_factory(has, _class_hook)

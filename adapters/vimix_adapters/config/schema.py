@@ -3,17 +3,25 @@
 Defaults are the paper's for UCF101 (sections 1-6 of the method).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from attrs import Factory, evolve, field, frozen
-from attrs.validators import and_, ge, gt, le, lt, optional
+from attrs.validators import and_, deep_iterable, ge, gt, le, lt, optional
 
 from vimix_adapters.clips.augmentation import AugmentSettings
 from vimix_adapters.clips.skeletons import SkeletonAugmentSettings
 
 share: Any = and_(ge(0), le(1))
 """A probability or a part of a whole."""
+LARGEST_SEED = 2**63 - 1
+"""What generators of all libraries take, and every reader of TOML and JSON."""
+
+
+def filled(_: Any, attribute: Any, values: Sequence[object]) -> None:
+    """Validator of a list. Raises ValueError if nothing is in it."""
+    if not values:
+        raise ValueError(f"'{attribute.name}' must hold at least one number")
 
 
 @frozen
@@ -164,7 +172,7 @@ class PretrainStage:
     """``{pretrain = "rgb"}``; what is not given is [pretrain]'s."""
 
     pretrain: str
-    epochs: int | None = None
+    epochs: int | None = field(default=None, validator=optional(ge(1)))
     milestones: tuple[int, ...] | None = None
     mix: InputMix | None = None
     lr: float | None = field(default=None, validator=optional(gt(0)))
@@ -190,7 +198,7 @@ class CmmcStage:
 
     cmmc: str
     partner: str | None = None
-    epochs: int | None = None
+    epochs: int | None = field(default=None, validator=optional(ge(1)))
     milestones: tuple[int, ...] | None = None
     mix: HiddenMix | None = None
     lr: float | None = field(default=None, validator=optional(gt(0)))
@@ -236,13 +244,15 @@ class Evaluate:
 
     protocol: Literal["vimix", "coclr", "crosclr"] = "vimix"
     """Ours, or a peer's published settings: config/protocols.py has every number."""
-    stride: int | None = None
+    stride: int | None = field(default=None, validator=optional(ge(1)))
     """Frames between two windows; left out: half a window less one."""
     batch_clips: int = field(default=32, validator=ge(1))
     queries: str = "test"
     gallery: str = "train"
-    recall_at: tuple[int, ...] = (1, 5, 10, 20)
-    probe_inverse_regularisation: tuple[float, ...] = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
+    recall_at: tuple[int, ...] = field(default=(1, 5, 10, 20), validator=and_(filled, deep_iterable(ge(1))))
+    probe_inverse_regularisation: tuple[float, ...] = field(
+        default=(0.0001, 0.001, 0.01, 0.1, 1.0, 10.0), validator=and_(filled, deep_iterable(gt(0)))
+    )
     linear_epochs: int | None = field(default=None, validator=optional(ge(1)))
     """Of the linear layers trained by SGD; left out: the protocol's. Recorded as a change of the protocol."""
     stores: Mapping[str, EvaluationStore] = field(factory=dict)
@@ -288,7 +298,7 @@ class Recipe:
     name: str
     data: Data
     modalities: Mapping[str, ModalitySettings]
-    seed: int = field(default=0, validator=ge(0))
+    seed: int = field(default=0, validator=and_(ge(0), le(LARGEST_SEED)))
     augment: AugmentSettings = field(factory=AugmentSettings)
     augment_skeleton: SkeletonAugmentSettings = field(factory=SkeletonAugmentSettings)
     contrast: Contrast = Contrast()

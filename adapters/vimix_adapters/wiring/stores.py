@@ -30,19 +30,28 @@ CROPS: Mapping[str, tuple[Crop, ...]] = {"centre": (CENTRE,), "ten": TEN_CROPS}
 
 
 def build_store(recipe: config.Recipe) -> Hdf5VideoStore:
-    """The recipe's store. Raises VimixError if the file is missing or lacks a modality of the recipe."""
+    """The recipe's store.
+
+    Raises VimixError if the file is missing, lacks a modality of the recipe or holds another kind of clips.
+    """
     store = Hdf5VideoStore(Path(recipe.data.store))
-    for name in recipe.modalities:
+    for name, modality in recipe.modalities.items():
         if name not in store.formats:
             raise VimixError(
                 f"{recipe.data.store} has no modality {name!r}, only {', '.join(store.formats)}: prepare it with "
                 "--flow, or take it out of the recipe's [modalities]"
             )
-        fits = "s3d" if store.formats[Modality(name)].layout is None else "stgcn"
-        if recipe.modalities[name].encoder != fits:
+        kind = store.formats[Modality(name)]
+        fits = "s3d" if kind.layout is None else "stgcn"
+        if modality.encoder != fits:
             raise VimixError(
-                f"modalities.{name}.encoder: {recipe.modalities[name].encoder!r} cannot read what {recipe.data.store} "
+                f"modalities.{name}.encoder: {modality.encoder!r} cannot read what {recipe.data.store} "
                 f"holds as {name}: use encoder = {fits!r}"
+            )
+        if modality.channels != kind.channels:
+            raise VimixError(
+                f"modalities.{name}.channels: {modality.channels}, but {recipe.data.store} holds {name} in "
+                f"{kind.channels} channels: use channels = {kind.channels}"
             )
     return store
 
