@@ -32,7 +32,8 @@ def workplace(tmp_path, monkeypatch) -> Path:
     layouts.ucf101(tmp_path)
     monkeypatch.setattr(ucf101, "TOTALS", {f"{kind}{k}": n for k in (1, 2, 3) for kind, n in layouts.UCF_SIZES})
     for number in range(6):
-        write_walk(tmp_path / f"nturgb+d_skeletons/S001C001P00{number + 1}R001A001.skeleton", number, 1)
+        name = f"S001C001P00{number + 1}R001A00{1 + number % 2}"
+        write_walk(tmp_path / f"nturgb+d_skeletons/{name}.skeleton", number, 1)
     (tmp_path / "experiments").mkdir()
     for name in ("demo", "demo-skeleton"):
         (tmp_path / f"experiments/{name}.toml").write_text(tomli_w.dumps(shrunk(ROOT / f"experiments/{name}.toml")))

@@ -2,25 +2,45 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.e2e.killing import RECIPE, make_store
 from tests.e2e.test_command_line import vimix
+from tests.fakes.store import FakeVideoStore
+from vimix.values.errors import VimixError
+from vimix.values.modality import RGB
+from vimix_adapters.clips.hdf5 import PackSettings
+from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
+from vimix_adapters.commands.scoring import require_fair_splits
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A store of twelve videos to train on and four to ask for, and a recipe."""
+    """A store of twelve videos to train on and four to ask for, a recipe, and a store with splits to trip over."""
     folder = tmp_path_factory.mktemp("before")
     make_store(folder / "s.h5")
+    make_odd_store(folder / "odd.h5")
     (folder / "r.toml").write_text(RECIPE.format(store=folder / "s.h5"))
     return folder
+
+
+def make_odd_store(path: Path) -> None:
+    """Without flow, and with splits that lack classes, lack a label, or lie in each other."""
+    settings, entries = PackSettings(codec="raw", flow="none", short_side=32), []
+    for number, (label, splits) in enumerate(
+        [(0, "a same"), (1, "a same"), (0, "one a"), (-1, "unlabelled"), (0, "b")]
+    ):
+        part = path.with_name(f"odd-{number}.part")
+        write_part(part, {RGB: np.zeros((12, 32, 40, 3), dtype=np.uint8)}, 30.0, settings)
+        entries.append(Entry(part, f"v{number}", label, f"s{number}", tuple(splits.split())))
+    merge_parts(path, entries, ["bow", "wave"], settings, 0)
 
 
 def refused(place: Path, capsys, *more: str) -> str:
     """The line on which ``vimix run`` gives up, having trained and written nothing."""
     assert vimix("run", place / "r.toml", "--out", place / "run", "--device", "cpu", *more) == 2
-    assert not (place / "run").exists()
+    assert not (place / "run").exists(), "refused before anything is trained"
     told = capsys.readouterr().err
     assert "Traceback" not in told
     return told
@@ -34,3 +54,61 @@ def test_channels_are_those_of_the_store(place, capsys, more) -> None:
 
 def test_seeds_are_what_every_generator_takes(place, capsys) -> None:
     assert "expected how many, such as 5, or which" in refused(place, capsys, "--seeds", "0,9223372036854775808")
+
+
+ONLY_RGB = ["arms.vimix.stages=[{ pretrain = 'rgb' }]"]
+OTHER = ["evaluate.stores.other.store={0}/odd.h5", "evaluate.stores.other.gallery=a", "evaluate.stores.other.queries=b"]
+
+
+def as_options(place: Path, settings: list[str]) -> list[str]:
+    return [word for setting in settings for word in ("--set", setting.replace("{0}", str(place)))]
+
+
+@pytest.mark.parametrize("more", [[], ["--plan"]])
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (["evaluate.queries=tset"], "evaluate: {0}/s.h5 has no split 'tset', only test, train"),
+        (["evaluate.gallery=validation"], "evaluate: {0}/s.h5 has no split 'validation'"),
+        (OTHER, "evaluate.stores.other: {0}/odd.h5 has no modality 'flow'"),
+        (
+            ["modalities={ rgb = { width = 0.0625 } }", *ONLY_RGB, *OTHER, "evaluate.stores.other.queries=unlabelled"],
+            "evaluate.stores.other: 1 videos of split 'unlabelled' have no label (v3, ...)",
+        ),
+        (
+            ["modalities={ rgb = { width = 0.0625 } }", *ONLY_RGB, *OTHER, "evaluate.stores.other.queries=same"],
+            "evaluate.stores.other: 2 videos are in split 'a', to train on, and in 'same'",
+        ),
+        (
+            ["modalities={ rgb = { width = 0.0625 } }", *ONLY_RGB, *OTHER, "evaluate.stores.other.gallery=one"],
+            "evaluate.stores.other: all videos of split 'one' are of one class",
+        ),
+    ],
+)
+def test_what_encoders_are_judged_on_is_there(place, capsys, settings, expected, more) -> None:
+    told = refused(place, capsys, *as_options(place, settings), *more)
+    assert expected.replace("{0}", str(place)) in told
+
+
+def test_another_store_that_is_missing_stops_a_run_and_is_told_by_its_plan(place, capsys) -> None:
+    """As the recipe's own store is: a plan may be wanted before all data are there."""
+    missing = ["--set", "evaluate.stores.other.store=nowhere.h5"]
+    assert "evaluate.stores.other: nowhere.h5: there is no such store" in refused(place, capsys, *missing)
+    assert vimix("run", place / "r.toml", "--out", place / "run", "--device", "cpu", "--plan", *missing) == 0
+    assert "evaluate.stores.other: nowhere.h5 does not exist yet" in capsys.readouterr().out
+
+
+def test_a_split_without_videos_is_refused() -> None:
+    with pytest.raises(VimixError, match="split 'train' holds no video"):
+        require_fair_splits(FakeVideoStore(count=0), "train", "test")
+
+
+def test_a_curve_wants_videos_with_labels(place, capsys) -> None:
+    """Else the first epoch would end in vain. ``vimix pretrain`` is not evaluated, but it is watched."""
+    settings = ["modalities={ rgb = { width = 0.0625 } }", *ONLY_RGB, "data.store={0}/odd.h5", "data.train_split=a"]
+    settings += ["evaluate.knn_every=1", "evaluate.gallery=a", "evaluate.queries=unlabelled", "optim.batch=2"]
+    settings += ["contrast.bn_groups=1"]
+    command = ["pretrain", place / "r.toml", "--modality", "rgb", "--device", "cpu", "--out", place / "single"]
+    assert vimix(*command, *as_options(place, settings)) == 2
+    assert "evaluate.knn_every: split 'unlabelled' has no video with a label" in capsys.readouterr().err
+    assert not list((place / "single").rglob("*.pt"))

@@ -7,7 +7,6 @@ import attrs
 
 from vimix.app.finetune import classify, finetune_scores
 from vimix.app.train import StageRun, train
-from vimix.ports.clips import VideoStore
 from vimix.ports.network import Classifier
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
@@ -207,7 +206,7 @@ def _trained_with_labels(
 ) -> None:
     recipe, store = place.recipe, place.store
     inits = _inits(recipe, checkpoints, scratch)
-    _require_fair_splits(store, task.trained_as.data.train_split, recipe.evaluate.queries)
+    scoring.require_fair_splits(store, task.trained_as.data.train_split, recipe.evaluate.queries)
     trained_as = {m: wiring.supervised_settings(task.trained_as, m) for m in inits}
     record = ResultRecord(
         task=task.name,
@@ -245,17 +244,6 @@ def _trained_with_labels(
         streams = " ".join(f"--from-scratch {m}" for m in inits)
         print(f"no baseline stands beside it: make one with {streams}, then name its file with --baseline")
     print(f"written to {out}")
-
-
-def _require_fair_splits(store: VideoStore, train: str, test: str) -> None:
-    """Raise VimixError unless all videos of both splits have labels, and none is in both."""
-    wiring.require_labels(store, train)
-    wiring.require_labels(store, test)
-    if both := sorted({*store.members(train)} & {*store.members(test)}):
-        raise VimixError(
-            f"{len(both)} videos are in split {train!r}, to train on, and in {test!r}, to be tested on "
-            f"({store.videos[both[0]].name}, ...): choose splits that do not overlap"
-        )
 
 
 def _baseline(path: Path, record: ResultRecord) -> Mapping[str, float]:

@@ -20,6 +20,7 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
 from vimix_adapters.clips.loader import require_clips
+from vimix_adapters.commands import scoring
 from vimix_adapters.commands.sharing import StagePlaces
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.reports.console import show_table
@@ -78,14 +79,18 @@ def print_plan(recipe: config.Recipe, out: Path, device: str, seeds: int = 1) ->
     show_table(table)
     if any(stage.steps is None for stage in planned):
         print(f"steps and time need the store: {recipe.data.store} does not exist yet")
+    for name in _missing(recipe):
+        print(f"evaluate.stores.{name}: {recipe.evaluate.stores[name].store} does not exist yet; no run begins without")
 
 
 def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStage]:
     """The stages of all arms, in order. Nothing is written.
 
-    Raises VimixError if there is a store, but it fills no batch, lacks a modality or is not the one begun with.
+    Raises VimixError if there is a store, but it fills no batch, lacks a modality or is not the one begun with, or if
+    nothing can be scored on it or on one of [evaluate.stores].
     """
     store = wiring.build_store(recipe) if Path(recipe.data.store).exists() else None
+    _require_scorable(recipe, store)
     steps_per_epoch = None if store is None else _steps_per_epoch(recipe, store)
     timer = StepTimer(recipe, compute)
     places = StagePlaces(recipe, out)
@@ -174,6 +179,21 @@ def _steps_per_epoch(recipe: config.Recipe, store: VideoStore) -> int:
     stages = [wiring.build_stage(recipe.of_arm(arm), s) for arm in recipe.arms for s in recipe.arms[arm].stages]
     require_clips(store, split, {m: 1 for stage in stages for m in views_needed(stage)}, batch)
     return len(store.members(split)) // batch
+
+
+def _require_scorable(recipe: config.Recipe, store: VideoStore | None) -> None:
+    """Raise VimixError if a run could not be evaluated on the stores that there are."""
+    if store is not None and recipe.evaluate.own:
+        scoring.own_place(recipe, store)
+    missing = _missing(recipe)
+    for name in recipe.evaluate.stores:
+        if name not in missing:
+            scoring.other_place(recipe, name)
+
+
+def _missing(recipe: config.Recipe) -> list[str]:
+    """Names of [evaluate.stores] whose files are not there (yet)."""
+    return [name for name, other in recipe.evaluate.stores.items() if not Path(other.store).exists()]
 
 
 def _total(stages: Sequence[PlannedStage]) -> float | None:

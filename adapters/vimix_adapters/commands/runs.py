@@ -69,10 +69,11 @@ def _require_arms(recipe: config.Recipe) -> None:
 
 def _run_plan(place: Workplace, out: Path) -> list[Row]:
     recipe, compute = place.recipe, place.compute
+    tested_on = scoring.places(recipe, place.store)  # refused before hours of training
     _claim(place, out)
     log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
     newest = train_arms(place, out)
-    rows = _evaluate(place, newest, out)
+    rows = _evaluate(place, newest, tested_on, out)
     if place.writes:
         show_table(console_table(rows, title=recipe.name))
         log.info("run.finished", results=str(out / "results.md"))
@@ -164,7 +165,12 @@ def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:
         )
 
 
-def _evaluate(place: Workplace, arms: Mapping[str, Mapping[Modality, Checkpoint]], out: Path) -> list[Row]:
+def _evaluate(
+    place: Workplace,
+    arms: Mapping[str, Mapping[Modality, Checkpoint]],
+    stores: Sequence[scoring.Place],
+    out: Path,
+) -> list[Row]:
     """The table of a run: every arm beside random initialisation, every modality and all of them together.
 
     Features are extracted by all members of the team, the rest is done by the first; the others return nothing.
@@ -175,7 +181,6 @@ def _evaluate(place: Workplace, arms: Mapping[str, Mapping[Modality, Checkpoint]
     for arm, newest in arms.items():
         networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
     rows: list[Row] = []
-    stores = scoring.places(recipe, store)
     cache = FeatureCache(out / "features") if place.team.size == 1 else None
     found: dict[tuple[str, str], scoring.Pairs] = {}
     for arm, by_modality in networks.items():

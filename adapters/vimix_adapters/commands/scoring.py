@@ -1,6 +1,7 @@
 """Evaluating encoders on a store: features once, then every score and picture from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,10 +52,57 @@ class Place:
 
 
 def places(recipe: config.Recipe, store: VideoStore) -> list[Place]:
-    """The recipe's own store, then those of [evaluate.stores]. Raises VimixError for one that is missing."""
-    others = [(name, recipe.on(name)) for name in recipe.evaluate.stores]
-    own = [Place("", recipe, store)] if recipe.evaluate.own else []
-    return [*own, *(Place(name, there, wiring.build_store(there)) for name, there in others)]
+    """The recipe's own store, then those of [evaluate.stores].
+
+    Raises VimixError, with the table's key, for a store that is missing or on which nothing can be scored.
+    """
+    own = [own_place(recipe, store)] if recipe.evaluate.own else []
+    return [*own, *(other_place(recipe, name) for name in recipe.evaluate.stores)]
+
+
+def own_place(recipe: config.Recipe, store: VideoStore) -> Place:
+    """The recipe's own store. Raises VimixError if nothing can be scored there."""
+    with _naming("evaluate"):
+        require_scorable(recipe, store)
+    return Place("", recipe, store)
+
+
+def other_place(recipe: config.Recipe, name: str) -> Place:
+    """One of [evaluate.stores]. Raises VimixError if it is missing, or nothing can be scored there."""
+    there = recipe.on(name)
+    with _naming(f"evaluate.stores.{name}"):
+        store = wiring.build_store(there)
+        require_scorable(there, store)
+    return Place(name, there, store)
+
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    try:
+        yield
+    except VimixError as error:
+        raise VimixError(f"{key}: {error}") from error
+
+
+def require_scorable(recipe: config.Recipe, store: VideoStore) -> None:
+    """Raise VimixError unless the queries can be looked up in the gallery, and a linear layer be trained on that."""
+    gallery, queries = recipe.evaluate.gallery, recipe.evaluate.queries
+    require_fair_splits(store, gallery, queries)
+    if len({store.videos[number].label for number in store.members(gallery)}) < 2:
+        raise VimixError(f"all videos of split {gallery!r} are of one class, a linear probe needs two: choose another")
+
+
+def require_fair_splits(store: VideoStore, train: str, test: str) -> None:
+    """Raise VimixError unless both splits hold videos, all of them with labels, and none is in both."""
+    for split in (train, test):
+        wiring.require_labels(store, split)
+        if not store.members(split):
+            raise VimixError(f"split {split!r} holds no video: choose another split")
+    if both := sorted({*store.members(train)} & {*store.members(test)}):
+        raise VimixError(
+            f"{len(both)} videos are in split {train!r}, to train on, and in {test!r}, to be tested on "
+            f"({store.videos[both[0]].name}, ...): choose splits that do not overlap"
+        )
 
 
 def extract(
@@ -67,10 +115,10 @@ def extract(
 ) -> dict[Modality, FeaturePair]:
     """Features of gallery and queries, by modality; what the ``cache`` holds of them is not computed again.
 
-    The members of a team share the videos out, and all get all.
+    The members of a team share the videos out, and all get all. Raises VimixError, before anything is computed, if a
+    split has videos without labels or none at all, or the two share some.
     """
-    for split in (recipe.evaluate.gallery, recipe.evaluate.queries):
-        wiring.require_labels(store, split)
+    require_fair_splits(store, recipe.evaluate.gallery, recipe.evaluate.queries)
     sources, team = wiring.sources_of(store), team or Alone()
 
     def computed(modality: Modality, split: str) -> VideoFeatures:

@@ -8,6 +8,7 @@ from attrs import evolve
 from vimix.app.watch import NeighbourWatch
 from vimix.ports.clips import EvaluationClips, VideoStore
 from vimix.ports.network import Network
+from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.encoders.network import Compute
@@ -17,7 +18,10 @@ from vimix_adapters.wiring.stores import build_evaluation_clips, sources_of
 def build_watch(
     recipe: config.Recipe, store: VideoStore, modality: Modality, network: Network, compute: Compute
 ) -> Callable[[], Mapping[str, float]] | None:
-    """Measures the network on evenly spaced videos of both evaluation splits; None if the recipe asks for nothing."""
+    """Measures the network on evenly spaced videos of both evaluation splits; None if the recipe asks for nothing.
+
+    Raises VimixError if a split has no video with a label.
+    """
     settings = recipe.evaluate
     if not settings.knn_every:
         return None
@@ -25,6 +29,11 @@ def build_watch(
 
     def clips(split: str) -> EvaluationClips:
         members = [video for video in store.members(split) if store.videos[video].label >= 0]
+        if not members:
+            raise VimixError(
+                f"evaluate.knn_every: split {split!r} has no video with a label to measure accuracy on: choose another "
+                "evaluate.gallery or evaluate.queries, or set knn_every = 0"
+            )
         chosen = np.linspace(0, len(members) - 1, min(settings.knn_videos, len(members))).round().astype(int)
         return build_evaluation_clips(here, store, [members[i] for i in chosen], modality, compute)
 
