@@ -56,6 +56,23 @@ def command(_: Any, folder: Path) -> dict[str, Any]:
 command.joins = True  # type: ignore[attr-defined]
 
 
+def slowly_measured(_: Any, folder: Path) -> dict[str, Any]:
+    """The same; features take half a second a batch."""
+    from vimix_adapters.encoders.network import ContrastiveNetwork
+
+    features = ContrastiveNetwork.features
+
+    def dawdling(network: ContrastiveNetwork, clips: torch.Tensor) -> torch.Tensor:
+        time.sleep(0.5)
+        return features(network, clips)
+
+    ContrastiveNetwork.features = dawdling  # type: ignore[method-assign]
+    return command(None, folder)
+
+
+slowly_measured.joins = True  # type: ignore[attr-defined]
+
+
 def asked_to_stop(_: Any, folder: Path) -> dict[str, Any]:
     """The same; member 1 alone gets a SIGTERM after its second update."""
     from vimix_adapters.encoders.network import TorchOptimiser

@@ -14,14 +14,13 @@ from vimix.app.extract import extract_features
 from vimix.app.finetune import SupervisedLearner, classify, supervised_step
 from vimix.app.learner import Learner
 from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
-from vimix.app.team import Alone
+from vimix.app.team import Alone, own_share
 from vimix.domain.mixing.layers import RandomLayer, SameLayer
 from vimix.domain.mixing.policies import CrossModalCutMix, ManifoldMixup, Mixup
 from vimix.ports.team import Team
 from vimix.values.clips import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
-from vimix_adapters.commands.scoring import own_share
 from vimix_adapters.encoders.frozen import FrozenClassifier
 from vimix_adapters.encoders.network import Compute, TorchOptimiser
 from vimix_adapters.wiring.networks import spread

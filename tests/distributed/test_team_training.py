@@ -4,6 +4,7 @@ import json
 import time
 from itertools import count
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,8 +12,12 @@ from tests.distributed import scenarios
 from tests.distributed.members import launch, two_together
 from tests.e2e.killing import RECIPE, make_store
 from tests.e2e.test_command_line import vimix
+from tests.fakes.clips import FakeEvaluationClips
+from tests.fakes.network import FakeNetwork
 from tests.fakes.team import FakeTeam, in_threads
-from vimix.app.team import Alone, in_company
+from vimix.app.team import Alone, in_company, own_share
+from vimix.app.watch import NeighbourWatch
+from vimix.ports.team import Team
 from vimix.values.errors import VimixError
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.config.protocols import COCLR_END_TO_END
@@ -121,6 +126,31 @@ def test_the_command_line_in_two_processes_trains_as_in_one_and_writes_once(tmp_
     again = launch("endings.command", tmp_path)
     assert again.returncode == 2
     assert "add --resume" in again.stderr
+
+
+def test_a_measurement_longer_than_members_wait_for_each_other_ends_no_training(tmp_path) -> None:
+    """Sixteen videos, a batch each, would take one process eight seconds, and the other waits six for its next step."""
+    make_store(tmp_path / "s.h5")
+    (tmp_path / "r.toml").write_text(RECIPE.format(store=tmp_path / "s.h5"))
+    settings = ["optim.batch=2", "contrast.bn_groups=1"]
+    settings += ["evaluate.knn_every=1", "evaluate.batch_clips=3", "run.dist_timeout=6"]
+    command = ["pretrain", str(tmp_path / "r.toml"), "--modality", "rgb", "--device", "cpu", "--out", str(tmp_path)]
+    command += [word for setting in settings for word in ("--set", setting)]
+    (tmp_path / "command.txt").write_text("\n".join(command))
+    done = launch("endings.slowly_measured", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [json.loads(line) for line in (tmp_path / "pretrain-rgb/metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if 0 <= row.get("knn_accuracy", -1) <= 1] == [3, 6]
+
+
+def test_neighbours_are_measured_by_all_as_by_one() -> None:
+    """Seven videos and three among three members, each of whom tells the accuracy of all."""
+
+    def measured(team: Team) -> float:
+        gallery, queries = (FakeEvaluationClips(members=own_share(range(*some), team)) for some in ((7,), (7, 10)))
+        return NeighbourWatch(FakeNetwork(), gallery, queries, np.arange(10), 3, team=team)()["knn_accuracy"]
+
+    assert in_threads(3, measured) == [measured(Alone())] * 3
 
 
 def labelled(tmp_path, task: str, *settings: str) -> tuple[list[str], list[str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 import attrs
 
 from vimix.app.finetune import classify, finetune_scores
+from vimix.app.team import own_share
 from vimix.app.train import StageRun, train
 from vimix.ports.network import Classifier
 from vimix.values.checkpoint import Checkpoint
@@ -283,7 +284,7 @@ def _tested(
         classifier, run = task.build(recipe, store, modality, init, folder, compute, place.requests, place.team)
         with place.requests.patiently():
             train(run)
-    mine = scoring.own_share(store.members(recipe.evaluate.queries), place.team)
+    mine = own_share(store.members(recipe.evaluate.queries), place.team)
     clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute, task.crops)
     return classify(classifier, clips, recipe.evaluate.batch_clips, place.team)
 

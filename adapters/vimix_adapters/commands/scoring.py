@@ -1,6 +1,6 @@
 """Evaluating encoders on a store: features once, then every score and picture from them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +11,7 @@ from attrs import asdict, frozen
 from vimix.app.extract import extract_features
 from vimix.app.probe import best_epoch, linear_probe
 from vimix.app.retrieve import retrieve
-from vimix.app.team import Alone
+from vimix.app.team import Alone, own_share
 from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
 from vimix.ports.team import Team
@@ -138,11 +138,6 @@ def extract(
         modality: FeaturePair(features(modality, recipe.evaluate.gallery), features(modality, recipe.evaluate.queries))
         for modality in networks
     }
-
-
-def own_share(videos: Sequence[int], team: Team) -> list[int]:
-    """The videos that this member takes on: all members together have each once, in order of rank."""
-    return [int(video) for video in np.array_split(videos, team.size)[team.rank]]
 
 
 def retrieval(recipe: config.Recipe, pairs: Pairs) -> RetrievalScores:

@@ -54,6 +54,7 @@ def build_stage_run(
     if stage.modality in inits:
         _take_over(learner, inits[stage.modality])
     clips = build_training_clips(recipe, store, views_needed(stage), stage_seed(recipe, number), compute, team)
+    watch = build_watch(recipe, store, stage.modality, learner.query, compute, team)
     possible_rank = min(team.size * recipe.optim.batch, recipe.contrast.embedding)
     return StageRun(
         learner=learner,
@@ -68,7 +69,7 @@ def build_stage_run(
         asked_to_stop=asked_to_stop,
         about={"stage": stage.name, "epochs": stage.epochs, "steps_per_epoch": clips.steps, "seed": recipe.seed},
         origin=stage_origin(store, stage, inits),
-        watch=None if team.rank else build_watch(recipe, store, stage.modality, learner.query, compute),
+        watch=watch,
     )
 
 

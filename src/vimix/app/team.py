@@ -1,7 +1,7 @@
 """What a step does with a batch that may be spread over several processes."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -47,6 +47,11 @@ class Alone:
         """The wish itself."""
         del step
         return wish
+
+
+def own_share(videos: Sequence[int], team: Team) -> list[int]:
+    """The videos that this member takes on: all members together have each once, in order of rank."""
+    return [int(video) for video in np.array_split(videos, team.size)[team.rank]]
 
 
 def in_company(items: Iterable[Item], team: Team, clock: Callable[[], float] = time.monotonic) -> Iterator[Item]:

@@ -3,18 +3,23 @@
 from collections.abc import Sequence
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 from numpy.typing import NDArray
 
 from vimix.app.extract import extract_features
+from vimix.app.team import Alone
 from vimix.domain.scores.knn import knn_accuracy
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import Network
+from vimix.ports.team import Team
 
 
 @frozen(eq=False)
 class NeighbourWatch:
-    """Measures kNN accuracy between two steps; it draws nothing at random and leaves the network as it was."""
+    """Measures kNN accuracy between two steps; it draws nothing at random and leaves the network as it was.
+
+    In a team each member brings the clips of some videos: did one measure alone, the others would give it up for lost.
+    """
 
     network: Network
     gallery: EvaluationClips
@@ -22,11 +27,13 @@ class NeighbourWatch:
     sources: Sequence[int] | NDArray[np.int64]
     neighbours: int
     batch: int = 16
+    team: Team = field(factory=Alone)
 
     def __call__(self) -> dict[str, float]:
         """``{"knn_accuracy": ...}``, 0 to 1."""
         known, asked = (
-            extract_features(self.network, clips, self.sources, self.batch) for clips in (self.gallery, self.queries)
+            extract_features(self.network, clips, self.sources, self.batch, team=self.team)
+            for clips in (self.gallery, self.queries)
         )
         accuracy = knn_accuracy(known.features, known.labels, asked.features, asked.labels, self.neighbours)
         return {"knn_accuracy": accuracy}
