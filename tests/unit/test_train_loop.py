@@ -70,6 +70,14 @@ def test_every_epoch_is_trained_and_rows_tell_of_it() -> None:
     assert rows[-1]["queue_filled"] == 16
 
 
+def test_rows_tell_the_rate_of_their_last_step_warm_up_included() -> None:
+    settings = TrainSettings(epochs=2, rate=1e-2, milestones=(1,), warmup_steps=4, log_every=1)
+    run = stage_run(settings=settings)
+    train(run)
+    expected = [1e-2 / 4, 1e-2 / 2, 1e-2 * 3 / 4, 1e-3, 1e-3, 1e-3]
+    assert [row["learning_rate"] for row in run.metrics.rows] == pytest.approx(expected)
+
+
 def test_a_network_that_can_learn_does() -> None:
     made = learner(momentum=0.9)
     object.__setattr__(made, "queue", vimix.NegativeQueue(4, 5))

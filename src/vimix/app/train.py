@@ -114,9 +114,10 @@ def train(run: StageRun) -> Checkpoint:
     done, meter = _resume(run)
     pauses, waiting, end = _Pauses(run), WaitingTime(run.clock), settings.epochs * clips.steps
     for epoch in range(done // clips.steps, settings.epochs):
-        rate = step_decay(settings.rate, epoch, settings.milestones, settings.decay)
+        decayed = step_decay(settings.rate, epoch, settings.milestones, settings.decay)
         for batch in waiting.through(clips.batches(epoch, first=done % clips.steps)):
-            learner.optimiser.set_learning_rate(warmed_up(rate, done, settings.warmup_steps))
+            rate = warmed_up(decayed, done, settings.warmup_steps)
+            learner.optimiser.set_learning_rate(rate)
             before = Snapshot(learner.volatile)
             outcome = run.step(batch, np.random.default_rng((settings.seed, done)))
             before.put_back_where(outcome.skipped)
