@@ -11,13 +11,17 @@ from vimix_adapters.benchmarks import runner
 from vimix_adapters.benchmarks.settings import TINY, BenchSettings
 from vimix_adapters.benchmarks.timing import CLOCKS
 from vimix_adapters.files import write_text
+from vimix_adapters.outputs import require_output, text_with
+
+REPORT = text_with("a report of vimix bench", "# Benchmarks")
 
 
 def bench(out: Path, only: Sequence[str], device: str, clock: str, tiny: bool) -> list[str]:
     """Run the benchmarks, print their lines, write the table to ``out``; names of those that missed their target.
 
-    Raises VimixError for an unknown name or clock.
+    Raises VimixError for an unknown name or clock, or if ``out`` holds something else than a report.
     """
+    require_output(out, REPORT)
     for name in only:
         if name not in runner.BENCHMARKS:
             raise VimixError(f"--only {name}: expected one of {', '.join(runner.BENCHMARKS)}")

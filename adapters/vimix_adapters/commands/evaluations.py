@@ -18,9 +18,10 @@ from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkp
 from vimix_adapters.commands import scoring
 from vimix_adapters.commands.caching import cache_beside
 from vimix_adapters.commands.workplace import Workplace, workplace
+from vimix_adapters.outputs import require_output
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.environment import machine
-from vimix_adapters.reports.results import ResultRecord, read_results, unlike, write_results
+from vimix_adapters.reports.results import RECORD, ResultRecord, read_results, unlike, write_results
 from vimix_adapters.reports.tables import Row, console_table
 
 Score = Callable[[config.Recipe, scoring.Pairs], RetrievalScores | ProbeScores]
@@ -29,7 +30,10 @@ Score = Callable[[config.Recipe, scoring.Pairs], RetrievalScores | ProbeScores]
 def evaluate_retrieval(
     recipe: config.Recipe, checkpoints: Sequence[Path], out: Path, device: str, on: str | None = None
 ) -> None:
-    """R@k of the checkpoints (several: similarities averaged); ``on`` names another store of the recipe."""
+    """R@k of the checkpoints (several: similarities averaged); ``on`` names another store of the recipe.
+
+    Raises VimixError if ``out`` does not end in .json or holds something else than a record.
+    """
     _evaluate("retrieval", scoring.retrieval, recipe, checkpoints, out, device, on)
 
 
@@ -43,7 +47,8 @@ def evaluate_linear(
 ) -> None:
     """Linear probe of the checkpoints (several: class probabilities averaged), into ``out``.
 
-    ``best_on_test`` adds the peers' figure. Raises VimixError if the recipe's protocol has none.
+    ``best_on_test`` adds the peers' figure. Raises VimixError if the recipe's protocol has none, or ``out``
+    does not end in .json or holds something else than a record.
     """
     if best_on_test:
         scoring.epochs_of_probe(recipe)  # refuses before anything is computed
@@ -61,6 +66,7 @@ def _evaluate(
     on: str | None,
     beside: Callable[[config.Recipe, scoring.Pairs], dict[str, float]] | None = None,
 ) -> None:
+    require_output(out, RECORD)
     with workplace(recipe_on(recipe, on), device) as place:
         _scored(task, score, place, paths, out, on, beside)
 
@@ -124,7 +130,8 @@ def evaluate_finetune(
     The classifiers, their metrics and checkpoints go to a folder beside ``out`` of its name without suffix;
     ``baseline`` is the record of the same from random weights, to stand beside the scores.
     Raises VimixError if nothing is named, a modality is named twice or unknown, an earlier training lies there and
-    ``resume`` was not asked for, or the baseline is not of random weights or was made otherwise.
+    ``resume`` was not asked for, or the baseline is not of random weights or was made otherwise,
+    or ``out`` is the baseline or holds something else than a record.
     """
     task = Supervised(
         "finetune",
@@ -191,6 +198,7 @@ def _evaluate_trained(
     on: str | None,
     baseline: Path | None,
 ) -> None:
+    require_output(out, RECORD, [baseline] if baseline else [])
     with workplace(recipe_on(recipe, on), device) as place:
         _trained_with_labels(task, place, checkpoints, scratch, out, resume, on, baseline)
 

@@ -10,6 +10,7 @@ from attrs import frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
+from vimix_adapters.outputs import json_with, require_output, text_with
 from vimix_adapters.reports import paper
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.evaluated import Evaluated, read_evaluated
@@ -19,6 +20,12 @@ from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
 from vimix_adapters.reports.tables import streams_of
 
 log = structlog.get_logger()
+
+TABLES = {
+    "json": json_with("a table of the paper in JSON", key="lines", endings=()),
+    "markdown": text_with("a table in Markdown", "| "),
+}
+"""What ``vimix experiments table`` writes, by form."""
 
 
 @frozen(eq=False)
@@ -83,8 +90,10 @@ def print_table(
     """Print one of the paper's tables with ours filled in from the runs in ``folder``, or write it to ``out``.
 
     Ours are those of the recipe that the table belongs to, or of ``recipe``, whose arms have the same names. Raises
-    VimixError if there is no run of that.
+    VimixError if there is no run of that, or ``out`` holds something else.
     """
+    if out is not None:
+        require_output(out, TABLES["json" if form == "json" else "markdown"])
     results = find_results(folder) if folder else Found([], [])
     if recipe is not None and recipe not in (known := {run.recipe for run in results.runs}):
         raise VimixError(

@@ -10,6 +10,7 @@ from attrs import frozen
 from rich.console import Console
 from torch import Tensor, nn
 
+from vimix.values.checkpoint import FORMAT as CHECKPOINT_FORMAT
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
@@ -20,6 +21,7 @@ from vimix_adapters.encoders.folding import with_epsilon
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.encoders.s3d import BATCH_NORM_EPS
 from vimix_adapters.files import replacing, write_text
+from vimix_adapters.outputs import Kind, bytes_with, require_output, text_with, zip_with
 
 SAFETENSORS_FORMAT = "vimix-encoder-1"
 TORCHVISION_EPS = 1e-3
@@ -53,15 +55,18 @@ class Exported:
 def export_checkpoint(checkpoint: Path, format_name: str, out: Path) -> None:
     """Write the query encoder of ``checkpoint`` to ``out``, and ``out`` + ``.md``, its model card.
 
-    Raises VimixError for an unknown format, one that cannot hold this encoder, or one whose library is missing.
+    Raises VimixError for an unknown format, one that cannot hold this encoder, one whose library is missing, or if the
+    checkpoint or anything but such weights and their card would be lost.
     """
     if format_name not in FORMATS:
         raise VimixError(f"--format {format_name}: expected one of {', '.join(FORMATS)}")
+    write, note, kind = FORMATS[format_name]
+    card = out.with_name(f"{out.name}.md")
+    require_output(out, kind, [checkpoint])
+    require_output(card, CARD)
     exported = opened(checkpoint)
-    write, note = FORMATS[format_name]
     with replacing(out) as temporary:
         write(exported, temporary)
-    card = out.with_name(f"{out.name}.md")
     write_text(card, model_card(exported.checkpoint, exported.recipe, checkpoint, format_name, note))
     Console(stderr=True).print(f"written to {out} ({note}); model card: {card}", soft_wrap=True)
 
@@ -160,17 +165,28 @@ def _onnx(exported: Exported, path: Path) -> None:
 
 Write = Callable[[Exported, Path], None]
 
-FORMATS: Mapping[str, tuple[Write, str]] = {
+CARD = text_with("a model card", "# ", "## Licence and data terms")
+FORMATS: Mapping[str, tuple[Write, str, Kind]] = {
     "torchvision": (
         _torchvision,
         "torchvision.models.video.s3d().load_state_dict(torch.load(FILE), strict=False): features.* without the "
         "classifier; BatchNorm folded to torchvision's eps of 1e-3",
+        zip_with("weights of torch.save", "/data.pkl", without=CHECKPOINT_FORMAT.encode()),
     ),
     "safetensors": (
         _safetensors,
         "tensors features.* of the encoder; metadata tells width, channels and BatchNorm eps",
+        bytes_with("weights in safetensors", b"{", at=8),
     ),
-    "torch-export": (_torch_export, "torch.export.load(FILE).module()(clips) gives pooled features; any batch size"),
-    "onnx": (_onnx, "input clips, output features (pooled); any batch size"),
+    "torch-export": (
+        _torch_export,
+        "torch.export.load(FILE).module()(clips) gives pooled features; any batch size",
+        zip_with("a program of torch.export", "archive_format"),
+    ),
+    "onnx": (
+        _onnx,
+        "input clips, output features (pooled); any batch size",
+        bytes_with("a graph in ONNX", b"\x08"),
+    ),
 }
-"""By the name that ``--format`` takes: how it is written, and how it is used."""
+"""By the name that ``--format`` takes: how it is written, how it is used, and by what it is known again."""

@@ -22,6 +22,7 @@ from vimix_adapters.commands.caching import weights_hash
 from vimix_adapters.commands.embedding import embed_store
 from vimix_adapters.files import replacing, write_text
 from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.outputs import Kind, hdf5_with, json_with, require_output, text_with, zip_with
 from vimix_adapters.reports.environment import commit, versions
 
 FORMAT = "vimix-feature-file-1"
@@ -43,10 +44,14 @@ def extract_to_file(
 ) -> None:
     """Embed every video of ``store`` and write ``out``: npz, HDF5 or CSV (with its manifest in ``out`` + ``.json``).
 
-    Raises VimixError for another ending, before anything is computed.
+    Raises VimixError, before anything is computed, for another ending, or if one of the other files or something else
+    than features would be lost.
     """
     if out.suffix not in WRITERS:
         raise VimixError(f"{out}: expected a name that ends in {', '.join(WRITERS)}")
+    require_output(out, KINDS[out.suffix], [checkpoint, store])
+    if out.suffix == ".csv":
+        require_output(_manifest_of_csv(out), MANIFEST)
     configure_logging()
     here = embed_store(recipe, checkpoint, store, device)
     recipe, videos, loaded, modality = here.recipe, here.store, here.checkpoint, here.modality
@@ -116,7 +121,11 @@ def _write_csv(path: Path, table: FeatureTable) -> None:
         columns: Sequence[Sequence[Any]] = [column.tolist() for column in table.columns.values()]
         for known, row in zip(zip(*columns, strict=True), table.features, strict=True):
             writer.writerow([*known, *(f"{value:.9g}" for value in row)])
-    write_text(path.with_name(f"{path.name}.json"), json.dumps(dict(table.manifest), indent=2, ensure_ascii=False))
+    write_text(_manifest_of_csv(path), json.dumps(dict(table.manifest), indent=2, ensure_ascii=False))
+
+
+def _manifest_of_csv(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
 
 
 WRITERS: Mapping[str, Callable[[Path, FeatureTable], None]] = {
@@ -124,3 +133,10 @@ WRITERS: Mapping[str, Callable[[Path, FeatureTable], None]] = {
     ".h5": _write_hdf5,
     ".csv": _write_csv,
 }
+
+KINDS: Mapping[str, Kind] = {
+    ".npz": zip_with("features of vimix extract", "features.npy", "names.npy"),
+    ".h5": hdf5_with("features of vimix extract", "features", "manifest"),
+    ".csv": text_with("features of vimix extract", "names,labels,"),
+}
+MANIFEST = json_with("the manifest of features", value=FORMAT)

@@ -15,8 +15,9 @@ from vimix_adapters.clips.hdf5 import settings_of
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.commands.embedding import embed_store
 from vimix_adapters.indexes.ivf_index import IvfIndex
-from vimix_adapters.indexes.store_index import ClipIndex, Match
+from vimix_adapters.indexes.store_index import INDEX, ClipIndex, Match
 from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.outputs import require_output
 from vimix_adapters.reports.console import show_table
 
 RECALL_QUERIES = 200
@@ -26,7 +27,11 @@ RECALL_QUERIES = 200
 def build_index(
     recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, device: str, approximate: bool = False
 ) -> None:
-    """Embed all clips of all videos of ``store`` with the query encoder of ``checkpoint`` and write the index."""
+    """Embed all clips of all videos of ``store`` with the query encoder of ``checkpoint`` and write the index.
+
+    Raises VimixError if ``out`` is one of the other files, or holds something else than an index.
+    """
+    require_output(out, INDEX, [checkpoint, store])
     configure_logging()
     here = embed_store(recipe, checkpoint, store, device)
     recipe, videos, loaded, modality = here.recipe, here.store, here.checkpoint, here.modality

@@ -20,8 +20,10 @@ from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
 from vimix_adapters.commands.progress import run_shown
 from vimix_adapters.flow.colours import flow_colours, full_speed
 from vimix_adapters.flow.fields import dequantise
+from vimix_adapters.outputs import bytes_with, require_output
 from vimix_adapters.synth.encode import choose_codec, write_video
 
+VIDEO = bytes_with("a video (MP4)", b"ftyp", at=4)
 SECONDS_A_FRAME = 1.0
 """That checking a video may take, besides a minute."""
 
@@ -118,7 +120,11 @@ def _require_alike(one: Hdf5VideoStore, other: Hdf5VideoStore) -> None:
 
 
 def export(path: Path, video: str, out: Path, modality: Modality, scale: float | None) -> str:
-    """One video of the store, by name or number, as a playable file; flow in colours. Returns what was written."""
+    """One video of the store, by name or number, as a playable file; flow in colours. Returns what was written.
+
+    Raises VimixError if the store has no such video or modality, or ``out`` is the store or anything but a video.
+    """
+    require_output(out, VIDEO, [path])
     store = Hdf5VideoStore(path)
     formats, number = formats_of(store.picture_settings), _find(store, video)
     if modality not in formats:

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters import config
+from vimix_adapters.outputs import require_output
 from vimix_adapters.reports import figures, stages
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.curves import read_metrics
@@ -70,10 +71,12 @@ def draw_figure(number: int, folder: Path, out: Path, modality: str, arms: Seque
     """Draw the paper's Figure 2 or 3 from the metrics of the runs in ``folder``, with its numbers as JSON beside it.
 
     Raises VimixError if no run has what it shows or one of the ``arms``, they are of different recipes, two have one
-    seed, or ``out`` is no name of a picture.
+    seed, ``out`` is no name of a picture, or something else lies there or beside it.
     """
     if out.suffix != ".png":
         raise VimixError(f"--out {out}: expected a name that ends in .png; the numbers go beside it as .json")
+    require_output(out, figures.PICTURE)
+    require_output(out.with_suffix(".json"), figures.NUMBERS)
     runs = read_traces(folder)
     _seeds(runs)
     known = _all_arms(runs)
@@ -99,8 +102,10 @@ def show_stages(folders: Sequence[Path], out: Path | None) -> None:
     """Print what each stage came to in training, over runs that differ in their seed; write it to ``out`` as JSON.
 
     A folder may hold several. Raises VimixError if the runs are of different recipes, two have one seed, or there is
-    none with metrics.
+    none with metrics, or ``out`` holds something else.
     """
+    if out is not None:
+        require_output(out, stages.STAGES)
     runs = [run for folder in folders for run in read_traces(folder)]
     seeds = _seeds(runs)
     lines = [line for arm in _all_arms(runs) for line in _lines(runs, arm)]

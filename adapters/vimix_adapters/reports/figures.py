@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from vimix_adapters.files import replacing
+from vimix_adapters.outputs import bytes_with, json_with
 
 Doubles = NDArray[np.float64]
 
 FORMAT = "vimix-figure-1"
+PICTURE = bytes_with("a picture (PNG)", b"\x89PNG")
+NUMBERS = json_with("the numbers of a figure", value=FORMAT)
 
 
 @frozen(eq=False)

@@ -10,10 +10,12 @@ from attrs import asdict, field, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
+from vimix_adapters.outputs import json_with
 from vimix_adapters.reports.environment import commit, machine, versions
 from vimix_adapters.reports.reading import structured
 
 FORMAT = "vimix-results-1"
+RECORD = json_with("the JSON of an evaluation", value=FORMAT)
 OPTIONAL = ("recipe", "tested_on", "best_on_test")
 
 

@@ -7,9 +7,11 @@ import numpy as np
 from attrs import frozen
 from rich.table import Table
 
+from vimix_adapters.outputs import json_with
 from vimix_adapters.reports.summaries import mean_and_deviation
 
 FORMAT = "vimix-stages-1"
+STAGES = json_with("the JSON of vimix experiments stages", value=FORMAT, endings=())
 TAIL = 0.1
 """Share of a stage's rows, the last ones, over which a quantity that training changes is averaged."""
 
