@@ -119,6 +119,21 @@ def test_seeds_leave_means_deviations_and_paired_differences(runs, capsys) -> No
     assert "same seed" in capsys.readouterr().err
 
 
+def test_single_runs_and_seeds_do_not_share_a_folder(runs, capsys) -> None:
+    """Their results have the same names; neither is begun in the other's."""
+    out = runs / "runs/one"
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    for arguments, told in (
+        (["--out", out / "seed-3", "--seeds", 2], "is the folder of a single run"),
+        (["--out", out], "holds runs of several seeds"),
+    ):
+        assert vimix("run", runs / "table1.toml", *arguments, *CPU) == 2
+        assert told in capsys.readouterr().err
+    assert vimix("experiments", "summarise", out, "--out", out / "seed-3") == 2
+    assert "is the folder of a single run" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()} == before
+
+
 def test_a_table_has_ours_where_there_are_runs(runs, capsys) -> None:
     capsys.readouterr()
     assert vimix("experiments", "table", 1, "--runs", runs, "--format", "json") == 0

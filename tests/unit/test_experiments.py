@@ -138,6 +138,20 @@ def test_results_of_a_run_are_read_back_and_others_refused(tmp_path) -> None:
         read_run(tmp_path)
 
 
+def test_a_summary_never_takes_the_place_of_a_runs_own_results(tmp_path) -> None:
+    write_tables(tmp_path / "results", run(0).rows, {"seed": 0})
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun/recipe.toml").touch()
+    before = (tmp_path / "results/results.json").read_bytes()
+    for folder, told in (("results", "is not the summary of several seeds"), ("begun", "folder of a single run")):
+        with pytest.raises(VimixError, match=told):
+            write_summary(tmp_path / folder, [run(0), run(1)])
+    assert (tmp_path / "results/results.json").read_bytes() == before
+    assert [path.name for path in (tmp_path / "begun").iterdir()] == ["recipe.toml"]
+    for _ in range(2):
+        write_summary(tmp_path / "seeds", [run(0), run(1)])
+
+
 def test_the_papers_numbers_are_all_there() -> None:
     """Counted in the paper: rows and columns of each table; some cells of each as printed."""
     sizes = {number: (len(t.lines), len(t.columns)) for number in range(1, 6) if (t := paper_table(number))}

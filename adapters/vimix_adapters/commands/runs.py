@@ -28,7 +28,7 @@ from vimix_adapters.files import write_text
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.curves import draw_curves
 from vimix_adapters.reports.environment import commit, machine, versions
-from vimix_adapters.reports.summaries import read_run, write_summary
+from vimix_adapters.reports.summaries import read_run, require_place_for_run, require_place_for_summary, write_summary
 from vimix_adapters.reports.tables import Row, console_table, write_tables
 
 log = structlog.get_logger()
@@ -81,8 +81,12 @@ def _run_plan(place: Workplace, out: Path) -> list[Row]:
 
 
 def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int]) -> None:
-    """Run the plan once a seed in ``out/seed-N``; write mean, deviation and paired differences into ``out``."""
+    """Run the plan once a seed in ``out/seed-N``; write mean, deviation and paired differences into ``out``.
+
+    Raises VimixError if ``out`` is the folder of a single run, before anything is trained.
+    """
     _require_arms(recipe)
+    require_place_for_summary(out)
     with workplace(recipe, device) as place:  # one for all: processes join a team once
         for seed in seeds:
             _run_plan(attrs.evolve(place, recipe=attrs.evolve(recipe, seed=seed)), out / f"seed-{seed}")
@@ -235,7 +239,8 @@ def _notes(recipe: config.Recipe, places: Sequence[scoring.Place]) -> list[str]:
 
 
 def _claim(place: Workplace, out: Path) -> None:
-    """Write ``out/recipe.toml``; refuse a folder in which another recipe was begun."""
+    """Write ``out/recipe.toml``; refuse a folder in which another recipe was begun, or of several seeds."""
+    require_place_for_run(out)
     recipe, file = place.recipe, out / "recipe.toml"
     if file.exists():
         begun = config.recipe_from_toml(file.read_text(encoding="utf-8"), str(file))

@@ -12,12 +12,14 @@ from attrs import evolve, field, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
+from vimix_adapters.outputs import json_with, require_output
 from vimix_adapters.reports.reading import structured
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
-from vimix_adapters.reports.tables import LINEAR, Row, score_names
+from vimix_adapters.reports.tables import LINEAR, RESULTS, Row, score_names
 
 FORMAT = "vimix-summary-1"
+SUMMARY = json_with("the summary of several seeds", value=FORMAT)
 CONFIDENCE = 0.95
 COMPARED = ("R@1", "top-1")
 """Scores whose differences between arms are told."""
@@ -164,12 +166,30 @@ def paired_difference(ones: Sequence[float], others: Sequence[float]) -> Differe
     return Difference(mean, mean - reach, mean + reach, len(differences))
 
 
+def require_place_for_summary(folder: Path) -> None:
+    """Raises VimixError if the folder is that of a single run, or holds other results than a summary."""
+    if (folder / "recipe.toml").exists():
+        raise VimixError(
+            f"{folder} is the folder of a single run (it has a recipe.toml), whose results would be lost: choose "
+            "another --out for those of several seeds"
+        )
+    require_output(folder / "results.json", SUMMARY)
+
+
+def require_place_for_run(folder: Path) -> None:
+    """Raises VimixError if the folder holds the runs of several seeds, their summary or other results than a run's."""
+    if next(folder.glob("seed-*/recipe.toml"), None) is not None:
+        raise VimixError(f"{folder} holds runs of several seeds: choose another --out for a single run")
+    require_output(folder / "results.json", RESULTS)
+
+
 def write_summary(folder: Path, runs: Sequence[RunResults], against: str | None = None) -> str:
     """Write ``results.json`` and ``results.md`` of several seeds into ``folder``; the Markdown.
 
     Arms are compared with the arm ``against`` (its key in the recipe), else with the first. Raises VimixError if there
-    is no such arm.
+    is no such arm, or the folder is that of a single run.
     """
+    require_place_for_summary(folder)
     scores = by_seed(runs)
     reference = _reference(runs, scores, against)
     differences = _differences(scores, reference)

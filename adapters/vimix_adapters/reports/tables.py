@@ -9,12 +9,14 @@ from attrs import frozen
 from rich.table import Table
 
 from vimix_adapters.files import write_text
+from vimix_adapters.outputs import json_with
 from vimix_adapters.reports.results import write_json
 
 LINEAR: Mapping[str, str] = {"top-1": "linear top-1", "top-5": "linear top-5"}
 """Heading by name of the score; ``R@k`` for any k is its own heading and comes before these."""
 RECALL = re.compile(r"R@\d+")
 FORMAT = "vimix-table-1"
+RESULTS = json_with("the results of one run", value=FORMAT)
 
 
 @frozen
