@@ -5,14 +5,15 @@ import os
 import platform
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vimix.values.errors import VimixError
 
 _NODE = re.sub(r"[^A-Za-z0-9]", "_", platform.node())
 """Of temporary names: processes of different machines have the same numbers."""
-NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_ROOM = FULL | {errno.EROFS}
 """Errors that only writing meets."""
 
 
@@ -25,22 +26,69 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on success it is synced and renamed to ``path``, else removed.
 
     A crash or a full disk at any moment leaves the old ``path`` (or none), never half a file. Raises WriteError if the
-    disk is full.
+    disk is full, or ``path`` is a folder, lies in none or where nothing may be written.
     """
-    temporary = path.with_name(f".{path.name}.{_NODE}-{os.getpid()}.tmp")
+    temporary = _begun(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        with writing(path):
+            temporary.replace(path)
+    except WriteError:
+        raise
     except (OSError, RuntimeError) as error:
         if (reason := no_room(error)) is None:
             raise
-        raise WriteError(f"{path} cannot be written: {reason}; free some space, or choose another place") from error
+        raise WriteError(_refusal(path, reason, full=True)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # it would hide what went wrong
+            temporary.unlink(missing_ok=True)
     sync_directory(path.parent)
+
+
+def require_writable(path: Path) -> None:
+    """Find out before hours of work whether ``path`` can be written; makes the folders above it.
+
+    Raises WriteError if not.
+    """
+    temporary = _begun(path)
+    with writing(path):
+        temporary.unlink()
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder and those above it, or find them. Raises WriteError."""
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Whatever the system has against writing ``path`` is a WriteError that names it."""
+    try:
+        yield
+    except WriteError:
+        raise  # it says so already
+    except OSError as error:
+        reason = f"{error.filename} is no folder" if error.errno == errno.EEXIST else error.strerror or str(error)
+        raise WriteError(_refusal(path, reason, full=error.errno in FULL)) from error
+
+
+def _begun(path: Path) -> Path:
+    """The temporary file of ``path``, empty: who cannot make it is told before the work, and not what else failed."""
+    temporary = path.with_name(f".{path.name}.{_NODE}-{os.getpid()}.tmp")
+    with writing(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    return temporary
+
+
+def _refusal(path: Path, reason: str, full: bool) -> str:
+    advice = "free some space, or choose another place" if full else "choose another name or place, or mend this one"
+    return f"{path} cannot be written: {reason}; {advice}"
 
 
 def no_room(error: BaseException) -> str | None:

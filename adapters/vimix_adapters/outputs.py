@@ -9,6 +9,7 @@ import h5py
 from attrs import frozen
 
 from vimix.values.errors import VimixError
+from vimix_adapters.files import require_writable, writing
 
 
 @frozen
@@ -26,14 +27,16 @@ def require_output(path: Path, kind: Kind, inputs: Iterable[Path] = ()) -> None:
     """Refuse a place that does not take a file of ``kind``, or holds something that is not to be lost.
 
     Raises VimixError if the name has another ending, ``path`` is one of the ``inputs``, or there is something else
-    there than a ``kind`` of an earlier call (or an empty file).
+    there than a ``kind`` of an earlier call (or an empty file); WriteError if it cannot be written.
     """
     if kind.endings and path.suffix not in kind.endings:
         raise VimixError(f"{path}: expected a name that ends in {', '.join(kind.endings)} for {kind.name}")
-    if any(_same(path, given) for given in inputs):
-        raise VimixError(f"{path} is read by this command and would be lost: choose another --out")
-    if path.exists() and not (path.is_file() and (path.stat().st_size == 0 or _is_one(path, kind))):
-        raise VimixError(f"{path} exists and is not {kind.name}: choose another --out, or move it away first")
+    with writing(path):  # to look is refused too where the name is too long, or the folder not ours
+        if any(_same(path, given) for given in inputs):
+            raise VimixError(f"{path} is read by this command and would be lost: choose another --out")
+        if path.exists() and not (path.is_file() and (path.stat().st_size == 0 or _is_one(path, kind))):
+            raise VimixError(f"{path} exists and is not {kind.name}: choose another --out, or move it away first")
+    require_writable(path)
 
 
 def _same(path: Path, other: Path) -> bool:

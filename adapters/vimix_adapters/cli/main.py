@@ -39,16 +39,16 @@ app.command("bench")(bench.bench)
 
 
 def run() -> None:
-    """Entry point: a user's mistake is one line on stderr and exit code 2, never a traceback."""
+    """Entry point: a user's mistake, or what the system refuses, is one line on stderr and exit code 2."""
     try:
         app()
     except VimixError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        print(f"error: {error}: no file is left half written; free some space and call it again", file=sys.stderr)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "free some space" if full else "see to that file or folder, or name another"
+        print(f"error: {error}: no file is left half written; {advice}, and call it again", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted: call the same command again to go on", file=sys.stderr)

@@ -12,7 +12,7 @@ import h5py
 from attrs import asdict, frozen
 
 from vimix_adapters.clips.hdf5 import SCHEMA, PackSettings, checksum_of, modalities_in
-from vimix_adapters.files import WriteError, replacing, sweep
+from vimix_adapters.files import WriteError, make_folder, replacing, sweep
 
 Piece = tuple[Path, str]
 """A file, and the group in it that holds some or all modalities of a video."""
@@ -99,7 +99,7 @@ def _copy(piece: h5py.Group, group: h5py.Group) -> None:
 
 
 def _require_room(path: Path, files: set[Path]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     needed, free = sum(file.stat().st_size for file in files), shutil.disk_usage(path.parent).free
     if needed > free:
         raise WriteError(

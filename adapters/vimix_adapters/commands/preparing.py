@@ -17,7 +17,7 @@ from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts
 from vimix_adapters.commands.progress import run_shown
 from vimix_adapters.datasets.listing import Listed
 from vimix_adapters.datasets.skeleton_files import SkeletonFile
-from vimix_adapters.files import sweep, write_text
+from vimix_adapters.files import require_writable, sweep, write_text
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.packing.parts import claim_parts, list_parts, parts_of
 from vimix_adapters.wiring.packing import PackJob, pack_job
@@ -59,12 +59,14 @@ def prepare(
 
     Each file has ``seconds`` of time. Files that fail are left out and listed in ``STORE.quarantine.csv``. Labels are
     places in ``classes``, by default the sorted names. Unless ``partial_allowed``, no store is written if a file fails.
-    Raises VimixError if the store exists with other settings or files, or no video at all could be stored.
+    Raises VimixError if the store exists with other settings or files, no video at all could be stored, or the
+    store cannot be written.
     """
     if (report := _already_there(listed, store, settings, console)) is not None:
         return report
     if settings.flow == "tvl1":
         TvL1Flow()  # says at once, not once a file, if OpenCV lacks it
+    require_writable(store)
     parts = parts_of(store)
     claim_parts(parts, asdict(settings))
     jobs = {video.name: PackJob(video.path, parts / f"{version_key(video)}.h5") for video in listed}

@@ -7,6 +7,7 @@ import structlog
 from attrs import define, field
 
 from vimix_adapters import config
+from vimix_adapters.files import make_folder
 
 log = structlog.get_logger()
 
@@ -55,7 +56,7 @@ def _trained(folder: Path) -> bool:
 
 def _link(own: Path, owner: Path) -> None:
     """A relative link, so that a run can be moved. File systems without links lose the convenience only."""
-    own.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(own.parent)
     target = os.path.relpath(owner, own.parent)
     if own.is_symlink() and own.readlink() == Path(target):
         return

@@ -16,6 +16,7 @@ from vimix_adapters.clips.skeleton_writer import SkeletonEntry, part_outcomes, w
 from vimix_adapters.commands.preparing import Report, read_quarantine, version_key, write_quarantine
 from vimix_adapters.commands.progress import run_shown
 from vimix_adapters.datasets.skeleton_files import Listing, SkeletonFile
+from vimix_adapters.files import require_writable
 from vimix_adapters.packing.parts import claim_parts, list_parts, parts_of
 
 RATE = 30
@@ -32,11 +33,12 @@ def prepare_skeletons(
     """Store all listed sequences; go on where an earlier call was stopped, but for parts with files that failed.
 
     What cannot be read is left out and listed in ``STORE.quarantine.csv``; samples that the authors exclude are listed
-    there too, but no failure. Raises VimixError if the store exists with other settings or files, or no sequence at all
-    could be stored.
+    there too, but no failure. Raises VimixError if the store exists with other settings or files, no sequence at all
+    could be stored, or the store cannot be written.
     """
     if (report := _already_there(listing, store, settings, console)) is not None:
         return report
+    require_writable(store)
     parts = parts_of(store)
     claim_parts(parts, asdict(settings))
     jobs = _jobs(listing, parts)

@@ -13,6 +13,7 @@ from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.interruption import StopRequests, listening
 from vimix_adapters.encoders.network import Compute
+from vimix_adapters.files import make_folder, writing
 from vimix_adapters.metrics.logs import configure_logging, quieten_logging
 
 
@@ -35,12 +36,15 @@ class Workplace:
     def alone_in(self, folder: Path) -> Iterator[None]:
         """Nobody else trains in ``folder`` meanwhile, say a job that the cluster started twice.
 
-        The system gives the lock back when the process ends, however it ends. Raises VimixError if it is taken.
+        The system gives the lock back when the process ends, however it ends. Raises VimixError if it is taken,
+        WriteError if nothing can be written there.
         """
         if not self.writes:
             yield
             return
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
+        with writing(folder):
+            (folder / ".lock").touch()
         try:
             lock = FileLock(folder / ".lock", timeout=0).acquire()
         except Timeout as error:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from vimix_adapters.files import write_text
+from vimix_adapters.files import make_folder, write_text
 
 
 class JsonlMetrics:
@@ -12,7 +12,7 @@ class JsonlMetrics:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         self.rewind_torn_line()
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
