@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.fakes.skeletons import FIVE, write_walk
+from tests.fakes.skeletons import FIVE, ntu_text, write_walk
 from vimix.values.errors import VimixError
 from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips import skeleton_writer
@@ -90,6 +90,17 @@ def test_files_that_fail_are_left_out_with_the_reason_and_the_authors_own_are_no
     assert reasons["S001C003P003R001A001.skeleton"].startswith("line 3: expected the values of a body")
     assert "listed by the authors" in reasons["S001C002P005R002A008.skeleton"]
     assert Hdf5VideoStore(tmp_path / "s.h5").quarantined == 3
+
+
+def test_a_file_whose_first_body_is_zero_throughout_is_left_out_and_costs_no_other(folder, tmp_path) -> None:
+    nobody = [(1, np.zeros((25, 3))), (2, np.ones((25, 3)))]
+    (folder / "S001C003P002R001A001.skeleton").write_bytes(ntu_text([nobody] * 4))
+    alone = SkeletonSettings(find_layout("ntu"), frames=16, persons=1)
+    report = prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", alone, 1, QUIET)
+    assert (report.listed, report.stored, report.enough) == (21, 20, True)
+    ((name, reason),) = report.failures
+    assert name == "S001C003P002R001A001.skeleton"
+    assert "bodies are all zero" in reason
 
 
 def test_a_second_call_does_nothing_and_refuses_other_settings_or_files(folder, tmp_path) -> None:

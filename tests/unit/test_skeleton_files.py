@@ -147,6 +147,13 @@ def test_without_denoising_persons_are_the_first_of_each_frame() -> None:
     np.testing.assert_array_equal(found, [[a, b], [b, 0 * b], [c, a]])
 
 
+def test_a_first_place_that_is_kept_for_nobody_is_refused_with_the_way_out() -> None:
+    raw = recorded([[(1, 0 * body(0)), (2, body(1))]] * 3)
+    with pytest.raises(VimixError, match=r"the first 1 of each frame's bodies are all zero .*--denoise energy"):
+        chosen_persons(raw, 1, "none")
+    assert len(chosen_persons(raw, 1, "energy")) == len(chosen_persons(raw, 2, "none")) == 3
+
+
 def test_by_energy_persons_are_the_bodies_that_move_most_and_keep_their_places() -> None:
     """A chair that is always first in the file, a person who moves, one who fidgets and vanishes."""
     chair, person, guest = (body(i) for i in range(3))

@@ -13,6 +13,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from vimix.values.errors import VimixError
 from vimix_adapters.skeletons.sequence import RawSequence
 
 Array = NDArray[np.float64]
@@ -39,12 +40,21 @@ class _Track:
 
 
 def chosen_persons(raw: RawSequence, persons: int, denoise: str) -> Array:
-    """[T, persons, V, 3], zero where a person is not seen; frames in which nobody is left are left out."""
+    """[T, persons, V, 3], zero where a person is not seen; frames in which nobody is left are left out.
+
+    Raises VimixError if nobody is left in any: the first of a file may be a place that is kept for nobody.
+    """
     length = int(raw.frame[-1]) + 1
     result = np.zeros((length, persons, *raw.joints.shape[1:]))
     for place, track in CHOICES[denoise](raw, persons):
         result[track.frames, place] = track.joints
-    return result[result.any(axis=(1, 2, 3))]
+    seen = result.any(axis=(1, 2, 3))
+    if not seen.any():
+        raise VimixError(
+            f"the first {persons} of each frame's bodies are all zero (--denoise {denoise}): choose --denoise energy, "
+            "or more --persons"
+        )
+    return result[seen]
 
 
 def _in_file_order(raw: RawSequence, persons: int) -> list[tuple[int, _Track]]:
