@@ -138,3 +138,18 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def require_file(path: Path, what: str, advice: str) -> None:
+    """Raise VimixError, with what to do, unless ``path`` is a file; a folder is told from nothing."""
+    if path.is_file():
+        return
+    state = "is a folder" if path.is_dir() else "is no regular file" if path.exists() else ""
+    raise VimixError(f"{path} {state}, no {what}; {advice}" if state else f"{path}: there is no such {what}; {advice}")
+
+
+def require_folder(path: Path, content: str) -> None:
+    """Raise VimixError unless ``path`` is a folder, where ``content`` should be; a file is told from nothing."""
+    if not path.is_dir():
+        state = f"{path} is a file, no folder" if path.exists() else f"{path}: there is no such folder"
+        raise VimixError(f"{state}; expected {content}")

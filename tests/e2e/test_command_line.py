@@ -135,6 +135,12 @@ def test_two_processes_do_not_train_in_one_folder(place, capsys) -> None:
     assert vimix(*command) == 0, "a lock that nobody holds is none"
 
 
+def test_a_recipe_that_is_none_in_a_runs_folder_is_one_line(place, tmp_path, capsys) -> None:
+    (tmp_path / "recipe.toml").mkdir()
+    assert vimix("pretrain", place / "tiny.toml", "--modality", "rgb", "--out", tmp_path, "--device", "cpu") == 2
+    assert "recipe.toml: expected a recipe in TOML, but it cannot be read" in capsys.readouterr().err
+
+
 def test_a_run_leaves_everything_behind(finished) -> None:
     stages = sorted(str(path.relative_to(finished).parent) for path in finished.glob("*/*/last.pt"))
     assert stages == [

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import random
 import resource
 import runpy
 import subprocess
@@ -68,6 +69,46 @@ def test_a_truncated_file_is_refused_and_the_one_before_is_named(tmp_path, keep)
     with pytest.raises(VimixError, match=r"last\.pt: expected a whole vimix checkpoint.*previous\.pt"):
         store.last()
     assert load_checkpoint(tmp_path / "previous.pt").about["steps"] == 1
+
+
+@pytest.mark.parametrize("keep", [0, 1, 0.5])
+def test_a_damaged_file_that_is_all_a_stage_has_left_is_told_with_the_folder_to_delete(tmp_path, keep) -> None:
+    """Without torch's advice to run what is in it."""
+    stage = tmp_path / "1-pretrain-rgb"
+    FolderCheckpointStore(stage).save(checkpoint(1))
+    whole = (stage / "last.pt").read_bytes()
+    (stage / "last.pt").write_bytes(whole[: keep if keep >= 1 else int(len(whole) * keep)])
+    told = "it is cut short, damaged or another kind of file"
+    with pytest.raises(VimixError, match=rf"{told}$"):
+        FolderCheckpointStore(stage).last()  # no stage's folder: perhaps one of downloads
+    (stage / "metrics.jsonl").touch()
+    for name in ("last.pt", "previous.pt"):
+        with pytest.raises(VimixError, match=rf"{name}: .*{told}; to train this stage anew, delete {stage}$"):
+            FolderCheckpointStore(stage).last()
+        if name == "last.pt":
+            (stage / "last.pt").rename(stage / "previous.pt")
+
+
+def test_code_in_a_checkpoint_is_told_in_our_words(tmp_path) -> None:
+    torch.save({"format": "vimix-checkpoint-1", "bomb": Bomb(tmp_path / "executed")}, tmp_path / "zip.pt")
+    with pytest.raises(VimixError, match=r"it holds more than tensors and plain values, and code is never run$"):
+        load_checkpoint(tmp_path / "zip.pt")
+
+
+def test_damage_anywhere_is_told_as_damage(tmp_path) -> None:
+    """Unpickling nonsense ends in nearly every exception there is."""
+    FolderCheckpointStore(tmp_path).save(checkpoint(1))
+    whole = (tmp_path / "last.pt").read_bytes()
+    rng, refused = random.Random(3), 0
+    for _ in range(400):
+        damaged = bytearray(whole)
+        damaged[rng.randrange(len(whole.split(b"PK", 2)[1]))] = rng.randrange(256)  # in the pickle
+        (tmp_path / "last.pt").write_bytes(damaged)
+        try:
+            load_checkpoint(tmp_path)
+        except VimixError:
+            refused += 1
+    assert refused > 100
 
 
 @pytest.mark.parametrize("content", [{"state_dict": {"a": torch.zeros(1)}}, [1, 2], {"format": "other"}])

@@ -7,10 +7,19 @@ import numpy as np
 import pytest
 
 from tests.contracts.test_video_store import hdf5
+from tests.unit.test_storekeeping import shard
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
+from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.foreign import read_weights
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts, write_part
+from vimix_adapters.commands.experimenting import find_results
+from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.datasets.hmdb51 import list_hmdb51
+from vimix_adapters.datasets.skeleton_files import list_ntu
+from vimix_adapters.indexes.faiss_index import FaissIndex
+from vimix_adapters.indexes.store_index import ClipIndex
 
 
 def one_video(folder, codec: str, frames) -> Hdf5VideoStore:
@@ -51,6 +60,30 @@ def test_what_is_no_store_is_refused_by_name(tmp_path, content, message) -> None
     with pytest.raises(VimixError, match=message) as refused:
         Hdf5VideoStore(path)
     assert str(path) in str(refused.value)
+
+
+def test_a_folder_is_told_from_nothing(tmp_path) -> None:
+    for opened in (Hdf5VideoStore, ClipIndex.load, FaissIndex.load, read_weights):
+        with pytest.raises(VimixError, match=f"{tmp_path} is a folder, no (store|index|file of weights); "):
+            opened(tmp_path)
+    file = tmp_path / "file"
+    file.touch()
+    for listed in (list_folder, lambda path: list_ntu(path, 60), find_results, lambda path: list_hmdb51(path, path)):
+        with pytest.raises(VimixError, match="file is a file, no folder; expected "):
+            listed(file)
+
+
+def test_flow_is_advised_where_flow_is_what_a_store_lacks(tmp_path) -> None:
+    def refusal(modality: str) -> str:
+        pixels = config.ModalitySettings()
+        recipe = config.Recipe("r", config.Data(store=str(path)), modalities={modality: pixels})
+        with pytest.raises(VimixError, match=f"has no modality '{modality}', only rgb: .*take it out") as refused:
+            wiring.build_store(recipe)
+        return str(refused.value)
+
+    path = shard(tmp_path / "s.h5", ["a/0"])
+    assert "add it with vimix flow" in refusal("flow")
+    assert "vimix flow" not in refusal("joint")
 
 
 def test_another_schema_is_refused(tmp_path) -> None:

@@ -14,6 +14,18 @@ from vimix.values.checkpoint import FORMAT, Checkpoint
 from vimix.values.errors import VimixError
 from vimix_adapters.files import replacing, sync_directory
 
+UNREADABLE = (
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    OSError,
+    AttributeError,
+    TypeError,
+)
+"""What ``torch.load`` raises, by where the damage is."""
 KEYS = ("modality", "recipe", "parts", "about")
 
 
@@ -76,20 +88,36 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise VimixError(f"{file}: there is no such checkpoint; expected the last.pt of a stage's folder")
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise VimixError(_refusal(file, " ".join(str(error).split())[:200])) from error
+    except UNREADABLE as error:
+        raise VimixError(_refusal(file, _what_is_wrong(file, error))) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or not all(key in content for key in KEYS):
         found = content.get("format") or f"keys {list(content)[:5]}" if isinstance(content, dict) else type(content)
         raise VimixError(_refusal(file, f"found {found}"))
     return Checkpoint(**{key: content[key] for key in KEYS})
 
 
+def _what_is_wrong(file: Path, error: Exception) -> str:
+    """In our words: torch's advise to run what is in the file."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"it cannot be read: {error.strerror}"
+    if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(file):
+        return "it holds more than tensors and plain values, and code is never run"
+    return "it is cut short, damaged or another kind of file"
+
+
 def _refusal(file: Path, found: str) -> str:
-    previous = file.with_name("previous.pt")
-    way_out = ""
+    previous, way_out = file.with_name("previous.pt"), ""
     if file.name == "last.pt" and previous.exists():
         way_out = f"; to go on from the one before it: mv {previous} {file}"
+    elif file.name in ("last.pt", "previous.pt") and _nothing_else(file):
+        way_out = f"; to train this stage anew, delete {file.parent}"
     return f"{file}: expected a whole vimix checkpoint ({FORMAT}) without code; {found}{way_out}"
+
+
+def _nothing_else(file: Path) -> bool:
+    """Whether it is all that is left of a stage's training."""
+    last = file.with_name("last.pt")
+    return file.with_name("metrics.jsonl").exists() and (file == last or not last.exists())
 
 
 def _write(checkpoint: Checkpoint, path: Path) -> None:

@@ -1,7 +1,6 @@
 """Weights that others wrote: read without running anything of what the file holds."""
 
 import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from torch import Tensor
 
 from vimix.values.checkpoint import FORMAT
 from vimix.values.errors import VimixError
+from vimix_adapters.checkpoints.folder import UNREADABLE
+from vimix_adapters.files import require_file
 
 INNER = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "encoder")
 """Under which of a file's keys trainers keep the weights."""
@@ -31,8 +32,7 @@ def read_weights(path: Path) -> ForeignWeights:
     Code in the file is refused, never run (``weights_only=True``). Raises VimixError naming the file if it is missing,
     holds code, is damaged, has no tensors, or is a checkpoint of vimix (which needs no import).
     """
-    if not path.is_file():
-        raise VimixError(f"{path}: there is no such file of weights")
+    require_file(path, "file of weights", "name what torch.save or safetensors wrote")
     if path.suffix == ".safetensors":
         return _from_safetensors(path)
     content = load_plain(path)
@@ -54,7 +54,7 @@ def load_plain(path: Path) -> Any:
             f"{path}: refused: not tensors and plain data alone; loading it could run code ({_first_line(error)}). If "
             "you trust its author, save its state dict by itself with torch.save, somewhere else"
         ) from error
-    except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, OSError, AttributeError) as error:
+    except UNREADABLE as error:
         raise VimixError(f"{path}: not a file of weights, or a damaged one ({_first_line(error)})") from error
 
 

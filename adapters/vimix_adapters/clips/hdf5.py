@@ -29,6 +29,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, JOINT, RGB, Modality
 from vimix.values.video import ModalityFormat, Video
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.files import require_file
 
 SCHEMA = "vimix-store-1"
 STORED_FRAMES = "stored frames"
@@ -61,7 +62,7 @@ class PackSettings:
 
 
 class Hdf5VideoStore:
-    """Implements ``vimix.ports.clips.VideoStore``.
+    """Implements ``vimix.ports.clips.VideoStore``. Raises VimixError if the file is missing or no store.
 
     The file is opened on first use in each process and never crosses a fork or a pickle.
     """
@@ -70,8 +71,7 @@ class Hdf5VideoStore:
         self._path = path
         self._handle: h5py.File | None = None
         self._arrays: dict[Modality, h5py.Dataset] = {}
-        if not path.is_file():
-            raise VimixError(f"{path}: there is no such store; make it with vimix prepare")
+        require_file(path, "store", "make one with vimix prepare")
         with self._opening() as file:
             if file.attrs.get("schema") != SCHEMA:
                 raise VimixError(f"{path}: schema {file.attrs.get('schema')!r}, expected {SCHEMA!r}: prepare it again")

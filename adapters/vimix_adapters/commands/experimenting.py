@@ -9,7 +9,7 @@ import structlog
 from attrs import frozen
 
 from vimix.values.errors import VimixError
-from vimix_adapters.files import write_text
+from vimix_adapters.files import require_folder, write_text
 from vimix_adapters.outputs import json_with, require_output, text_with
 from vimix_adapters.reports import paper
 from vimix_adapters.reports.console import show_table
@@ -64,8 +64,7 @@ def find_results(folder: Path) -> Found:
 
     Raises VimixError if it is no folder, or a file in it that holds results was changed into something else.
     """
-    if not folder.is_dir():
-        raise VimixError(f"{folder}: no such folder; expected one that holds runs")
+    require_folder(folder, "runs below it")
     runs: dict[tuple[str, int], RunResults] = {}
     records = []
     for file, content in _contents(folder):

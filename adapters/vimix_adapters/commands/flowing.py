@@ -15,6 +15,7 @@ from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore, PackSetting
 from vimix_adapters.clips.hdf5_assembly import Head, Placed, write_store
 from vimix_adapters.clips.hdf5_writer import is_part
 from vimix_adapters.commands.progress import run_shown
+from vimix_adapters.files import require_folder
 from vimix_adapters.flow.images import FlowImages, find_folder, layout_of, picture_size
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.packing.parts import claim_parts, flow_parts_of, list_parts
@@ -107,8 +108,7 @@ def import_flow(
 
 
 def _folders(store: Hdf5VideoStore, root: Path) -> tuple[dict[int, Path], list[tuple[str, str]]]:
-    if not root.is_dir():
-        raise VimixError(f"{root}: there is no such folder; expected one folder of flow pictures a video in it")
+    require_folder(root, "one folder of flow pictures a video in it")
     folders, failures = {}, []
     for number, video in enumerate(store.videos):
         try:

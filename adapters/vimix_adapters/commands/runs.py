@@ -243,7 +243,7 @@ def _claim(place: Workplace, out: Path) -> None:
     require_place_for_run(out)
     recipe, file = place.recipe, out / "recipe.toml"
     if file.exists():
-        begun = config.recipe_from_toml(file.read_text(encoding="utf-8"), str(file))
+        begun = config.read_recipe(file)
         if changed := _differences(begun, recipe):
             raise VimixError(
                 f"{out} was begun with another recipe; it differs in {', '.join(changed)}: choose another --out, or "

@@ -7,6 +7,7 @@ from pathlib import Path
 from vimix.values.errors import VimixError
 from vimix_adapters.datasets.csv_list import listed_in
 from vimix_adapters.datasets.listing import VIDEO_ENDINGS, Listed, Listing, source_of, text_name, video_files
+from vimix_adapters.files import require_folder
 
 TEST_SHARE = 0.3
 
@@ -19,8 +20,7 @@ def list_folder(folder: Path, split: Path | None = None) -> list[Listed]:
     ``test`` (30 %, at least one of each where a class has two), by a hash of their names: the same on every machine.
     Raises VimixError if the folder or the list is missing or has no video, or a line cannot be read.
     """
-    if not folder.is_dir():
-        raise VimixError(f"{folder}: there is no such folder; expected CLASS/clip.mp4 below it")
+    require_folder(folder, "CLASS/clip.mp4 below it")
     listed = listed_in(split, folder, labels_needed=True) if split else _from_folders(folder)
     if not listed:
         endings = ", ".join(sorted(VIDEO_ENDINGS))

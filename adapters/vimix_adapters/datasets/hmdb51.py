@@ -12,6 +12,7 @@ from attrs import define, field
 from vimix.values.errors import VimixError
 from vimix_adapters.datasets.listing import Listing, Wanted, found_on_disk
 from vimix_adapters.datasets.text import numbered_lines
+from vimix_adapters.files import require_folder
 
 TOTALS: Mapping[str, int] = {f"{kind}{k}": size for k in (1, 2, 3) for kind, size in (("train", 3570), ("test", 1530))}
 _LIST = re.compile(r"(.+)_test_split([123])\.txt")
@@ -81,8 +82,7 @@ def recording_of(stem: str, class_name: str) -> str:
 
 def _lists(folder: Path) -> dict[tuple[str, str], Path]:
     """The list files by class and number of the split."""
-    if not folder.is_dir():
-        raise VimixError(f"{folder}: there is no such folder; expected <class>_test_split1.txt, ... in it")
+    require_folder(folder, "<class>_test_split1.txt, ... in it")
     found = {(m[1], m[2]): path for path in sorted(folder.iterdir()) if (m := _LIST.fullmatch(path.name))}
     if not found:
         raise VimixError(f"{folder}: expected <class>_test_split1.txt, ... as HMDB51 distributes them, found none")

@@ -9,6 +9,7 @@ from pathlib import Path
 from attrs import field, frozen
 
 from vimix.values.errors import VimixError
+from vimix_adapters.files import require_folder
 
 VIDEO_ENDINGS = frozenset(
     f".{ending}" for ending in ("mp4", "avi", "mov", "mkv", "webm", "m4v", "mpg", "mpeg", "wmv", "flv", "ts", "3gp")
@@ -100,8 +101,7 @@ def video_files(folder: Path) -> list[Path]:
 
     Linked folders are entered, each once. Raises VimixError if a folder cannot be read.
     """
-    if not folder.is_dir():
-        raise VimixError(f"{folder}: there is no such folder; expected videos below it")
+    require_folder(folder, "videos below it")
     found: list[Path] = []
     entered: set[tuple[int, int]] = set()
     for root, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):

@@ -10,6 +10,7 @@ from attrs import frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.ntu import EDITIONS, NtuName, class_names, missing_skeletons, parse_name, splits_of
+from vimix_adapters.files import require_folder
 
 ENDINGS = (".skeleton", ".txt")
 _MSR_NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_")
@@ -86,8 +87,7 @@ def list_skeletons(folder: Path, split: Path | None = None) -> Listing:
 
 
 def _below(folder: Path, endings: Sequence[str]) -> Iterator[Path]:
-    if not folder.is_dir():
-        raise VimixError(f"{folder}: there is no such folder; expected skeleton files below it")
+    require_folder(folder, "skeleton files below it")
     return (path for path in sorted(folder.rglob("*")) if path.suffix in endings)
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vimix.ports.index import Neighbours
 from vimix.values.errors import VimixError
-from vimix_adapters.files import replacing
+from vimix_adapters.files import replacing, require_file
 
 Rows = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -90,8 +90,7 @@ class FaissIndex:
     @classmethod
     def load(cls, path: Path) -> "FaissIndex":
         """Open what ``save`` wrote. Raises VimixError naming the file if it is missing, damaged or another index."""
-        if not path.is_file():
-            raise VimixError(f"{path}: there is no such index; build it with vimix index build")
+        require_file(path, "index", "build one with vimix index build")
         return cls.from_bytes(np.fromfile(path, np.uint8), str(path))
 
     def to_bytes(self) -> NDArray[np.uint8]:

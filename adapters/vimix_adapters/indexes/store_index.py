@@ -14,7 +14,7 @@ from vimix.domain.scores.features import centre, mean_row, unit_rows
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
 from vimix.values.video import Video
-from vimix_adapters.files import replacing
+from vimix_adapters.files import replacing, require_file
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.indexes.ivf_index import IvfIndex
 from vimix_adapters.outputs import zip_with
@@ -141,8 +141,7 @@ class ClipIndex:
     @classmethod
     def load(cls, path: Path) -> "ClipIndex":
         """Open what ``save`` wrote. Raises VimixError naming the file if it is missing, damaged or something else."""
-        if not path.is_file():
-            raise VimixError(f"{path}: there is no such index; build it with vimix index build")
+        require_file(path, "index", "build one with vimix index build")
         arrays = _read(path)
         head = json.loads(arrays["head"].tobytes())
         if head.get("format") != FORMAT:

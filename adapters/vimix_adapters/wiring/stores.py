@@ -11,7 +11,7 @@ from torch import Tensor
 from vimix.ports.clips import EvaluationClips, Frames, TrainingClips, VideoStore
 from vimix.ports.team import Team
 from vimix.values.errors import VimixError
-from vimix.values.modality import FLOW, Modality
+from vimix.values.modality import FLOW, RGB, Modality
 from vimix.values.video import ModalityFormat
 from vimix_adapters import config
 from vimix_adapters.clips.augmentation import ClipAugmentation, FlowAugmentation, PictureAugmentation
@@ -37,9 +37,10 @@ def build_store(recipe: config.Recipe) -> Hdf5VideoStore:
     store = Hdf5VideoStore(Path(recipe.data.store))
     for name, modality in recipe.modalities.items():
         if name not in store.formats:
+            way_out = "add it with vimix flow, or " if name == FLOW and RGB in store.formats else ""
             raise VimixError(
-                f"{recipe.data.store} has no modality {name!r}, only {', '.join(store.formats)}: prepare it with "
-                "--flow, or take it out of the recipe's [modalities]"
+                f"{recipe.data.store} has no modality {name!r}, only {', '.join(store.formats)}: {way_out}take it out "
+                "of the recipe's [modalities], or name another store (data.store)"
             )
         kind = store.formats[Modality(name)]
         fits = "s3d" if kind.layout is None else "stgcn"
