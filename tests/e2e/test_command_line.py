@@ -141,6 +141,26 @@ def test_a_recipe_that_is_none_in_a_runs_folder_is_one_line(place, tmp_path, cap
     assert "recipe.toml: expected a recipe in TOML, but it cannot be read" in capsys.readouterr().err
 
 
+def test_a_folder_in_which_nothing_was_trained_takes_another_recipe(place, capsys) -> None:
+    """The first call fails with what the next one changes; from the first row of metrics on it is the run's."""
+    out = place / "again"
+    command = ["pretrain", place / "tiny.toml", "--modality", "rgb", "--out", out, "--device", "cpu"]
+    assert vimix(*command, "--set", "optim.batch=400") == 2
+    assert "less than a batch" in capsys.readouterr().err
+    written = (out / "recipe.toml").read_bytes()
+    with (out / "pretrain-rgb/.lock").open("w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert vimix(*command) == 2
+    assert "was begun with another recipe; it differs in [optim]" in capsys.readouterr().err
+    assert (out / "recipe.toml").read_bytes() == written
+    assert vimix(*command) == 0
+    assert (out / "recipe.toml").read_bytes() != written
+    for path in (out / "pretrain-rgb").glob("*.pt"):
+        path.unlink()
+    assert vimix(*command, "--set", "optim.batch=400") == 2
+    assert "was begun with another recipe; it differs in [optim]" in capsys.readouterr().err
+
+
 def test_a_run_leaves_everything_behind(finished) -> None:
     stages = sorted(str(path.relative_to(finished).parent) for path in finished.glob("*/*/last.pt"))
     assert stages == [

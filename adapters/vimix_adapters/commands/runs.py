@@ -22,7 +22,7 @@ from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkp
 from vimix_adapters.commands import scoring
 from vimix_adapters.commands.caching import FeatureCache
 from vimix_adapters.commands.sharing import StagePlaces
-from vimix_adapters.commands.workplace import Workplace, workplace
+from vimix_adapters.commands.workplace import Workplace, in_use, workplace
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.files import write_text
 from vimix_adapters.reports.console import show_table
@@ -30,6 +30,9 @@ from vimix_adapters.reports.curves import draw_curves
 from vimix_adapters.reports.environment import commit, machine, versions
 from vimix_adapters.reports.summaries import read_run, require_place_for_run, require_place_for_summary, write_summary
 from vimix_adapters.reports.tables import Row, console_table, write_tables
+
+TRACES = ("last.pt", "previous.pt", "metrics.jsonl")
+"""Of training, in a stage's folder."""
 
 log = structlog.get_logger()
 
@@ -239,18 +242,32 @@ def _notes(recipe: config.Recipe, places: Sequence[scoring.Place]) -> list[str]:
 
 
 def _claim(place: Workplace, out: Path) -> None:
-    """Write ``out/recipe.toml``; refuse a folder in which another recipe was begun, or of several seeds."""
+    """Write ``out/recipe.toml``; refuse a folder in which another recipe was begun, or of several seeds.
+
+    Where an earlier call failed before anything was trained, another recipe takes its place.
+    """
     require_place_for_run(out)
     recipe, file = place.recipe, out / "recipe.toml"
     if file.exists():
-        begun = config.read_recipe(file)
-        if changed := _differences(begun, recipe):
+        changed = _differences(config.read_recipe(file), recipe)
+        if changed and _begun(out, place.writes):
             raise VimixError(
                 f"{out} was begun with another recipe; it differs in {', '.join(changed)}: choose another --out, or "
                 "set these back"
             )
     if place.writes:
         write_text(file, config.recipe_to_toml(recipe))
+
+
+def _begun(out: Path, alone: bool) -> bool:
+    """Whether a stage was trained in the folder, for a row of metrics at least, or is right now.
+
+    Locks are tried where one process does it ``alone``: those of a team would find each other's.
+    """
+    files = [file for name in TRACES for level in ("*", "*/*") for file in out.glob(f"{level}/{name}")]
+    if (out / "results.json").exists() or any(file.stat().st_size for file in files):
+        return True
+    return alone and any(in_use(lock.parent) for level in ("*", "*/*") for lock in out.glob(f"{level}/.lock"))
 
 
 def _differences(begun: config.Recipe, asked: config.Recipe) -> list[str]:

@@ -55,6 +55,17 @@ class Workplace:
             yield
 
 
+def in_use(folder: Path) -> bool:
+    """Whether a process trains in ``folder`` right now."""
+    if not (folder / ".lock").exists():
+        return False
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
 @contextmanager
 def workplace(recipe: config.Recipe, device: str) -> Iterator[Workplace]:
     """Set up logging, device, store and team; requests to stop are heard as long as the context lasts."""
