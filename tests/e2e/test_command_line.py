@@ -151,14 +151,14 @@ def test_a_folder_in_which_nothing_was_trained_takes_another_recipe(place, capsy
     with (out / "pretrain-rgb/.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         assert vimix(*command) == 2
-    assert "was begun with another recipe; it differs in [optim]" in capsys.readouterr().err
+    assert "was begun with another recipe; it differs in optim.batch" in capsys.readouterr().err
     assert (out / "recipe.toml").read_bytes() == written
     assert vimix(*command) == 0
     assert (out / "recipe.toml").read_bytes() != written
     for path in (out / "pretrain-rgb").glob("*.pt"):
         path.unlink()
     assert vimix(*command, "--set", "optim.batch=400") == 2
-    assert "was begun with another recipe; it differs in [optim]" in capsys.readouterr().err
+    assert "was begun with another recipe; it differs in optim.batch" in capsys.readouterr().err
 
 
 def test_a_run_leaves_everything_behind(finished) -> None:

@@ -68,6 +68,7 @@ def test_what_takes_the_outputs_place_meanwhile_is_told(tmp_path) -> None:
 
 
 ARM = '[arms.moco]\nstages = [{ pretrain = "rgb" }]\n'
+SPLITS = {"train": ["a/0", "b/0"], "test": ["a/1"]}
 COMMANDS = [
     "run {0}/r.toml --out {1}",
     "run {0}/r.toml --seeds 2 --out {1}",
@@ -88,7 +89,8 @@ COMMANDS = [
 @pytest.mark.parametrize("name", [UNDER_A_FILE, TOO_LONG])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_output_that_cannot_be_written_is_one_line_before_any_work(here, capsys, command, name) -> None:
-    shard(here / "s.h5", ["a/0"])
+    shards = [shard(here / f"{split}.h5", names, splits=(split,)) for split, names in SPLITS.items()]
+    assert vimix("store", "merge", here / "s.h5", *shards) == 0
     (here / "r.toml").write_text(RECIPE.format(store=here / "s.h5") + ARM)
     (here / "videos/wave").mkdir(parents=True)
     (here / "videos/wave/0.mp4").touch()

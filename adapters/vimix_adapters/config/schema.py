@@ -14,8 +14,8 @@ from vimix_adapters.clips.skeletons import SkeletonAugmentSettings
 
 share: Any = and_(ge(0), le(1))
 """A probability or a part of a whole."""
-LARGEST_SEED = 2**63 - 1
-"""What generators of all libraries take, and every reader of TOML and JSON."""
+LARGEST_SEED = 2**32 - 1
+"""What generators of all libraries take: scikit-learn's, which comes last of all in a run, no larger."""
 
 
 def filled(_: Any, attribute: Any, values: Sequence[object]) -> None:

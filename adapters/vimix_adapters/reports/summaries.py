@@ -189,9 +189,9 @@ def write_summary(folder: Path, runs: Sequence[RunResults], against: str | None 
     Arms are compared with the arm ``against`` (its key in the recipe), else with the first. Raises VimixError if there
     is no such arm, or the folder is that of a single run.
     """
-    require_place_for_summary(folder)
     scores = by_seed(runs)
     reference = _reference(runs, scores, against)
+    require_place_for_summary(folder)
     differences = _differences(scores, reference)
     seeds = [run.seed for run in runs]
     rows = [
