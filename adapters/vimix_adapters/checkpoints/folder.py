@@ -97,7 +97,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def _what_is_wrong(file: Path, error: Exception) -> str:
-    """In our words: torch's advise to run what is in the file."""
+    """In our words: those of torch advise to run what the file holds."""
     if isinstance(error, OSError) and error.strerror:
         return f"it cannot be read: {error.strerror}"
     if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(file):

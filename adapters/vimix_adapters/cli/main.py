@@ -1,6 +1,5 @@
 """The command line: parse, call, print, exit code. Nothing heavy is imported before a command runs."""
 
-import errno
 import sys
 
 import typer
@@ -11,6 +10,7 @@ from vimix_adapters.cli.benching import bench_data
 from vimix_adapters.cli.doctor import doctor
 from vimix_adapters.cli.flow import flow
 from vimix_adapters.cli.synth import synth
+from vimix_adapters.files import FULL
 
 app = typer.Typer(
     name="vimix",
@@ -46,8 +46,7 @@ def run() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        advice = "free some space" if full else "see to that file or folder, or name another"
+        advice = "free some space" if error.errno in FULL else "see to that file or folder, or name another"
         print(f"error: {error}: no file is left half written; {advice}, and call it again", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

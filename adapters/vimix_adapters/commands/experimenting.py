@@ -13,7 +13,7 @@ from vimix_adapters.files import require_folder, write_text
 from vimix_adapters.outputs import json_with, require_output, text_with
 from vimix_adapters.reports import paper
 from vimix_adapters.reports.console import show_table
-from vimix_adapters.reports.evaluated import Evaluated, read_evaluated
+from vimix_adapters.reports.evaluated import Evaluated, evaluated_of
 from vimix_adapters.reports.results import FORMAT as RECORD_FORMAT
 from vimix_adapters.reports.summaries import RunResults, read_run, run_of, write_summary
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
@@ -74,7 +74,7 @@ def find_results(folder: Path) -> Found:
                 log.warning("run.repeated", recipe=run.recipe, seed=run.seed, taken=str(file), left=str(known.folder))
             runs[run.recipe, run.seed] = run
         elif content.get("format") == RECORD_FORMAT:
-            records.append(read_evaluated(file))
+            records.append(evaluated_of(content, file))
     return Found(list(runs.values()), records)
 
 

@@ -139,8 +139,7 @@ def _execute(
     with place.alone_in(folder):
         compute, team = place.compute, place.team
         run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number, team, place.requests)
-        run.about.update(arm=arm, data=store.fingerprint, commit=commit())
-        run.about.update(stages_to_come=_to_come(recipe, arm, number))
+        run.about.update(arm=arm, data=store.fingerprint, commit=commit(), stages_to_come=_to_come(recipe, arm, number))
         run.about.update({f"version_{name}": value for name, value in versions().items()})
         log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
         begun = perf_counter()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import replacing
+from vimix_adapters.reports.reading import is_finite, is_number
 
 PANELS: Mapping[str, tuple[str, float]] = {
     "loss": ("loss (nats)", 1.0),
@@ -18,9 +19,6 @@ PANELS: Mapping[str, tuple[str, float]] = {
 """Axis label and factor by name in ``metrics.jsonl``."""
 SMOOTHING = 0.05
 """Share of a stage over which the bold line is averaged; the pale line is what was recorded."""
-
-LARGEST = 1e300
-"""More counts as not finite: a whole number in JSON may be one that no float can hold."""
 
 
 def draw_curves(path: Path, stages: Mapping[str, Path], title: str = "") -> None:
@@ -76,11 +74,9 @@ def read_metrics(file: Path, needed: Sequence[str] = ("step",)) -> list[dict[str
 
 def _numbers(row: object) -> dict[str, float] | None:
     """The finite numbers of a row, what is not finite being not measured; None if something in it is no number."""
-    if not isinstance(row, dict):
+    if not isinstance(row, dict) or not all(map(is_number, row.values())):
         return None
-    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in row.values()):
-        return None
-    return {name: value for name, value in row.items() if abs(value) < LARGEST}
+    return {name: value for name, value in row.items() if is_finite(value)}
 
 
 def smoothed(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from attrs import frozen
 
 from vimix_adapters.reports.paper import Source
 from vimix_adapters.reports.reading import structured
-from vimix_adapters.reports.results import ResultRecord, read_results
+from vimix_adapters.reports.results import ResultRecord, record_of
 from vimix_adapters.reports.tables import streams_of
 
 log = structlog.get_logger()
@@ -83,9 +83,9 @@ class _Protocol:
     changed_by_the_recipe: Sequence[str] = ()
 
 
-def read_evaluated(file: Path) -> Evaluated:
-    """The record in a file. Raises VimixError naming the file and the place if it is none, or was changed."""
-    record = read_results(file)
+def evaluated_of(content: object, file: Path) -> Evaluated:
+    """The record from the content of its file. Raises VimixError as ``record_of`` does."""
+    record = record_of(content, file)
     protocol = structured(record.protocol, _Protocol, file, "the protocol of an evaluation")
     encoders = {
         modality: structured(about, Encoder, file, f"what the checkpoint of {modality} says of itself")

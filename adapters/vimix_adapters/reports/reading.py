@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, TypeGuard, TypeVar, get_origin
 
 from attrs import has
 from cattrs import BaseValidationError, Converter, transform_error
+from cattrs.cols import list_structure_factory
 from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn
 
 from vimix.values.errors import VimixError
@@ -14,7 +15,7 @@ Kind = TypeVar("Kind")
 Hook = Callable[[Any, Any], Any]
 
 LARGEST = 1e300
-"""A whole number in JSON may be one that no float can hold."""
+"""Of a score or a metric; more counts as not finite."""
 TOLD = 3
 """Mistakes that a message names at most."""
 
@@ -46,11 +47,11 @@ def _placed(line: str) -> str:
     return f"{place.removeprefix('.') or 'it'} {message}"
 
 
-def _checked(right: Callable[[Any], bool], name: str) -> Hook:
+def _checked(right: Callable[[Any], bool], name: str, structure: Hook = lambda value, kind: kind(value)) -> Hook:
     def hook(value: Any, kind: Any) -> Any:
         if not right(value):
             raise _Wrong(f"is {str(value)[:40]!r}, not {name}")
-        return kind(value)
+        return structure(value, kind)
 
     return hook
 
@@ -59,41 +60,37 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether JSON has it as a number: truth values are none, whatever Python says."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _object(build: Callable[[Any, Converter], Hook]) -> Callable[[Any, Converter], Hook]:
-    """What ``build`` makes of a JSON object, which must be one."""
+def is_finite(number: float) -> bool:
+    """Whether a float can hold it: a whole number in JSON may be too large for that."""
+    return abs(number) < LARGEST
+
+
+def _is_finite_number(value: object) -> bool:
+    return is_number(value) and is_finite(value)
+
+
+def _only(given: type, name: str, build: Callable[[Any, Converter], Hook]) -> Callable[[Any, Converter], Hook]:
+    """What ``build`` makes of a value, which must be ``given`` by JSON."""
 
     def factory(kind: Any, converter: Converter) -> Hook:
-        structure = build(kind, converter)
-
-        def hook(value: Any, kind: Any) -> Any:
-            if not isinstance(value, dict):
-                raise _Wrong(f"is {str(value)[:40]!r}, not an object")
-            return structure(value, kind)
-
-        return hook
+        return _checked(lambda value: isinstance(value, given), name, build(kind, converter))
 
     return factory
-
-
-def _list(value: Any, kind: Any) -> Any:
-    if not isinstance(value, list):
-        raise _Wrong(f"is {str(value)[:40]!r}, not a list")
-    items: Any = list[get_args(kind)[0]]  # type: ignore[misc]  # a type that is known at run time only
-    return _CONVERTER.structure(value, items)
 
 
 def _build_converter() -> Converter:
     converter = Converter(detailed_validation=True)
     converter.register_structure_hook(str, _checked(lambda value: isinstance(value, str), "a text"))
     converter.register_structure_hook(int, _checked(_is_whole, "a whole number"))
-    converter.register_structure_hook(float, _checked(_is_number, "a finite number"))
-    converter.register_structure_hook_factory(has, _object(make_dict_structure_fn))
-    converter.register_structure_hook_factory(_is_a(Mapping), _object(make_mapping_structure_fn))
-    converter.register_structure_hook_func(_is_a(Sequence), _list)
+    converter.register_structure_hook(float, _checked(_is_finite_number, "a finite number"))
+    converter.register_structure_hook_factory(has, _only(dict, "an object", make_dict_structure_fn))
+    converter.register_structure_hook_factory(_is_a(Mapping), _only(dict, "an object", make_mapping_structure_fn))
+    converter.register_structure_hook_factory(_is_a(Sequence), _only(list, "a list", list_structure_factory))
     return converter
 
 

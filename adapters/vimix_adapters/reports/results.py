@@ -16,6 +16,7 @@ from vimix_adapters.reports.reading import structured
 
 FORMAT = "vimix-results-1"
 RECORD = json_with("the JSON of an evaluation", value=FORMAT)
+EXPECTED = "the JSON of an evaluation (vimix evaluate ... --out FILE.json)"
 OPTIONAL = ("recipe", "tested_on", "best_on_test")
 
 
@@ -58,16 +59,20 @@ def write_results(path: Path, record: ResultRecord) -> None:
 
 def read_results(path: Path) -> ResultRecord:
     """A record that ``write_results`` wrote. Raises VimixError if the file is missing or something else."""
-    expected = "the JSON of an evaluation (vimix evaluate ... --out FILE.json)"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise VimixError(f"no such file: {path}") from error
     except (OSError, ValueError) as error:
-        raise VimixError(f"{path}: expected {expected}, but it cannot be read ({error})") from error
+        raise VimixError(f"{path}: expected {EXPECTED}, but it cannot be read ({error})") from error
+    return record_of(content, path)
+
+
+def record_of(content: object, path: Path) -> ResultRecord:
+    """The record from the content of its file. Raises VimixError if it is another file, or was changed."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise VimixError(f"{path}: expected {expected}, of format {FORMAT}")
-    return structured(content, ResultRecord, path, expected)
+        raise VimixError(f"{path}: expected {EXPECTED}, of format {FORMAT}")
+    return structured(content, ResultRecord, path, EXPECTED)
 
 
 def unlike(record: ResultRecord, other: ResultRecord) -> list[str]:
