@@ -274,22 +274,25 @@ def test_finetuning_starts_from_checkpoints_or_from_nothing_and_is_not_overwritt
 
 def test_a_finetuning_goes_on_only_from_the_same_weights_and_settings(finished, place, capsys) -> None:
     quick = ["--set", "finetune.epochs=1", "--set", "finetune.milestones=[]", "--device", "cpu"]
+    stage = finished / "moco/2-pretrain-flow"
     command = ["evaluate", "finetune", place / "tiny.toml", "--out", place / "same.json", *quick]
-    assert vimix(*command, finished / "moco/2-pretrain-flow") == 0
+    assert vimix(*command, stage) == 0
     record = (place / "same.json").read_text()
     refused = [
         ([finished / "vimix/4-cmmc-flow-from-rgb"], "other weights to start from"),
         (["--from-scratch", "flow"], "other weights to start from"),
-        ([finished / "moco/2-pretrain-flow", "--set", "finetune.lr=0.5"], "other settings of the training"),
-        ([finished / "moco/2-pretrain-flow", "--set", "augment.flip=0"], "other augment"),
-        ([finished / "moco/2-pretrain-flow", "--set", "data.stride=2"], "other data"),
+        ([stage, "--set", "finetune.lr=0.5"], "other settings of the training"),
+        ([stage, "--set", "augment.flip=0"], "other augment"),
+        ([stage, "--set", "data.stride=2"], "other clips"),
+        ([stage, "--set", "optim.batch=5", "--set", "contrast.bn_groups=1"], "other optim.batch"),
+        ([stage, "--set", "modalities.flow.batch_norm_momentum=0.2"], "other modalities.flow"),
     ]
     for streams, told in refused:
         assert vimix(*command, *streams, "--resume") == 2
         assert told in capsys.readouterr().err
         assert (place / "same.json").read_text() == record
     again = ["--set", "finetune.crops=centre", "--set", "run.log_every=3", "--resume"]
-    assert vimix(*command, finished / "moco/2-pretrain-flow", *again) == 0, "tested and reported otherwise"
+    assert vimix(*command, stage, *again) == 0, "tested and reported otherwise"
 
 
 def test_a_linear_layer_goes_on_only_from_the_same_encoder(finished, place, capsys) -> None:
@@ -376,6 +379,11 @@ def test_a_run_goes_on_only_on_the_data_that_it_began_with_wherever_they_lie(fin
     for more in ([], ["--plan"]):
         assert vimix(*command, f"data.store={other}", *more) == 2
         assert "1-pretrain-rgb was begun with other data" in capsys.readouterr().err
+    tuned = ["evaluate", "finetune", place / "tiny.toml", "--from-scratch", "flow", "--out", tmp_path / "tuned.json"]
+    tuned += ["--set", "finetune.epochs=1", "--set", "finetune.milestones=[]", "--device", "cpu", "--resume"]
+    assert vimix(*tuned) == 0
+    assert vimix(*tuned, "--set", f"data.store={other}") == 2
+    assert "finetune was begun with other data" in capsys.readouterr().err
 
 
 def test_a_video_finds_itself_in_an_index(finished, place, capsys) -> None:

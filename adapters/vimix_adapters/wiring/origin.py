@@ -41,7 +41,7 @@ def supervised_settings(recipe: config.Recipe, modality: Modality) -> dict[str, 
     clips = {"split": data.train_split, "frames": data.frames, "size": data.size, "stride": data.stride}
     pictures = modality in recipe.pictures
     return {
-        "data": clips,
+        "clips": clips,
         "augment" if pictures else "augment_skeleton": asdict(recipe.augment if pictures else recipe.augment_skeleton),
         "optim.batch": recipe.optim.batch,
         f"modalities.{modality}": asdict(evolve(recipe.modalities[modality], lr=None)),
