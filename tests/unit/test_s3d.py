@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 from torchvision.models.video import s3d
@@ -14,7 +15,7 @@ SMALL = torch.randn(2, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
 def test_at_full_width_the_weights_are_torchvisions_there_and_back() -> None:
-    ours, theirs = S3DEncoder(), s3d()
+    ours, theirs = S3DEncoder(stages="modules"), s3d()
     theirs.features.load_state_dict(ours.features.state_dict())
     ours.features.load_state_dict(theirs.features.state_dict())
     ours.eval()
@@ -30,13 +31,19 @@ def test_at_full_width_the_weights_are_torchvisions_there_and_back() -> None:
 
 def test_the_paper_s_clip_becomes_a_map_of_1024_by_4_by_4_by_4() -> None:
     encoder = S3DEncoder().to("meta")
-    assert encoder.partial_forward(torch.empty(1, 3, 32, 128, 128, device="meta"), 0, 16).shape == (1, 1024, 4, 4, 4)
+    assert encoder.partial_forward(torch.empty(1, 3, 32, 128, 128, device="meta"), 0, encoder.depth).shape == (
+        1,
+        1024,
+        4,
+        4,
+        4,
+    )
 
 
 @pytest.mark.parametrize("width", [0.0625, 0.25, 0.3])
 @pytest.mark.parametrize("channels", [2, 3])
 def test_a_narrow_network_is_the_same_chain_with_fewer_channels(width, channels) -> None:
-    encoder = S3DEncoder(channels=channels, width=width)
+    encoder = S3DEncoder(channels=channels, width=width, stages="modules")
     last = encoder.partial_forward(torch.randn(2, channels, 8, 32, 32), 0, encoder.depth)
     assert encoder.depth == 16
     assert last.shape[1] == encoder.feature_size == encoder.pool(last).shape[1]
@@ -52,22 +59,39 @@ def test_flow_has_two_channels_and_all_other_weights_in_place() -> None:
     assert different == {"0.0.0.weight"}
 
 
-def test_partial_forward_obeys_its_laws() -> None:
-    encoder = S3DEncoder(width=0.0625).eval()
-    assert encoder.partial_forward(SMALL, 5, 5) is SMALL
+def test_the_blocks_are_coclrs_and_the_weights_do_not_depend_on_the_cuts() -> None:
+    """CoCLR's backbone/s3dg.py: block1 is the first convolution; each further block begins with a pooling."""
+    encoder = S3DEncoder().to("meta")
+    clip = torch.empty(1, 3, 32, 128, 128, device="meta")
+    shapes = [tuple(encoder.partial_forward(clip, 0, k).shape[1:]) for k in range(1, 6)]
+    assert shapes == [(64, 16, 64, 64), (192, 16, 32, 32), (480, 16, 16, 16), (832, 8, 8, 8), (1024, 4, 4, 4)]
+    blocks, modules = S3DEncoder(width=0.0625), S3DEncoder(width=0.0625, stages="modules")
+    modules.load_state_dict(blocks.state_dict())
+    assert (blocks.depth, modules.depth) == (5, 16)
+    blocks.eval(), modules.eval()
     with torch.no_grad():
-        whole = encoder.partial_forward(SMALL, 0, 16)
-        for cut in range(17):
+        for block, module in enumerate((1, 4, 7, 13, 16), start=1):
+            assert torch.equal(blocks.partial_forward(SMALL, 0, block), modules.partial_forward(SMALL, 0, module))
+
+
+@pytest.mark.parametrize("stages", ["blocks", "modules"])
+def test_partial_forward_obeys_its_laws(stages) -> None:
+    encoder = S3DEncoder(width=0.0625, stages=stages).eval()
+    depth = encoder.depth
+    assert encoder.partial_forward(SMALL, 3, 3) is SMALL
+    with torch.no_grad():
+        whole = encoder.partial_forward(SMALL, 0, depth)
+        for cut in range(depth + 1):
             below = encoder.partial_forward(SMALL, 0, cut)
-            assert torch.equal(encoder.partial_forward(below, cut, 16), whole)
-    for start, stop in ((-1, 3), (3, 2), (0, 17)):
-        with pytest.raises(ValueError, match="not within 0 to 16"):
+            assert torch.equal(encoder.partial_forward(below, cut, depth), whole)
+    for start, stop in ((-1, 3), (3, 2), (0, depth + 1)):
+        with pytest.raises(ValueError, match=f"not within 0 to {depth}"):
             encoder.partial_forward(SMALL, start, stop)
 
 
 def test_deeper_maps_are_never_larger_in_time_and_space() -> None:
     """What makes a donor at l >= k fit (section 4)."""
-    encoder = S3DEncoder(width=0.0625).eval()
+    encoder = S3DEncoder(width=0.0625, stages="modules").eval()
     with torch.no_grad():
         shapes = [encoder.partial_forward(SMALL, 0, k).shape[2:] for k in range(1, 17)]
     for earlier, later in itertools.pairwise(shapes):
@@ -98,7 +122,7 @@ def test_bf16_gradients_are_those_of_float32_where_clips_are_shorter_than_kernel
     for dtype in (torch.float32, torch.bfloat16):
         with torch.random.fork_rng():
             torch.manual_seed(0)
-            encoder = S3DEncoder(width=0.25)
+            encoder = S3DEncoder(width=0.25, stages="modules")
             below = torch.randn(8, 132, frames // 4, 2, 2)
         with Compute(torch.device("cpu"), dtype).autocast():
             encoder.pool(encoder.partial_forward(below, 12, 16))[:, :8].square().sum().backward()
@@ -132,3 +156,18 @@ def test_a_restored_optimiser_takes_the_same_next_step() -> None:
 def test_public_names_load_without_the_rest() -> None:
     assert set(vimix.__all__) == set(dir(vimix))
     assert vimix.CrossModalCutMix().dims == "cthw"
+
+
+@pytest.mark.parametrize(("extent", "random_layers", "same_layer"), [("box", 0.920, 0.871), ("map", 0.801, 0.686)])
+def test_the_mean_share_left_of_a_query_is_that_of_the_method(extent, random_layers, same_layer) -> None:
+    """Section 4 of the method: S3D at 32 x 128 x 128, k uniform in [1, L-1], l uniform in [k, L-1] or l = k."""
+    encoder = S3DEncoder().to("meta")
+    clip, rng = torch.empty(1, 3, 32, 128, 128, device="meta"), np.random.default_rng(0)
+    grids = [vimix.Grid.of(encoder.partial_forward(clip, 0, k).shape) for k in range(1, encoder.depth)]
+    policy = vimix.CrossModalCutMix(extent=extent)
+    left = [
+        [policy.plan(batch=2000, grid=grid, donor=donor, rng=rng).weight.mean() for donor in grids[k:]]
+        for k, grid in enumerate(grids)
+    ]
+    assert np.mean([np.mean(row) for row in left]) == pytest.approx(random_layers, abs=0.01)
+    assert np.mean([row[0] for row in left]) == pytest.approx(same_layer, abs=0.01)

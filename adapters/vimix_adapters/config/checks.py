@@ -58,6 +58,8 @@ def _encoder(key: str, modality: ModalitySettings) -> Iterator[str]:
         yield f"{key}.stgcn: the encoder is s3d; for skeletons add encoder = 'stgcn'"
     if modality.encoder == "stgcn" and (modality.width != 1 or modality.channels != 3):
         yield f"{key}.width, {key}.channels: they are of pictures; the size of ST-GCN is stgcn.hidden_channels"
+    if modality.encoder == "stgcn" and modality.stages != "blocks":
+        yield f"{key}.stages: the stages of stgcn are its ten blocks; 'modules' is of s3d"
 
 
 def _sections(recipe: Recipe) -> Iterator[str]:
@@ -135,6 +137,8 @@ def _negatives(recipe: Recipe, key: str, mix: InputMix | HiddenMix) -> Iterator[
 
 
 def _layers(key: str, mix: HiddenMix) -> Iterator[str]:
+    if mix.policy != "cm_cutmix" and mix.extent != "box":
+        yield f"{key}.extent: {mix.policy!r} cuts no box; extent is of policy = 'cm_cutmix'"
     if mix.layers == "same":
         return
     if mix.policy != "cm_cutmix":

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import asdict, evolve
 
-from vimix_adapters.config.schema import CmmcStage, Evaluate, Finetune, Recipe, Run
+from vimix_adapters.config.schema import CmmcStage, Evaluate, Finetune, PretrainStage, Recipe, Run, Stage
 
 
 def stage_identities(recipe: Recipe, arm: str) -> list[str]:
@@ -22,17 +22,31 @@ def stage_identities(recipe: Recipe, arm: str) -> list[str]:
         trained = stage.modality
         others = [stage.partner] if isinstance(stage, CmmcStage) and stage.partner is not None else []
         starts = [newest.get(modality) for modality in (trained, *others)]
-        identity = _digest([_trained_by(recipe), number, trained, others, asdict(recipe.stage(stage)), starts])
+        identity = _digest([_trained_by(recipe, stage), number, trained, others, asdict(recipe.stage(stage)), starts])
         newest[trained] = identity
         identities.append(identity)
     return identities
 
 
-def _trained_by(recipe: Recipe) -> dict[str, Any]:
-    """All settings that change a training; a key that is new in the recipe is one until it is taken out here."""
-    data = evolve(recipe.data, workers=0, test_split="")
+def _trained_by(recipe: Recipe, stage: Stage) -> dict[str, Any]:
+    """All settings that change a training; a key that is new in the recipe is one until it is taken out here.
+
+    Where S3D may be cut matters to stages that mix hidden maps only.
+    """
+    data, modalities = evolve(recipe.data, workers=0, test_split=""), recipe.modalities
+    if isinstance(stage, PretrainStage):
+        modalities = {name: evolve(modality, stages="blocks") for name, modality in modalities.items()}
     return asdict(
-        evolve(recipe, name="", arms={}, data=data, evaluate=Evaluate(), finetune=Finetune(), run=Run()),
+        evolve(
+            recipe,
+            name="",
+            arms={},
+            data=data,
+            modalities=modalities,
+            evaluate=Evaluate(),
+            finetune=Finetune(),
+            run=Run(),
+        ),
     )
 
 

@@ -67,6 +67,8 @@ class ModalitySettings:
     """Of S3D, as a share of its channels."""
     channels: int = field(default=3, validator=ge(1))
     """Of the clips: 3 of pictures and skeletons, 2 of flow."""
+    stages: Literal["blocks", "modules"] = "blocks"
+    """Where S3D can be cut: after its five resolution blocks (method, section 4), or after each of 16 modules."""
     stgcn: Stgcn = Stgcn()
     """Of ST-GCN."""
     batch_norm_momentum: float = field(default=0.1, validator=and_(gt(0), le(1)))
@@ -119,6 +121,8 @@ class HiddenMix:
     alpha: float = field(default=1.0, validator=gt(0))
     per_sample: bool = True
     dims: Literal["hw", "thw", "cthw"] = "cthw"
+    extent: Literal["box", "map"] = "box"
+    """Spatial extents of the cut: those of the box of Eq. 8, or the donor map's own, as Eq. 9 prints them."""
     layers: Literal["same", "random"] = Factory(lambda mix: mix.widest, takes_self=True)
     """Left out: random where that is legal, else the same layer."""
 
@@ -227,6 +231,8 @@ class Arm:
     """Its name in the table of results."""
     negatives: Literal["batch+queue", "queue"] | None = None
     """Left out: [contrast]'s. MoCo as published compares with the queue alone, which mixing does not allow."""
+    cuts: Literal["blocks", "modules"] | None = None
+    """The ``stages`` of every S3D in this arm; left out: those of [modalities]."""
 
 
 @frozen
@@ -311,9 +317,14 @@ class Recipe:
     run: Run = Run()
 
     def of_arm(self, arm: str) -> "Recipe":
-        """The recipe as the arm has it: with its own negatives, if it names them."""
-        negatives = self.arms[arm].negatives
-        return self if negatives is None else evolve(self, contrast=evolve(self.contrast, negatives=negatives))
+        """The recipe as the arm has it: with the arm's own negatives and cuts where it names them."""
+        recipe, negatives, cuts = self, self.arms[arm].negatives, self.arms[arm].cuts
+        if negatives is not None:
+            recipe = evolve(recipe, contrast=evolve(recipe.contrast, negatives=negatives))
+        if cuts is not None:
+            cut = {name: evolve(recipe.modalities[name], stages=cuts) for name in recipe.pictures}
+            recipe = evolve(recipe, modalities={**recipe.modalities, **cut})
+        return recipe
 
     def title(self, arm: str) -> str:
         """What tables call the arm: what it says about itself, with its name where another arm says the same."""

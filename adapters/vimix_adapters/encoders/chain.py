@@ -7,23 +7,30 @@ from torch import Tensor, nn
 
 
 class StageChain(nn.Module):
-    """Implements ``vimix.ports.network.Encoder`` for any sequence of modules on [B, C, T, H, W] maps."""
+    """Implements ``vimix.ports.network.Encoder`` for a chain of modules on [B, C, T, H, W] maps, cut into L stages.
+
+    ``cuts`` [L] counts the modules before the end of each stage; without it each module is a stage. Cuts change neither
+    the parameters nor their names. Raises ValueError if ``cuts`` does not ascend to the number of modules.
+    """
 
     planar = True
     """Whether the last two axes are height and width."""
     memory_format: torch.memory_format = torch.channels_last_3d
     """The layout of clips and weights in which its convolutions are fast."""
 
-    def __init__(self, stages: Sequence[nn.Module], feature_size: int) -> None:
+    def __init__(self, modules: Sequence[nn.Module], feature_size: int, cuts: Sequence[int] | None = None) -> None:
         super().__init__()
-        self.features = nn.ModuleList(stages)
+        self.features = nn.ModuleList(modules)
         self._feature_size = feature_size
-        self._reach = [_temporal_reach(stage) for stage in stages]
+        self._cuts = (0, *(range(1, len(modules) + 1) if cuts is None else cuts))
+        if list(self._cuts) != sorted(set(self._cuts)) or self._cuts[-1] != len(modules):
+            raise ValueError(f"cuts {self._cuts[1:]} do not ascend to the number of modules, {len(modules)}")
+        self._reach = [_temporal_reach(module) for module in modules]
 
     @property
     def depth(self) -> int:
         """Number of stages L."""
-        return len(self.features)
+        return len(self._cuts) - 1
 
     @property
     def feature_size(self) -> int:
@@ -38,11 +45,11 @@ class StageChain(nn.Module):
         """Stages start ... stop-1 (half open). Raises ValueError unless 0 <= start <= stop <= depth."""
         if not 0 <= start <= stop <= self.depth:
             raise ValueError(f"stages {start} to {stop} are not within 0 to {self.depth}")
-        for number in range(start, stop):
-            x = self._stage(number, x)
+        for number in range(self._cuts[start], self._cuts[stop]):
+            x = self._module(number, x)
         return x
 
-    def _stage(self, number: int, x: Tensor) -> Tensor:
+    def _module(self, number: int, x: Tensor) -> Tensor:
         # oneDNN's bf16 weight gradient of a convolution that reaches beyond the whole clip in time holds uninitialised
         # memory (seen with torch 2.15 on AVX512_BF16: 2 frames under a kernel of 3). Such maps are tiny: float32 then.
         if x.is_cpu and x.shape[2] < self._reach[number]:
@@ -55,7 +62,7 @@ class StageChain(nn.Module):
         return hidden.float().mean(dim=(2, 3, 4))
 
 
-def _temporal_reach(stage: nn.Module) -> int:
-    """The longest kernel in time within a stage, in frames (time is the first axis of maps of skeletons too)."""
-    convolutions = (module for module in stage.modules() if isinstance(module, nn.Conv3d | nn.Conv2d))
+def _temporal_reach(block: nn.Module) -> int:
+    """The longest kernel in time within a module, in frames (time is the first axis of maps of skeletons too)."""
+    convolutions = (module for module in block.modules() if isinstance(module, nn.Conv3d | nn.Conv2d))
     return max((module.kernel_size[0] for module in convolutions), default=1)

@@ -1,6 +1,6 @@
 """S3D (Xie et al. 2018) as a chain of stages: torchvision's own network, cut at its ``features``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from torch import nn
@@ -28,8 +28,15 @@ BATCH_NORM_EPS = 1e-5
 """CoCLR's (torchvision: 1e-3)."""
 
 
+STAGES: Mapping[str, tuple[int, ...] | None] = {"blocks": (1, 4, 7, 13, 16), "modules": None}
+"""Ends of the stages, in modules of torchvision's ``features``: CoCLR's five blocks, or each module a stage."""
+
+
 class S3DEncoder(StageChain):
-    """The 16 stages of S3D for clips [B, channels, T, H, W]; D = 1024·width.
+    """S3D for clips [B, channels, T, H, W]; D = 1024·width.
+
+    ``stages = "blocks"`` cuts it into its five resolution blocks (CoCLR's ``block1`` ... ``block5``; section 4 of the
+    method), ``"modules"`` into torchvision's 16 modules, pools included. The weights are the same.
 
     At width 1 and three channels the state dict is that of ``torchvision.models.video.s3d().features``. A smaller
     ``width`` multiplies every channel count; the blocks stay torchvision's. Inputs need T >= 8 and H, W >= 32.
@@ -37,10 +44,12 @@ class S3DEncoder(StageChain):
     a short run, and so a frozen partner, near their initial values.
     """
 
-    def __init__(self, channels: int = 3, width: float = 1.0, batch_norm_momentum: float = 0.1) -> None:
+    def __init__(
+        self, channels: int = 3, width: float = 1.0, batch_norm_momentum: float = 0.1, stages: str = "blocks"
+    ) -> None:
         features = torchvisions(channels, width, partial(PlanarBatchNorm3d, momentum=batch_norm_momentum))
         in_planes(features)
-        super().__init__(list(features), feature_size=sum(_scaled(c, width) for c in (384, 384, 128, 128)))
+        super().__init__(list(features), feature_size=_feature_size(width), cuts=STAGES[stages])
 
 
 def torchvisions(channels: int, width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Sequential:
@@ -50,6 +59,10 @@ def torchvisions(channels: int, width: float, norm: Callable[..., nn.BatchNorm3d
     if channels != 3 or width != 1:
         features[0] = TemporalSeparableConv(channels, _scaled(64, width), 7, 2, 3, norm_layer=norm)
     return features
+
+
+def _feature_size(width: float) -> int:
+    return sum(_scaled(channels, width) for channels in (384, 384, 128, 128))
 
 
 def _scaled(channels: int, width: float) -> int:

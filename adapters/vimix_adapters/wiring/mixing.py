@@ -41,7 +41,7 @@ def build_input_policy(mix: config.InputMix) -> MixPolicy:
 def build_hidden_policy(mix: config.HiddenMix) -> MixPolicy:
     """A policy of Table 2."""
     if mix.policy == "cm_cutmix":
-        return CrossModalCutMix(alpha=mix.alpha, per_sample=mix.per_sample, dims=mix.dims)
+        return CrossModalCutMix(alpha=mix.alpha, per_sample=mix.per_sample, dims=mix.dims, extent=mix.extent)
     return HIDDEN_POLICIES[mix.policy](alpha=mix.alpha, per_sample=mix.per_sample)
 
 

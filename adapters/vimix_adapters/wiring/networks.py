@@ -45,7 +45,7 @@ def build_encoder(recipe: config.Recipe, modality: Modality) -> StageChain:
 
 def build_s3d(settings: config.ModalitySettings) -> S3DEncoder:
     """S3D, which needs to know nothing of the store."""
-    return S3DEncoder(settings.channels, settings.width, settings.batch_norm_momentum)
+    return S3DEncoder(settings.channels, settings.width, settings.batch_norm_momentum, settings.stages)
 
 
 def build_network(recipe: config.Recipe, modality: Modality, compute: Compute) -> ContrastiveNetwork:

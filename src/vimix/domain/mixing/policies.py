@@ -115,6 +115,7 @@ class VideoMix(_BoxCutMix):
 
 
 DIMS = ("hw", "thw", "cthw")
+EXTENTS = ("box", "map")
 
 
 @frozen(kw_only=True)
@@ -123,9 +124,13 @@ class CrossModalCutMix(_Drawn):
 
     ``dims`` names the axes on which the destination is placed at random: "hw" ("s" of Table 2), "thw" ("s,t") or
     "cthw" ("s,t,c", the full method). An axis that is not in ``dims`` is taken whole and must be as long in both maps.
+
+    ``extent`` says how Eq. 9's spatial extents h2, w2 are read: "box", those of the box that Eq. 8 cut, so that λ acts;
+    or "map", the donor map's own, as printed, so that λ is drawn for nothing.
     """
 
     dims: str = field(default="cthw", validator=validators.in_(DIMS))
+    extent: str = field(default="box", validator=validators.in_(EXTENTS))
 
     def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
         """The source box in the donor (Eq. 8), its place in ours (Eq. 9), and the share that is left.
@@ -150,8 +155,8 @@ class CrossModalCutMix(_Drawn):
     def _source(
         self, axis: str, size: int, sides: NDArray[np.float64], planar: bool, rng: np.random.Generator
     ) -> Interval:
-        """All of channel and time; a run of the side's share on the axes of space."""
-        if axis not in ("hw" if planar else "h"):
+        """All of channel and time; on the axes of space a run of the side's share, or all with ``extent = "map"``."""
+        if self.extent == "map" or axis not in ("hw" if planar else "h"):
             return whole(size, len(sides))
         return _one_or_each(self.per_sample, len(sides), lambda n: centred(size, size * sides[:n], rng))
 
