@@ -8,7 +8,7 @@ import vimix
 from tests.fakes.network import FakeNetwork
 from tests.fakes.skeletons import chain
 from vimix.ports.network import Network
-from vimix_adapters.encoders.network import Compute, ContrastiveNetwork
+from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 from vimix_adapters.encoders.s3d import S3DEncoder
 from vimix_adapters.encoders.stgcn import STGCNEncoder
 

@@ -7,8 +7,8 @@ from tests.e2e.test_command_line import vimix
 from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix_adapters.benchmarks import runner, steps
+from vimix_adapters.benchmarks.bench_settings import TINY
 from vimix_adapters.benchmarks.plain import masked_mix
-from vimix_adapters.benchmarks.settings import TINY
 from vimix_adapters.benchmarks.timing import Comparison, Measure, interleaved
 
 

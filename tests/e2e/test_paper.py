@@ -13,8 +13,8 @@ from tests.e2e.test_command_line import vimix
 from tests.fakes.store import moving_square, write_video
 from tests.recipes import ROOT, all_recipes, of_skeletons, on_store, shrunk
 from vimix.values.modality import Modality
-from vimix_adapters.commands.runs import train_arms
-from vimix_adapters.commands.workplace import workplace
+from vimix_adapters.commands.run import train_arms
+from vimix_adapters.commands.session import open_session
 from vimix_adapters.config import read_recipe, stage_identities
 
 CPU = ["--device", "cpu"]
@@ -65,7 +65,7 @@ def test_every_recipe_is_planned_and_takes_two_steps_of_each_stage(path, request
     assert vimix("run", path, "--out", tmp_path / "plan", "--plan", *CPU) == 0
     assert "to do" in capsys.readouterr().out
     recipe = read_recipe(tiny(path, store, tmp_path), ["evaluate.knn_every=0"])
-    with workplace(recipe, "cpu") as place:
+    with open_session(recipe, "cpu") as place:
         newest = train_arms(place, tmp_path / "run")
     assert newest.keys() == recipe.arms.keys()
     for arm, stages in recipe.arms.items():

@@ -14,9 +14,9 @@ from tests.fakes.store import moving_square, write_video
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
-from vimix_adapters.commands import scoring
-from vimix_adapters.commands.caching import FeatureCache, cache_beside, weights_hash
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.commands import scores
+from vimix_adapters.commands.feature_cache import FeatureCache, cache_beside, weights_hash
+from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.s3d import S3DEncoder
 
 CPU = Compute(torch.device("cpu"))
@@ -96,7 +96,7 @@ def test_features_of_a_store_open_with_numpy_alone(place, per) -> None:
     assert (table["end"] > table["start"]).all()
     assert table["features"].dtype == np.float32
     if per == "video":
-        pairs = scoring.extract(recipe_of(place), store, {Modality("rgb"): network_of(place)}, CPU)
+        pairs = scores.extract(recipe_of(place), store, {Modality("rgb"): network_of(place)}, CPU)
         (pair,) = pairs.values()
         rows = dict(zip(table["names"], table["features"], strict=True))
         for video, row in zip(pair.gallery.videos, pair.gallery.features, strict=True):
@@ -219,7 +219,7 @@ def test_features_are_computed_once_and_again_only_when_what_they_depend_on_chan
     def extract(*overrides: str) -> tuple[bool, np.ndarray]:
         before = counting.calls
         networks = {Modality("rgb"): counting}
-        (pair,) = scoring.extract(recipe_of(place, *overrides), store, networks, CPU, cache=cache).values()
+        (pair,) = scores.extract(recipe_of(place, *overrides), store, networks, CPU, cache=cache).values()
         return counting.calls > before, pair.gallery.features
 
     computed, first = extract()

@@ -12,7 +12,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import RGB
 from vimix_adapters.clips.hdf5 import PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
-from vimix_adapters.commands.scoring import require_fair_splits
+from vimix_adapters.commands.scores import require_fair_splits
 
 
 @pytest.fixture(scope="module")

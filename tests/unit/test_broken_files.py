@@ -21,11 +21,11 @@ from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.decode import as_fraction, decode_video, probe_video
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
-from vimix_adapters.commands.preparing import prepare
 from vimix_adapters.datasets.folder import list_folder
-from vimix_adapters.packing import pool
-from vimix_adapters.packing.pool import run_jobs
-from vimix_adapters.wiring.packing import PackJob, pack_job
+from vimix_adapters.prepare import pool
+from vimix_adapters.prepare.video_job import PackJob, pack_job
+from vimix_adapters.prepare.video_store import prepare
+from vimix_adapters.prepare.worker_pool import run_jobs
 
 
 @frozen

@@ -9,8 +9,8 @@ import pytest
 
 from tests.unit.test_experiments import FINETUNED, record, run, trained
 from vimix.values.errors import VimixError
-from vimix_adapters.commands.experimenting import find_results, print_table, summarise
-from vimix_adapters.commands.tracing import draw_figure, show_stages
+from vimix_adapters.commands.paper_figures import draw_figure, show_stages
+from vimix_adapters.commands.paper_tables import find_results, print_table, summarise
 from vimix_adapters.reports.results import read_results, unlike, write_results
 from vimix_adapters.reports.tables import write_tables
 

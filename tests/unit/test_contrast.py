@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import vimix
 from vimix.domain.contrast.candidates import BatchAndQueue, OwnKeyAndQueue, WithoutSiblings
 from vimix.domain.contrast.losses import candidate_logits, pretext_accuracy
-from vimix.domain.contrast.momentum import follow
+from vimix.domain.contrast.momentum import ema_update
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -160,9 +160,9 @@ def test_a_restored_queue_goes_on_as_the_saved_one() -> None:
 
 def test_the_key_encoder_follows_by_one_minus_momentum() -> None:
     key, query = [torch.zeros(3), torch.ones(2, 2)], [torch.ones(3), torch.zeros(2, 2)]
-    follow(key, query, 0.9)
+    ema_update(key, query, 0.9)
     torch.testing.assert_close(key[0], torch.full((3,), 0.1))
     torch.testing.assert_close(key[1], torch.full((2, 2), 0.9))
     for _ in range(3):
-        follow(key, query, 0.5)
+        ema_update(key, query, 0.5)
     torch.testing.assert_close(key[0], torch.full((3,), 1 - 0.9 / 8))

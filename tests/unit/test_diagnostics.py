@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.test_contrast import seeds, unit
 from vimix.domain.contrast.diagnostics import alignment, effective_rank, looks_collapsed, margin, uniformity
 from vimix.domain.contrast.snapshot import Snapshot
-from vimix_adapters.metrics.watch import Watch
+from vimix_adapters.metrics.collapse_warning import CollapseWarning
 
 
 @given(rows=st.integers(2, 7), size=st.integers(1, 6), seed=seeds)
@@ -64,7 +64,7 @@ def test_they_do_not_see_a_rotation_nor_an_order() -> None:
 
 
 def test_a_collapse_is_warned_of_once_while_it_lasts_and_skipped_steps_when_there_are_more() -> None:
-    watch = Watch(possible_rank=128)
+    watch = CollapseWarning(possible_rank=128)
     ranks = [40.0, 7.0, 6.0, 30.0, 1.5]
     with structlog.testing.capture_logs() as logs:
         for step, rank in enumerate(ranks):
@@ -93,7 +93,7 @@ def test_a_snapshot_is_put_back_where_it_is_asked_for_to_the_last_bit(bad) -> No
     live[0][0, 0] = torch.nan
     parameter.data.fill_(torch.inf)
     changed = [tensor.clone() for tensor in live]
-    snapshot.put_back_where(torch.tensor(bad))
+    snapshot.restore_where(torch.tensor(bad))
     for tensor, expected in zip(live, before if bad else changed, strict=True):
         assert torch.equal(tensor.nan_to_num(9.0), expected.nan_to_num(9.0))
         assert tensor.stride() == expected.stride()

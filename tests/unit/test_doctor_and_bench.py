@@ -12,9 +12,9 @@ from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5 import PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
-from vimix_adapters.commands import doctoring
-from vimix_adapters.commands.benching import Rate, Step, advice
-from vimix_adapters.commands.doctoring import diagnose, healthy
+from vimix_adapters.commands import doctor
+from vimix_adapters.commands.bench_data import Rate, Step, advice
+from vimix_adapters.commands.doctor import diagnose, healthy
 from vimix_adapters.flow import tvl1
 
 Usage = namedtuple("Usage", "total used free")
@@ -55,21 +55,21 @@ def test_a_missing_or_old_library_is_named_with_the_command_that_mends_it(
             raise metadata.PackageNotFoundError(name)
         return version
 
-    monkeypatch.setattr(doctoring.metadata, "version", pretended)
+    monkeypatch.setattr(doctor.metadata, "version", pretended)
     assert vimix("doctor", "--json") == (1 if verdict == "broken" else 0)
     told = next(f for f in json.loads(capsys.readouterr().out)["findings"] if f["name"] == name)
     assert (told["verdict"], told["mend"]) == (verdict, mend)
 
 
 def test_a_library_that_does_not_import_is_a_finding_not_a_traceback(monkeypatch) -> None:
-    real = doctoring.importlib.import_module
+    real = doctor.importlib.import_module
 
     def broken(name: str):
         if name == "cv2":
             raise ImportError("libGL.so.1: cannot open shared object file")
         return real(name)
 
-    monkeypatch.setattr(doctoring.importlib, "import_module", broken)
+    monkeypatch.setattr(doctor.importlib, "import_module", broken)
     told = found(diagnose(Path.cwd()), "opencv-contrib-python-headless")
     assert told.verdict == "broken"
     assert "libGL" in told.value
@@ -81,7 +81,7 @@ def test_a_probe_that_fails_does_not_hide_the_others(monkeypatch) -> None:
         raise RuntimeError("driver mismatch")
         yield
 
-    monkeypatch.setattr(doctoring, "_devices", fails)
+    monkeypatch.setattr(doctor, "_devices", fails)
     findings = diagnose(Path.cwd())
     assert found(findings, "probe").value == "RuntimeError: driver mismatch"
     assert not healthy(findings)
@@ -93,7 +93,7 @@ def test_an_opencv_without_tvl1_little_memory_and_little_disk_are_told(monkeypat
         raise VimixError("this OpenCV has no TV-L1: pip install opencv-contrib-python-headless; or choose --flow dis")
 
     monkeypatch.setattr(tvl1, "_create", absent)
-    monkeypatch.setattr(doctoring.shutil, "disk_usage", lambda _: Usage(64 * 2**20, 0, 2**30))
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: Usage(64 * 2**20, 0, 2**30))
     findings = diagnose(Path.cwd())
     assert found(findings, "tvl1").mend.startswith("pip install opencv-contrib-python-headless")
     assert "--shm-size" in found(findings, "shared memory").mend

@@ -13,8 +13,8 @@ from scipy.stats import ttest_rel
 
 from tests.recipes import ROOT, of_skeletons
 from vimix.values.errors import VimixError
-from vimix_adapters.commands.experimenting import Found, find_results, print_table
-from vimix_adapters.commands.tracing import draw_figure, show_stages
+from vimix_adapters.commands.paper_figures import draw_figure, show_stages
+from vimix_adapters.commands.paper_tables import Found, find_results, print_table
 from vimix_adapters.config import read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.reports.curves import read_metrics
 from vimix_adapters.reports.figures import Curve, Panel, mean_curve, panel_table

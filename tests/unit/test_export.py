@@ -15,7 +15,7 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
-from vimix_adapters.encoders.network import Compute, ContrastiveNetwork
+from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 
 CPU = Compute(torch.device("cpu"))
 CLIPS = torch.randn(4, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -15,8 +15,8 @@ from vimix.values.modality import FLOW, RGB
 from vimix.values.scores import VideoProbabilities
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.views import TEN_CROPS, ClipShape
-from vimix_adapters.encoders.classifier import ClassifyingNetwork
-from vimix_adapters.encoders.network import Compute, ContrastiveNetwork, TorchOptimiser
+from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
+from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
 from vimix_adapters.encoders.s3d import S3DEncoder
 
 CPU = torch.device("cpu")

@@ -15,12 +15,12 @@ from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore, PackSettings
 from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
-from vimix_adapters.commands.describing import describe
-from vimix_adapters.commands.flowing import Shard, compute_flow, import_flow, parse_shard
 from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import dequantise, flow_fields, quantise
-from vimix_adapters.packing.parts import flow_parts_of
-from vimix_adapters.wiring.packing import pack_frames
+from vimix_adapters.prepare.flow_store import Shard, compute_flow, import_flow, parse_shard
+from vimix_adapters.prepare.parts import flow_parts_of
+from vimix_adapters.prepare.store_info import describe
+from vimix_adapters.prepare.video_job import pack_frames
 
 QUIET = Console(quiet=True)
 NAMES = ("bow/a.mp4", "bow/b.mp4", "wave/c.mp4", "wave/d.mp4")

@@ -12,11 +12,11 @@ from torchvision.models.video import s3d
 from tests.e2e.test_command_line import vimix
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
-from vimix_adapters.checkpoints.layouts import LAYOUTS
-from vimix_adapters.checkpoints.matching import match_weights
-from vimix_adapters.commands.importing import import_weights
+from vimix_adapters.checkpoints.weight_formats import LAYOUTS
+from vimix_adapters.checkpoints.weight_matching import match_weights
+from vimix_adapters.commands.import_weights import import_checkpoint
+from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.folding import with_epsilon
-from vimix_adapters.encoders.network import Compute
 from vimix_adapters.encoders.s3d import S3DEncoder
 
 CLIPS = torch.randn(2, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -143,7 +143,7 @@ def test_coclr_weights_give_the_features_that_coclr_s_network_gives(coclr, tmp_p
         state.update({f"{name}.0.{key}": value for key, value in weights.items()})
         state.update({f"{name}.2.weight": torch.zeros(8, 8, 1, 1, 1), f"{name}.2.bias": torch.zeros(8)})
     torch.save({"epoch": 3, "state_dict": state, "best_acc": 0.5}, tmp_path / "epoch3.pth.tar")
-    report = import_weights(tmp_path / "epoch3.pth.tar", "rgb", tmp_path / "out")
+    report = import_checkpoint(tmp_path / "epoch3.pth.tar", "rgb", tmp_path / "out")
     assert (report.layout, report.match.prefix) == ("coclr", "encoder_q.0.")
     assert (report.match.share, report.match.missing, report.match.unexpected) == (1.0, (), ())
     assert report.match.dropped["queue"] == 1
@@ -157,7 +157,7 @@ def test_coclr_weights_give_the_features_that_coclr_s_network_gives(coclr, tmp_p
 @torch.no_grad()
 def test_torchvision_weights_give_its_features_though_its_batchnorm_has_another_epsilon(kinetics, tmp_path) -> None:
     torch.save(kinetics.state_dict(), tmp_path / "s3d.pth")
-    report = import_weights(tmp_path / "s3d.pth", "rgb", tmp_path / "out")
+    report = import_checkpoint(tmp_path / "s3d.pth", "rgb", tmp_path / "out")
     assert (report.layout, report.match.share, report.match.dropped) == ("torchvision", 1.0, {"classifier": 2})
     expected = kinetics.double().features(CLIPS.double()).mean(dim=(2, 3, 4))
     torch.testing.assert_close(imported_features(tmp_path / "out"), expected, rtol=1e-4, atol=1e-5)

@@ -18,10 +18,10 @@ from vimix.values.modality import RGB
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
 from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
 from vimix_adapters.clips.hdf5_writer import is_part
-from vimix_adapters.commands.describing import describe
-from vimix_adapters.commands.preparing import prepare
 from vimix_adapters.datasets.folder import Listed, list_folder
-from vimix_adapters.packing import pool
+from vimix_adapters.prepare import pool
+from vimix_adapters.prepare.store_info import describe
+from vimix_adapters.prepare.video_store import prepare
 
 KILLS = 20
 SETTINGS = PackSettings(short_side=16, flow="none", flow_short_side=16, codec="raw")

@@ -9,7 +9,7 @@ from tests.e2e.test_command_line import vimix
 from tests.e2e.test_travel import RECIPE
 from tests.unit.test_storekeeping import shard
 from vimix_adapters.cli import main
-from vimix_adapters.commands.exporting import FORMATS
+from vimix_adapters.commands.export import FORMATS
 from vimix_adapters.files import WriteError, make_folder, replacing, require_writable, write_text
 from vimix_adapters.outputs import json_with, require_output
 

@@ -21,11 +21,11 @@ from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
-from vimix_adapters.commands.preparing import prepare
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.listing import source_of
-from vimix_adapters.packing.pool import run_jobs
-from vimix_adapters.wiring.packing import PackJob, pack_frames, pack_job
+from vimix_adapters.prepare.video_job import PackJob, pack_frames, pack_job
+from vimix_adapters.prepare.video_store import prepare
+from vimix_adapters.prepare.worker_pool import run_jobs
 
 SMALL = PackSettings(short_side=32, flow="dis", flow_short_side=32, codec="raw")
 QUIET = Console(quiet=True)
@@ -133,7 +133,7 @@ from pathlib import Path
 from rich.console import Console
 from tests.unit.test_prepare import SMALL, kill_after_two
 from vimix_adapters.datasets.folder import list_folder
-from vimix_adapters.commands.preparing import prepare
+from vimix_adapters.prepare.video_store import prepare
 if __name__ == "__main__":
     videos, store = map(Path, sys.argv[1:])
     work = partial(kill_after_two, folder=store.with_name(store.name + ".parts"))

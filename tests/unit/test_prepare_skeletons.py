@@ -21,14 +21,14 @@ from vimix_adapters.clips import skeleton_writer
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.commands import skeletons as command
-from vimix_adapters.commands.describing import describe, store_table
-from vimix_adapters.commands.skeletons import prepare_skeletons, split_counts
-from vimix_adapters.commands.storekeeping import merge, verify
 from vimix_adapters.datasets.skeleton_files import list_ntu
 from vimix_adapters.files import replacing
-from vimix_adapters.packing import pool
+from vimix_adapters.prepare import pool
+from vimix_adapters.prepare.skeleton_store import prepare_skeletons, split_counts
+from vimix_adapters.prepare.store_info import describe, store_table
+from vimix_adapters.prepare.store_tools import merge, verify
+from vimix_adapters.skeletons.convert import Preparation, pack_file
 from vimix_adapters.skeletons.layouts import find_layout
-from vimix_adapters.skeletons.packing import Preparation, pack_file
 from vimix_adapters.wiring import skeletons
 
 QUIET = Console(quiet=True)

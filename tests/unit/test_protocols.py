@@ -24,7 +24,7 @@ from vimix.values.modality import BONE, FLOW, JOINT, MOTION, RGB
 from vimix_adapters import wiring
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.views import TEN_CROPS, ClipShape, frame_indices, window_starts
-from vimix_adapters.commands import scoring
+from vimix_adapters.commands import scores as evaluation_scores
 from vimix_adapters.config import PROTOCOLS, changes, protocol_of, recipe_from_toml
 from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
 
@@ -59,7 +59,7 @@ def test_the_protocol_lays_the_windows_crops_and_pads_of_a_video() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (19, 40, 60, 3), dtype=np.uint8)
     store = BreakableStore(lengths=(19,), pictures={0: frames})
     text = MINIMAL.replace('"s.h5"', '"s.h5"\nframes = 8\nsize = 32\nworkers = 0')
-    from vimix_adapters.encoders.network import Compute
+    from vimix_adapters.encoders.contrastive_network import Compute
 
     recipe = recipe_from_toml(text + "[evaluate]\nprotocol = 'coclr'\n", "r")
     (item,) = wiring.build_evaluation_clips(recipe, store, [0], RGB, Compute(CPU)).videos()
@@ -272,8 +272,8 @@ def test_an_end_to_end_layer_is_not_trained_where_its_features_never_change() ->
 def test_rows_name_streams_in_the_recipes_order_whichever_was_trained_first() -> None:
     recipe = recipe_from_toml(MINIMAL + "[modalities.flow]\nchannels = 2\n", "r")
     known, asked = videos(1, 12, 0, (FLOW, RGB)), videos(2, 6, 100, (FLOW, RGB))
-    pairs = {m: scoring.FeaturePair(known[m], asked[m]) for m in (FLOW, RGB)}
-    assert [row.modality for row in scoring.rows(recipe, "A", pairs)] == ["rgb", "flow", "rgb + flow"]
+    pairs = {m: evaluation_scores.FeaturePair(known[m], asked[m]) for m in (FLOW, RGB)}
+    assert [row.modality for row in evaluation_scores.rows(recipe, "A", pairs)] == ["rgb", "flow", "rgb + flow"]
 
 
 def test_the_picture_sheet_shows_the_neighbours_that_the_scores_count(tmp_path, monkeypatch) -> None:
@@ -286,13 +286,15 @@ def test_the_picture_sheet_shows_the_neighbours_that_the_scores_count(tmp_path, 
         rows = (rng.normal(size=(len(videos), 3)) + where).astype(np.float32)
         return VideoFeatures(rows, videos % 2, videos // 2, videos)
 
-    pairs = {RGB: scoring.FeaturePair(features(known, 0.0), features(asked, 2.0))}
+    pairs = {RGB: evaluation_scores.FeaturePair(features(known, 0.0), features(asked, 2.0))}
     sheets, found = [], []
-    monkeypatch.setattr(scoring, "draw_sheet", lambda _path, rows, _title: sheets.append(rows))
+    monkeypatch.setattr(evaluation_scores, "draw_sheet", lambda _path, rows, _title: sheets.append(rows))
     for protocol in ("vimix", "coclr"):
         recipe = recipe_from_toml(MINIMAL + f"[evaluate]\nprotocol = '{protocol}'\n", "r")
-        scoring.draw_retrieval(scoring.Place("", recipe, store), pairs, tmp_path / "sheet.png", "")
-        scores = scoring.retrieval(recipe, pairs)
+        evaluation_scores.draw_retrieval(
+            evaluation_scores.EvaluationTarget("", recipe, store), pairs, tmp_path / "sheet.png", ""
+        )
+        scores = evaluation_scores.retrieval(recipe, pairs)
         (row,) = sheets[-1]  # the queries are of one class
         found.append([neighbour.name for neighbour in row.neighbours])
         assert row.query.name == store.videos[scores.query_videos[0]].name

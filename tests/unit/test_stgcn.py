@@ -13,11 +13,11 @@ import vimix
 from tests.fakes.skeletons import FIVE, chain
 from vimix.app.learner import StepOutcome
 from vimix.values.clips import ClipBatch
+from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 from vimix_adapters.encoders.graph import spatial_partition
-from vimix_adapters.encoders.network import Compute, ContrastiveNetwork
 from vimix_adapters.encoders.stgcn import Block, Dropout, GraphConvolution, Projection, STGCNEncoder, _rows
 from vimix_adapters.skeletons.layouts import find_layout
-from vimix_adapters.wiring.training import seeded
+from vimix_adapters.wiring.stage_runs import seeded
 
 
 def small(persons="present", seed=0, **changes) -> STGCNEncoder:

@@ -22,13 +22,13 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings, checksum_of
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
-from vimix_adapters.commands.describing import describe
-from vimix_adapters.commands.preparing import prepare, quarantine_file
-from vimix_adapters.commands.storekeeping import export, merge, verify
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.files import WriteError, replacing, sweep
 from vimix_adapters.flow.colours import flow_colours, full_speed
 from vimix_adapters.flow.fields import quantise
+from vimix_adapters.prepare.store_info import describe
+from vimix_adapters.prepare.store_tools import export, merge, verify
+from vimix_adapters.prepare.video_store import prepare, quarantine_file
 
 QUIET = Console(quiet=True)
 SETTINGS = PackSettings(short_side=32, flow="none", flow_short_side=32, codec="jpeg")
@@ -230,7 +230,7 @@ def test_info_says_how_far_an_unfinished_store_is(tmp_path, capsys, monkeypatch)
     def stop(*arguments) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vimix_adapters.commands.preparing.merge_parts", stop)
+    monkeypatch.setattr("vimix_adapters.prepare.video_store.merge_parts", stop)
     with pytest.raises(KeyboardInterrupt):
         prepare(listed, tmp_path / "s.h5", SETTINGS, 1, 60, QUIET)
     sorted((tmp_path / "s.h5.parts").glob("*.h5"))[0].unlink()

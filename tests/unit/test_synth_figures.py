@@ -8,9 +8,9 @@ from vimix.values.errors import VimixError
 from vimix_adapters.synth import body
 from vimix_adapters.synth.actions import ACTIONS, Style
 from vimix_adapters.synth.body import Arm, Build, Leg, Pose, forward_kinematics
-from vimix_adapters.synth.plan import plan
 from vimix_adapters.synth.sample import render, scene
-from vimix_adapters.synth.settings import SynthSettings, Variety
+from vimix_adapters.synth.sample_plan import plan
+from vimix_adapters.synth.synth_settings import SynthSettings, Variety
 
 STILL = Variety(shake=0.0, drift=0.0, sway=0.0, posture=0.0, fidget=0.0, bystanders=0, proportions=0.0, clothing=0.0)
 BONES = [

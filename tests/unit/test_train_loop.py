@@ -21,9 +21,9 @@ from vimix.domain.schedule.stages import CmmcStage, PretrainStage
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.commands.interruption import listening
-from vimix_adapters.encoders.network import TorchOptimiser
-from vimix_adapters.wiring.training import seeded
+from vimix_adapters.commands.signals import stop_on_signals
+from vimix_adapters.encoders.contrastive_network import TorchOptimiser
+from vimix_adapters.wiring.stage_runs import seeded
 
 CLIPS = FakeTrainingClips(videos=12, batch=4, frames=4, size=6)
 
@@ -187,8 +187,8 @@ def test_asked_to_stop_it_finishes_the_step_saves_and_exits_with_a_code_that_say
     expected = train(unbroken)
     before = signal.getsignal(number)
     asking = ending_at(5, broken.step, lambda: os.kill(os.getpid(), number))
-    with pytest.raises(SystemExit) as end, listening() as requests, requests.patiently():
-        train(evolve(broken, step=asking, asked_to_stop=requests))
+    with pytest.raises(SystemExit) as end, stop_on_signals() as requests, requests.deferred():
+        train(evolve(broken, step=asking, stop_requested=requests))
     assert end.value.code == code
     assert f"stopped by {number.name}: saved at step 5" in capsys.readouterr().err
     assert signal.getsignal(number) == before
@@ -198,13 +198,13 @@ def test_asked_to_stop_it_finishes_the_step_saves_and_exits_with_a_code_that_say
 
 
 def test_outside_of_training_a_request_ends_the_run_at_once() -> None:
-    with pytest.raises(SystemExit) as end, listening():
+    with pytest.raises(SystemExit) as end, stop_on_signals():
         os.kill(os.getpid(), signal.SIGTERM)
     assert end.value.code == 75
 
 
 def test_ctrl_c_a_second_time_does_not_wait() -> None:
-    with listening() as requests, requests.patiently():
+    with stop_on_signals() as requests, requests.deferred():
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)

@@ -16,7 +16,7 @@ from vimix.domain.schedule.rates import step_decay, warmed_up
 from vimix.domain.schedule.stages import CmmcStage, ManifoldStage, PretrainStage, views_needed
 from vimix.values.clips import ClipBatch
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.encoders.network import TorchOptimiser
+from vimix_adapters.encoders.contrastive_network import TorchOptimiser
 
 
 def learner(seed: int = 0, momentum: float = 0.9) -> Learner:

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vimix_adapters.benchmarks.bench_settings import BenchSettings
 from vimix_adapters.benchmarks.retrieval import K
-from vimix_adapters.benchmarks.settings import BenchSettings
-from vimix_adapters.benchmarks.timing import Comparison, Finding, Measure, interleaved, seconds
+from vimix_adapters.benchmarks.timing import Finding, Measure, TimedPair, interleaved, seconds
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.indexes.ivf_index import IvfIndex
 
@@ -32,7 +32,7 @@ def million(settings: BenchSettings) -> Iterator[Finding]:
             lambda: FaissIndex.search(index, queries, K), lambda: index.search(queries, K), 1, settings.now, warm_up=0
         )
         note = f"{settings.queries} queries in {count} x {settings.features}; recall@{K} {index.recall(queries, K):.3f}"
-        yield Comparison(f"IVF, {probes} cells probed", "exact search", theirs, ours, None, note=note)
+        yield TimedPair(f"IVF, {probes} cells probed", "exact search", theirs, ours, None, note=note)
 
 
 def _fill(index: FaissIndex, count: int, settings: BenchSettings) -> tuple[float, NDArray[np.float32]]:

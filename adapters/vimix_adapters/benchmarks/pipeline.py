@@ -12,13 +12,13 @@ from time import perf_counter
 import attrs
 import numpy as np
 
+from vimix.app.data_timer import DataTimer
 from vimix.app.steps import Step
-from vimix.app.waiting import WaitingTime
 from vimix.domain.schedule.stages import views_needed
 from vimix.ports.clips import TrainingClips
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.settings import BenchSettings
+from vimix_adapters.benchmarks.bench_settings import BenchSettings
 from vimix_adapters.benchmarks.steps import bench_recipe
 from vimix_adapters.benchmarks.timing import Finding, Measure, seconds
 from vimix_adapters.clips.hdf5 import PackSettings
@@ -39,7 +39,7 @@ def _data_time(name: str, settings: BenchSettings, workers: int) -> Measure:
     shares, spent = [], []
     with tempfile.TemporaryDirectory() as folder:
         step, clips = _training(settings, workers, Path(folder) / "bench.h5")
-        rng, waiting = np.random.default_rng(0), WaitingTime(perf_counter)
+        rng, waiting = np.random.default_rng(0), DataTimer(perf_counter)
         for batch in waiting.through(clips.batches(0)):
             begun = perf_counter()
             float(step(batch, rng).loss)

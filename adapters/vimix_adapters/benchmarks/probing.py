@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.settings import BenchSettings
-from vimix_adapters.benchmarks.timing import Comparison, Finding, interleaved
+from vimix_adapters.benchmarks.bench_settings import BenchSettings
+from vimix_adapters.benchmarks.timing import Finding, TimedPair, interleaved
 
 Rows = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -43,7 +43,7 @@ def probing(settings: BenchSettings) -> Iterator[Finding]:
         f"{settings.probe_videos} x {settings.features}, {settings.probe_classes} classes, {len(penalties)} penalties; "
     )
     note += f"accuracy {accuracies['ours']:.3f}, theirs {accuracies['theirs']:.3f}"
-    yield Comparison("linear probe", "scikit-learn: L-BFGS, float32", one, two, 1.5, faster=False, note=note)
+    yield TimedPair("linear probe", "scikit-learn: L-BFGS, float32", one, two, 1.5, faster=False, note=note)
 
 
 def _sklearn(known: Rows, truth: Labels, asked: Rows, answers: Labels, penalties: Sequence[float]) -> float:

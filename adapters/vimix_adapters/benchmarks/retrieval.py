@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix_adapters.benchmarks.settings import BenchSettings
-from vimix_adapters.benchmarks.timing import Comparison, Finding, interleaved, seconds
+from vimix_adapters.benchmarks.bench_settings import BenchSettings
+from vimix_adapters.benchmarks.timing import Finding, TimedPair, interleaved, seconds
 from vimix_adapters.indexes.faiss_index import FaissIndex, faiss_module
 from vimix_adapters.indexes.ivf_index import IvfIndex
 
@@ -25,7 +25,7 @@ def retrieval(settings: BenchSettings) -> Iterator[Finding]:
         lambda: bare.search(queries, K), lambda: ours_index.search(queries, K), settings.repeats, settings.now
     )
     note = f"{settings.queries} queries in {settings.gallery} x {settings.features}, {K} nearest, ties in order"
-    yield Comparison("exact retrieval", "bare FAISS (IndexFlatIP)", theirs, ours, 1.2, faster=False, note=note)
+    yield TimedPair("exact retrieval", "bare FAISS (IndexFlatIP)", theirs, ours, 1.2, faster=False, note=note)
     cells = IvfIndex(settings.features)
     cells.add(vectors)
     built = seconds(lambda: cells.search(queries[:1], K), settings.now)
@@ -35,7 +35,7 @@ def retrieval(settings: BenchSettings) -> Iterator[Finding]:
     note = (
         f"recall@{K} {cells.recall(queries, K):.3f} against exact, {cells.probes} cells probed, built in {built:.0f} s"
     )
-    yield Comparison("approximate retrieval (IVF)", "exact retrieval", theirs, ours, None, note=note)
+    yield TimedPair("approximate retrieval (IVF)", "exact retrieval", theirs, ours, None, note=note)
 
 
 def unit_rows(rng: np.random.Generator, count: int, settings: BenchSettings) -> NDArray[np.float32]:

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import asdict
 
+from vimix_adapters.benchmarks.bench_settings import BenchSettings
 from vimix_adapters.benchmarks.million import million
 from vimix_adapters.benchmarks.pipeline import pipeline, start_up
 from vimix_adapters.benchmarks.probing import probing
 from vimix_adapters.benchmarks.retrieval import retrieval
-from vimix_adapters.benchmarks.settings import BenchSettings
 from vimix_adapters.benchmarks.skeleton_steps import skeleton_steps
 from vimix_adapters.benchmarks.steps import blending, training_steps
-from vimix_adapters.benchmarks.timing import Comparison, Finding, Measure, Remark
+from vimix_adapters.benchmarks.timing import Finding, Measure, Remark, TimedPair
 from vimix_adapters.reports.environment import commit, machine, versions
 
 Benchmark = Callable[[BenchSettings], Iterator[Finding]]
@@ -89,7 +89,7 @@ def report(settings: BenchSettings, findings: Sequence[Finding]) -> str:
 
 def missed(findings: Sequence[Finding]) -> list[str]:
     """Names of what missed its target."""
-    return [f.name for f in findings if isinstance(f, Comparison | Measure) and f.met is False]
+    return [f.name for f in findings if isinstance(f, TimedPair | Measure) and f.met is False]
 
 
 def _met(met: bool | None) -> str:

@@ -9,11 +9,11 @@ from vimix.app.learner import Learner
 from vimix.values.clips import ClipBatch
 from vimix.values.modality import JOINT
 from vimix_adapters import config, wiring
+from vimix_adapters.benchmarks.bench_settings import BenchSettings
 from vimix_adapters.benchmarks.plain import PlainMoco
 from vimix_adapters.benchmarks.plain_stgcn import PlainSTGCN
-from vimix_adapters.benchmarks.settings import BenchSettings
-from vimix_adapters.benchmarks.timing import Comparison, Finding, Remark, interleaved, top_operators
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.benchmarks.timing import Finding, Remark, TimedPair, interleaved, top_operators
+from vimix_adapters.encoders.contrastive_network import Compute
 
 STEP = "ST-GCN MoCo step"
 
@@ -37,7 +37,7 @@ def skeleton_steps(settings: BenchSettings) -> Iterator[Finding]:
     )
     shape, precision = batch.views[JOINT][0].shape, str(compute.dtype).removeprefix("torch.")
     note = f"{shape[0]} clips of {shape[2]} frames, {shape[3]} joints and {shape[4]} persons, {precision}"
-    yield Comparison(STEP, "plain eager float32, default layout", theirs, ours, 2.0, note=note)
+    yield TimedPair(STEP, "plain eager float32, default layout", theirs, ours, 2.0, note=note)
     yield Remark(STEP, f"its operators: {top_operators(lambda: step(batch, generator), compute.device)}")
 
 

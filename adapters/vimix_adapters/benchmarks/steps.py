@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vimix.app.learner import Learner
 from vimix.app.steps import Step
-from vimix.domain.contrast.momentum import follow
+from vimix.domain.contrast.momentum import ema_update
 from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix.values.checkpoint import Checkpoint
@@ -17,19 +17,19 @@ from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
+from vimix_adapters.benchmarks.bench_settings import BenchSettings
 from vimix_adapters.benchmarks.plain import PlainMoco, PlainNetwork, masked_mix
-from vimix_adapters.benchmarks.settings import BenchSettings
 from vimix_adapters.benchmarks.timing import (
-    Comparison,
     Finding,
     Measure,
     Remark,
+    TimedPair,
     Work,
     interleaved,
     seconds,
     top_operators,
 )
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.encoders.contrastive_network import Compute
 
 MAPS = ((64, 16, 64, 64), (192, 16, 32, 32), (480, 16, 16, 16), (832, 8, 8, 8))
 """[C, T, H, W] of S3D's maps at 32 x 128 x 128."""
@@ -48,10 +48,10 @@ def training_steps(settings: BenchSettings) -> Iterator[Finding]:
     note = (
         f"{settings.batch} clips of {settings.frames} x {settings.size}², {str(compute.dtype).removeprefix('torch.')}"
     )
-    yield Comparison("S3D MoCo step", "plain eager float32, default layout", theirs, ours, 3.0, note=note)
+    yield TimedPair("S3D MoCo step", "plain eager float32, default layout", theirs, ours, 3.0, note=note)
     yield Remark("S3D MoCo step", f"its operators: {top_operators(lambda: moco(batch, generator), compute.device)}")
     theirs, ours = interleaved(moco_step, cmmc_step, settings.cmmc_steps, settings.now)
-    yield Comparison("CMMC step", "MoCo step", theirs, ours, 1.25, faster=False, note="random layers k <= l")
+    yield TimedPair("CMMC step", "MoCo step", theirs, ours, 1.25, faster=False, note="random layers k <= l")
     yield _blend_share(settings, learner, compute, sum(ours) / len(ours))
     yield from _updates(settings, learner)
 
@@ -70,7 +70,7 @@ def blending(settings: BenchSettings) -> Iterator[Finding]:
         title = "blend with gradient" if gradient else "blend"
         note = f"{len(theirs)} maps of S3D, " + ("each way one copy of the map" if gradient else "mask and donor given")
         target = None if gradient else 3.0
-        yield Comparison(title, "M*g1 + (1-M)*g2", both[0], both[1], target, note=note)
+        yield TimedPair(title, "M*g1 + (1-M)*g2", both[0], both[1], target, note=note)
 
 
 def bench_recipe(settings: BenchSettings) -> config.Recipe:
@@ -127,11 +127,11 @@ def _updates(settings: BenchSettings, learner: Learner) -> Iterator[Finding]:
         for key, parameter in zip(keys, query, strict=True):
             key.data = 0.999 * key.data + 0.001 * parameter.data
 
-    theirs, ours = interleaved(loop, lambda: follow(keys, query, 0.999), settings.repeats, settings.now)
-    yield Comparison("key encoder's update", "a loop over parameters", theirs, ours, 1.0)
+    theirs, ours = interleaved(loop, lambda: ema_update(keys, query, 0.999), settings.repeats, settings.now)
+    yield TimedPair("key encoder's update", "a loop over parameters", theirs, ours, 1.0)
     plain, fused = torch.optim.Adam(query, foreach=False), torch.optim.Adam(query, fused=True)
     theirs, ours = interleaved(plain.step, fused.step, settings.repeats, settings.now)
-    yield Comparison("Adam, fused", "Adam, a loop over parameters", theirs, ours, 1.0)
+    yield TimedPair("Adam, fused", "Adam, a loop over parameters", theirs, ours, 1.0)
 
 
 def _blend_share(settings: BenchSettings, learner: Learner, compute: Compute, step: float) -> Measure:

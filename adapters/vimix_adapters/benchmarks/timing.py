@@ -18,7 +18,7 @@ LONGEST_NAME = 60
 
 
 @frozen
-class Comparison:
+class TimedPair:
     """Seconds of a reference and of vimix, run in turn; what is asked of their ratio."""
 
     name: str
@@ -84,7 +84,7 @@ class Remark:
     text: str
 
 
-Finding = Comparison | Measure | Remark
+Finding = TimedPair | Measure | Remark
 
 
 def interleaved(

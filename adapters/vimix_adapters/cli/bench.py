@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vimix_adapters.cli.training import Device
+from vimix_adapters.cli.run import Device
 
 
 def bench(
@@ -19,8 +19,8 @@ def bench(
     tiny: Annotated[bool, typer.Option("--tiny", help="Sizes of a test: says nothing about speed.")] = False,
 ) -> None:
     """Measure training steps, blending, input, retrieval, probe and start-up against plain ways of doing the same."""
-    from vimix_adapters.commands import benchmarking
+    from vimix_adapters.commands.bench import write_benchmarks
 
-    missed = benchmarking.bench(out, only or (), device, clock, tiny)
+    missed = write_benchmarks(out, only or (), device, clock, tiny)
     if missed:
         print(f"missed: {', '.join(missed)}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vimix_adapters.cli.training import Device, Overrides, RecipeFile
+from vimix_adapters.cli.run import Device, Overrides, RecipeFile
 
 app = typer.Typer(help="Judge trained encoders.", no_args_is_help=True)
 
@@ -42,10 +42,10 @@ def retrieval(
     device: Device = "auto",
 ) -> None:
     """R@1, 5, 10, 20: test videos query training videos."""
-    from vimix_adapters.commands import evaluations
+    from vimix_adapters.commands.evaluate import evaluate_retrieval
     from vimix_adapters.config import read_recipe
 
-    evaluations.evaluate_retrieval(read_recipe(recipe, _settings(overrides, protocol)), checkpoint, out, device, on)
+    evaluate_retrieval(read_recipe(recipe, _settings(overrides, protocol)), checkpoint, out, device, on)
 
 
 @app.command()
@@ -62,11 +62,11 @@ def linear(
     device: Device = "auto",
 ) -> None:
     """Top-1 and top-5 accuracy of a linear probe on frozen features."""
-    from vimix_adapters.commands import evaluations
+    from vimix_adapters.commands.evaluate import evaluate_linear
     from vimix_adapters.config import read_recipe
 
     settings = _settings(overrides, protocol)
-    evaluations.evaluate_linear(read_recipe(recipe, settings), checkpoint, out, device, best_on_test, on)
+    evaluate_linear(read_recipe(recipe, settings), checkpoint, out, device, best_on_test, on)
 
 
 @app.command("linear-end-to-end")
@@ -85,11 +85,11 @@ def linear_end_to_end(
     device: Device = "auto",
 ) -> None:
     """Train a linear layer on augmented clips of the frozen encoder; test on windows of whole videos."""
-    from vimix_adapters.commands import evaluations
+    from vimix_adapters.commands.evaluate import evaluate_end_to_end
     from vimix_adapters.config import read_recipe
 
     resolved = read_recipe(recipe, _settings(overrides, protocol))
-    evaluations.evaluate_end_to_end(resolved, checkpoint or (), from_scratch or (), out, device, resume, on, baseline)
+    evaluate_end_to_end(resolved, checkpoint or (), from_scratch or (), out, device, resume, on, baseline)
 
 
 @app.command()
@@ -108,11 +108,11 @@ def finetune(
     device: Device = "auto",
 ) -> None:
     """Train everything with labels ([finetune]); test on windows and crops of whole videos, streams averaged."""
-    from vimix_adapters.commands import evaluations
+    from vimix_adapters.commands.evaluate import evaluate_finetune
     from vimix_adapters.config import read_recipe
 
     resolved = read_recipe(recipe, _settings(overrides, protocol))
-    evaluations.evaluate_finetune(resolved, checkpoint or (), from_scratch or (), out, device, resume, on, baseline)
+    evaluate_finetune(resolved, checkpoint or (), from_scratch or (), out, device, resume, on, baseline)
 
 
 def _settings(overrides: list[str] | None, protocol: str | None) -> list[str]:

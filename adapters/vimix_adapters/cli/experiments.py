@@ -32,11 +32,11 @@ def table(
 ) -> None:
     """Print the paper's numbers with ours filled in: mean ± deviation over seeds, - where there is no run."""
     from vimix.values.errors import VimixError
-    from vimix_adapters.commands import experimenting
+    from vimix_adapters.commands.paper_tables import print_table
 
     if modality and not recipe:
         raise VimixError("--modality replaces that of another recipe's lines: name the recipe with --recipe")
-    experimenting.print_table(number, runs, form.value, out, recipe, modality)
+    print_table(number, runs, form.value, out, recipe, modality)
 
 
 @app.command()
@@ -48,9 +48,9 @@ def figure(
     arms: Annotated[str | None, typer.Option(help="Names of arms, by commas; else the paper's, or all.")] = None,
 ) -> None:
     """Draw kNN accuracy (2), or loss and pretext accuracy (3), against epochs of training."""
-    from vimix_adapters.commands import tracing
+    from vimix_adapters.commands.paper_figures import draw_figure
 
-    tracing.draw_figure(number, runs, out, modality, arms.split(",") if arms else [])
+    draw_figure(number, runs, out, modality, arms.split(",") if arms else [])
 
 
 @app.command()
@@ -64,9 +64,9 @@ def summarise(
     ] = None,
 ) -> None:
     """Mean ± deviation over seeds, and paired differences between arms with 95 % confidence intervals."""
-    from vimix_adapters.commands import experimenting
+    from vimix_adapters.commands.paper_tables import summarise
 
-    experimenting.summarise(runs, out, against)
+    summarise(runs, out, against)
 
 
 @app.command()
@@ -75,6 +75,6 @@ def stages(
     out: Annotated[Path | None, typer.Option(help="Write it there as JSON, too.", metavar="FILE.json")] = None,
 ) -> None:
     """What each stage came to in training: loss, pretext accuracy, the share that mixing leaves a query, bad steps."""
-    from vimix_adapters.commands import tracing
+    from vimix_adapters.commands.paper_figures import show_stages
 
-    tracing.show_stages(runs, out)
+    show_stages(runs, out)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vimix_adapters.cli.training import Device, Overrides, RecipeFile
+from vimix_adapters.cli.run import Device, Overrides, RecipeFile
 
 app = typer.Typer(help="Search a store by example.", no_args_is_help=True)
 
@@ -23,10 +23,10 @@ def build(
     device: Device = "auto",
 ) -> None:
     """Embed every clip of a store and write a FAISS index."""
-    from vimix_adapters.commands import searching
+    from vimix_adapters.commands.index import build_index
     from vimix_adapters.config import read_recipe
 
-    searching.build_index(read_recipe(recipe, overrides or ()), checkpoint, store, out, device, approximate)
+    build_index(read_recipe(recipe, overrides or ()), checkpoint, store, out, device, approximate)
 
 
 @app.command()
@@ -38,6 +38,6 @@ def query(
     device: Device = "auto",
 ) -> None:
     """Decode and embed a video and print its nearest neighbours, with their place in time."""
-    from vimix_adapters.commands import searching
+    from vimix_adapters.commands.index import query_index
 
-    searching.query_index(index, video, k, as_json, device)
+    query_index(index, video, k, as_json, device)

@@ -5,10 +5,14 @@ import sys
 import typer
 
 from vimix.values.errors import VimixError
-from vimix_adapters.cli import bench, evaluate, experiments, index, prepare, store, training, travel
-from vimix_adapters.cli.benching import bench_data
+from vimix_adapters.cli import bench, evaluate, experiments, index, prepare, store
+from vimix_adapters.cli import run as run_commands
+from vimix_adapters.cli.bench_data import bench_data
 from vimix_adapters.cli.doctor import doctor
+from vimix_adapters.cli.export import export
+from vimix_adapters.cli.extract import extract
 from vimix_adapters.cli.flow import flow
+from vimix_adapters.cli.import_weights import import_weights
 from vimix_adapters.cli.synth import synth
 from vimix_adapters.files import FULL
 
@@ -24,17 +28,17 @@ app.command()(synth)
 app.add_typer(prepare.app, name="prepare")
 app.command()(flow)
 app.add_typer(store.app, name="store")
-app.command()(training.pretrain)
-app.command("cmmc-stage")(training.cmmc_stage)
-app.command("run")(training.run_recipe)
+app.command()(run_commands.pretrain)
+app.command("cmmc-stage")(run_commands.cmmc_stage)
+app.command("run")(run_commands.run_recipe)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(index.app, name="index")
 app.command("bench-data")(bench_data)
 app.command()(doctor)
 app.add_typer(experiments.app, name="experiments")
-app.command("export")(travel.export)
-app.command("import")(travel.import_weights)
-app.command("extract")(travel.extract)
+app.command("export")(export)
+app.command("import")(import_weights)
+app.command("extract")(extract)
 app.command("bench")(bench.bench)
 
 

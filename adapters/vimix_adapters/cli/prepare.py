@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vimix_adapters.cli import prepare_skeletons, published
-from vimix_adapters.cli.packing import Out, carry_out, with_packing
+from vimix_adapters.cli import prepare_published, prepare_skeletons
+from vimix_adapters.cli.prepare_options import Out, pack_and_report, with_packing
 
 if TYPE_CHECKING:
-    from vimix_adapters.commands.collecting import Packing
+    from vimix_adapters.prepare.report import Packing
 
 app = typer.Typer(help="Make a store from video files or skeletons.", no_args_is_help=True)
-app.command()(with_packing(published.ucf101))
-app.command()(with_packing(published.hmdb51))
-app.command()(with_packing(published.kinetics))
-app.command("ntu60-videos")(with_packing(published.ntu60_videos))
-app.command("ntu120-videos")(with_packing(published.ntu120_videos))
+app.command()(with_packing(prepare_published.ucf101))
+app.command()(with_packing(prepare_published.hmdb51))
+app.command()(with_packing(prepare_published.kinetics))
+app.command("ntu60-videos")(with_packing(prepare_published.ntu60_videos))
+app.command("ntu120-videos")(with_packing(prepare_published.ntu120_videos))
 app.command()(prepare_skeletons.ntu60)
 app.command()(prepare_skeletons.ntu120)
 app.command()(prepare_skeletons.skeletons)
@@ -38,7 +38,7 @@ def folder(
     """Decode every video once, compute its flow, and write one HDF5 store."""
     from vimix_adapters.datasets.folder import folder_listing
 
-    carry_out(folder_listing(videos, split), out, packing)
+    pack_and_report(folder_listing(videos, split), out, packing)
 
 
 @app.command()
@@ -54,4 +54,4 @@ def csv(
     """The videos of a list of your own; several splits of one video are written train1;test2."""
     from vimix_adapters.datasets.csv_list import list_csv
 
-    carry_out(list_csv(videos, root), out, packing)
+    pack_and_report(list_csv(videos, root), out, packing)

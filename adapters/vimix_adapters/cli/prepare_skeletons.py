@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from vimix_adapters.datasets.skeleton_files import Listing
+    from vimix_adapters.datasets.skeleton_files import SkeletonListing
 
 
 class Denoise(StrEnum):
@@ -104,7 +104,7 @@ def skeletons(
     _store(listing, out, layout, frames, persons or (1 if alone else 2), denoise, align, workers)
 
 
-def _require_complete(listing: "Listing", edition: int, allow_partial: bool) -> None:
+def _require_complete(listing: "SkeletonListing", edition: int, allow_partial: bool) -> None:
     """Print what was found against the official totals; exit code 3 if samples are missing, before any is read."""
     from rich.table import Table
 
@@ -127,7 +127,7 @@ def _require_complete(listing: "Listing", edition: int, allow_partial: bool) -> 
 
 
 def _store(
-    listing: "Listing",
+    listing: "SkeletonListing",
     out: Path,
     layout: str,
     frames: int,

@@ -30,7 +30,7 @@ def info(
     """Print videos, classes, splits, modalities and settings of a store; of an unfinished one, how far it is."""
     import json
 
-    from vimix_adapters.commands.describing import describe, store_table
+    from vimix_adapters.prepare.store_info import describe, store_table
     from vimix_adapters.reports.console import show_table
 
     found = describe(store)
@@ -51,7 +51,7 @@ def verify(
 
     from rich.console import Console
 
-    from vimix_adapters.commands.storekeeping import verify as check
+    from vimix_adapters.prepare.store_tools import verify as check
 
     found = check(store, workers or os.cpu_count() or 1, Console(stderr=True))
     if as_json:
@@ -70,7 +70,7 @@ def merge(
     parts: Annotated[list[Path], typer.Argument(help="Shards: stores of one data set.", metavar="PART.h5...")],
 ) -> None:
     """Join stores of the same settings and classes; the shards stay. Videos are sorted by name."""
-    from vimix_adapters.commands.storekeeping import merge as join
+    from vimix_adapters.prepare.store_tools import merge as join
 
     made = join(out, parts)
     print(f"{out}: {len(made.videos)} videos of {len(parts)} stores (fingerprint {made.fingerprint})")
@@ -90,6 +90,6 @@ def export(
 ) -> None:
     """Write a video of the store as a playable file."""
     from vimix.values.modality import Modality
-    from vimix_adapters.commands.storekeeping import export as write
+    from vimix_adapters.prepare.store_tools import export as write
 
     print(write(store, video, out, Modality(modality.value), scale or None))

@@ -22,7 +22,7 @@ def synth(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 
     from vimix_adapters.synth.dataset import write_dataset
-    from vimix_adapters.synth.settings import SynthSettings
+    from vimix_adapters.synth.synth_settings import SynthSettings
 
     class Rate(TextColumn):
         def render(self, task: Task):  # type: ignore[no-untyped-def]

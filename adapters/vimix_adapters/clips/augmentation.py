@@ -24,7 +24,7 @@ from vimix_adapters.clips.pixels import (
     normalise_,
     to_grey_,
 )
-from vimix_adapters.clips.streams import derived
+from vimix_adapters.clips.skeleton_streams import derived
 from vimix_adapters.clips.views import cut_out, draw_box, vector_scale
 
 BLUR_REFERENCE = 128

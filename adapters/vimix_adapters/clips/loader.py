@@ -20,8 +20,8 @@ from vimix.ports.clips import VideoStore
 from vimix.values.clips import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix_adapters.clips.ahead import one_ahead
 from vimix_adapters.clips.augmentation import ClipAugmentation, CutView
+from vimix_adapters.clips.prefetch import prefetched
 from vimix_adapters.clips.views import ClipShape, clip_of, draw_start, read_clip, view_generator
 
 _log = structlog.get_logger(__name__)
@@ -193,7 +193,7 @@ class TrainingLoader:
         self._requests.epoch, self._requests.first = epoch, first
         # The expression asks for the DataLoader's iterator here and now: workers are forked by the caller's thread.
         made = ((cut.failures, self._augmented(cut)) for cut in self._cut_batches)
-        running = one_ahead(made) if self._device.type == "cpu" else made
+        running = prefetched(made) if self._device.type == "cpu" else made
         self._last = weakref.ref(running)
         bad: dict[int, str] = {}
         try:

@@ -4,7 +4,7 @@ from vimix_adapters.clips.augmentation import AugmentSettings
 from vimix_adapters.config.checks import stage_contradictions
 from vimix_adapters.config.identity import stage_identities
 from vimix_adapters.config.protocols import PROTOCOLS, Protocol, changes, protocol_of
-from vimix_adapters.config.reading import read_recipe, recipe_from_toml, recipe_to_toml
+from vimix_adapters.config.read_recipe import read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.config.schema import (
     Arm,
     Cmmc,

@@ -10,7 +10,7 @@ from attrs import Factory, evolve, field, frozen
 from attrs.validators import and_, deep_iterable, ge, gt, le, lt, optional
 
 from vimix_adapters.clips.augmentation import AugmentSettings
-from vimix_adapters.clips.skeletons import SkeletonAugmentSettings
+from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentSettings
 
 share: Any = and_(ge(0), le(1))
 """A probability or a part of a whole."""

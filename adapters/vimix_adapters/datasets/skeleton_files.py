@@ -37,7 +37,7 @@ class SkeletonFile:
 
 
 @frozen
-class Listing:
+class SkeletonListing:
     """What to store, and what not."""
 
     files: tuple[SkeletonFile, ...]
@@ -48,7 +48,7 @@ class Listing:
     """(name, reason) of files that the data set's authors exclude."""
 
 
-def list_ntu(folder: Path, edition: int, missing: Path | None = None) -> Listing:
+def list_ntu(folder: Path, edition: int, missing: Path | None = None) -> SkeletonListing:
     """The samples of NTU RGB+D 60 or 120 below ``folder``, sorted by name; 60 leaves those of the extension aside.
 
     Raises VimixError if the folder is missing or has none, or two files have one name.
@@ -62,10 +62,10 @@ def list_ntu(folder: Path, edition: int, missing: Path | None = None) -> Listing
     listing = _ntu_files(folder, named, edition, missing_skeletons(missing))
     wrong = "its name is not SsssCcccPpppRrrrAaaa.skeleton"
     strangers = tuple((_inside(folder, path), wrong) for path, name in names.items() if name is None)
-    return Listing(listing.files, listing.classes, strangers, listing.excluded)
+    return SkeletonListing(listing.files, listing.classes, strangers, listing.excluded)
 
 
-def list_skeletons(folder: Path, split: Path | None = None) -> Listing:
+def list_skeletons(folder: Path, split: Path | None = None) -> SkeletonListing:
     """The skeleton files below ``folder``, sorted by name.
 
     ``split`` is a list as ``list_folder`` reads it; its paths may be those of the videos: files are found by their
@@ -101,7 +101,7 @@ def _require_unique(stems: Iterable[str]) -> None:
         raise VimixError(f"{times} files are named {stem}: each sample belongs there once")
 
 
-def _ntu_files(folder: Path, named: dict[Path, NtuName], edition: int, missing: frozenset[str]) -> Listing:
+def _ntu_files(folder: Path, named: dict[Path, NtuName], edition: int, missing: frozenset[str]) -> SkeletonListing:
     assert edition in EDITIONS
     classes = class_names(edition)
     files, excluded = [], []
@@ -112,10 +112,10 @@ def _ntu_files(folder: Path, named: dict[Path, NtuName], edition: int, missing: 
         else:
             label = classes[name.action - 1]
             files.append(SkeletonFile(path, inside, label, name.source, splits_of(name, edition)))
-    return Listing(tuple(files), classes, excluded=tuple(excluded))
+    return SkeletonListing(tuple(files), classes, excluded=tuple(excluded))
 
 
-def _msr_files(folder: Path, found: Sequence[Path], msr: "dict[Path, re.Match[str]]") -> Listing:
+def _msr_files(folder: Path, found: Sequence[Path], msr: "dict[Path, re.Match[str]]") -> SkeletonListing:
     files, strangers = [], []
     for path in found:
         action, subject = (int(msr[path][group]) for group in (1, 2)) if path in msr else (0, 0)
@@ -126,10 +126,10 @@ def _msr_files(folder: Path, found: Sequence[Path], msr: "dict[Path, re.Match[st
         elif path.suffix == ".skeleton" or path in msr:
             strangers.append((_inside(folder, path), "its name is not aAA_sSS_eEE_*.txt with an action of 1 to 20"))
     _require_unique(file.path.stem for file in files)
-    return Listing(tuple(files), MSR_CLASSES, tuple(strangers))
+    return SkeletonListing(tuple(files), MSR_CLASSES, tuple(strangers))
 
 
-def _listed(folder: Path, found: Sequence[Path], split: Path) -> Listing:
+def _listed(folder: Path, found: Sequence[Path], split: Path) -> SkeletonListing:
     rows = list_folder(folder, split)
     wanted = {Path(row.name).stem for row in rows}
     by_stem = {path.stem: path for path in found if path.stem in wanted}
@@ -142,4 +142,4 @@ def _listed(folder: Path, found: Sequence[Path], split: Path) -> Listing:
             absent.append((row.name, f"no skeleton file of that name below {folder}"))
         else:
             files.append(SkeletonFile(path, _inside(folder, path), row.class_name or "?", row.source, row.splits))
-    return Listing(tuple(files), tuple(sorted({row.class_name or "?" for row in rows})), tuple(absent))
+    return SkeletonListing(tuple(files), tuple(sorted({row.class_name or "?" for row in rows})), tuple(absent))

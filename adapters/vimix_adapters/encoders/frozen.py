@@ -5,18 +5,18 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from vimix.app.team import Alone
-from vimix.ports.team import Team
+from vimix.app.parallel import SingleProcess
+from vimix.ports.process_group import ProcessGroup
 from vimix_adapters.encoders.chain import StageChain
-from vimix_adapters.encoders.classifier import ClassifyingNetwork
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
+from vimix_adapters.encoders.contrastive_network import Compute
 
 
 class FrozenClassifier(ClassifyingNetwork):
     """Implements ``vimix.ports.network.Classifier``: pooled features of an encoder that nothing changes, one layer.
 
     The encoder is in evaluation mode throughout and gets no gradient. ``unit_features`` scales features to length 1,
-    ``batch_norm`` normalises them by a BatchNorm with scale 1 and shift 0 at first, as CoCLR does: in a ``team`` by
+    ``batch_norm`` normalises them by a BatchNorm with scale 1 and shift 0 at first, as CoCLR does: in a ``group`` by
     the statistics of everybody's rows, which takes no gradients of others, for there are none below the layer.
     """
 
@@ -27,10 +27,10 @@ class FrozenClassifier(ClassifyingNetwork):
         unit_features: bool,
         batch_norm: bool,
         compute: Compute,
-        team: Team | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         super().__init__(encoder, classes, 0.0, compute)
-        self.team = team or Alone()
+        self.group = group or SingleProcess()
         self.encoder.requires_grad_(False)
         self.unit_features = unit_features
         self.norm = (nn.BatchNorm1d(encoder.feature_size) if batch_norm else nn.Identity()).to(compute.device)
@@ -56,11 +56,11 @@ class FrozenClassifier(ClassifyingNetwork):
         return scores
 
     def _normalised(self, rows: Tensor) -> Tensor:
-        if not self.training or self.team.size == 1:
+        if not self.training or self.group.size == 1:
             normalised: Tensor = self.norm(rows)
             return normalised
-        normalised = self.norm(self.team.gather(rows))
-        return normalised[self.team.rank * len(rows) : (self.team.rank + 1) * len(rows)]
+        normalised = self.norm(self.group.all_gather(rows))
+        return normalised[self.group.rank * len(rows) : (self.group.rank + 1) * len(rows)]
 
     def _features(self, clips: Tensor) -> Tensor:
         with torch.no_grad():

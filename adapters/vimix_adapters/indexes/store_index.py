@@ -36,7 +36,7 @@ class IndexedVideo:
 
 
 @frozen
-class Match:
+class VideoMatch:
     """A video that looks like the query, and the clip of it that does most."""
 
     video: IndexedVideo
@@ -102,7 +102,7 @@ class ClipIndex:
         """Number of clips M."""
         return len(self.index)
 
-    def query(self, features: Rows, k: int) -> tuple[Match, ...]:
+    def query(self, features: Rows, k: int) -> tuple[VideoMatch, ...]:
         """The min(k, videos) videos most like the query, best first, each once; ties in the order of the store.
 
         ``features`` [Q, D] or [D] float32 are those of the query's clips as the encoder gives them. A video is as
@@ -157,7 +157,7 @@ class ClipIndex:
             about=head["about"],
         )
 
-    def _best_by_video(self, clips: NDArray[np.int64], similarities: Rows) -> list[Match]:
+    def _best_by_video(self, clips: NDArray[np.int64], similarities: Rows) -> list[VideoMatch]:
         """The best of the pairs [Q, n] for each video that occurs, most similar first, ties in store order."""
         videos, negative = self.clip_videos[clips].ravel(), -similarities.ravel()
         query_clips = np.repeat(np.arange(len(clips)), clips.shape[1])
@@ -165,7 +165,7 @@ class ClipIndex:
         first = order[np.unique(videos[order], return_index=True)[1]]
         ranked = first[np.lexsort((videos[first], negative[first]))]
         return [
-            Match(
+            VideoMatch(
                 video=self.videos[videos[pair]],
                 similarity=-float(negative[pair]),
                 start=float(self.starts[clips.flat[pair]]),

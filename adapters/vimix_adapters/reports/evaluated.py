@@ -7,7 +7,7 @@ import structlog
 from attrs import frozen
 
 from vimix_adapters.reports.paper import Source
-from vimix_adapters.reports.reading import structured
+from vimix_adapters.reports.read_json import structured
 from vimix_adapters.reports.results import ResultRecord, record_of
 from vimix_adapters.reports.tables import streams_of
 
@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 @frozen
-class Encoder:
+class EncoderRecord:
     """What a record's checkpoint says of itself, as far as a row wants to know."""
 
     init: str = ""
@@ -42,7 +42,7 @@ class Evaluated:
 
     file: Path
     record: ResultRecord
-    encoders: Mapping[str, Encoder]
+    encoders: Mapping[str, EncoderRecord]
     """By modality."""
     protocol: str
     changed: Sequence[str]
@@ -88,7 +88,7 @@ def evaluated_of(content: object, file: Path) -> Evaluated:
     record = record_of(content, file)
     protocol = structured(record.protocol, _Protocol, file, "the protocol of an evaluation")
     encoders = {
-        modality: structured(about, Encoder, file, f"what the checkpoint of {modality} says of itself")
+        modality: structured(about, EncoderRecord, file, f"what the checkpoint of {modality} says of itself")
         for modality, about in record.checkpoints.items()
     }
     return Evaluated(file, record, encoders, protocol.name, protocol.changed_by_the_recipe)

@@ -12,7 +12,7 @@ from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
 from vimix_adapters.outputs import json_with
 from vimix_adapters.reports.environment import commit, machine, versions
-from vimix_adapters.reports.reading import structured
+from vimix_adapters.reports.read_json import structured
 
 FORMAT = "vimix-results-1"
 RECORD = json_with("the JSON of an evaluation", value=FORMAT)

@@ -13,7 +13,7 @@ from attrs import evolve, field, frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
 from vimix_adapters.outputs import json_with, require_output
-from vimix_adapters.reports.reading import structured
+from vimix_adapters.reports.read_json import structured
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
 from vimix_adapters.reports.tables import LINEAR, RESULTS, Row, score_names
@@ -26,7 +26,7 @@ COMPARED = ("R@1", "top-1")
 
 
 @frozen
-class Place:
+class RowKey:
     """A row of a table, by what it is and not by how it is shown."""
 
     key: str
@@ -107,7 +107,7 @@ def run_of(content: object, file: Path) -> RunResults:
     return RunResults(file.parent, table.about.name, table.about.seed, table.rows)
 
 
-def by_seed(runs: Iterable[RunResults]) -> dict[Place, dict[str, list[float]]]:
+def by_seed(runs: Iterable[RunResults]) -> dict[RowKey, dict[str, list[float]]]:
     """Scores by place and name, one value a run in the order given; only what every run has.
 
     Raises VimixError if two runs have one seed, they are of different recipes, or one has two rows of one place.
@@ -123,14 +123,14 @@ def by_seed(runs: Iterable[RunResults]) -> dict[Place, dict[str, list[float]]]:
     }
 
 
-def _placed(run: RunResults, keyed: bool) -> dict[Place, Mapping[str, float]]:
+def _placed(run: RunResults, keyed: bool) -> dict[RowKey, Mapping[str, float]]:
     """The scores by place; arms of the same title are told apart by their names."""
     titles = {(row.arm, row.key) for row in run.rows}
     alike = {title for title, count in Counter(title for title, _ in titles).items() if count > 1}
-    table: dict[Place, Mapping[str, float]] = {}
+    table: dict[RowKey, Mapping[str, float]] = {}
     for row in run.rows:
         title = f"{row.arm} ({row.key})" if keyed and row.arm in alike else row.arm
-        place = Place(row.key if keyed else row.arm, row.streams, row.tested_on, title, row.modality)
+        place = RowKey(row.key if keyed else row.arm, row.streams, row.tested_on, title, row.modality)
         if place in table:
             raise VimixError(
                 f"{run.folder / 'results.json'}: two rows are of {place.title}, {place.modality}: expected one; run "
@@ -209,9 +209,9 @@ def write_summary(folder: Path, runs: Sequence[RunResults], against: str | None 
     return text
 
 
-def _reference(runs: Sequence[RunResults], places: Iterable[Place], against: str | None) -> Place:
+def _reference(runs: Sequence[RunResults], places: Iterable[RowKey], against: str | None) -> RowKey:
     """One place of the arm that the others are compared with."""
-    known: dict[str, Place] = {}
+    known: dict[str, RowKey] = {}
     for place in places:
         known.setdefault(place.key, place)
     if not known:
@@ -226,15 +226,15 @@ def _reference(runs: Sequence[RunResults], places: Iterable[Place], against: str
     return known[against]
 
 
-def _everywhere(tables: Sequence[Mapping[Place, Mapping[str, float]]], place: Place, name: str) -> bool:
+def _everywhere(tables: Sequence[Mapping[RowKey, Mapping[str, float]]], place: RowKey, name: str) -> bool:
     return all(name in table[place] for table in tables)
 
 
 def _differences(
-    scores: Mapping[Place, Mapping[str, Sequence[float]]], reference: Place
-) -> list[tuple[Place, str, Difference]]:
+    scores: Mapping[RowKey, Mapping[str, Sequence[float]]], reference: RowKey
+) -> list[tuple[RowKey, str, Difference]]:
     """Of every other arm to the reference, in the same modality on the same data."""
-    found: list[tuple[Place, str, Difference]] = []
+    found: list[tuple[RowKey, str, Difference]] = []
     for place, named in scores.items():
         base = scores.get(evolve(place, key=reference.key))
         if place.key == reference.key or base is None:
@@ -250,8 +250,8 @@ def _differences(
 def _markdown(
     recipe: str,
     seeds: Sequence[int],
-    scores: Mapping[Place, Mapping[str, Sequence[float]]],
-    differences: Sequence[tuple[Place, str, Difference]],
+    scores: Mapping[RowKey, Mapping[str, Sequence[float]]],
+    differences: Sequence[tuple[RowKey, str, Difference]],
     reference: str,
 ) -> str:
     names = score_names(name for named in scores.values() for name in named)

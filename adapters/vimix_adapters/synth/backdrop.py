@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vimix_adapters.synth.body import Array
 from vimix_adapters.synth.camera import View
-from vimix_adapters.synth.settings import Variety
+from vimix_adapters.synth.synth_settings import Variety
 
 Picture = NDArray[np.uint8]
 ZOOM = 2

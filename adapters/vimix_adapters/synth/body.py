@@ -25,7 +25,7 @@ FACE = 25
 
 
 @frozen
-class Arm:
+class ArmPose:
     """``lift`` from hanging down, in the upright plane at ``plane`` degrees out from straight ahead (90: sideways).
 
     ``twist`` turns the upper arm about itself, outwards; ``elbow`` 0 is straight.
@@ -38,10 +38,10 @@ class Arm:
 
 
 @frozen
-class Leg:
+class LegPose:
     """``swing`` ahead and ``spread`` sideways from hanging down; ``knee`` 0 is straight; ``toes`` up from level.
 
-    The leg's angles do not follow the pelvis' ``lean``, so a bow does not move the feet.
+    The leg's angles do not ema_update the pelvis' ``lean``, so a bow does not move the feet.
     """
 
     swing: Curve = 0.0
@@ -66,8 +66,8 @@ class Pose:
     look: Curve = 0.0
     hop: Curve = 0.0
     planted: float = 1.0
-    arms: tuple[Arm, Arm] = (Arm(), Arm())
-    legs: tuple[Leg, Leg] = (Leg(), Leg())
+    arms: tuple[ArmPose, ArmPose] = (ArmPose(), ArmPose())
+    legs: tuple[LegPose, LegPose] = (LegPose(), LegPose())
 
 
 @frozen
@@ -156,7 +156,7 @@ def _place_trunk(chain: _Chain, pose: Pose, build: Build, pelvis: Array) -> Arra
     return chest
 
 
-def _place_arm(chain: _Chain, arm: Arm, build: Build, chest: Array, side: int) -> None:
+def _place_arm(chain: _Chain, arm: ArmPose, build: Build, chest: Array, side: int) -> None:
     sign = SIGN[side]
     upper = chest @ turn_y(sign * np.asarray(arm.plane)) @ turn_x(-np.asarray(arm.lift))
     # At rest the forearm should bend ahead whatever the plane is; raised, the plane itself gives the direction.
@@ -171,7 +171,7 @@ def _place_arm(chain: _Chain, arm: Arm, build: Build, chest: Array, side: int) -
     chain.place(THUMBS[side], WRISTS[side], lower, (0.0, -0.045, 0.022))
 
 
-def _place_leg(chain: _Chain, leg: Leg, build: Build, yaw: Array, side: int) -> None:
+def _place_leg(chain: _Chain, leg: LegPose, build: Build, yaw: Array, side: int) -> None:
     thigh = yaw @ turn_z(SIGN[side] * np.asarray(leg.spread)) @ turn_x(-np.asarray(leg.swing))
     shank = thigh @ turn_x(leg.knee)
     level = yaw @ turn_x(-np.asarray(leg.toes))

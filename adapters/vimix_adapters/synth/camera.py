@@ -5,8 +5,8 @@ from attrs import frozen
 from numpy.random import Generator
 
 from vimix_adapters.synth.body import Array, turn_x, turn_y, turn_z
-from vimix_adapters.synth.plan import CAMERAS, SETUPS, Sample
-from vimix_adapters.synth.settings import SynthSettings, Variety
+from vimix_adapters.synth.sample_plan import CAMERAS, SETUPS, Sample
+from vimix_adapters.synth.synth_settings import SynthSettings, Variety
 
 
 @frozen(eq=False)

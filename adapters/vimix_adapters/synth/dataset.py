@@ -17,10 +17,10 @@ from attrs import frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
 from vimix_adapters.synth.encode import choose_codec, write_video
-from vimix_adapters.synth.plan import Sample, plan
 from vimix_adapters.synth.sample import render
-from vimix_adapters.synth.settings import GENERATOR, SynthSettings
+from vimix_adapters.synth.sample_plan import Sample, plan
 from vimix_adapters.synth.skeleton_text import skeleton_text
+from vimix_adapters.synth.synth_settings import GENERATOR, SynthSettings
 
 RECORD, VIDEOS, SKELETONS = "synth.json", "videos", "skeletons"
 

@@ -9,11 +9,11 @@ from attrs import evolve, frozen
 from numpy.random import Generator
 
 from vimix_adapters.synth.actions import ACTIONS, Style
-from vimix_adapters.synth.body import Arm, Array, Build, Leg, Pose, forward_kinematics, turn_y
-from vimix_adapters.synth.plan import Sample
-from vimix_adapters.synth.settings import SynthSettings, Variety
+from vimix_adapters.synth.body import ArmPose, Array, Build, LegPose, Pose, forward_kinematics, turn_y
+from vimix_adapters.synth.sample_plan import Sample
+from vimix_adapters.synth.synth_settings import SynthSettings, Variety
 
-Part = TypeVar("Part", Arm, Leg)
+Part = TypeVar("Part", ArmPose, LegPose)
 Colour = tuple[float, float, float]
 
 
@@ -85,7 +85,7 @@ def perform(settings: SynthSettings, sample: Sample, build: Build, rng: Generato
 
 
 def _style(variety: Variety, rng: Generator) -> Style:
-    rest = Arm(lift=rng.uniform(4, 30), plane=rng.uniform(20, 90), elbow=rng.uniform(5, 60))
+    rest = ArmPose(lift=rng.uniform(4, 30), plane=rng.uniform(20, 90), elbow=rng.uniform(5, 60))
     first, second, third, fourth = rng.uniform(size=4).tolist()
     return Style(
         amplitude=rng.uniform(*variety.amplitude),

@@ -8,8 +8,8 @@ from vimix_adapters.synth.backdrop import backdrop
 from vimix_adapters.synth.camera import look
 from vimix_adapters.synth.figure import Scene
 from vimix_adapters.synth.motion import perform, person
-from vimix_adapters.synth.plan import Sample
-from vimix_adapters.synth.settings import SynthSettings
+from vimix_adapters.synth.sample_plan import Sample
+from vimix_adapters.synth.synth_settings import SynthSettings
 
 
 @frozen(eq=False)

@@ -1,15 +1,8 @@
-"""The composition root: from a recipe to the objects that do the work. The only place that names concrete classes."""
+"""The composition root: from a recipe to the objects that do the work."""
 
-from vimix_adapters.wiring.compute import build_compute, build_team
-from vimix_adapters.wiring.linear import build_linear_training, end_to_end_of, end_to_end_recipe
-from vimix_adapters.wiring.mixing import (
-    HIDDEN_POLICIES,
-    INPUT_POLICIES,
-    LAYERS,
-    build_hidden_policy,
-    build_input_policy,
-    build_stage,
-)
+from vimix_adapters.wiring.clip_shapes import batch_shape, skeleton_settings
+from vimix_adapters.wiring.compute import build_compute, build_process_group
+from vimix_adapters.wiring.linear_training import build_linear_training, end_to_end_of, end_to_end_recipe
 from vimix_adapters.wiring.networks import (
     build_candidates,
     build_classifier,
@@ -20,23 +13,17 @@ from vimix_adapters.wiring.networks import (
     build_s3d,
     build_trained,
 )
-from vimix_adapters.wiring.origin import stage_origin, supervised_settings
-from vimix_adapters.wiring.packing import ESTIMATORS, PackJob, pack_frames, pack_job
-from vimix_adapters.wiring.scores import build_centring, build_fusion, build_pooling, build_probe
-from vimix_adapters.wiring.skeletons import SkeletonJob, batch_shape, pack_skeleton, pack_skeletons, skeleton_settings
-from vimix_adapters.wiring.stores import (
-    CROPS,
-    build_augmentations,
-    build_evaluation_clips,
-    build_file_clips,
-    build_store,
-    build_training_clips,
-    clip_shape,
-    require_labels,
-    sources_of,
-    window_stride,
+from vimix_adapters.wiring.protocol_parts import build_centring, build_fusion, build_pooling, build_probe
+from vimix_adapters.wiring.stage_plans import (
+    HIDDEN_POLICIES,
+    INPUT_POLICIES,
+    LAYERS,
+    build_hidden_policy,
+    build_input_policy,
+    build_stage,
 )
-from vimix_adapters.wiring.training import (
+from vimix_adapters.wiring.stage_provenance import stage_provenance, supervised_settings
+from vimix_adapters.wiring.stage_runs import (
     build_finetuning,
     build_stage_run,
     build_step,
@@ -44,15 +31,23 @@ from vimix_adapters.wiring.training import (
     metrics_in,
     stage_seed,
 )
+from vimix_adapters.wiring.stores import (
+    CROPS,
+    build_augmentations,
+    build_evaluation_clips,
+    build_store,
+    build_training_clips,
+    clip_shape,
+    require_labels,
+    sources_of,
+    window_stride,
+)
 
 __all__ = [
     "CROPS",
-    "ESTIMATORS",
     "HIDDEN_POLICIES",
     "INPUT_POLICIES",
     "LAYERS",
-    "PackJob",
-    "SkeletonJob",
     "batch_shape",
     "build_augmentations",
     "build_candidates",
@@ -61,7 +56,6 @@ __all__ = [
     "build_compute",
     "build_encoder",
     "build_evaluation_clips",
-    "build_file_clips",
     "build_finetuning",
     "build_fusion",
     "build_hidden_policy",
@@ -72,12 +66,12 @@ __all__ = [
     "build_optimiser",
     "build_pooling",
     "build_probe",
+    "build_process_group",
     "build_s3d",
     "build_stage",
     "build_stage_run",
     "build_step",
     "build_store",
-    "build_team",
     "build_train_settings",
     "build_trained",
     "build_training_clips",
@@ -85,14 +79,10 @@ __all__ = [
     "end_to_end_of",
     "end_to_end_recipe",
     "metrics_in",
-    "pack_frames",
-    "pack_job",
-    "pack_skeleton",
-    "pack_skeletons",
     "require_labels",
     "skeleton_settings",
     "sources_of",
-    "stage_origin",
+    "stage_provenance",
     "stage_seed",
     "supervised_settings",
     "window_stride",

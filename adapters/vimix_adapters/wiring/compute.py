@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager
 
 import torch
 
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 from vimix_adapters import config
-from vimix_adapters.distributed.team import joined_team, local_rank
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.distributed.torch_process_group import join_process_group, local_rank
+from vimix_adapters.encoders.contrastive_network import Compute
 
 
 def build_compute(recipe: config.Recipe, device: str) -> Compute:
@@ -30,9 +30,9 @@ def build_compute(recipe: config.Recipe, device: str) -> Compute:
     return Compute(chosen, torch.bfloat16 if fast else torch.float32)
 
 
-def build_team(recipe: config.Recipe, compute: Compute) -> AbstractContextManager[Team]:
+def build_process_group(recipe: config.Recipe, compute: Compute) -> AbstractContextManager[ProcessGroup]:
     """The processes that torchrun started together, or this one alone."""
-    return joined_team(compute.device, recipe.run.dist_timeout)
+    return join_process_group(compute.device, recipe.run.dist_timeout)
 
 
 def _has_bfloat16(device: torch.device) -> bool:

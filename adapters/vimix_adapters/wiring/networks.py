@@ -7,24 +7,24 @@ import torch
 from torch import Tensor
 
 from vimix.app.learner import Learner
-from vimix.app.team import Alone
+from vimix.app.parallel import SingleProcess
 from vimix.domain.contrast.candidates import BatchAndQueue, Candidates, OwnKeyAndQueue, WithoutSiblings
 from vimix.domain.contrast.queue import NegativeQueue
 from vimix.ports.network import Classifier
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
-from vimix_adapters.distributed.classifier import SharedClassifier
-from vimix_adapters.distributed.network import SharedNetwork
+from vimix_adapters.distributed.shared_classifier import SharedClassifier
+from vimix_adapters.distributed.shared_network import SharedNetwork
 from vimix_adapters.encoders.chain import StageChain
-from vimix_adapters.encoders.classifier import ClassifyingNetwork
-from vimix_adapters.encoders.network import Compute, ContrastiveNetwork, TorchOptimiser
+from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
+from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
 from vimix_adapters.encoders.s3d import S3DEncoder
 from vimix_adapters.encoders.stgcn import STGCNEncoder
-from vimix_adapters.wiring.inheriting import query_state
-from vimix_adapters.wiring.skeletons import skeleton_settings
+from vimix_adapters.wiring.clip_shapes import skeleton_settings
+from vimix_adapters.wiring.initial_weights import query_state
 
 
 def build_encoder(recipe: config.Recipe, modality: Modality) -> StageChain:
@@ -104,33 +104,37 @@ def load_pretrained(
         ) from error
 
 
-def spread(classifier: ClassifyingNetwork, team: Team) -> Classifier:
+def distributed_classifier(classifier: ClassifyingNetwork, group: ProcessGroup) -> Classifier:
     """The classifier, trained together with the copies of it that the other members have."""
-    return SharedClassifier(classifier, team) if team.size > 1 else classifier
+    return SharedClassifier(classifier, group) if group.size > 1 else classifier
 
 
-def build_learner(recipe: config.Recipe, modality: Modality, compute: Compute, team: Team | None = None) -> Learner:
-    """Query and key networks with equal weights, an empty queue and a fresh optimiser; without a team, alone."""
+def build_learner(
+    recipe: config.Recipe, modality: Modality, compute: Compute, group: ProcessGroup | None = None
+) -> Learner:
+    """Query and key networks with equal weights, an empty queue and a fresh optimiser; without a group, alone."""
     query, key = (build_network(recipe, modality, compute) for _ in range(2))
     key.requires_grad_(False)
-    team = team or Alone()
-    shared = team.size > 1
+    group = group or SingleProcess()
+    shared = group.size > 1
     return Learner(
         modality=modality,
-        query=SharedNetwork(query, team) if shared else query,
-        key=SharedNetwork(key, team, learns=False) if shared else key,
+        query=SharedNetwork(query, group) if shared else query,
+        key=SharedNetwork(key, group, learns=False) if shared else key,
         queue=NegativeQueue(recipe.contrast.queue, recipe.contrast.embedding, compute.device),
-        optimiser=build_optimiser(recipe, query, team),
+        optimiser=build_optimiser(recipe, query, group),
         candidates=build_candidates(recipe.contrast),
         momentum=recipe.contrast.momentum,
         temperature=recipe.contrast.temperature,
-        team=team,
+        group=group,
     )
 
 
-def build_optimiser(recipe: config.Recipe, network: torch.nn.Module, team: Team | None = None) -> TorchOptimiser:
-    """Adam or SGD over all parameters, fused; the members of a team skip a bad step together."""
-    optim, either = recipe.optim, together(team or Alone())
+def build_optimiser(
+    recipe: config.Recipe, network: torch.nn.Module, group: ProcessGroup | None = None
+) -> TorchOptimiser:
+    """Adam or SGD over all parameters, fused; the members of a group skip a bad step together."""
+    optim, either = recipe.optim, together(group or SingleProcess())
     if optim.name == "sgd":
         sgd = torch.optim.SGD(
             network.parameters(), lr=optim.lr, momentum=optim.sgd_momentum, weight_decay=optim.weight_decay, fused=True
@@ -140,9 +144,9 @@ def build_optimiser(recipe: config.Recipe, network: torch.nn.Module, team: Team 
     return TorchOptimiser(adam, either)
 
 
-def together(team: Team) -> Callable[[Tensor], Tensor] | None:
+def together(group: ProcessGroup) -> Callable[[Tensor], Tensor] | None:
     """How an optimiser learns whether others skip the step; alone there is nobody to ask."""
-    return team.either if team.size > 1 else None
+    return group.any if group.size > 1 else None
 
 
 def build_candidates(contrast: config.Contrast) -> Candidates:

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vimix.app.team import Alone, collected, in_company
+from vimix.app.parallel import SingleProcess, collected, synchronised
 from vimix.domain.scores.features import mean_row
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import Network
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures, VideoFeatures
@@ -25,22 +25,22 @@ def extract_features(
     sources: Sequence[int] | NDArray[np.int64],
     batch: int = 16,
     pool: Callable[[Rows], Rows] = mean_row,
-    team: Team | None = None,
+    group: ProcessGroup | None = None,
 ) -> VideoFeatures:
     """One feature a video: ``pool``, the mean, over its windows' clip features, before the projection head.
 
     ``sources[v]`` numbers the recording of the store's video v. ``batch`` clips go through the network at a time.
-    In a team each member brings the clips of some videos, and all get the features of all, in order of rank.
+    In a group each member brings the clips of some videos, and all get the features of all, in order of rank.
     Raises VimixError if there is no video, or a feature is not finite (the training diverged).
     """
-    team = team or Alone()
+    group = group or SingleProcess()
     features, labels, videos = [], [], []
-    for video, parts in groupby(in_company(_parts(network, clips, batch), team), key=lambda part: part[0].video):
+    for video, parts in groupby(synchronised(_parts(network, clips, batch), group), key=lambda part: part[0].video):
         known = list(parts)
         features.append(pool(np.concatenate([rows for _, rows in known])))
         labels.append(known[0][0].label)
         videos.append(video)
-    features, labels, videos = collected(features, labels, videos, team)
+    features, labels, videos = collected(features, labels, videos, group)
     numbers = np.array(videos, dtype=np.int64)
     return VideoFeatures(
         features=_stacked(features),

@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from vimix.app.learner import StepOutcome
-from vimix.app.team import Alone, collected, in_company
+from vimix.app.parallel import SingleProcess, collected, synchronised
 from vimix.domain.scores.accuracy import top_k_accuracy
 from vimix.domain.scores.features import mean_row
 from vimix.domain.scores.fusion import MEAN_PROBABILITY, Fusion
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import Classifier, Optimiser
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
@@ -42,11 +42,11 @@ class SupervisedLearner:
         return StepOutcome(loss.detach(), accuracy, weight=1.0, skipped=skipped)
 
     @property
-    def volatile(self) -> Iterable[Tensor]:
+    def mutable_state(self) -> Iterable[Tensor]:
         """What a step changes before it is known to be a good one: BatchNorm's statistics."""
         return self.classifier.buffers()
 
-    def gauges(self, last: StepOutcome) -> dict[str, float]:
+    def diagnostics(self, last: StepOutcome) -> dict[str, float]:
         """Nothing beside loss and accuracy."""
         del last
         return {}
@@ -71,16 +71,16 @@ def supervised_step(learner: SupervisedLearner) -> Callable[[ClipBatch, np.rando
 
 
 def classify(
-    classifier: Classifier, clips: EvaluationClips, batch: int, team: Team | None = None
+    classifier: Classifier, clips: EvaluationClips, batch: int, group: ProcessGroup | None = None
 ) -> VideoProbabilities:
     """Softmax averaged over all windows and crops of each video; ``batch`` clips pass the network at a time.
 
-    In a team each member brings the clips of some videos, or of none, and all get what is said of all.
+    In a group each member brings the clips of some videos, or of none, and all get what is said of all.
     Raises VimixError if there is no video, or a probability is not finite (the training diverged).
     """
-    team = team or Alone()
+    group = group or SingleProcess()
     rows, labels, videos = [], [], []
-    for video, views in groupby(in_company(clips.videos(), team), key=lambda view: view.video):
+    for video, views in groupby(synchronised(clips.videos(), group), key=lambda view: view.video):
         found: list[NDArray[np.float32]] = []
         for view in views:
             label = view.label
@@ -88,7 +88,7 @@ def classify(
         rows.append(mean_row(np.concatenate(found)))
         labels.append(label)
         videos.append(video)
-    rows, labels, videos = collected(rows, labels, videos, team)
+    rows, labels, videos = collected(rows, labels, videos, group)
     if not rows:
         raise VimixError("there is no video to classify: the split is empty; name another split")
     probabilities = np.stack(rows)

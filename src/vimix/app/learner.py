@@ -8,20 +8,20 @@ import torch
 from attrs import field, frozen
 from torch import Tensor
 
-from vimix.app.team import Alone, own_rows
+from vimix.app.parallel import SingleProcess, rows_of_rank
 from vimix.domain.contrast.candidates import Candidates
 from vimix.domain.contrast.diagnostics import alignment, effective_rank, margin, uniformity
 from vimix.domain.contrast.losses import candidate_logits, mixed_cross_entropy, pretext_accuracy
-from vimix.domain.contrast.momentum import follow
+from vimix.domain.contrast.momentum import ema_update
 from vimix.domain.contrast.queue import NegativeQueue
 from vimix.ports.network import Network, Optimiser
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import Modality
 
 
 @frozen(eq=False)
-class Comparison:
+class ContrastedBatch:
     """What a step compared: this member's queries ``z`` [B, D] with ``keys`` [G, D] and the queue, before the update.
 
     ``cosines`` and ``excluded`` are [B, G+K]; query i's own key is candidate ``first`` + i.
@@ -46,8 +46,8 @@ class StepOutcome:
     """Mean share that was left of the query clips."""
     skipped: Tensor
     """Bool: loss or gradient were not finite, and nothing was updated."""
-    compared: Comparison | None = None
-    """What the gauges look at; nothing where there are no embeddings."""
+    compared: ContrastedBatch | None = None
+    """What the diagnostics look at; nothing where there are no embeddings."""
 
 
 @frozen(eq=False)
@@ -62,21 +62,21 @@ class Learner:
     candidates: Candidates
     momentum: float
     temperature: float
-    team: Team = field(factory=Alone)
+    group: ProcessGroup = field(factory=SingleProcess)
 
     def learn(self, z: Tensor, keys: Tensor, plan: MixPlan, sources: Tensor) -> StepOutcome:
         """Compare mixed queries z [B, D] with the keys [G, D] of the batch and the queue, update f, enqueue the keys.
 
         ``plan`` is the global batch's, G rows; ``z`` and ``sources`` [B] are this member's rows of it.
         """
-        mine, first, sources = own_rows(plan, self.team), self.team.rank * len(z), self.team.gather(sources)
+        mine, first, sources = rows_of_rank(plan, self.group), self.group.rank * len(z), self.group.all_gather(sources)
         excluded = self._excluded(sources, torch.from_numpy(mine.partner).to(z.device, non_blocking=True), first)
         logits = candidate_logits(z, keys, self.queue.rows, self.temperature).masked_fill(excluded, -torch.inf)
         loss = mixed_cross_entropy(logits, mine, first)
         skipped = self.optimiser.step(loss)
         self.queue.enqueue(keys, sources)
         logits = logits.detach()
-        compared = Comparison(z.detach(), keys, logits * self.temperature, excluded, first)
+        compared = ContrastedBatch(z.detach(), keys, logits * self.temperature, excluded, first)
         accuracy = pretext_accuracy(logits, first)
         return StepOutcome(loss.detach(), accuracy, float(plan.weight.mean()), skipped, compared)
 
@@ -88,18 +88,18 @@ class Learner:
 
     def keys(self, clips: Tensor, rng: np.random.Generator) -> Tensor:
         """Keys [G, D] of everybody's unmixed clips, after the key encoder has moved towards the query encoder."""
-        follow(self.key.parameters(), self.query.parameters(), self.momentum)
-        return self.key.keys(clips, torch.from_numpy(rng.permutation(self.team.size * len(clips))))
+        ema_update(self.key.parameters(), self.query.parameters(), self.momentum)
+        return self.key.keys(clips, torch.from_numpy(rng.permutation(self.group.size * len(clips))))
 
     @property
-    def volatile(self) -> Iterator[Tensor]:
+    def mutable_state(self) -> Iterator[Tensor]:
         """What a step changes before it is known to be a good one; the optimiser guards the parameters it updates."""
         yield from self.query.buffers()
         yield from self.key.parameters()
         yield from self.key.buffers()
         yield from self.queue.state
 
-    def gauges(self, last: StepOutcome) -> dict[str, float]:
+    def diagnostics(self, last: StepOutcome) -> dict[str, float]:
         """What a row of metrics says beside the means over its steps, seen at its last step."""
         seen, filled = last.compared, len(self.queue)
         assert seen is not None
@@ -122,7 +122,7 @@ class Learner:
             "optimiser": self.optimiser.state_dict(),
         }
 
-    def take_over(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
+    def load_weights(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
         """Go on from another stage: its encoders and queue; the optimiser starts afresh."""
         self.query.load_state_dict(parts["query"])
         self.key.load_state_dict(parts["key"])
@@ -130,5 +130,5 @@ class Learner:
 
     def resume(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
         """Go on within a stage: as if it had never stopped."""
-        self.take_over(parts)
+        self.load_weights(parts)
         self.optimiser.load_state_dict(parts["optimiser"])

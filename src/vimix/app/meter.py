@@ -10,8 +10,8 @@ from attrs import define, field
 from torch import Tensor
 
 from vimix.app.learner import StepOutcome
-from vimix.app.team import Alone
-from vimix.ports.team import Team
+from vimix.app.parallel import SingleProcess
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import ClipBatch
 from vimix.values.errors import VimixError
 
@@ -28,7 +28,7 @@ class Meter:
     max_bad_steps: int
     names: Sequence[str] = ()
     """Of the store's videos, for messages."""
-    team: Team = field(factory=Alone)
+    group: ProcessGroup = field(factory=SingleProcess)
     clock: Callable[[], float] = time.monotonic
     bad: int = 0
     """Bad steps of the stage so far."""
@@ -55,17 +55,17 @@ class Meter:
         self._sums = measured if self._sums is None else self._sums.to(measured.device) + measured
         self._weight += outcome.weight
         self._steps += 1
-        self._clips += self.team.size * len(batch)
+        self._clips += self.group.size * len(batch)
         self._unread.append((outcome.skipped, batch.videos))
 
-    def row(self, last: StepOutcome, gauges: Callable[[StepOutcome], Mapping[str, float]]) -> dict[str, float]:
-        """Means by name over all members of the team, with the gauges of the last step if it was a good one."""
+    def row(self, last: StepOutcome, diagnostics: Callable[[StepOutcome], Mapping[str, float]]) -> dict[str, float]:
+        """Means by name over all members of the group, with the diagnostics of the last step if it was a good one."""
         assert self._sums is not None
         self.look()
         loss, accuracy, good = self._shared(self._sums).tolist()
         row = {"loss": loss / good, "pretext_accuracy": accuracy / good} if good else {}
         if not self.streak:
-            row |= self._means({**gauges(last)})
+            row |= self._means({**diagnostics(last)})
         row["weight"] = self._weight / self._steps
         row["bad_steps"] = float(self.bad)
         row["clips_per_second"] = self._clips / max(self.clock() - self._since, 1e-9)
@@ -103,7 +103,7 @@ class Meter:
             self.bad += bad
             self.streak = self.streak + 1 if bad else 0
             if self.streak >= self.max_bad_steps:
-                raise VimixError(self._complaint(self.team.gather(videos).tolist()))
+                raise VimixError(self._complaint(self.group.all_gather(videos).tolist()))
 
     def _complaint(self, videos: Sequence[int]) -> str:
         named = ", ".join(self.names[video] if video < len(self.names) else f"number {video}" for video in videos)
@@ -114,8 +114,8 @@ class Meter:
         )
 
     def _shared(self, values: Tensor) -> Tensor:
-        """The mean over the team's members, [n] on the CPU."""
-        return self.team.gather(values.cpu()[None]).mean(dim=0)
+        """The mean over the group's members, [n] on the CPU."""
+        return self.group.all_gather(values.cpu()[None]).mean(dim=0)
 
     def _means(self, values: dict[str, float]) -> dict[str, float]:
         if not values:

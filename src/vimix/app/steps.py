@@ -1,6 +1,6 @@
 """One training step of each kind of stage, as the paper writes it.
 
-Plans are drawn for the global batch: where several processes share it (``learner.team``), each applies its own rows.
+Plans are drawn for the global batch: where several processes share it (``learner.group``), each applies its own rows.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from vimix.app.learner import Learner, StepOutcome
-from vimix.app.team import blend_own
+from vimix.app.parallel import blend_rows_of_rank
 from vimix.domain.mixing.layers import LayerChoice
 from vimix.domain.mixing.policies import MixPolicy
 from vimix.ports.network import Network
@@ -23,13 +23,13 @@ Step = Callable[[ClipBatch, np.random.Generator], StepOutcome]
 
 def pretrain_step(learner: Learner, policy: MixPolicy) -> Step:
     """MoCo on clips mixed in the input space (section 3.1; Eq. 3)."""
-    team = learner.team
+    group = learner.group
 
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x_q, x_k = batch.views[learner.modality]
         grid = Grid.of(x_q.shape, planar=learner.query.planar)
-        plan = policy.plan(batch=team.size * len(batch), grid=grid, rng=rng)
-        z = learner.query.embed(blend_own(x_q, x_q, plan, team))
+        plan = policy.plan(batch=group.size * len(batch), grid=grid, rng=rng)
+        z = learner.query.embed(blend_rows_of_rank(x_q, x_q, plan, group))
         return learner.learn(z, learner.keys(x_k, rng), plan, batch.sources)
 
     return step
@@ -37,7 +37,7 @@ def pretrain_step(learner: Learner, policy: MixPolicy) -> Step:
 
 def manifold_step(learner: Learner, policy: MixPolicy, layers: LayerChoice) -> Step:
     """MoCo on hidden maps mixed with other rows of themselves (Verma et al. 2019; Table 2): both get gradients."""
-    team = learner.team
+    group = learner.group
 
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x_q, x_k = batch.views[learner.modality]
@@ -45,8 +45,8 @@ def manifold_step(learner: Learner, policy: MixPolicy, layers: LayerChoice) -> S
 
         def mixup(g1: Tensor) -> tuple[Tensor, MixPlan]:
             grid = Grid.of(g1.shape, planar=learner.query.planar)
-            plan = policy.plan(batch=team.size * len(batch), grid=grid, rng=rng)
-            return blend_own(g1, g1, plan, team), plan
+            plan = policy.plan(batch=group.size * len(batch), grid=grid, rng=rng)
+            return blend_rows_of_rank(g1, g1, plan, group), plan
 
         z, plan = learner.query.embed_mixed(x_q, k, mixup)
         return learner.learn(z, learner.keys(x_k, rng), plan, batch.sources)
@@ -58,7 +58,7 @@ def cmmc_step(
     learner: Learner, partner: Network, partner_modality: Modality, policy: MixPolicy, layers: LayerChoice
 ) -> Step:
     """One step of a CMMC stage (Algorithm 1; section 4 of the method): ``partner`` is frozen."""
-    team = learner.team
+    group = learner.group
 
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x1_q, x1_k = batch.views[learner.modality]
@@ -69,8 +69,8 @@ def cmmc_step(
         def cutmix(g1: Tensor) -> tuple[Tensor, MixPlan]:
             mine = Grid.of(g1.shape, planar=learner.query.planar)
             donors = Grid.of(g2.shape, planar=partner.planar)
-            plan = policy.plan(batch=team.size * len(batch), grid=mine, donor=donors, rng=rng)
-            return blend_own(g1, g2, plan, team), plan
+            plan = policy.plan(batch=group.size * len(batch), grid=mine, donor=donors, rng=rng)
+            return blend_rows_of_rank(g1, g2, plan, group), plan
 
         z, plan = learner.query.embed_mixed(x1_q, k, cutmix)
         return learner.learn(z, learner.keys(x1_k, rng), plan, batch.sources)

@@ -8,25 +8,25 @@ import numpy as np
 from attrs import define, field, frozen
 from torch import Tensor
 
+from vimix.app.data_timer import DataTimer
 from vimix.app.learner import StepOutcome
 from vimix.app.meter import Meter
-from vimix.app.origin import Origin, require_origin
+from vimix.app.parallel import SingleProcess
+from vimix.app.provenance import Provenance, require_provenance
 from vimix.app.steps import Step
-from vimix.app.team import Alone
-from vimix.app.waiting import WaitingTime
 from vimix.domain.contrast.snapshot import Snapshot
 from vimix.domain.schedule.rates import step_decay, warmed_up
 from vimix.ports.checkpoints import CheckpointStore
 from vimix.ports.clips import TrainingClips
 from vimix.ports.metrics import MetricsSink
 from vimix.ports.network import Optimiser
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import Interrupted, VimixError
 from vimix.values.modality import Modality
 
 
-class Trainee(Protocol):
+class Trainable(Protocol):
     """What the loop asks of a learner, contrastive or supervised."""
 
     @property
@@ -40,11 +40,11 @@ class Trainee(Protocol):
         ...
 
     @property
-    def volatile(self) -> Iterable[Tensor]:
+    def mutable_state(self) -> Iterable[Tensor]:
         """What a step changes in place before it is known to be a good one."""
         ...
 
-    def gauges(self, last: StepOutcome) -> Mapping[str, float]:
+    def diagnostics(self, last: StepOutcome) -> Mapping[str, float]:
         """What a row of metrics says beside the means over its steps, seen at its last step."""
         ...
 
@@ -86,7 +86,7 @@ def _never() -> bool:
 class StageRun:
     """One stage, ready to train: its step, its data, its places to write to."""
 
-    learner: Trainee
+    learner: Trainable
     step: Step
     clips: TrainingClips
     settings: TrainSettings
@@ -94,12 +94,12 @@ class StageRun:
     checkpoints: CheckpointStore
     recipe: str
     about: dict[str, str | int | float] = field(factory=dict)
-    origin: Origin = field(factory=dict)
+    origin: Provenance = field(factory=dict)
     """What it is made from, for the run that goes on."""
     names: Sequence[str] = ()
     """Of the store's videos, for messages."""
-    team: Team = field(factory=Alone)
-    asked_to_stop: Callable[[], bool] = _never
+    group: ProcessGroup = field(factory=SingleProcess)
+    stop_requested: Callable[[], bool] = _never
     clock: Callable[[], float] = time.monotonic
     watch: Callable[[], Mapping[str, float]] | None = None
     """What is measured beside training, at the end of an epoch; it must change nothing."""
@@ -112,20 +112,20 @@ def train(run: StageRun) -> Checkpoint:
     """
     learner, settings, clips = run.learner, run.settings, run.clips
     done, meter = _resume(run)
-    pauses, waiting, end = _Pauses(run), WaitingTime(run.clock), settings.epochs * clips.steps
+    pauses, waiting, end = _Pauses(run), DataTimer(run.clock), settings.epochs * clips.steps
     for epoch in range(done // clips.steps, settings.epochs):
         decayed = step_decay(settings.rate, epoch, settings.milestones, settings.decay)
         for batch in waiting.through(clips.batches(epoch, first=done % clips.steps)):
             rate = warmed_up(decayed, done, settings.warmup_steps)
             learner.optimiser.set_learning_rate(rate)
-            before = Snapshot(learner.volatile)
+            before = Snapshot(learner.mutable_state)
             outcome = run.step(batch, np.random.default_rng((settings.seed, done)))
-            before.put_back_where(outcome.skipped)
+            before.restore_where(outcome.skipped)
             done += 1
             meter.add(outcome, batch)
             due = _watch_due(run, done)
             if done % settings.log_every == 0 or done == end or due:
-                row = {**meter.row(outcome, learner.gauges), "data_time": waiting.share()}
+                row = {**meter.row(outcome, learner.diagnostics), "data_time": waiting.share()}
                 seen = run.watch() if due and run.watch else {}
                 run.metrics.record(done, {"epoch": float(epoch), "learning_rate": rate, **row, **seen})
                 meter.next()
@@ -150,10 +150,10 @@ def _watch_due(run: StageRun, done: int) -> bool:
 
 
 def _resume(run: StageRun) -> tuple[int, Meter]:
-    meter = Meter(max_bad_steps=run.settings.max_bad_steps, names=run.names, team=run.team, clock=run.clock)
+    meter = Meter(max_bad_steps=run.settings.max_bad_steps, names=run.names, group=run.group, clock=run.clock)
     last = run.checkpoints.last()
     done = 0 if last is None else steps_done(last)
-    run.team.agree(done, 0)
+    run.group.max(done, 0)
     if last is not None:
         _require_same_stage(run, last)
     run.metrics.rewind(done)  # killed before its first checkpoint, a run leaves rows too
@@ -174,7 +174,7 @@ def _require_same_stage(run: StageRun, last: Checkpoint) -> None:
             f"{run.learner.modality} with {_listed(expected)}: go on with the same data, batch and number of "
             "processes, or begin another run"
         )
-    require_origin(last, run.origin, str(run.about.get("stage", "the stage")))
+    require_provenance(last, run.origin, str(run.about.get("stage", "the stage")))
 
 
 def _listed(values: Mapping[str, object]) -> str:
@@ -189,7 +189,7 @@ def _checkpoint(run: StageRun, done: int, meter: Meter) -> Checkpoint:
 
 
 GO_ON, SAVE, STOP = 0, 1, 2
-"""What a process wishes after a step; the team does what the greatest wish says."""
+"""What a process wishes after a step; the group does what the greatest wish says."""
 
 
 @define
@@ -204,7 +204,7 @@ class _Pauses:
 
     def after(self, done: int, meter: Meter) -> None:
         """Save if it is time to. Raises Interrupted, having saved, if any member was asked to stop."""
-        wish = self.run.team.agree(done, self._wish(done))
+        wish = self.run.group.max(done, self._wish(done))
         if wish == GO_ON:
             return
         meter.look()
@@ -218,7 +218,7 @@ class _Pauses:
 
     def _wish(self, done: int) -> int:
         settings = self.run.settings
-        if self.run.asked_to_stop():
+        if self.run.stop_requested():
             return STOP
         by_steps = settings.checkpoint_steps and done % settings.checkpoint_steps == 0
         by_time = self.run.clock() - self.saved_at > settings.checkpoint_seconds

@@ -21,7 +21,7 @@ class Snapshot:
         self._kept = [(lines, torch.cat(lines)) for lines in kinds.values()]
 
     @torch.no_grad()
-    def put_back_where(self, flag: Tensor) -> None:
+    def restore_where(self, flag: Tensor) -> None:
         """Restore all tensors if the bool scalar ``flag`` is true; else leave them as they are now."""
         if flag.is_cpu and not flag:  # nothing to wait for
             return

@@ -1,0 +1,97 @@
+"""``vimix index``: an index over a store's clips, asked with any video file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from attrs import asdict
+from numpy.typing import NDArray
+from rich.table import Table
+
+from vimix.values.modality import Modality
+from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.clips.hdf5 import settings_of
+from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.commands.embed import embed_store
+from vimix_adapters.commands.file_clips import build_file_clips
+from vimix_adapters.indexes.ivf_index import IvfIndex
+from vimix_adapters.indexes.store_index import INDEX, ClipIndex, VideoMatch
+from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.outputs import require_output
+from vimix_adapters.reports.console import show_table
+
+RECALL_QUERIES = 200
+"""Clips of an approximate index that are searched for exactly too."""
+
+
+def build_index(
+    recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, device: str, approximate: bool = False
+) -> None:
+    """Embed all clips of all videos of ``store`` with the query encoder of ``checkpoint`` and write the index.
+
+    Raises VimixError if ``out`` is one of the other files, or holds something else than an index.
+    """
+    require_output(out, INDEX, [checkpoint, store])
+    configure_logging()
+    here = embed_store(recipe, checkpoint, store, device)
+    recipe, videos, loaded, modality = here.recipe, here.store, here.checkpoint, here.modality
+    packing = videos.settings
+    about = {
+        "modality": modality,
+        "checkpoint": str(checkpoint.resolve()),
+        "trained": dict(loaded.about),
+        "store": videos.fingerprint,
+        "packing": asdict(packing),
+        "recipe": config.recipe_to_toml(recipe),
+    }
+    window = packing.frames if isinstance(packing, SkeletonSettings) else recipe.data.frames * recipe.data.stride
+    index = ClipIndex.build(here.features, videos.videos, videos.classes, window, about, approximate)
+    index.save(out)
+    if isinstance(index.index, IvfIndex):
+        sample = index.index.vectors[np.random.default_rng(0).permutation(len(index))[:RECALL_QUERIES]]
+        share = index.index.recall(sample, min(10, len(index)))
+        print(f"recall@10 of {len(sample)} of its own clips against exact search: {share:.3f}")
+    print(f"indexed {len(index)} clips of {len(videos.videos)} videos ({modality}) in {out}")
+
+
+def query_index(path: Path, video: Path, k: int, as_json: bool, device: str) -> None:
+    """Decode and embed ``video`` as the indexed store was made, and print its k nearest videos."""
+    configure_logging()
+    index = ClipIndex.load(path)
+    matches = index.query(_embed(index, video, device), k)
+    if as_json:
+        print(json.dumps({"query": str(video), "matches": [_plain(match) for match in matches]}, indent=2))
+    else:
+        show_table(_table(video, matches))
+
+
+def _embed(index: ClipIndex, video: Path, device: str) -> NDArray[np.float32]:
+    recipe = config.recipe_from_toml(index.about["recipe"], "the index's recipe")
+    compute = wiring.build_compute(recipe, device)
+    checkpoint = load_checkpoint(Path(index.about["checkpoint"]))
+    network = wiring.build_trained(recipe, checkpoint, compute)
+    settings = settings_of(index.about["packing"])
+    clips = build_file_clips(recipe, video, settings, Modality(checkpoint.modality), compute)
+    features: NDArray[np.float32] = network.features(clips).cpu().numpy()
+    return features
+
+
+def _plain(match: VideoMatch) -> dict[str, object]:
+    return {
+        "video": match.video.name,
+        "class": match.video.class_name,
+        "similarity": round(match.similarity, 4),
+        "start_seconds": round(match.start, 3),
+        "end_seconds": round(match.end, 3),
+    }
+
+
+def _table(video: Path, matches: tuple[VideoMatch, ...]) -> Table:
+    table = Table(title=f"nearest to {video.name}")
+    for heading in ("", "video", "class", "similarity", "seconds"):
+        table.add_column(heading, justify="right" if heading in ("", "similarity", "seconds") else "left")
+    for rank, match in enumerate(matches, 1):
+        place = f"{match.start:.1f} - {match.end:.1f}"
+        table.add_row(str(rank), match.video.name, match.video.class_name or "?", f"{match.similarity:.3f}", place)
+    return table

@@ -1,0 +1,312 @@
+"""Whole runs: one stage, or all arms of a recipe with their evaluation, and what they leave behind."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from time import perf_counter
+
+import attrs
+import structlog
+
+from vimix.app.parallel import synchronised
+from vimix.app.plan import run_stages
+from vimix.app.provenance import require_provenance
+from vimix.app.train import train
+from vimix.domain.schedule.stages import Stage
+from vimix.ports.clips import VideoStore
+from vimix.values.checkpoint import Checkpoint
+from vimix.values.errors import VimixError
+from vimix.values.modality import Modality
+from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.commands import scores
+from vimix_adapters.commands.feature_cache import FeatureCache
+from vimix_adapters.commands.session import Session, is_locked, open_session
+from vimix_adapters.commands.stage_folders import StageFolders
+from vimix_adapters.encoders.contrastive_network import Compute
+from vimix_adapters.files import write_text
+from vimix_adapters.reports.console import show_table
+from vimix_adapters.reports.curves import draw_curves
+from vimix_adapters.reports.environment import commit, machine, versions
+from vimix_adapters.reports.summaries import read_run, require_place_for_run, require_place_for_summary, write_summary
+from vimix_adapters.reports.tables import Row, console_table, write_tables
+
+TRACES = ("last.pt", "previous.pt", "metrics.jsonl")
+"""Of training, in a stage's folder."""
+
+log = structlog.get_logger()
+
+
+def train_single(
+    recipe: config.Recipe,
+    stage: config.Stage,
+    out: Path,
+    inits: Mapping[str, Path],
+    device: str,
+    resume: bool,
+) -> Checkpoint:
+    """Train one stage in ``out``, from the checkpoints ``inits`` by modality.
+
+    Raises VimixError if ``out`` already holds checkpoints of the stage and ``resume`` was not asked for.
+    """
+    with open_session(recipe, device) as place:
+        built = wiring.build_stage(recipe, _known(recipe, stage))
+        folder = out / built.name
+        if FolderCheckpointStore(folder).last() is not None and not resume:
+            raise VimixError(f"{folder} already holds checkpoints: add --resume to go on, or choose another --out")
+        _claim(place, out)
+        return _execute(place, built, _loaded(inits), folder, number=0)
+
+
+def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
+    """Run and evaluate all arms; stages that are finished are not run again. Writes ``results.json`` and ``.md``."""
+    _require_arms(recipe)
+    with open_session(recipe, device) as place:
+        return _run_plan(place, out)
+
+
+def _require_arms(recipe: config.Recipe) -> None:
+    if not recipe.arms:
+        raise VimixError(f"recipe {recipe.name!r} has no [arms]: there is no plan to run; use vimix pretrain")
+
+
+def _run_plan(place: Session, out: Path) -> list[Row]:
+    recipe, compute = place.recipe, place.compute
+    tested_on = scores.places(recipe, place.store)  # refused before hours of training
+    _claim(place, out)
+    log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
+    newest = train_arms(place, out)
+    rows = _evaluate(place, newest, tested_on, out)
+    if place.writes:
+        show_table(console_table(rows, title=recipe.name))
+        log.info("run.finished", results=str(out / "results.md"))
+    return rows
+
+
+def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int]) -> None:
+    """Run the plan once a seed in ``out/seed-N``; write mean, deviation and paired differences into ``out``.
+
+    Raises VimixError if ``out`` is the folder of a single run, before anything is trained.
+    """
+    _require_arms(recipe)
+    require_place_for_summary(out)
+    with open_session(recipe, device) as place:  # one for all: processes join a group once
+        for seed in seeds:
+            _run_plan(attrs.evolve(place, recipe=attrs.evolve(recipe, seed=seed)), out / f"seed-{seed}")
+        if place.writes:
+            text = write_summary(out, [read_run(out / f"seed-{seed}") for seed in seeds])
+            print(text)
+            log.info("seeds.finished", results=str(out / "results.md"))
+
+
+def train_arms(place: Session, out: Path) -> dict[str, dict[Modality, Checkpoint]]:
+    """The newest encoders by arm and modality, after all stages of all arms; what is finished is not run again."""
+    places = StageFolders(place.recipe, out, place.writes)
+    return {
+        arm: _run_arm(attrs.evolve(place, recipe=place.recipe.of_arm(arm)), arm, places) for arm in place.recipe.arms
+    }
+
+
+def _run_arm(place: Session, arm: str, places: StageFolders) -> dict[Modality, Checkpoint]:
+    stages = [wiring.build_stage(place.recipe, stage) for stage in place.recipe.arms[arm].stages]
+
+    def execute(number: int, stage: Stage, newest: Mapping[Modality, Checkpoint]) -> Checkpoint:
+        return _execute(place, stage, newest, places.linked(arm, number, stage.name), number, arm)
+
+    return {modality: _slim(checkpoint) for modality, checkpoint in run_stages(stages, execute).items()}
+
+
+def _slim(checkpoint: Checkpoint) -> Checkpoint:
+    """Without what only goes on training: the encoders of all arms are held until they are evaluated."""
+    return attrs.evolve(checkpoint, parts={"query": checkpoint.parts["query"]})
+
+
+def _execute(
+    place: Session,
+    stage: Stage,
+    inits: Mapping[Modality, Checkpoint],
+    folder: Path,
+    number: int,
+    arm: str = "",
+) -> Checkpoint:
+    recipe, store = place.recipe, place.store
+    last = FolderCheckpointStore(folder).last()
+    if last is not None and _finished(last):
+        require_provenance(last, wiring.stage_provenance(store, stage, inits), str(folder))
+        log.info("stage.already_finished", arm=arm, stage=stage.name)
+        return last
+    _warn_of_long_queue(recipe, store)
+    with place.locked(folder):
+        compute, group = place.compute, place.group
+        run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number, group, place.requests)
+        run.about.update(arm=arm, data=store.fingerprint, commit=commit(), stages_to_come=_to_come(recipe, arm, number))
+        run.about.update({f"version_{name}": value for name, value in versions().items()})
+        log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
+        begun = perf_counter()
+        with place.requests.deferred():
+            final = train(run)
+        log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
+    return final
+
+
+def _to_come(recipe: config.Recipe, arm: str, number: int) -> int:
+    """How many later stages of the arm go on training the modality of this one: after the last there is none."""
+    stages = recipe.arms[arm].stages if arm else ()
+    return sum(later.modality == stages[number].modality for later in stages[number + 1 :])
+
+
+def _finished(checkpoint: Checkpoint) -> bool:
+    about = checkpoint.about
+    return int(about["steps"]) >= int(about["epochs"]) * int(about["steps_per_epoch"])
+
+
+def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:
+    videos = len(store.members(recipe.data.train_split))
+    if recipe.contrast.queue > videos / 2 and not recipe.contrast.mask_siblings:
+        log.warning(
+            "queue.longer_than_half_the_data_set",
+            queue=recipe.contrast.queue,
+            videos=videos,
+            consequence="a query meets older keys of its own video as negatives: set contrast.mask_siblings = true",
+        )
+
+
+def _evaluate(
+    place: Session,
+    arms: Mapping[str, Mapping[Modality, Checkpoint]],
+    stores: Sequence[scores.EvaluationTarget],
+    out: Path,
+) -> list[Row]:
+    """The table of a run: every arm beside random initialisation, every modality and all of them together.
+
+    Features are extracted by all members of the group, the rest is done by the first; the others return nothing.
+    """
+    recipe, store, compute = place.recipe, place.store, place.compute
+    modalities = [m for m in map(Modality, recipe.modalities) if any(m in trained for trained in arms.values())]
+    networks = {"random initialisation": {m: wiring.build_network(recipe, m, compute) for m in modalities}}
+    for arm, newest in arms.items():
+        networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
+    rows: list[Row] = []
+    cache = FeatureCache(out / "features") if place.group.size == 1 else None
+    found: dict[tuple[str, str], scores.Pairs] = {}
+    for arm, by_modality in networks.items():
+        for there in stores:
+            log.info("evaluation.started", arm=arm, **({"store": there.name} if there.name else {}))
+            found[arm, there.name] = scores.extract(there.recipe, there.store, by_modality, compute, place.group, cache)
+    for arm, there in synchronised([*product(networks, stores)] if place.writes else [], place.group):
+        rows += scores.rows(there.recipe, recipe.title(arm), found[arm, there.name], key=arm, tested_on=there.name)
+    if not place.writes:
+        return []
+    sheet = found[arm, stores[0].name]
+    scores.draw_retrieval(stores[0], sheet, out / "retrieval.png", f"{recipe.name}: {arm}")
+    draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)
+    about = _about(recipe, store, compute, stores)
+    write_tables(out, rows, about, f"Results of {recipe.name}", _notes(recipe, stores))
+    return rows
+
+
+def _curves(recipe: config.Recipe, out: Path) -> dict[str, Path]:
+    return {
+        str(file.parent.relative_to(out)): file
+        for arm in recipe.arms
+        for file in sorted((out / arm).glob("*/metrics.jsonl"))
+    }
+
+
+def _about(
+    recipe: config.Recipe, store: VideoStore, compute: Compute, places: Sequence[scores.EvaluationTarget]
+) -> dict[str, object]:
+    return {
+        "recipe": config.recipe_to_toml(recipe),
+        "seed": recipe.seed,
+        "commit": commit(),
+        "versions": versions(),
+        "machine": machine(str(compute.device)),
+        "precision": str(compute.dtype),
+        "data": store.fingerprint,
+        "videos": scores.counts(places[0].recipe, places[0].store),
+        "protocol": scores.protocol(recipe),
+        "name": recipe.name,
+        "tested_on": {
+            place.name: {"data": place.store.fingerprint, "videos": scores.counts(place.recipe, place.store)}
+            for place in places
+        },
+    }
+
+
+def _notes(recipe: config.Recipe, places: Sequence[scores.EvaluationTarget]) -> list[str]:
+    numbers = scores.counts(places[0].recipe, places[0].store)
+    sizes = ", ".join(f"{split}: {number} videos" for split, number in numbers.items())
+    return [f"seed {recipe.seed}, commit {commit()}, {sizes}; recipe in recipe.toml, protocol in results.json"]
+
+
+def _claim(place: Session, out: Path) -> None:
+    """Write ``out/recipe.toml``; refuse a folder in which another recipe was begun, or of several seeds.
+
+    Where an earlier call failed before anything was trained, another recipe takes its place.
+    """
+    require_place_for_run(out)
+    recipe, file = place.recipe, out / "recipe.toml"
+    if file.exists():
+        changed = _differences(config.read_recipe(file), recipe)
+        if changed and _begun(out, place.writes):
+            raise VimixError(
+                f"{out} was begun with another recipe; it differs in {', '.join(changed)}: choose another --out, or "
+                "set these back"
+            )
+    if place.writes:
+        write_text(file, config.recipe_to_toml(recipe))
+
+
+def _begun(out: Path, alone: bool) -> bool:
+    """Whether a stage was trained in the folder, for a row of metrics at least, or is right now.
+
+    Locks are tried where one process does it ``alone``: those of a group would find each other's.
+    """
+    files = [file for name in TRACES for level in ("*", "*/*") for file in out.glob(f"{level}/{name}")]
+    if (out / "results.json").exists() or any(file.stat().st_size for file in files):
+        return True
+    return alone and any(is_locked(lock.parent) for level in ("*", "*/*") for lock in out.glob(f"{level}/.lock"))
+
+
+def _differences(begun: config.Recipe, asked: config.Recipe) -> list[str]:
+    """What differs in what decides the training, as keys; how it is run and evaluated may change, and arms be added.
+
+    The store may lie elsewhere: its content is what counts, and each stage's checkpoints know it.
+    """
+    old, new = (attrs.asdict(_that_trains(recipe)) for recipe in (begun, asked))
+    arms = [arm for arm, settings in old.pop("arms").items() if new["arms"].get(arm) != settings]
+    return [*(key for name in old for key in _changed(name, old[name], new[name])), *(f"[arms.{arm}]" for arm in arms)]
+
+
+def _that_trains(recipe: config.Recipe) -> config.Recipe:
+    data = attrs.evolve(recipe.data, workers=0, store="")
+    return attrs.evolve(recipe, run=config.Run(), evaluate=config.Evaluate(), data=data)
+
+
+def _changed(key: str, old: object, new: object) -> Iterator[str]:
+    """The keys below ``key`` whose values differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() == new.keys():
+        for name in old:
+            yield from _changed(f"{key}.{name}", old[name], new[name])
+    elif old != new:
+        yield key
+
+
+def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:
+    loaded = {Modality(name): load_checkpoint(path) for name, path in inits.items()}
+    for name, checkpoint in loaded.items():
+        if checkpoint.modality != name:
+            raise VimixError(f"{inits[name]} is a checkpoint of {checkpoint.modality}, expected one of {name}")
+    return loaded
+
+
+def _known(recipe: config.Recipe, stage: config.Stage) -> config.Stage:
+    """The stage, if the recipe has its modalities."""
+    named = [stage.pretrain] if isinstance(stage, config.PretrainStage) else [stage.cmmc, stage.partner]
+    for name in named:
+        if name is not None and name not in recipe.modalities:
+            raise VimixError(f"the recipe has no modality {name!r}, only {', '.join(recipe.modalities)}")
+    if mistakes := list(config.stage_contradictions(recipe, "the stage", stage)):
+        raise VimixError("; ".join(mistakes))
+    return stage

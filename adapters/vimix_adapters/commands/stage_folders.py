@@ -1,0 +1,67 @@
+"""Arms that begin with the same stages train them once."""
+
+import os
+from pathlib import Path
+
+import structlog
+from attrs import define, field
+
+from vimix_adapters import config
+from vimix_adapters.files import make_folder
+
+log = structlog.get_logger()
+
+
+@define
+class StageFolders:
+    """Where each stage of a run's arms lies; one that another arm has trained already is a link to it."""
+
+    recipe: config.Recipe
+    out: Path
+    writes: bool = True
+    """False in the processes of a group that only compute."""
+    _alike: dict[Path, list[Path]] = field(init=False)
+    """Of each stage's folder: those of all arms with the same training, in the recipe's order."""
+
+    @_alike.default
+    def _by_identity(self) -> dict[Path, list[Path]]:
+        alike: dict[str, list[Path]] = {}
+        for arm, settings in self.recipe.arms.items():
+            stages = zip(config.stage_identities(self.recipe, arm), settings.stages, strict=True)
+            for number, (identity, stage) in enumerate(stages, start=1):
+                alike.setdefault(identity, []).append(self.out / arm / f"{number}-{stage.name}")
+        return {folder: folders for folders in alike.values() for folder in folders}
+
+    def owner(self, arm: str, number: int, name: str) -> Path:
+        """The folder in which the stage is trained: the arm's own, or that of the first arm with the same stage.
+
+        What is trained already stays where it is, also when an arm is put in front of its own later on.
+        """
+        own = self.out / arm / f"{number + 1}-{name}"
+        alike = self._alike[own]
+        return next((folder for folder in (own, *alike) if _trained(folder)), alike[0])
+
+    def linked(self, arm: str, number: int, name: str) -> Path:
+        """``owner``, with a link to it where the arm's own folder would be."""
+        own, owner = self.out / arm / f"{number + 1}-{name}", self.owner(arm, number, name)
+        if owner != own and self.writes:
+            _link(own, owner)
+            log.info("stage.shared", arm=arm, stage=name, trained_in=str(owner.relative_to(self.out)))
+        return owner
+
+
+def _trained(folder: Path) -> bool:
+    return folder.is_dir() and not folder.is_symlink()
+
+
+def _link(own: Path, owner: Path) -> None:
+    """A relative link, so that a run can be moved. File systems without links lose the convenience only."""
+    make_folder(own.parent)
+    target = os.path.relpath(owner, own.parent)
+    if own.is_symlink() and own.readlink() == Path(target):
+        return
+    own.unlink(missing_ok=True)
+    try:
+        own.symlink_to(target, target_is_directory=True)
+    except OSError as error:
+        log.warning("stage.not_linked", folder=str(own), reason=str(error))

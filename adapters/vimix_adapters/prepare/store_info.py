@@ -1,0 +1,101 @@
+"""``vimix store info``: what a store holds, as plain data and as a table."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict
+from rich.table import Table
+
+from vimix.values.video import ModalityFormat
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.prepare.parts import LISTED, SETTINGS, flow_parts_of, parts_of
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Counts, formats and settings of a store, or how far an unfinished one is. Raises VimixError if it is none."""
+    if not path.exists() and parts_of(path).is_dir():
+        return {"store": str(path), "unfinished": True, **_progress(parts_of(path))}
+    store = Hdf5VideoStore(path)
+    videos = store.videos
+    labels = Counter(video.label for video in videos)
+    return {
+        "store": str(path),
+        "bytes": path.stat().st_size,
+        "fingerprint": store.fingerprint,
+        "videos": len(videos),
+        "quarantined": store.quarantined,
+        "sources": len({video.source for video in videos}),
+        "frames": sum(video.frames for video in videos),
+        "hours": sum(video.frames / video.rate for video in videos) / 3600,
+        "classes": {name: labels[number] for number, name in enumerate(store.classes)},
+        "splits": {split: len(store.members(split)) for split in store.splits},
+        "modalities": {name: _format(kind) for name, kind in store.formats.items()},
+        "settings": asdict(store.settings),
+        **({"flow_in_the_making": _progress(flow_parts_of(path))} if flow_parts_of(path).is_dir() else {}),
+    }
+
+
+def _progress(parts: Path) -> dict[str, Any]:
+    """Of a folder of parts: each is written whole or not at all, so that counting names is enough."""
+    try:
+        expected = json.loads((parts / LISTED).read_text(encoding="utf-8"))
+        settings = json.loads((parts / SETTINGS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        expected, settings = {}, {}
+    done = {part.name for part in parts.glob("*.h5")}
+    missing = sorted(name for part, name in expected.items() if part not in done)
+    return {
+        "parts": str(parts),
+        "bytes": sum(part.stat().st_size for part in parts.glob("*.h5")),
+        "finished": len(done & expected.keys()),
+        "expected": len(expected),
+        "missing": missing,
+        "settings": settings,
+    }
+
+
+def _format(kind: ModalityFormat) -> dict[str, Any]:
+    """As plain data; of a skeleton's layout the name (the settings have it whole)."""
+    described = asdict(kind)
+    if kind.layout is not None:
+        described["layout"] = kind.layout.name
+    return described
+
+
+def _setting(value: object) -> object:
+    """A layout in short."""
+    if not isinstance(value, dict):
+        return value
+    return f"{value['name']} ({len(value['joints'])} joints around {value['joints'][value['centre']]!r})"
+
+
+def store_table(found: dict[str, Any]) -> Table:
+    """The description for people."""
+    table = Table(title=found["store"], show_header=False)
+    if "unfinished" in found:
+        table.add_row("unfinished", f"{_share(found)} are finished: call the same vimix prepare again to go on")
+        table.add_row("size", f"{found['bytes'] / 2**20:.1f} MiB in {found['parts']}")
+        table.add_row("missing", ", ".join(found["missing"][:5]) + (", ..." if len(found["missing"]) > 5 else ""))
+        return table
+    rows = {
+        "videos": f"{found['videos']} of {found['sources']} recordings, {found['quarantined']} files left out",
+        "length": f"{found['frames']} frames, {found['hours']:.2f} hours",
+        "size": f"{found['bytes'] / 2**20:.1f} MiB",
+        "splits": ", ".join(f"{name}: {count}" for name, count in found["splits"].items()),
+        "modalities": ", ".join(found["modalities"]),
+        "settings": ", ".join(f"{key} = {_setting(value)}" for key, value in found["settings"].items()),
+        "classes": ", ".join(f"{name} ({count})" for name, count in found["classes"].items()),
+        "fingerprint": found["fingerprint"],
+    }
+    if "flow_in_the_making" in found:
+        rows["flow"] = f"{_share(found['flow_in_the_making'])} have theirs: call the same vimix flow again to go on"
+    for heading, text in rows.items():
+        table.add_row(heading, text)
+    return table
+
+
+def _share(progress: dict[str, Any]) -> str:
+    unit = "parts" if "layout" in progress["settings"] else "videos"
+    return f"{progress['finished']} of {progress['expected']} {unit}"
