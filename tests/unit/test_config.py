@@ -162,8 +162,18 @@ def test_missing_keys_are_told() -> None:
         ("[pretrain]\nepochs = 100\n", "pretrain.milestones: [250, 280] must lie between 0 and epochs = 100"),
         ("[pretrain]\nmilestones = [9, 3]\n", "pretrain.milestones: [9, 3] must ascend"),
         ("[data]\nstore = 's'\nframes = 4\n", "needs at least 8 frames of 32 pixels"),
-        ("[modalities.joint]\nencoder = 'stgcn'\nwidth = 0.5\n", "the size of ST-GCN is stgcn.hidden_channels"),
-        ("[modalities.joint]\nstgcn = { dropout = 0.1 }\n", "for skeletons add encoder = 'stgcn'"),
+        (
+            "[modalities.joint]\nencoder = 'stgcn'\nwidth = 0.5\n",
+            "width: is read by encoder = 's3d' only; this one is 'stgcn'",
+        ),
+        (
+            "[modalities.joint]\nstgcn = { dropout = 0.1 }\n",
+            "joint.stgcn: is read by encoder = 'stgcn' only",
+        ),
+        (
+            "[modalities.joint]\nencoder = 'sgtcn'\n",
+            "'stgcn', got 'sgtcn' (did you mean 'stgcn'?)",
+        ),
         (
             "[modalities.joint]\nencoder = 'stgcn'\n[arms.a]\n"
             "stages = [{ pretrain = 'rgb' }, { pretrain = 'joint' }, { cmmc = 'joint', partner = 'rgb' }]\n",

@@ -96,7 +96,7 @@ class PooledEncoder(nn.Module):
 
 def _torchvision(exported: Exported, path: Path) -> None:
     settings = exported.settings
-    if settings.encoder != "s3d" or settings.width != 1 or settings.channels != 3:
+    if not settings.entry.torchvision or settings.width != 1 or settings.channels != 3:
         raise VimixError(
             f"--format torchvision: torchvision's s3d() has width 1 and 3 channels, this encoder is {settings.encoder} "
             f"of width {settings.width:g} with {settings.channels} channels: use --format safetensors"
@@ -126,7 +126,7 @@ def _metadata(exported: Exported) -> dict[str, str]:
 
 
 def _require_video(exported: Exported, format_name: str) -> None:
-    if exported.settings.encoder != "s3d":
+    if exported.settings.entry.maps != "planes":
         raise VimixError(
             f"--format {format_name}: only S3D's features are exported as a graph; this encoder is "
             f"{exported.settings.encoder}, whose graph and absent persons come from its store: use --format safetensors"

@@ -2,6 +2,7 @@
 
 from vimix_adapters.config.augment_settings import AugmentSettings
 from vimix_adapters.config.checks import stage_contradictions
+from vimix_adapters.config.encoder_settings import ENCODERS, ModalitySettings, Stgcn, encoders_for
 from vimix_adapters.config.identity import stage_identities
 from vimix_adapters.config.protocols import PROTOCOLS, Protocol, changes, protocol_of
 from vimix_adapters.config.read_recipe import read_recipe, recipe_from_toml, recipe_to_toml
@@ -16,7 +17,6 @@ from vimix_adapters.config.schema import (
     Finetune,
     HiddenMix,
     InputMix,
-    ModalitySettings,
     Optim,
     Pretrain,
     PretrainStage,
@@ -24,10 +24,10 @@ from vimix_adapters.config.schema import (
     Run,
     Stage,
     StageSettings,
-    Stgcn,
 )
 
 __all__ = [
+    "ENCODERS",
     "PROTOCOLS",
     "Arm",
     "AugmentSettings",
@@ -51,6 +51,7 @@ __all__ = [
     "StageSettings",
     "Stgcn",
     "changes",
+    "encoders_for",
     "protocol_of",
     "read_recipe",
     "recipe_from_toml",

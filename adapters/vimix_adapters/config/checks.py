@@ -2,16 +2,8 @@
 
 from collections.abc import Iterator
 
-from vimix_adapters.config.schema import (
-    CmmcStage,
-    Contrast,
-    HiddenMix,
-    InputMix,
-    ModalitySettings,
-    Recipe,
-    Stage,
-    Stgcn,
-)
+from vimix_adapters.config.encoder_settings import ENCODERS, EncoderEntry, ModalitySettings
+from vimix_adapters.config.schema import CmmcStage, Contrast, Data, HiddenMix, InputMix, Recipe, Stage
 
 
 def contradictions(recipe: Recipe) -> list[str]:
@@ -41,11 +33,7 @@ def _general(recipe: Recipe) -> Iterator[str]:
             yield f"evaluate.stores.{name}.queries: the gallery is {other.gallery!r} too; each video would find itself"
     for name, modality in recipe.modalities.items():
         yield from _encoder(f"modalities.{name}", modality)
-    if recipe.pictures and (recipe.data.frames < 8 or recipe.data.size < 32):
-        yield (
-            f"data.frames, data.size: {recipe.data.frames} frames of {recipe.data.size} pixels do not survive the "
-            "poolings of s3d; it needs at least 8 frames of 32 pixels"
-        )
+        yield from _clip(recipe.data, modality.entry)
 
 
 def _of_arms_that_say(recipe: Recipe) -> dict[str, Contrast]:
@@ -54,12 +42,23 @@ def _of_arms_that_say(recipe: Recipe) -> dict[str, Contrast]:
 
 
 def _encoder(key: str, modality: ModalitySettings) -> Iterator[str]:
-    if modality.encoder == "s3d" and modality.stgcn != Stgcn():
-        yield f"{key}.stgcn: the encoder is s3d; for skeletons add encoder = 'stgcn'"
-    if modality.encoder == "stgcn" and (modality.width != 1 or modality.channels != 3):
-        yield f"{key}.width, {key}.channels: they are of pictures; the size of ST-GCN is stgcn.hidden_channels"
-    if modality.encoder == "stgcn" and modality.stages != "blocks":
-        yield f"{key}.stages: the stages of stgcn are its ten blocks; 'modules' is of s3d"
+    entry, default = modality.entry, ModalitySettings()
+    for name in sorted({name for other in ENCODERS.values() for name in other.settings} - {*entry.settings}):
+        if getattr(modality, name) != getattr(default, name):
+            readers = " or ".join(repr(other.name) for other in ENCODERS.values() if name in other.settings)
+            yield (
+                f"{key}.{name}: is read by encoder = {readers} only; this one is {entry.name!r}, which reads "
+                f"{', '.join(entry.settings)}"
+            )
+
+
+def _clip(data: Data, entry: EncoderEntry) -> Iterator[str]:
+    frames, size = entry.least_clip
+    if entry.maps == "planes" and (data.frames < frames or data.size < size):
+        yield (
+            f"data.frames, data.size: {data.frames} frames of {data.size} pixels do not survive the poolings of "
+            f"{entry.name}; it needs at least {frames} frames of {size} pixels"
+        )
 
 
 def _sections(recipe: Recipe) -> Iterator[str]:
@@ -104,7 +103,7 @@ def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str
         yield from _layers(f"{key}.mix", settings.mix)
     if isinstance(stage, CmmcStage):
         yield from _partner(key, stage, alone=settings.mix.policy == "manifold_mixup")
-        kinds = {modality in recipe.skeletons for modality in named.values() if modality in recipe.modalities}
+        kinds = {settings.entry.maps for name, settings in recipe.modalities.items() if name in named.values()}
         if len(kinds) == 2:
             yield f"{key}.partner: joints and pixels lie on different axes, so their maps cannot be cut into each other"
 

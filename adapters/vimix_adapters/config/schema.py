@@ -10,6 +10,7 @@ from attrs import Factory, evolve, field, frozen
 from attrs.validators import and_, deep_iterable, ge, gt, le, lt, optional
 
 from vimix_adapters.config.augment_settings import AugmentSettings, SkeletonAugmentSettings
+from vimix_adapters.config.encoder_settings import ModalitySettings
 
 share: Any = and_(ge(0), le(1))
 """A probability or a part of a whole."""
@@ -40,39 +41,6 @@ class Data:
     """Processes that read; 0 reads in the main one."""
     max_bad_fraction: float = field(default=0.05, validator=share)
     """Share of unreadable samples above which training stops."""
-
-
-@frozen
-class Stgcn:
-    """ST-GCN with a quarter of the channels; its graph is the store's."""
-
-    hidden_channels: int = field(default=16, validator=ge(1))
-    """Of the first four blocks; the next have two and four times as many."""
-    feature_size: int = field(default=256, validator=ge(1))
-    """Channels of the last block, D."""
-    dropout: float = field(default=0.5, validator=and_(ge(0), lt(1)))
-    persons: Literal["present", "all"] = "present"
-    """Whether absent persons count: "all" is the peers' plain mean over two bodies."""
-    hops: Literal["all", "one"] = "all"
-    """How far distances to the centre are counted in the graph: "all" as the paper says, "one" as the peers' code."""
-
-
-@frozen
-class ModalitySettings:
-    """The encoder of one modality (section 7)."""
-
-    encoder: Literal["s3d", "stgcn"] = "s3d"
-    width: float = field(default=1.0, validator=and_(gt(0), le(1)))
-    """Of S3D, as a share of its channels."""
-    channels: int = field(default=3, validator=ge(1))
-    """Of the clips: 3 of pictures and skeletons, 2 of flow."""
-    stages: Literal["blocks", "modules"] = "blocks"
-    """Where S3D can be cut: after its five resolution blocks (method, section 4), or after each of 16 modules."""
-    stgcn: Stgcn = Stgcn()
-    """Of ST-GCN."""
-    batch_norm_momentum: float = field(default=0.1, validator=and_(gt(0), le(1)))
-    lr: float | None = field(default=None, validator=optional(gt(0)))
-    """Learning rate of its stages that have none of their own; left out: that of [optim]."""
 
 
 @frozen
@@ -343,12 +311,12 @@ class Recipe:
     @property
     def pictures(self) -> tuple[str, ...]:
         """The modalities that are made of pixels (RGB, flow)."""
-        return tuple(name for name, modality in self.modalities.items() if modality.encoder == "s3d")
+        return tuple(name for name, modality in self.modalities.items() if modality.entry.maps == "planes")
 
     @property
     def skeletons(self) -> tuple[str, ...]:
         """The modalities that are made of joints."""
-        return tuple(name for name, modality in self.modalities.items() if modality.encoder == "stgcn")
+        return tuple(name for name, modality in self.modalities.items() if modality.entry.maps == "graph")
 
     def stage(self, stage: Stage) -> StageSettings:
         """The stage's own settings, else those of [pretrain] or [cmmc] (``lr``: of its modality, or [optim])."""
