@@ -46,7 +46,7 @@ def shrunk(recipe: Path) -> dict[str, Any]:
 def on_store(table: dict[str, Any], store: Path) -> dict[str, Any]:
     """The recipe on a store with the splits train and test, for training and for every evaluation."""
     splits = {"gallery": "train", "queries": "test"}
-    table["data"].update(store=str(store), train_split="train", test_split="test")
+    table["data"].update(store=str(store), train_split="train")
     evaluate = table.setdefault("evaluate", {})
     evaluate.update(splits, stores={name: {"store": str(store), **splits} for name in evaluate.get("stores", {})})
     return table

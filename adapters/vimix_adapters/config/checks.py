@@ -1,14 +1,16 @@
 """Mistakes that no single key shows: settings that contradict each other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from vimix_adapters.config.arms import mistakes_in_set, of_arm
 from vimix_adapters.config.encoder_settings import ENCODERS, EncoderEntry, ModalitySettings
-from vimix_adapters.config.schema import CmmcStage, Contrast, Data, HiddenMix, InputMix, Recipe, Stage
+from vimix_adapters.config.schema import CmmcStage, Data, HiddenMix, InputMix, Recipe, Stage
 
 
 def contradictions(recipe: Recipe) -> list[str]:
-    """One line each, with the keys and the reason; empty for a sound recipe."""
-    return [*_general(recipe), *_sections(recipe), *_arms(recipe)]
+    """One line for each, with the keys and the reason; empty for a sound recipe."""
+    found = [*_general(recipe), *_sections(recipe)]
+    return [*found, *(line for arm in recipe.arms for line in _arm(recipe, arm, found))]
 
 
 def _general(recipe: Recipe) -> Iterator[str]:
@@ -19,9 +21,8 @@ def _general(recipe: Recipe) -> Iterator[str]:
                 f"optim.batch: {batch} must be a multiple of {key}.bn_groups = {groups}, and at least twice as much: "
                 "each part is normalised by itself"
             )
-    for key, contrast in {"contrast": recipe.contrast, **_of_arms_that_say(recipe)}.items():
-        if contrast.negatives == "queue" and not contrast.queue:
-            yield f"contrast.queue: 0 with {key}.negatives = 'queue' leaves no negatives at all"
+    if recipe.contrast.negatives == "queue" and not recipe.contrast.queue:
+        yield "contrast.queue: 0 with contrast.negatives = 'queue' leaves no negatives at all"
     if not recipe.modalities:
         yield "modalities: expected at least one table, such as [modalities.rgb]"
     if recipe.evaluate.queries == recipe.evaluate.gallery:
@@ -34,11 +35,6 @@ def _general(recipe: Recipe) -> Iterator[str]:
     for name, modality in recipe.modalities.items():
         yield from _encoder(f"modalities.{name}", modality)
         yield from _clip(recipe.data, modality.entry)
-
-
-def _of_arms_that_say(recipe: Recipe) -> dict[str, Contrast]:
-    """By key, what arms with negatives of their own compare with."""
-    return {f"arms.{name}": recipe.of_arm(name).contrast for name, arm in recipe.arms.items() if arm.negatives}
 
 
 def _encoder(key: str, modality: ModalitySettings) -> Iterator[str]:
@@ -70,18 +66,23 @@ def _sections(recipe: Recipe) -> Iterator[str]:
         yield from _negatives(recipe, "pretrain.mix", recipe.pretrain.mix)
 
 
-def _arms(recipe: Recipe) -> Iterator[str]:
-    for name, arm in recipe.arms.items():
-        if not arm.stages:
-            yield f"arms.{name}.stages: expected at least one stage"
-        trained: set[str] = set()
-        for number, stage in enumerate(arm.stages):
-            key = f"arms.{name}.stages.{number}"
-            yield from stage_contradictions(recipe.of_arm(name), key, stage)
-            partner = stage.partner if isinstance(stage, CmmcStage) else None
-            if partner in recipe.modalities and partner not in trained:
-                yield f"{key}.partner: {partner!r} is not trained by an earlier stage of the arm"
-            trained.add(stage.modality)
+def _arm(recipe: Recipe, name: str, of_all: Sequence[str]) -> Iterator[str]:
+    """What is wrong with an arm, besides what is wrong with all."""
+    if wrong := mistakes_in_set(recipe, name):
+        yield from (f"arms.{name}.set: {line}" for line in wrong)
+        return
+    own, stages = of_arm(recipe, name), recipe.arms[name].stages
+    yield from (f"arms.{name}.set: {line}" for line in (*_general(own), *_sections(own)) if line not in of_all)
+    if not stages:
+        yield f"arms.{name}.stages: expected at least one stage"
+    trained: set[str] = set()
+    for number, stage in enumerate(stages):
+        key = f"arms.{name}.stages.{number}"
+        yield from stage_contradictions(own, key, stage)
+        partner = stage.partner if isinstance(stage, CmmcStage) else None
+        if partner in recipe.modalities and partner not in trained:
+            yield f"{key}.partner: {partner!r} is not trained by an earlier stage of the arm"
+        trained.add(stage.modality)
 
 
 def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str]:
@@ -106,6 +107,16 @@ def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str
         kinds = {settings.entry.maps for name, settings in recipe.modalities.items() if name in named.values()}
         if len(kinds) == 2:
             yield f"{key}.partner: joints and pixels lie on different axes, so their maps cannot be cut into each other"
+        elif isinstance(settings.mix, HiddenMix) and settings.mix.layers == "same":
+            yield from _same_layer(f"{key}.mix.layers", recipe, stage)
+
+
+def _same_layer(key: str, recipe: Recipe, stage: CmmcStage) -> Iterator[str]:
+    """Layer k of two encoders is the same only if both are cut at the same places."""
+    cuts = {name: recipe.modalities[name] for name in stage.modalities if name in recipe.modalities}
+    if len({(settings.encoder, settings.stages) for settings in cuts.values()}) > 1:
+        listed = " and ".join(f"{name} is {one.encoder} in {one.stages}" for name, one in cuts.items())
+        yield f"{key}: 'same' needs encoders that are cut alike, but {listed}: make modalities.NAME.stages equal"
 
 
 def _partner(key: str, stage: CmmcStage, alone: bool) -> Iterator[str]:

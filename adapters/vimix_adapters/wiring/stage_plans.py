@@ -46,15 +46,12 @@ def build_hidden_policy(mix: config.HiddenMix) -> MixPolicy:
 
 
 def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
-    """A stage of a recipe's plan with its inherited settings filled in."""
-    settings, modality = recipe.stage(stage), Modality(stage.modality)
-    if isinstance(stage, config.PretrainStage):
-        assert isinstance(settings.mix, config.InputMix)
-        policy = build_input_policy(settings.mix)
-        return PretrainStage(stage.name, modality, settings.epochs, settings.milestones, policy, settings.lr)
-    assert isinstance(settings.mix, config.HiddenMix)
+    """A stage of the domain from one of the recipe, with inherited settings filled in."""
+    settings, modality, rate = recipe.stage(stage), Modality(stage.modality), recipe.rate(stage)
+    length = (settings.epochs, settings.milestones)
+    if isinstance(settings, config.Pretrain):
+        return PretrainStage(stage.name, modality, *length, build_input_policy(settings.mix), rate)
     policy, layers = build_hidden_policy(settings.mix), LAYERS[settings.mix.layers]
-    if stage.partner is None:
-        return ManifoldStage(stage.name, modality, settings.epochs, settings.milestones, policy, layers, settings.lr)
-    partner = Modality(stage.partner)
-    return CmmcStage(stage.name, modality, partner, settings.epochs, settings.milestones, policy, layers, settings.lr)
+    if len(stage.modalities) == 1:
+        return ManifoldStage(stage.name, modality, *length, policy, layers, rate)
+    return CmmcStage(stage.name, modality, Modality(stage.modalities[1]), *length, policy, layers, rate)
