@@ -100,7 +100,7 @@ def test_an_encoder_is_taken_over_without_its_head() -> None:
     classifier.load_encoder(trained.state_dict())
     clips = torch.randn(2, 3, 8, 32, 32)
     classifier.eval()
-    features = classifier.encoder.pool(classifier.encoder.partial_forward(clips, 0, 16))
+    features = classifier.encoder.pool(classifier.encoder.partial_forward(clips, 0, classifier.encoder.depth))
     torch.testing.assert_close(features, trained.features(clips), rtol=1e-4, atol=1e-5)
     with pytest.raises(RuntimeError, match="Missing key"):
         classifier.load_encoder({"encoder.features.0.nothing": torch.zeros(1)})
