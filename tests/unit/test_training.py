@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 
 import vimix
 from tests.fakes.network import FakeNetwork
@@ -129,6 +130,19 @@ def test_policies_are_told_whether_the_last_axis_is_one_of_space(planar) -> None
     cmmc_step(trained, partner, FLOW, Watched(), RandomLayer())(batch(), np.random.default_rng(0))
     pretrain_step(trained, Watched())(batch(), np.random.default_rng(0))
     assert [grid.planar for grid in grids] == [planar] * 4
+
+
+def test_the_learner_minimises_the_public_loss_to_the_last_bit() -> None:
+    """Among siblings and a queue that is partly empty."""
+    trained, clips = evolve(learner(), candidates=WithoutSiblings()), batch()
+    z, keys = trained.query.embed(clips.views[RGB][0]), trained.keys(clips.views[RGB][1], np.random.default_rng(0))
+    plan = vimix.Mixup().plan(batch=4, grid=vimix.Grid((1, 1, 1, 1)), rng=np.random.default_rng(1))
+    sources, queue = torch.tensor([0, 0, 1, 2]), trained.queue
+    queue.enqueue(keys.flip(0), sources)
+    excluded = WithoutSiblings().excluded(sources, queue.row_sources, torch.from_numpy(plan.partner))
+    excluded[:, 4:] |= queue.empty
+    expected = vimix.mixed_info_nce(z, keys, queue.rows, plan, temperature=0.1, excluded=excluded)
+    assert torch.equal(trained.learn(z, keys, plan, sources).loss, expected)
 
 
 def test_a_pretraining_step_mixes_queries_only() -> None:
