@@ -286,7 +286,7 @@ def _tested(
     task: Supervised, place: Session, modality: Modality, init: Checkpoint | None, folder: Path, resume: bool
 ) -> VideoProbabilities:
     recipe, store, compute = place.recipe, place.store, place.compute
-    if FolderCheckpointStore(folder).last() is not None and not resume:
+    if FolderCheckpointStore(folder).exists() and not resume:
         raise VimixError(f"{folder} already holds a training: add --resume to go on, or choose another --out")
     with place.locked(folder):
         classifier, run = task.build(recipe, store, modality, init, folder, compute, place.requests, place.group)

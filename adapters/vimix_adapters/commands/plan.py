@@ -100,9 +100,9 @@ def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStag
             stage = wiring.build_stage(recipe, chosen)
             steps = None if steps_per_epoch is None else steps_per_epoch * stage.epochs
             folder = places.owner(arm, number, stage.name)
-            last = FolderCheckpointStore(folder).last() if store and folder.exists() else None
-            if store and last:
-                require_provenance(last, {"data": store.fingerprint}, str(folder))
+            progress = FolderCheckpointStore(folder).progress() if store and folder.exists() else None
+            if store and progress:
+                require_provenance(progress.origin, {"data": store.fingerprint}, str(folder))
             planned.append(
                 PlannedStage(
                     arm=arm,
@@ -111,7 +111,7 @@ def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStag
                     steps=steps,
                     seconds=None if steps is None else steps * timer.seconds(stage),
                     bytes=2 * timer.checkpoint_bytes(stage.modality),
-                    done=bool(last and int(last.about["steps"]) >= (steps or 0)),
+                    done=bool(progress and progress.steps >= (steps or 0)),
                     trained_in=folder.parent.name if folder.parent.name != arm else "",
                 )
             )

@@ -52,7 +52,7 @@ def train_single(
     with open_session(recipe, device) as place:
         built = wiring.build_stage(recipe, _known(recipe, stage))
         folder = out / built.name
-        if FolderCheckpointStore(folder).last() is not None and not resume:
+        if FolderCheckpointStore(folder).exists() and not resume:
             raise VimixError(f"{folder} already holds checkpoints: add --resume to go on, or choose another --out")
         _claim(place, out)
         return _execute(place, built, _loaded(inits), folder, number=0)
@@ -130,10 +130,13 @@ def _execute(
     arm: str = "",
 ) -> Checkpoint:
     recipe, store = place.recipe, place.store
-    last = FolderCheckpointStore(folder).last()
-    if last is not None and _finished(last):
-        require_provenance(last, wiring.stage_provenance(store, stage, inits), str(folder))
+    checkpoints = FolderCheckpointStore(folder)
+    progress = checkpoints.progress()
+    if progress is not None and progress.finished:
+        require_provenance(progress.origin, wiring.stage_provenance(store, stage, inits), str(folder))
         log.info("stage.already_finished", arm=arm, stage=stage.name)
+        last = checkpoints.last()
+        assert last is not None
         return last
     _warn_of_long_queue(recipe, store)
     with place.locked(folder):
@@ -153,11 +156,6 @@ def _to_come(recipe: config.Recipe, arm: str, number: int) -> int:
     """How many later stages of the arm go on training the modality of this one: after the last there is none."""
     stages = recipe.arms[arm].stages if arm else ()
     return sum(later.modality == stages[number].modality for later in stages[number + 1 :])
-
-
-def _finished(checkpoint: Checkpoint) -> bool:
-    about = checkpoint.about
-    return int(about["steps"]) >= int(about["epochs"]) * int(about["steps_per_epoch"])
 
 
 def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:

@@ -137,11 +137,6 @@ def train(run: StageRun) -> Checkpoint:
     return final
 
 
-def steps_done(checkpoint: Checkpoint) -> int:
-    """Training steps behind a checkpoint."""
-    return int(checkpoint.parts["progress"]["steps"])
-
-
 def _watch_due(run: StageRun, done: int) -> bool:
     """Whether ``done`` steps end an epoch after which the watch is read: every few, and the last one."""
     epochs, rest = divmod(done, run.clips.steps)
@@ -152,7 +147,7 @@ def _watch_due(run: StageRun, done: int) -> bool:
 def _resume(run: StageRun) -> tuple[int, Meter]:
     meter = Meter(max_bad_steps=run.settings.max_bad_steps, names=run.names, group=run.group, clock=run.clock)
     last = run.checkpoints.last()
-    done = 0 if last is None else steps_done(last)
+    done = 0 if last is None else last.progress.steps
     run.group.max(done, 0)
     if last is not None:
         _require_same_stage(run, last)
@@ -167,14 +162,14 @@ def _resume(run: StageRun) -> tuple[int, Meter]:
 def _require_same_stage(run: StageRun, last: Checkpoint) -> None:
     """Raise VimixError unless the checkpoint was made by a run like this one."""
     expected = {"seed": run.settings.seed, "steps per epoch": run.about.get("steps_per_epoch", 0)}
-    found = {"seed": last.parts["progress"]["seed"], "steps per epoch": last.about.get("steps_per_epoch", 0)}
+    found = {"seed": last.progress.seed, "steps per epoch": last.progress.steps_per_epoch}
     if last.modality != run.learner.modality or found != expected:
         raise VimixError(
             f"the last checkpoint of the stage is of {last.modality} with {_listed(found)}; expected one of "
             f"{run.learner.modality} with {_listed(expected)}: go on with the same data, batch and number of "
             "processes, or begin another run"
         )
-    require_provenance(last, run.origin, str(run.about.get("stage", "the stage")))
+    require_provenance(last.progress.origin, run.origin, str(run.about.get("stage", "the stage")))
 
 
 def _listed(values: Mapping[str, object]) -> str:
