@@ -7,7 +7,8 @@ import attrs
 
 from vimix.app.finetune import classify, finetune_scores
 from vimix.app.parallel import videos_of_rank
-from vimix.app.train import StageRun, train
+from vimix.app.stage_run import StageRun
+from vimix.app.train import train
 from vimix.ports.network import Classifier
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError

@@ -141,15 +141,25 @@ def _execute(
     _warn_of_long_queue(recipe, store)
     with place.locked(folder):
         compute, group = place.compute, place.group
-        run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number, group, place.requests)
-        run.about.update(arm=arm, data=store.fingerprint, commit=commit(), stages_to_come=_to_come(recipe, arm, number))
-        run.about.update({f"version_{name}": value for name, value in versions().items()})
+        about = _about_stage(place, arm, number)
+        run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number, group, place.requests, about)
         log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
         begun = perf_counter()
         with place.requests.deferred():
             final = train(run)
         log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
     return final
+
+
+def _about_stage(place: Session, arm: str, number: int) -> dict[str, str | int | float]:
+    """Facts for the record of the stage's checkpoints, besides those that every training has."""
+    return {
+        "arm": arm,
+        "data": place.store.fingerprint,
+        "commit": commit(),
+        "stages_to_come": _to_come(place.recipe, arm, number),
+        **{f"version_{name}": value for name, value in versions().items()},
+    }
 
 
 def _to_come(recipe: config.Recipe, arm: str, number: int) -> int:
