@@ -36,7 +36,7 @@ def mean_of_unit_rows(features: Rows) -> Rows:
 
 @frozen
 class Centring:
-    """What is subtracted from gallery [N, D] and queries [Q, D] before they are compared."""
+    """A choice of the means that are subtracted from gallery [N, D] and queries [Q, D]."""
 
     words: str
     """Name of the centring in records."""
