@@ -130,7 +130,7 @@ def test_two_processes_do_not_train_in_one_folder(place, capsys) -> None:
     with (place / "shared/pretrain-rgb/.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         assert vimix(*command) == 2
-        assert "another process trains there" in capsys.readouterr().err
+        assert "another process is training there" in capsys.readouterr().err
         assert not list((place / "shared/pretrain-rgb").glob("*.pt"))
     assert vimix(*command) == 0, "a lock that nobody holds is none"
 
