@@ -18,7 +18,6 @@ from vimix_adapters.clips.augmentation import (
 from vimix_adapters.clips.views import (
     Box,
     ClipShape,
-    centre_square,
     cut_out,
     draw_box,
     draw_start,
@@ -278,7 +277,6 @@ def test_cutting_is_torchvisions_resized_crop() -> None:
     cut = cut_out(frames, Box(3, 7, 30, 25), 16)
     assert torch.equal(cut, expected.permute(0, 2, 3, 1))
     assert torch.equal(cut_out(frames, Box(3, 7, 16, 16), 16), torch.from_numpy(frames[:, 3:19, 7:23]))
-    assert centre_square(40, 52) == Box(0, 6, 40, 40)
 
 
 def test_temporal_crops_reach_every_start_and_short_videos_begin_at_0() -> None:

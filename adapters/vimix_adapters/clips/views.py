@@ -116,12 +116,6 @@ def draw_box(height: int, width: int, area: tuple[float, float], rng: np.random.
     return _centred(height, width, min(height, round(width / ASPECTS[0])), min(width, round(height * ASPECTS[1])))
 
 
-def centre_square(height: int, width: int) -> Box:
-    """The largest centred square."""
-    side = min(height, width)
-    return _centred(height, width, side, side)
-
-
 @frozen
 class Crop:
     """One of a test's fixed crops: a square of ``share`` of the shorter side, placed from 0 (top, left) to 1."""
