@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import time
 
 import cv2
 import pytest
@@ -16,6 +17,7 @@ from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.augmentation import AugmentSettings, FlowAugmentation, PictureAugmentation
 from vimix_adapters.clips.loader import CutBatches, TrainingLoader
 from vimix_adapters.clips.views import ClipShape, read_clip
+from vimix_adapters.clips.workers import end_workers
 
 AUGMENTATIONS = {RGB: PictureAugmentation(), FLOW: FlowAugmentation()}
 CLIP = ClipShape(frames=8, size=12, stride=2)
@@ -101,6 +103,26 @@ def test_workers_do_not_end_by_what_the_main_process_is_asked() -> None:
             os.kill(child.pid, number)
     assert len(first) == 3
     assert len(list(batches)) == 2
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
+def test_only_the_loaders_own_workers_are_ended_at_exit() -> None:
+    """In an epoch that was left in the middle. A process that the host program started is not ours to end."""
+    host = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True)
+    host.start()
+    on_child_exit = signal.getsignal(signal.SIGCHLD)
+    try:
+        batches = loader(workers=2, start_method="fork").batches(0)
+        next(batches)
+        own = [child for child in multiprocessing.active_children() if child.pid != host.pid]
+        end_workers()
+        assert len(own) >= 2
+        assert not any(child.is_alive() for child in own)
+        assert host.is_alive()
+    finally:
+        signal.signal(signal.SIGCHLD, on_child_exit)
+        host.kill()
+        host.join()
 
 
 def test_workers_are_forked_without_an_opencv_thread_pool() -> None:

@@ -13,7 +13,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix.values.video import ModalityFormat
 from vimix_adapters.clips.augmentation import to_network
-from vimix_adapters.clips.loader import require_modality, worker_loader
+from vimix_adapters.clips.loader import require_modality
 from vimix_adapters.clips.views import (
     CENTRE,
     ClipShape,
@@ -25,6 +25,7 @@ from vimix_adapters.clips.views import (
     vector_scale,
     window_starts,
 )
+from vimix_adapters.clips.workers import worker_loader
 
 
 @frozen(eq=False)

@@ -1,13 +1,8 @@
 """Training batches out of a store: read and cut in workers, augmented on the training device."""
 
-import atexit
-import multiprocessing
-import signal
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import Any
 
-import cv2
 import numpy as np
 import structlog
 import torch
@@ -23,6 +18,7 @@ from vimix.values.modality import Modality
 from vimix_adapters.clips.augmentation import ClipAugmentation, CutView
 from vimix_adapters.clips.prefetch import prefetched
 from vimix_adapters.clips.views import ClipShape, clip_of, draw_start, read_clip, view_generator
+from vimix_adapters.clips.workers import worker_loader
 
 _log = structlog.get_logger(__name__)
 
@@ -226,64 +222,6 @@ class TrainingLoader:
                 f"{len(bad)} of {self._videos} videos of split {self._split!r} could not be read in this epoch, above "
                 f"the allowed share of {self._max_bad_fraction:g} ({bad[min(bad)]}, ...): prepare the store anew"
             )
-
-
-def worker_loader(
-    items: Any, sampler: Any, device: torch.device, workers: int, start_method: str | None = None
-) -> "DataLoader[Any]":
-    """``items[request]`` for each request of the sampler, in order; in workers that outlive the epoch if there are any.
-
-    The DataLoader itself gives each worker a single torch thread.
-    """
-    if workers:
-        # Before the fork: a child inherits OpenCV's pool without its threads. Touching it there, by setNumThreads too,
-        # now and then waits for them for ever.
-        cv2.setNumThreads(1)
-        atexit.unregister(_end_workers)
-        atexit.register(_end_workers)
-    return DataLoader(
-        items,
-        batch_size=None,
-        sampler=sampler,
-        num_workers=workers,
-        collate_fn=_unchanged,
-        pin_memory=device.type == "cuda",
-        persistent_workers=workers > 0,
-        multiprocessing_context=start_method if workers else None,
-        worker_init_fn=_init_worker,
-        generator=torch.Generator(),  # else it draws from the global one
-    )
-
-
-def _init_worker(_: int) -> None:
-    _leave_stopping_to_the_main_process()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)  # for spawned workers; in forked ones it is 1 already, and the call does nothing
-
-
-def _leave_stopping_to_the_main_process() -> None:
-    """Ctrl-C and a cluster's warning reach all processes of a job; the main one still needs batches to end its step.
-
-    The second SIGTERM counts: with it the main process ends a worker that does not end by itself.
-    """
-    for number in (signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))
-
-
-def _end_workers() -> None:
-    """Where an epoch is left in the middle, Python itself would send each worker one SIGTERM, and wait for ever."""
-    if hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would report a worker that was killed
-    for child in multiprocessing.active_children():
-        for end, patience in ((child.terminate, 0.1), (child.terminate, 1.0), (child.kill, None)):
-            if child.daemon and child.is_alive():
-                end()
-                child.join(patience)
-
-
-def _unchanged(item: Any) -> Any:
-    return item
 
 
 def _stacked(cuts: Sequence[CutView]) -> tuple[Tensor, Tensor]:
