@@ -28,7 +28,7 @@ GRACE = 0.5
 
 @frozen
 class Probe:
-    """What the container declares about its first video stream."""
+    """Properties of the first video stream, as the container declares them."""
 
     codec: str
     pixels: str

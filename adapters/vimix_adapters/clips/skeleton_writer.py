@@ -25,7 +25,7 @@ Sequences = NDArray[np.float32]
 
 @frozen
 class SkeletonEntry:
-    """What the store records about a sequence. ``rate`` is the number of stored frames per second of the recording."""
+    """A sequence as the store records it. ``rate`` is the number of stored frames per second of the recording."""
 
     name: str
     label: int

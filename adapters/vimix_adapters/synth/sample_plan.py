@@ -41,7 +41,7 @@ class Sample:
 
 
 def plan(settings: SynthSettings) -> tuple[Sample, ...]:
-    """Return all samples in order of class. Performers take turns; about 30 % of them (at least one) are in the test split."""
+    """Return all samples in order of class. About 30 % of the performers (at least one) are in the test split."""
     test = _test_performers(settings)
     return tuple(
         _sample(settings, action, number, test)
