@@ -35,7 +35,7 @@ def probing(settings: BenchSettings) -> Iterator[Finding]:
         accuracies["theirs"] = _sklearn(train, train_labels, test, test_labels, penalties)
 
     def ours() -> None:
-        predicted = wiring.build_probe(recipe).probabilities(train, train_labels, sources, test, 0)
+        predicted = wiring.build_probe(recipe).fit_predict(train, train_labels, sources, test, 0).probabilities
         accuracies["ours"] = float((predicted.argmax(axis=1) == test_labels).mean())
 
     one, two = interleaved(theirs, ours, 1, settings.now, warm_up=0)

@@ -5,7 +5,7 @@ plain files only, and its frame count must be that of the container. Callers run
 """
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vimix.ports.decoder import DecodedVideo
 from vimix.values.errors import VimixError
 
 Frame = NDArray[np.uint8]
@@ -24,6 +23,18 @@ MISSING = 0.1
 """Share of the declared frames that may be missing before a file counts as truncated."""
 GRACE = 0.5
 """Seconds by which a declared length may be wrong in addition."""
+
+
+@frozen(eq=False)
+class DecodedVideo:
+    """``frames`` uint8 [T, H, W, 3] (R, G, B, upright) at ``rate`` frames a second."""
+
+    frames: NDArray[np.uint8]
+    rate: float
+
+
+VideoDecoder = Callable[[Path, float, int], DecodedVideo]
+"""Decodes a whole video file, as ``decode_video`` does."""
 
 
 @frozen
