@@ -71,14 +71,14 @@ def test_on_a_terminal_a_bar_is_drawn() -> None:
     assert "accuracy 0.500" in out.getvalue()
 
 
-def test_a_training_that_waits_for_its_data_is_told_so_once() -> None:
+def test_a_training_that_waits_for_its_data_gets_one_warning() -> None:
     hint = InputBoundHint()
-    with capture_logs() as told:
+    with capture_logs() as logs:
         for step, share in enumerate((0.9, 0.9, 0.01, 0.5, 0.5)):
             hint.on_row(step, {"data_time": share})
         hint.on_row(5, {"loss": 1.0})
-        assert told == []
+        assert logs == []
         for step in range(6, 20):
             hint.on_row(step, {"data_time": 0.5})
-    assert [(line["event"], line["step"]) for line in told] == [("training.input_bound", 8)]
-    assert "data.workers" in told[0]["hint"]
+    assert [(line["event"], line["step"]) for line in logs] == [("training.input_bound", 8)]
+    assert "data.workers" in logs[0]["hint"]

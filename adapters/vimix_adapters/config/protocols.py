@@ -36,7 +36,7 @@ class Protocol:
     fusion: Literal["probabilities", "logits"] = "probabilities"
     """What classification averages over streams; retrieval averages similarities."""
     probe: LinearSgd | None = None
-    """Training of the linear layer on features; None: logistic regression, whose penalty is chosen on training videos."""
+    """Training of the linear layer on features; None: logistic regression, its penalty chosen on training videos."""
     end_to_end: LinearSgd | None = None
     """Training of the linear layer on a frozen encoder with augmented clips; None: the protocol has no augmentation."""
     end_to_end_augment: AugmentSettings = field(factory=AugmentSettings)
