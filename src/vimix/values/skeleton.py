@@ -1,6 +1,7 @@
-"""Layouts of skeletons as plain data: a new layout needs no code."""
+"""The layout of a skeleton as plain data, so that another skeleton needs no code."""
 
 from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
 
 from attrs import field, frozen
 
@@ -18,39 +19,37 @@ def _pairs(rows: Iterable[Iterable[int]]) -> tuple[Pair, ...]:
 
 @frozen
 class SkeletonLayout:
-    """Joints, numbered from 0 in the order of the files, and the bones between them, which form a tree.
+    """The joints of a skeleton, numbered from 0 in the order of the files, and the bones between them.
 
-    Raises ValueError if the bones do not form a tree over all joints, or a number is not that of a joint.
+    Raises ValueError if the bones do not form a tree over all joints, or if a number is not that of a joint.
     """
 
     name: str
     joints: tuple[str, ...] = field(converter=tuple)
     edges: tuple[Pair, ...] = field(converter=_pairs)
-    """(child, parent) of each bone. A bone vector is the position of the child minus that of the parent."""
+    """(child, parent) of each bone. The bone vector is child - parent."""
     centre: int
-    """The joint that is moved to the origin, and from which distances in the graph are counted."""
+    """Joint that preprocessing moves to the origin and that graph distances are counted from."""
     shoulders: Pair = field(converter=_pair)
-    """(left, right): the direction that alignment turns onto the x axis."""
+    """(left, right) shoulder: alignment turns the axis through them to x."""
     pairs: tuple[Pair, ...] = field(default=(), converter=_pairs)
-    """(left, right) of the joints that a mirror exchanges."""
+    """(left, right) pairs of joints that a mirror image exchanges."""
 
     def __attrs_post_init__(self) -> None:
         named = [self.centre, *self.shoulders, *(joint for pair in (*self.edges, *self.pairs) for joint in pair)]
         if any(not 0 <= joint < len(self.joints) for joint in named):
             raise ValueError(f"layout {self.name!r} names a joint that is not one of its {len(self.joints)}")
-        children = [child for child, _ in self.edges]
-        if len(set(children)) < len(children) or len(children) != len(self.joints) - 1 or not self._has_one_root():
+        parents = {child: [parent] for child, parent in self.edges}
+        try:
+            TopologicalSorter(parents).prepare()
+        except CycleError as error:
+            circle = ", ".join(self.joints[joint] for joint in error.args[1])
+            raise ValueError(f"the edges of layout {self.name!r} must form a tree, but go round: {circle}") from error
+        if len(parents) < len(self.edges) or len(self.edges) != len(self.joints) - 1:
             raise ValueError(f"the edges of layout {self.name!r} must give each joint but one exactly one parent")
 
     @property
     def parents(self) -> tuple[int, ...]:
-        """The parent of each joint; the root is its own parent."""
+        """Parent of each joint [V]. The root is its own parent."""
         parent = dict(self.edges)
         return tuple(parent.get(joint, joint) for joint in range(len(self.joints)))
-
-    def _has_one_root(self) -> bool:
-        """Whether the parents lead from every joint to the same root, so that no joints form a circle."""
-        parents, ancestors = self.parents, set(range(len(self.joints)))
-        for _ in self.joints:
-            ancestors = {parents[joint] for joint in ancestors}
-        return len(ancestors) == 1
