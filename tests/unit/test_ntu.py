@@ -78,6 +78,7 @@ def test_the_missing_skeletons_explain_the_official_numbers() -> None:
 def test_classes_are_numbered_and_named() -> None:
     assert class_names(60)[0] == "A001 drink water"
     assert class_names(60)[-1] == "A060 walking apart"
+    assert class_names(120)[115] == "A116 follow"
     assert class_names(120)[-1] == "A120 rock-paper-scissors"
     assert [len(set(class_names(edition))) for edition in (60, 120)] == [60, 120]
 

@@ -20,16 +20,14 @@ from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips import skeleton_writer
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
-from vimix_adapters.commands import skeletons as command
 from vimix_adapters.datasets.skeleton_files import list_ntu
 from vimix_adapters.files import replacing
-from vimix_adapters.prepare import pool
+from vimix_adapters.prepare import skeleton_job, skeleton_store, worker_pool
 from vimix_adapters.prepare.skeleton_store import prepare_skeletons, split_counts
 from vimix_adapters.prepare.store_info import describe, store_table
 from vimix_adapters.prepare.store_tools import merge, verify
 from vimix_adapters.skeletons.convert import Preparation, pack_file
 from vimix_adapters.skeletons.layouts import find_layout
-from vimix_adapters.wiring import skeletons
 
 QUIET = Console(quiet=True)
 SETTINGS = SkeletonSettings(find_layout("ntu"), frames=16)
@@ -171,7 +169,7 @@ def test_sequences_lie_one_after_the_other(folder, tmp_path) -> None:
 
 def end_all(whole: int = 0):
     """In a worker: once so many parts are whole, half of another, then kill -9 for the call and the worker."""
-    write = skeletons.write_skeleton_part
+    write = skeleton_job.write_skeleton_part
 
     def writing(path: Path, *arguments: object) -> None:
         if len(list(path.parent.glob("*.h5"))) < whole:
@@ -182,7 +180,7 @@ def end_all(whole: int = 0):
             os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    skeletons.write_skeleton_part = writing
+    skeleton_job.write_skeleton_part = writing
 
 
 def end_merging() -> None:
@@ -194,7 +192,7 @@ def call(folder: Path, store: Path, ends) -> int:
     """The whole call in a process of its own, its workers forked; its exit code."""
 
     def run() -> None:
-        pool._context = lambda _: multiprocessing.get_context("fork")
+        worker_pool._context = lambda _: multiprocessing.get_context("fork")
         ends()
         prepare_skeletons(list_ntu(folder, 60), store, SETTINGS, 2, QUIET)
 
@@ -217,7 +215,7 @@ def test_a_call_that_is_killed_over_and_over_goes_on_and_ends_in_the_store_of_an
     folder, tmp_path, monkeypatch
 ) -> None:
     """Files of whole parts are not read again: these are spoilt, and nobody notices."""
-    monkeypatch.setattr(command, "TOGETHER", 4)
+    monkeypatch.setattr(skeleton_store, "TOGETHER", 4)
     store, files = tmp_path / "s.h5", sorted(folder.iterdir())
     assert call(folder, tmp_path / "unbroken.h5", lambda: None) == 0
     for parts in (0, 1, 3):
@@ -245,7 +243,7 @@ def failing(path: Path, how: Preparation):
 
 def test_a_part_in_which_a_file_failed_or_has_changed_is_read_again(folder, tmp_path) -> None:
     def ends() -> None:
-        skeletons.pack_file = failing
+        skeleton_job.pack_file = failing
         end_merging()
 
     store, changed = tmp_path / "s.h5", folder / "S001C001P004R001A001.skeleton"

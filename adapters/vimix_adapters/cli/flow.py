@@ -62,7 +62,7 @@ def flow(
     """
     from rich.console import Console
 
-    from vimix_adapters.commands import flowing
+    from vimix_adapters.prepare import flow_store as flowing
 
     part = flowing.parse_shard(shard) if shard else None
     processes, console = workers or os.cpu_count() or 1, Console(stderr=True)

@@ -140,8 +140,8 @@ def _store(
     from rich.console import Console
 
     from vimix_adapters.clips.skeleton_settings import SkeletonSettings
-    from vimix_adapters.commands import preparing
-    from vimix_adapters.commands import skeletons as commands
+    from vimix_adapters.prepare import video_store as preparing
+    from vimix_adapters.prepare import skeleton_store as commands
     from vimix_adapters.datasets.ntu import OFFICIAL
     from vimix_adapters.skeletons.layouts import find_layout
 

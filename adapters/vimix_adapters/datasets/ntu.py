@@ -50,7 +50,7 @@ ACTIONS = (
     "throw up cap or hat", "hands up", "cross arms", "arm circles", "arm swings", "run on the spot", "butt kicks",
     "cross toe touch", "side kick", "yawn", "stretch oneself", "blow nose", "hit with object", "wield knife",
     "knock over", "grab stuff", "shoot with gun", "step on foot", "high-five", "cheers and drink", "carry object",
-    "take a photo", "ema_update", "whisper", "exchange things", "support somebody", "rock-paper-scissors",
+    "take a photo", "follow", "whisper", "exchange things", "support somebody", "rock-paper-scissors",
 )
 # fmt: on
 """Of A001 ... A120, shortened."""
