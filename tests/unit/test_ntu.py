@@ -121,7 +121,7 @@ def test_a_list_of_videos_finds_the_skeletons_of_the_same_names(tmp_path) -> Non
     listing = list_skeletons(folder, split)
     found = {file.name: (file.class_name, file.splits, file.source) for file in listing.files}
     assert found == {"one.skeleton": ("bow", ("train",), "s1"), "sub/two.txt": ("wave", ("test",), "s2")}
-    assert [name for name, _ in listing.left_out] == ["bow/no.mp4"]
+    assert listing.missing == {"bow/no.mp4": ("test",)}
     assert listing.classes == ("bow", "wave")
 
 
