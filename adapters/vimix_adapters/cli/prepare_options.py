@@ -53,7 +53,7 @@ def video_options(
 ) -> "PrepareOptions":
     """Build the value of the shared options."""
     from vimix.values.errors import VimixError
-    from vimix_adapters.clips.hdf5 import PackSettings
+    from vimix_adapters.config.store_settings import PackSettings
     from vimix_adapters.prepare.report import PrepareOptions
     from vimix_adapters.prepare.video_store import VideoStoreBuilder
 

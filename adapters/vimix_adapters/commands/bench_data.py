@@ -10,13 +10,13 @@ from attrs import asdict, evolve, frozen
 from rich.console import Console
 from rich.table import Table
 
-from vimix.domain.schedule.stages import views_needed
 from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
-from vimix_adapters.commands.plan import StepTimer
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.commands.step_timer import StepTimer
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.reports.environment import cores
 
 SAMPLED = 20
@@ -78,7 +78,7 @@ def bench(
     """
     compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
     built = {stage.name: stage for stage in (wiring.build_stage(recipe, stage) for stage in stages)}
-    needed = max((views_needed(stage) for stage in built.values()), key=lambda views: _clip_bytes(recipe, store, views))
+    needed = max((stage.views_needed for stage in built.values()), key=lambda views: _clip_bytes(recipe, store, views))
     rates = []
     for number in workers:
         console.print(f"reading with {number} workers for {seconds:g} s ...")

@@ -15,8 +15,8 @@ from attrs import asdict, frozen
 from rich.console import Console
 
 from vimix.values.errors import VimixError
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.datasets.listing import DatasetFile, Listing
 from vimix_adapters.files import require_new, sweep, write_text
 from vimix_adapters.prepare.parts import claim_parts, parts_of

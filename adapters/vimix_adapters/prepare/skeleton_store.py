@@ -9,13 +9,13 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.clips.skeleton_writer import (
     SkeletonEntry,
     part_outcomes,
     write_skeleton_part,
     write_skeleton_store,
 )
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.datasets.listing import Listing
 from vimix_adapters.prepare.build_store import PartJob, StoredFile
 from vimix_adapters.skeletons.convert import Preparation, pack_file
