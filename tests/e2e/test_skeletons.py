@@ -145,10 +145,12 @@ def test_too_many_broken_files_are_exit_code_three(tmp_path, capsys) -> None:
     (tmp_path / "raw/S001C001P001R001A009.skeleton").write_text("2\r\n0\r\n")
     command = ["prepare", "ntu60", "--skeletons", tmp_path / "raw", "--out", tmp_path / "s.h5", "--workers", 1]
     assert vimix(*command) == 3
-    assert "the data set is incomplete: nothing was stored" in capsys.readouterr().out
+    assert "ntu60 is incomplete, no store was written" in capsys.readouterr().out
     assert not (tmp_path / "s.h5").exists()
     assert vimix(*command, "--allow-partial") == 3, "files are unreadable"
     printed = capsys.readouterr().out
     assert "stored 4 of 5 sequences" in printed
-    assert "xsub-train: 4 of 40091" in printed
+    assert "less than 95% of the sequences were stored" in printed
+    counts = json.loads((tmp_path / "s.report.json").read_text())["splits"]["xsub-train"]
+    assert (counts["official"], counts["found"], counts["unreadable"]) == (40091, 5, 1)
     assert "truncated: after line 2" in printed

@@ -14,7 +14,7 @@ from vimix_adapters.files import WriteError, make_folder, replacing, require_wri
 from vimix_adapters.outputs import json_with, require_output
 
 UNDER_A_FILE, A_FOLDER, TOO_LONG = "file/x", "folder", "x" * 300
-PLACES = [(UNDER_A_FILE, "file is no folder"), (A_FOLDER, "Is a directory"), (TOO_LONG, "name too long")]
+PLACES = [(UNDER_A_FILE, "file is not a folder"), (A_FOLDER, "Is a directory"), (TOO_LONG, "name too long")]
 """Where nobody can write, and what the system says of it; permissions do not bind the superuser."""
 
 

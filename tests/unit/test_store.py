@@ -69,7 +69,7 @@ def test_a_folder_is_told_from_nothing(tmp_path) -> None:
     file = tmp_path / "file"
     file.touch()
     for listed in (list_folder, lambda path: list_ntu(path, 60), find_results, lambda path: list_hmdb51(path, path)):
-        with pytest.raises(VimixError, match="file is a file, no folder; expected "):
+        with pytest.raises(VimixError, match="file is a file, not a folder; expected "):
             listed(file)
 
 

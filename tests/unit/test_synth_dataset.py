@@ -181,11 +181,23 @@ def test_a_second_call_makes_what_is_missing_and_touches_nothing_else(made: Path
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"videos_per_class": 4}, {"width": 66}])
 def test_a_folder_of_other_settings_is_refused(made: Path, changes: dict[str, int]) -> None:
     before = _content(made)
-    with pytest.raises(VimixError, match=r"other settings.*choose another folder or delete this one") as caught:
+    with pytest.raises(VimixError, match=r"other settings.*or replace it with --force") as caught:
         write_dataset(made, attrs.evolve(TINY, **changes), workers=1)
     assert str(made) in str(caught.value)
     assert next(iter(changes)) in str(caught.value)
     assert _content(made) == before
+
+
+def test_force_replaces_a_data_set_of_other_settings_and_nothing_else(made: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    write_dataset(out, attrs.evolve(TINY, classes=1, seed=5), workers=1)
+    (out / "notes.txt").write_text("mine")
+    assert write_dataset(out, TINY, workers=1, force=True).made == 6
+    assert _content(out).keys() == {*_content(made), "notes.txt"}
+    assert write_dataset(out, TINY, workers=1, force=True).made == 0
+    (tmp_path / "mine/videos").mkdir(parents=True)
+    with pytest.raises(VimixError, match="choose another"):
+        write_dataset(tmp_path / "mine", TINY, workers=1, force=True)
 
 
 def test_a_folder_or_file_that_is_not_ours_is_left_alone(tmp_path: Path) -> None:

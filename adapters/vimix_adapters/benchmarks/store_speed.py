@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from vimix.values.modality import RGB
 from vimix_adapters.clips.decode import decode_video, resized
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.hdf5_writer import Entry, merge_parts
+from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.prepare.video_job import PackJob, pack_job
+from vimix_adapters.prepare.video_store import pack_frames
 from vimix_adapters.synth.dataset import write_dataset
 from vimix_adapters.synth.synth_settings import SynthSettings
 
@@ -101,7 +101,7 @@ def _packed(files: Sequence[Path], out: Path, short_side: int, codec: str) -> Hd
     entries = []
     for file in files:
         part = out.with_name(f"{file.stem}.{codec}.part")
-        pack_job(PackJob(file, part), settings)
+        write_part(part, *pack_frames(file, settings), settings)
         entries.append(Entry(part, file.name, 0, file.stem, ("train",)))
     merge_parts(out, entries, ["any"], settings, quarantined=0)
     return Hdf5VideoStore(out)

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -35,19 +36,23 @@ class Written:
 
 
 def write_dataset(
-    out: Path, settings: SynthSettings, workers: int, each: Callable[[int, int], None] = lambda _done, _total: None
+    out: Path,
+    settings: SynthSettings,
+    workers: int,
+    each: Callable[[int, int], None] = lambda _done, _total: None,
+    force: bool = False,
 ) -> Written:
     """Write the data set, or its missing files, to ``out``. ``each`` is called with (done, total) after each video.
 
     The files are ``videos/CLASS/NAME.mp4``, ``skeletons/NAME.skeleton``, ``train.txt`` and ``test.txt`` (each line a
     path relative to ``videos``), ``splits.csv`` (``path,label,split,source``) and ``synth.json``. The content does not
-    depend on ``workers``. Raises VimixError if ``out`` holds anything but a data set of the same settings, or cannot be
-    written.
+    depend on ``workers``. ``force`` deletes a data set of other settings first. Raises VimixError if ``out`` holds
+    anything but a data set of the same settings, or cannot be written.
     """
     codec = choose_codec()
     samples = plan(settings)
     try:
-        _claim(out, settings, codec)
+        _claim(out, settings, codec, force)
         missing = [sample for sample in samples if not all(path.exists() for path in _paths(out, sample))]
         each(len(samples) - len(missing), len(samples))
         make = partial(write_sample, out, settings, codec)
@@ -73,16 +78,16 @@ def _paths(out: Path, sample: Sample) -> tuple[Path, Path]:
     return video, out / SKELETONS / f"{sample.name}.skeleton"
 
 
-def _claim(out: Path, settings: SynthSettings, codec: str) -> None:
+def _claim(out: Path, settings: SynthSettings, codec: str, force: bool) -> None:
     """Write the record before anything else, so that a later call recognises the folder."""
     record = {"generator": GENERATOR, "codec": codec, **attrs.asdict(settings)}
     text = json.dumps(record, indent=2) + "\n"
     path = out / RECORD
     if path.exists():
-        _compare(out, _read(path), json.loads(text))
+        _compare(out, _read(path), json.loads(text), force)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise VimixError(f"{out}: expected a new or empty folder, or one that vimix synth began; choose another")
-    else:
+    if not path.exists():
         write_text(path, text)
     for leftover in out.glob("**/.*.tmp"):  # from a call that was killed
         leftover.unlink()
@@ -98,13 +103,18 @@ def _read(path: Path) -> dict[str, Any]:
     return record
 
 
-def _compare(out: Path, present: dict[str, Any], wanted: dict[str, Any]) -> None:
+def _compare(out: Path, present: dict[str, Any], wanted: dict[str, Any], force: bool) -> None:
+    """Delete a data set of other settings if ``force``. Raises VimixError if not."""
     other = [key for key in wanted if present.get(key) != wanted[key]]
-    if other:
+    if other and not force:
         changes = ", ".join(f"{key} {present.get(key)} there, {wanted[key]} asked for" for key in other)
         raise VimixError(
-            f"{out}: holds a data set with other settings ({changes}); choose another folder or delete this one"
+            f"{out}: holds a data set with other settings ({changes}); choose another folder, or replace it with --force"
         )
+    if other:
+        for name in (VIDEOS, SKELETONS):
+            shutil.rmtree(out / name, ignore_errors=True)
+        (out / RECORD).unlink()
 
 
 def _spread(make: Callable[[Sample], None], samples: Sequence[Sample], workers: int) -> Iterator[None]:
