@@ -181,7 +181,7 @@ def test_a_second_call_makes_what_is_missing_and_touches_nothing_else(made: Path
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"videos_per_class": 4}, {"width": 66}])
 def test_a_folder_of_other_settings_is_refused(made: Path, changes: dict[str, int]) -> None:
     before = _content(made)
-    with pytest.raises(VimixError, match=r"other settings.*or replace it with --force") as caught:
+    with pytest.raises(VimixError, match=r"other settings.*or add --force") as caught:
         write_dataset(made, attrs.evolve(TINY, **changes), workers=1)
     assert str(made) in str(caught.value)
     assert next(iter(changes)) in str(caught.value)

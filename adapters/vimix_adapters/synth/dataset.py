@@ -109,7 +109,7 @@ def _compare(out: Path, present: dict[str, Any], wanted: dict[str, Any], force: 
     if other and not force:
         changes = ", ".join(f"{key} {present.get(key)} there, {wanted[key]} asked for" for key in other)
         raise VimixError(
-            f"{out}: holds a data set with other settings ({changes}); choose another folder, or replace it with --force"
+            f"{out}: holds a data set with other settings ({changes}); choose another --out, or add --force"
         )
     if other:
         for name in (VIDEOS, SKELETONS):
