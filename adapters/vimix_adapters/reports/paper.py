@@ -9,6 +9,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 from rich.table import Table
 
+from vimix_adapters.reports.markdown import markdown_table
 from vimix_adapters.reports.summaries import cell as ours_text
 from vimix_adapters.reports.summaries import mean_and_deviation
 
@@ -161,8 +162,7 @@ def filled(table: PaperTable, values: Values) -> Filled:
 
 def markdown(found: Filled) -> str:
     """As GitHub shows it."""
-    head = [found.headings, ["---", "---", *("---:" for _ in found.headings[2:])]]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in [*head, *found.texts()])
+    return markdown_table(found.headings, found.texts(), "llr")
 
 
 def console(found: Filled) -> Table:

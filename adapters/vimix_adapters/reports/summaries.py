@@ -13,6 +13,7 @@ from attrs import evolve, field, frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
 from vimix_adapters.outputs import json_with, require_output
+from vimix_adapters.reports.markdown import markdown_table
 from vimix_adapters.reports.read_json import structured
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
@@ -255,7 +256,7 @@ def _markdown(
     reference: str,
 ) -> str:
     names = score_names(name for named in scores.values() for name in named)
-    head = [["arm", "modality", *(LINEAR.get(name, name) for name in names)], ["---", "---", *("---:" for _ in names)]]
+    headings = ["arm", "modality", *(LINEAR.get(name, name) for name in names)]
     body = [
         [place.title, place.modality, *(cell(named[name]) if name in named else "-" for name in names)]
         for place, named in scores.items()
@@ -263,15 +264,14 @@ def _markdown(
     text = (
         f"# Results of {recipe}\n\nPer cent, mean ± standard deviation over the seeds {', '.join(map(str, seeds))}.\n\n"
     )
-    text += _lines([*head, *body])
+    text += markdown_table(headings, body, "llr")
     if differences:
         text += f"\nDifference to {reference}, paired by seed, with its 95 % confidence interval (points).\n\n"
-        lines = [["arm", "modality", "score", "difference", "interval"], ["---", "---", "---", "---:", "---:"]]
-        lines += [
+        compared = [
             [place.title, place.modality, LINEAR.get(name, name), f"{100 * d.mean:+.1f}", interval_text(d)]
             for place, name, d in differences
         ]
-        text += _lines(lines)
+        text += markdown_table(["arm", "modality", "score", "difference", "interval"], compared, "lllr")
     return text
 
 
@@ -293,7 +293,3 @@ def _plain(values: Sequence[float]) -> dict[str, Any]:
 
 def _interval(difference: Difference) -> dict[str, float | int]:
     return {"mean": difference.mean, "low": difference.low, "high": difference.high, "pairs": difference.pairs}
-
-
-def _lines(rows: Sequence[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)

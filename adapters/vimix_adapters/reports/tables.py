@@ -10,6 +10,7 @@ from rich.table import Table
 
 from vimix_adapters.files import write_text
 from vimix_adapters.outputs import json_with
+from vimix_adapters.reports.markdown import markdown_table
 from vimix_adapters.reports.results import write_json
 
 LINEAR: Mapping[str, str] = {"top-1": "linear top-1", "top-5": "linear top-5"}
@@ -64,12 +65,11 @@ def console_table(rows: Sequence[Row], title: str = "", headings: Mapping[str, s
     return table
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
-    """As GitHub shows it: per cent with one decimal, ``-`` where nothing was measured."""
+def scores_markdown(rows: Sequence[Row]) -> str:
+    """Return the rows as a Markdown table: per cent with one decimal, ``-`` where nothing was measured."""
     names = _measured(rows)
-    lines = [["arm", "modality", *(LINEAR.get(name, name) for name in names)], ["---", "---", *("---:" for _ in names)]]
-    lines += [[_escaped(row.title), _escaped(row.modality), *_cells(row, names)] for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+    headings = ["arm", "modality", *(LINEAR.get(name, name) for name in names)]
+    return markdown_table(headings, [[row.title, row.modality, *_cells(row, names)] for row in rows], "llr")
 
 
 def write_tables(
@@ -83,7 +83,7 @@ def write_tables(
     lines = [_plain(row) for row in rows]
     write_json(folder / "results.json", {"format": FORMAT, "rows": lines, "about": dict(about), "notes": list(notes)})
     bullets = "".join(f"- {note}\n" for note in notes)
-    text = f"# {title}\n\nPer cent.\n\n{markdown_table(rows)}" + (f"\n{bullets}" if notes else "")
+    text = f"# {title}\n\nPer cent.\n\n{scores_markdown(rows)}" + (f"\n{bullets}" if notes else "")
     write_text(folder / "results.md", text)
 
 
@@ -108,7 +108,3 @@ def score_names(names: Iterable[str]) -> list[str]:
 
 def _cells(row: Row, names: Sequence[str]) -> list[str]:
     return [f"{100 * row.scores[name]:.1f}" if name in row.scores else "-" for name in names]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")
