@@ -96,8 +96,8 @@ def test_features_of_a_store_open_with_numpy_alone(place, per) -> None:
     assert (table["end"] > table["start"]).all()
     assert table["features"].dtype == np.float32
     if per == "video":
-        pairs = scores.extract(recipe_of(place), store, {Modality("rgb"): network_of(place)}, CPU)
-        (pair,) = pairs.values()
+        target = scores.EvaluationTarget("", recipe_of(place), store)
+        (pair,) = scores.extract(target, {Modality("rgb"): network_of(place)}, CPU).values()
         rows = dict(zip(table["names"], table["features"], strict=True))
         for video, row in zip(pair.gallery.videos, pair.gallery.features, strict=True):
             np.testing.assert_allclose(rows[store.videos[video].name], row, rtol=1e-5, atol=1e-6)
@@ -218,8 +218,8 @@ def test_features_are_computed_once_and_again_only_when_what_they_depend_on_chan
 
     def extract(*overrides: str) -> tuple[bool, np.ndarray]:
         before = counting.calls
-        networks = {Modality("rgb"): counting}
-        (pair,) = scores.extract(recipe_of(place, *overrides), store, networks, CPU, cache=cache).values()
+        target = scores.EvaluationTarget("", recipe_of(place, *overrides), store)
+        (pair,) = scores.extract(target, {Modality("rgb"): counting}, CPU, cache=cache).values()
         return counting.calls > before, pair.gallery.features
 
     computed, first = extract()

@@ -184,11 +184,11 @@ def _steps_per_epoch(recipe: config.Recipe, store: VideoStore) -> int:
 def _require_scorable(recipe: config.Recipe, store: VideoStore | None) -> None:
     """Raise VimixError if a run could not be evaluated on the stores that there are."""
     if store is not None and recipe.evaluate.own:
-        scores.own_place(recipe, store)
+        scores.own_target(recipe, store)
     missing = _missing(recipe)
     for name in recipe.evaluate.stores:
         if name not in missing:
-            scores.other_place(recipe, name)
+            scores.other_target(recipe, name)
 
 
 def _missing(recipe: config.Recipe) -> list[str]:

@@ -17,7 +17,7 @@ from vimix_adapters.reports.markdown import markdown_table
 from vimix_adapters.reports.read_json import structured
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
-from vimix_adapters.reports.tables import LINEAR, RESULTS, Row, score_names
+from vimix_adapters.reports.tables import LINEAR, RESULTS, UNTRAINED, Row, score_names
 
 FORMAT = "vimix-summary-1"
 SUMMARY = json_with("the summary of several seeds", value=FORMAT)
@@ -219,9 +219,7 @@ def _reference(runs: Sequence[RunResults], places: Iterable[RowKey], against: st
         files = ", ".join(str(run.folder / "results.json") for run in runs)
         raise VimixError(f"{files}: expected scores of the same arms and modalities, but no row is in all of them")
     if against is None:
-        return next(
-            (place for key, place in known.items() if key != "random initialisation"), next(iter(known.values()))
-        )
+        return next((place for key, place in known.items() if key != UNTRAINED), next(iter(known.values())))
     if against not in known:
         raise VimixError(f"--against {against}: {runs[0].folder} has no such arm; it has {', '.join(known)}")
     return known[against]

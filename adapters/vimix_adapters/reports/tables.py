@@ -17,6 +17,8 @@ LINEAR: Mapping[str, str] = {"top-1": "linear top-1", "top-5": "linear top-5"}
 """Heading by name of the score; ``R@k`` for any k is its own heading and comes before these."""
 RECALL = re.compile(r"R@\d+")
 FORMAT = "vimix-table-1"
+UNTRAINED = "random initialisation"
+"""Name of the row of encoders with random weights."""
 RESULTS = json_with("the results of one run", value=FORMAT)
 
 
