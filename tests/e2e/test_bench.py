@@ -9,7 +9,7 @@ from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix_adapters.benchmarks import runner, steps
 from vimix_adapters.benchmarks.bench_settings import TINY
 from vimix_adapters.benchmarks.plain import masked_mix
-from vimix_adapters.benchmarks.timing import Comparison, Measure, interleaved
+from vimix_adapters.benchmarks.timing import Measure, TimedPair, interleaved
 
 
 def test_every_benchmark_leaves_its_lines_in_the_table(tmp_path, capsys, monkeypatch) -> None:
@@ -31,15 +31,6 @@ def test_every_benchmark_leaves_its_lines_in_the_table(tmp_path, capsys, monkeyp
     assert "| blend |" in capsys.readouterr().out
 
 
-def test_the_large_one_is_run_when_asked_for(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("vimix_adapters.indexes.ivf_index.SMALLEST", 0)
-    assert vimix("bench", "--tiny", "--only", "million", "--out", tmp_path / "bench.md") == 0
-    table = (tmp_path / "bench.md").read_text()
-    assert "memory with both" in table
-    assert "recall@20" in table
-    assert "S3D" not in table
-
-
 @pytest.mark.parametrize(("option", "value"), [("--only", "speed"), ("--clock", "sun")])
 def test_an_unknown_benchmark_or_clock_is_refused(tmp_path, capsys, option, value) -> None:
     assert vimix("bench", "--tiny", option, value, "--out", tmp_path / "bench.md") == 2
@@ -48,9 +39,9 @@ def test_an_unknown_benchmark_or_clock_is_refused(tmp_path, capsys, option, valu
 
 
 def test_a_ratio_is_that_of_medians_and_its_spread_that_of_pairs() -> None:
-    faster = Comparison("a", "b", theirs=[4.0, 6.0, 8.0], ours=[1.0, 2.0, 4.0], target=3.0)
+    faster = TimedPair("a", "b", theirs=[4.0, 6.0, 8.0], ours=[1.0, 2.0, 4.0], target=3.0)
     assert (faster.ratio, faster.spread, faster.met) == (3.0, (2.0, 4.0), True)
-    dearer = Comparison("a", "b", theirs=[4.0, 6.0, 8.0], ours=[5.0, 9.0, 8.0], target=1.25, faster=False)
+    dearer = TimedPair("a", "b", theirs=[4.0, 6.0, 8.0], ours=[5.0, 9.0, 8.0], target=1.25, faster=False)
     assert (dearer.ratio, dearer.spread, dearer.met) == (8 / 6, (1.0, 1.5), False)
     assert Measure("a", [1.0, 9.0, 2.0], "s", target=2.0).met
     assert runner.missed([faster, dearer]) == ["a"]
