@@ -10,7 +10,6 @@ from vimix.values.video import ModalityFormat
 from vimix_adapters.clips import augmentation as treatment
 from vimix_adapters.clips import pixels
 from vimix_adapters.clips.augmentation import (
-    AugmentSettings,
     FlowAugmentation,
     PictureAugmentation,
     to_network,
@@ -27,6 +26,7 @@ from vimix_adapters.clips.views import (
     view_generator,
     window_starts,
 )
+from vimix_adapters.config.augment_settings import AugmentSettings
 
 TOLERANCE = 1e-5
 """Of values in [0, 1]: the sums are taken in another order."""

@@ -19,17 +19,17 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips import skeleton_writer
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
-from vimix_adapters.commands import skeletons as command
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.datasets.skeleton_files import list_ntu
 from vimix_adapters.files import replacing
-from vimix_adapters.prepare import pool
+from vimix_adapters.prepare import skeleton_job as skeletons
+from vimix_adapters.prepare import skeleton_store as command
+from vimix_adapters.prepare import worker_pool
 from vimix_adapters.prepare.skeleton_store import prepare_skeletons, split_counts
 from vimix_adapters.prepare.store_info import describe, store_table
 from vimix_adapters.prepare.store_tools import merge, verify
 from vimix_adapters.skeletons.convert import Preparation, pack_file
 from vimix_adapters.skeletons.layouts import find_layout
-from vimix_adapters.wiring import skeletons
 
 QUIET = Console(quiet=True)
 SETTINGS = SkeletonSettings(find_layout("ntu"), frames=16)
@@ -194,7 +194,7 @@ def call(folder: Path, store: Path, ends) -> int:
     """The whole call in a process of its own, its workers forked; its exit code."""
 
     def run() -> None:
-        pool._context = lambda _: multiprocessing.get_context("fork")
+        worker_pool._context = lambda _: multiprocessing.get_context("fork")
         ends()
         prepare_skeletons(list_ntu(folder, 60), store, SETTINGS, 2, QUIET)
 

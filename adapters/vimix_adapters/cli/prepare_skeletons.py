@@ -139,19 +139,19 @@ def _store(
 ) -> None:
     from rich.console import Console
 
-    from vimix_adapters.clips.skeleton_settings import SkeletonSettings
-    from vimix_adapters.commands import preparing
-    from vimix_adapters.commands import skeletons as commands
+    from vimix_adapters.config.store_settings import SkeletonSettings
     from vimix_adapters.datasets.ntu import OFFICIAL
+    from vimix_adapters.prepare.skeleton_store import prepare_skeletons, split_counts
+    from vimix_adapters.prepare.video_store import quarantine_file
     from vimix_adapters.skeletons.layouts import find_layout
 
     settings = SkeletonSettings(find_layout(layout), frames, persons, denoise.value, align.value)
-    report = commands.prepare_skeletons(listing, out, settings, workers or os.cpu_count() or 1, Console(stderr=True))
+    report = prepare_skeletons(listing, out, settings, workers or os.cpu_count() or 1, Console(stderr=True))
     print(f"stored {report.stored} of {report.listed} sequences in {out}")
     official = OFFICIAL.get(edition, {})
-    for split, count in commands.split_counts(out).items():
+    for split, count in split_counts(out).items():
         print(f"  {split}: {count}" + (f" of {official[split]}" if split in official else ""))
-    quarantine = preparing.quarantine_file(out)
+    quarantine = quarantine_file(out)
     if listing.excluded:
         print(f"{len(listing.excluded)} have a missing or incomplete skeleton by the authors' list: see {quarantine}")
     if report.failures:

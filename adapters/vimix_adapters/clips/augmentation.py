@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from attrs import field, frozen, validators
+from attrs import field, frozen
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -26,39 +26,13 @@ from vimix_adapters.clips.pixels import (
 )
 from vimix_adapters.clips.skeleton_streams import derived
 from vimix_adapters.clips.views import cut_out, draw_box, vector_scale
+from vimix_adapters.config.augment_settings import AugmentSettings
 
 BLUR_REFERENCE = 128
 """``blur_sigma_*`` are in pixels of a clip of this size; smaller clips are blurred less, in proportion."""
 
 CPU_CHUNK = 2**18
 """Values treated at once on a CPU: the dozens of passes over a few frames then stay in the cache."""
-
-
-def _share() -> list[Callable[..., None]]:
-    return [validators.ge(0), validators.le(1)]
-
-
-@frozen
-class AugmentSettings:
-    """Ranges and probabilities of the augmentation (section 6 of the method, after CoCLR)."""
-
-    area_min: float = field(default=0.2, validator=[validators.gt(0), validators.le(1)])
-    area_max: float = field(default=1.0, validator=[validators.gt(0), validators.le(1)])
-    flip: float = field(default=0.5, validator=_share())
-    jitter: float = field(default=0.8, validator=_share())
-    brightness: float = field(default=0.4, validator=validators.ge(0))
-    contrast: float = field(default=0.4, validator=validators.ge(0))
-    saturation: float = field(default=0.4, validator=validators.ge(0))
-    hue: float = field(default=0.1, validator=[validators.ge(0), validators.le(0.5)])
-    grey: float = field(default=0.2, validator=_share())
-    blur: float = field(default=0.5, validator=_share())
-    blur_sigma_min: float = field(default=0.1, validator=validators.ge(0))
-    blur_sigma_max: float = field(default=2.0, validator=validators.ge(0))
-
-    def __attrs_post_init__(self) -> None:
-        for low, high in (("area_min", "area_max"), ("blur_sigma_min", "blur_sigma_max")):
-            if getattr(self, low) > getattr(self, high):
-                raise ValueError(f"{low} = {getattr(self, low)} exceeds {high} = {getattr(self, high)}")
 
 
 @frozen(eq=False)
@@ -91,7 +65,7 @@ class PictureAugmentation:
     The jitter's four adjustments come in a fixed order: brightness, contrast, saturation, hue.
     """
 
-    settings: AugmentSettings = AugmentSettings()
+    settings: AugmentSettings = field(factory=AugmentSettings)
 
     def cut(self, frames: NDArray[np.uint8], size: int, rng: np.random.Generator) -> CutView:
         """Numbers: flip, brightness, contrast, saturation, hue, grey, sigma of the blur in pixels."""
@@ -119,7 +93,7 @@ class PictureAugmentation:
 class FlowAugmentation:
     """Flow: random resized crop, which scales u and v by its own two factors, and horizontal flip, which negates u."""
 
-    settings: AugmentSettings = AugmentSettings()
+    settings: AugmentSettings = field(factory=AugmentSettings)
 
     def cut(self, frames: NDArray[np.uint8], size: int, rng: np.random.Generator) -> CutView:
         """Numbers: flip, factor of u, factor of v."""

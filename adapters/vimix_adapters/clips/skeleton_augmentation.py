@@ -3,25 +3,15 @@
 import numpy as np
 import torch
 from attrs import field, frozen
-from attrs.validators import ge
 from torch import Tensor
 
 from vimix.ports.clips import Frames
 from vimix.values.video import ModalityFormat
 from vimix_adapters.clips.augmentation import CutView
 from vimix_adapters.clips.skeleton_streams import derived
+from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
 
 _OFF_DIAGONAL = ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1))
-
-
-@frozen
-class SkeletonAugmentSettings:
-    """Section 6 of the method, after CrosSCLR."""
-
-    shear: float = field(default=0.5, validator=ge(0))
-    """Amplitude: the six numbers beside the diagonal of the matrix are uniform in ± this."""
-    padding_ratio: int = field(default=6, validator=ge(0))
-    """The T-th part that is reflected at either end before T frames are cut out; 0: no temporal crop."""
 
 
 @frozen
@@ -29,7 +19,7 @@ class SkeletonAugmentation:
     """Implements ``ClipAugmentation`` for joint, motion and bone: crop, shear, and only then the stream is derived."""
 
     kind: ModalityFormat
-    settings: SkeletonAugmentSettings = SkeletonAugmentSettings()
+    settings: SkeletonAugmentSettings = field(factory=SkeletonAugmentSettings)
 
     def cut(self, frames: Frames, size: int, rng: np.random.Generator) -> CutView:
         """The cropped sequence [T, V, M, 3]; numbers: the six of the shear. ``size`` is of pictures only."""

@@ -12,9 +12,9 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.clips.hdf5 import settings_of
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.commands.embed import checkpoint_files, embed_store
 from vimix_adapters.commands.file_clips import build_file_clips
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import require_new
 from vimix_adapters.indexes.store_index import ClipIndex, VideoMatch
 from vimix_adapters.metrics.logs import configure_logging

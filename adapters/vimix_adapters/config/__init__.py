@@ -1,6 +1,6 @@
 """Recipes: frozen attrs classes, read from and written to TOML."""
 
-from vimix_adapters.clips.augmentation import AugmentSettings
+from vimix_adapters.config.augment_settings import AugmentSettings
 from vimix_adapters.config.checks import stage_contradictions
 from vimix_adapters.config.identity import stage_identities
 from vimix_adapters.config.protocols import PROTOCOLS, Protocol, changes, protocol_of

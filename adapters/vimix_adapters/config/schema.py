@@ -9,8 +9,7 @@ from typing import Any, Literal
 from attrs import Factory, evolve, field, frozen
 from attrs.validators import and_, deep_iterable, ge, gt, le, lt, optional
 
-from vimix_adapters.clips.augmentation import AugmentSettings
-from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentSettings
+from vimix_adapters.config.augment_settings import AugmentSettings, SkeletonAugmentSettings
 
 share: Any = and_(ge(0), le(1))
 """A probability or a part of a whole."""

@@ -14,8 +14,9 @@ from vimix.ports.flow import FlowEstimator
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters.clips.decode import decode_video, resized
-from vimix_adapters.clips.hdf5 import STORED_FRAMES, PackSettings
+from vimix_adapters.clips.hdf5 import STORED_FRAMES
 from vimix_adapters.clips.hdf5_writer import as_stored, write_part
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import flow_fields
 from vimix_adapters.flow.tvl1 import TvL1Flow

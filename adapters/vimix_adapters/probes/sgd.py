@@ -5,34 +5,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from attrs import asdict, define, field, frozen
+from attrs import asdict, define, field
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vimix.domain.schedule.rates import step_decay
 from vimix.values.errors import VimixError
+from vimix_adapters.config.probe_settings import LinearSgd
 
 Rows = NDArray[np.float32]
 Integers = NDArray[np.int64]
-
-
-@frozen
-class LinearSgd:
-    """How a linear layer is trained by SGD."""
-
-    lr: float
-    weight_decay: float
-    batch: int
-    epochs: int
-    milestones: tuple[int, ...]
-    decay: float = 0.1
-    momentum: float = 0.9
-    unit_features: bool = False
-    """Features are scaled to length 1 first."""
-    batch_norm: bool = False
-    """A BatchNorm with learnable scale before the layer."""
-    every: int = 5
-    """Epochs between two evaluations of a peer that reports the best of them."""
 
 
 @define

@@ -17,9 +17,9 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
 from vimix_adapters.encoders.frozen import FrozenClassifier
-from vimix_adapters.probes.sgd import LinearSgd
 from vimix_adapters.wiring.networks import build_encoder, distributed_classifier, load_pretrained, together
 from vimix_adapters.wiring.stage_provenance import supervised_provenance
 from vimix_adapters.wiring.stage_runs import build_supervised_settings, metrics_in, silent, stage_seed
