@@ -140,7 +140,8 @@ def _contents(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for file in files:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            continue  # a file of another program
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("file.unreadable", file=str(file), reason=str(error))
+            continue
         if isinstance(content, dict):
             yield file, content
