@@ -72,7 +72,7 @@ def run_recipe(
     seeds: Annotated[
         str | None,
         typer.Option(
-            help="Number of seeds (5 for 0 to 4) or the seeds (0,3,7); each runs in RUN/seed-N, and RUN gets mean ± deviation."
+            help="Number of seeds (5 for 0 to 4) or the seeds (0,3,7); each runs in RUN/seed-N, RUN has the summary."
         ),
     ] = None,
     overrides: Overrides = None,
