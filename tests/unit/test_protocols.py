@@ -301,3 +301,10 @@ def test_the_picture_sheet_shows_the_neighbours_that_the_scores_count(tmp_path, 
         assert row.query.name == store.videos[scores.query_videos[0]].name
         assert found[-1] == [store.videos[video].name for video in scores.neighbours[0][:5]]
     assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("arm", ['[arms."random initialisation"]', '[arms.a]\nabout = "random initialisation"'])
+def test_an_arm_may_not_be_called_like_the_untrained_encoders(arm) -> None:
+    recipe = recipe_from_toml(MINIMAL + f"{arm}\nstages = [{{ pretrain = 'rgb' }}]\n", "r")
+    with pytest.raises(VimixError, match="names the row of untrained encoders: rename the arm"):
+        evaluation_scores.evaluation_targets(recipe, FakeVideoStore())

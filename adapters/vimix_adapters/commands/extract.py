@@ -79,24 +79,24 @@ def extract_to_file(
 
 
 def table_of(
-    found: ClipFeatures, store: VideoStore, window: int, per: str, l2: bool, manifest: Mapping[str, Any]
+    clips: ClipFeatures, store: VideoStore, window: int, per: str, l2: bool, manifest: Mapping[str, Any]
 ) -> FeatureTable:
     """Return the features with their columns; ``window`` is the length of a clip in frames."""
-    rows = [np.flatnonzero(found.videos == number) for number in dict.fromkeys(found.videos.tolist())]
+    rows = [np.flatnonzero(clips.videos == number) for number in dict.fromkeys(clips.videos.tolist())]
     if per == "clip":
-        rows = [np.array([row]) for row in range(len(found))]
-    features = np.stack([mean_row(found.features[row]) for row in rows])
-    numbers = [int(found.videos[row[0]]) for row in rows]
+        rows = [np.array([row]) for row in range(len(clips))]
+    features = np.stack([mean_row(clips.features[row]) for row in rows])
+    numbers = [int(clips.videos[row[0]]) for row in rows]
     videos = [store.videos[number] for number in numbers]
     splits = {split: set(store.members(split)) for split in store.splits}
-    ends = [min(int(found.starts[row].max()) + window, v.frames) / v.rate for row, v in zip(rows, videos, strict=True)]
+    ends = [min(int(clips.starts[row].max()) + window, v.frames) / v.rate for row, v in zip(rows, videos, strict=True)]
     columns: dict[str, NDArray[Any]] = {
         "names": np.array([video.name for video in videos], dtype=np.str_),
         "labels": np.array([video.label for video in videos], dtype=np.int64),
         "classes": np.array([store.classes[v.label] if v.label >= 0 else "" for v in videos], dtype=np.str_),
         "sources": np.array([video.source for video in videos], dtype=np.str_),
         "splits": np.array([";".join(s for s in splits if n in splits[s]) for n in numbers], dtype=np.str_),
-        "start": np.array([found.starts[row].min() / v.rate for row, v in zip(rows, videos, strict=True)]),
+        "start": np.array([clips.starts[row].min() / v.rate for row, v in zip(rows, videos, strict=True)]),
         "end": np.array(ends),
     }
     return FeatureTable(unit_rows(features) if l2 else features, columns, manifest)

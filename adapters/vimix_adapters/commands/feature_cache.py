@@ -55,13 +55,13 @@ class FeatureCache:
             return None
         try:
             with np.load(path, allow_pickle=False) as file:
-                found = json.loads(str(file["manifest"]))
-                if found == manifest:
+                written = json.loads(str(file["manifest"]))
+                if written == manifest:
                     return VideoFeatures(**{name: file[name] for name in ARRAYS})
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
             log.warning("features.unreadable", file=str(path), reason=str(error))
             return None
-        changed = sorted(key for key in {*found, *manifest} if found.get(key) != manifest.get(key))
+        changed = sorted(key for key in {*written, *manifest} if written.get(key) != manifest.get(key))
         log.info("features.stale", file=path.name, changed=", ".join(changed))
         return None
 

@@ -35,8 +35,8 @@ class Found:
 
     def values(self, source: paper.Source) -> list[float]:
         """Return one value per seed, in the order of the seeds; empty if there is none."""
-        found = self._recorded(source) if source.task != "run" else self._tabled(source)
-        return [value for _, value in sorted(found.items())]
+        by_seed = self._recorded(source) if source.task != "run" else self._tabled(source)
+        return [value for _, value in sorted(by_seed.items())]
 
     def _tabled(self, source: paper.Source) -> dict[int, float]:
         wanted = (source.arm, streams_of(source.modality), source.tested_on)
@@ -50,9 +50,9 @@ class Found:
 
     def _recorded(self, source: paper.Source) -> dict[tuple[int, int], float]:
         return {
-            found.seeds: found.record.scores[source.score]
-            for found in self.records
-            if source.score in found.record.scores and found.belongs(source, FINETUNE)
+            evaluated.seeds: evaluated.record.scores[source.score]
+            for evaluated in self.records
+            if source.score in evaluated.record.scores and evaluated.belongs(source, FINETUNE)
         }
 
 
@@ -101,14 +101,14 @@ def print_table(
             f"{', '.join(sorted(recipes)) or 'nothing'}"
         )
     table = paper.paper_table(number)
-    found = paper.filled(table if recipe is None else table.from_recipe(recipe, modality), results.values)
-    text = json.dumps(paper.plain(found), indent=2) + "\n" if form == "json" else paper.markdown(found)
+    filled = paper.filled(table if recipe is None else table.from_recipe(recipe, modality), results.values)
+    text = json.dumps(paper.plain(filled), indent=2) + "\n" if form == "json" else paper.markdown(filled)
     if out is not None:
         write_text(out, text)
     elif form != "console":
         print(text, end="")
     else:
-        show_table(paper.console(found))
+        show_table(paper.console(filled))
 
 
 def summarise(folders: Sequence[Path], out: Path | None, against: str | None = None, force: bool = False) -> None:
@@ -135,8 +135,8 @@ def _runs_of(folder: Path) -> list[RunResults]:
 
 def _contents(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield JSON files below the folder that hold an object, oldest first."""
-    found = (file for file in folder.rglob("*.json") if file.is_file())  # neither a folder nor a broken link
-    files = sorted(found, key=lambda file: (file.stat().st_mtime_ns, str(file)))
+    present = (file for file in folder.rglob("*.json") if file.is_file())  # neither a folder nor a broken link
+    files = sorted(present, key=lambda file: (file.stat().st_mtime_ns, str(file)))
     for file in files:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))

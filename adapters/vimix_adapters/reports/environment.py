@@ -23,10 +23,10 @@ def commit(file: Path = Path(__file__)) -> str:
     It ends in ``-dirty`` if tracked files have changed since. Outside git, and for a package that is installed inside
     another repository, it is ``unknown``.
     """
-    here = file.resolve()
-    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
+    path = file.resolve()
+    if _git(path.parent, "ls-files", "--error-unmatch", path.name) is None:
         return "unknown"
-    return _git(here.parent, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*") or "unknown"
+    return _git(path.parent, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*") or "unknown"
 
 
 def versions() -> dict[str, str]:

@@ -161,30 +161,32 @@ def filled(table: PaperTable, values: Values) -> Filled:
     )
 
 
-def markdown(found: Filled) -> str:
+def markdown(filled: Filled) -> str:
     """Return the table as Markdown."""
-    return markdown_table(found.headings, found.texts(), "llr")
+    return markdown_table(filled.headings, filled.texts(), "llr")
 
 
-def console(found: Filled) -> Table:
+def console(filled: Filled) -> Table:
     """Return the table for the console."""
-    table = Table(title=f"Table {found.table.number}: {found.table.title}", caption="per cent; ours: mean ± deviation")
-    for number, heading in enumerate(found.headings):
+    table = Table(
+        title=f"Table {filled.table.number}: {filled.table.title}", caption="per cent; ours: mean ± deviation"
+    )
+    for number, heading in enumerate(filled.headings):
         table.add_column(heading.replace(", ", "\n"), justify="right" if number > 1 else "left")
-    texts = found.texts()
+    texts = filled.texts()
     for line, following in zip(texts, [*texts[1:], None], strict=True):
         table.add_row(*line, end_section=following is not None and following[0] != line[0])
     return table
 
 
-def plain(found: Filled) -> dict[str, Any]:
+def plain(filled: Filled) -> dict[str, Any]:
     """Return the table as plain data: the paper's numbers in per cent (None if it prints none), ours from 0 to 1."""
     lines = []
-    for line, measured in zip(found.table.lines, found.ours, strict=True):
+    for line, measured in zip(filled.table.lines, filled.ours, strict=True):
         ours = [dict(zip(("mean", "deviation"), mean_and_deviation(v), strict=True)) if v else None for v in measured]
         paper = [None if math.isnan(cell.paper) else cell.paper for cell in line.cells]
         lines.append({"block": line.block, "line": line.name, "paper": paper, "ours": ours})
-    return {"table": found.table.number, "columns": list(found.table.columns), "lines": lines}
+    return {"table": filled.table.number, "columns": list(filled.table.columns), "lines": lines}
 
 
 def _printed(number: float) -> str:
