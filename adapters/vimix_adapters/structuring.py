@@ -139,8 +139,9 @@ def _class_hook(cls: Any, converter: Converter) -> Hook:
 
 
 def _tuple_hook(kind: Any, converter: Converter) -> Hook:
-    items = list_structure_factory(list[get_args(kind)[0]], converter)  # type: ignore[misc]  # known at run time only
-    return lambda value, _: tuple(items(value, list))
+    items: Any = list[get_args(kind)[0]]  # type: ignore[misc]  # a type that is known at run time only
+    structure = list_structure_factory(items, converter)
+    return lambda value, _: tuple(structure(value, items))
 
 
 def _shown(value: object) -> str:

@@ -23,7 +23,7 @@ from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
 from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
 from vimix_adapters.encoders.frozen import FrozenClassifier
-from vimix_adapters.wiring.networks import spread
+from vimix_adapters.wiring.networks import distributed_classifier
 
 CPU = Compute(torch.device("cpu"))
 GLOBAL = 8
@@ -83,7 +83,9 @@ def finetuning(group: ProcessGroup, _: Any) -> dict[str, Any]:
     given = recipe(group)
     classifier = wiring.build_classifier(given, RGB, 2, None, CPU)
     sgd = torch.optim.SGD(classifier.parameters(), lr=1e-5, momentum=0.9)
-    return _trained_with_labels(SupervisedLearner(RGB, spread(classifier, group), TorchOptimiser(sgd)), group)
+    return _trained_with_labels(
+        SupervisedLearner(RGB, distributed_classifier(classifier, group), TorchOptimiser(sgd)), group
+    )
 
 
 def linear(group: ProcessGroup, _: Any) -> dict[str, Any]:
@@ -93,7 +95,9 @@ def linear(group: ProcessGroup, _: Any) -> dict[str, Any]:
         encoder = wiring.build_encoder(recipe(group), RGB)
         classifier = FrozenClassifier(encoder, 2, unit_features=True, batch_norm=True, compute=CPU, group=group)
     sgd = torch.optim.SGD(classifier.layer(), lr=0.1, momentum=0.9)
-    return _trained_with_labels(SupervisedLearner(RGB, spread(classifier, group), TorchOptimiser(sgd)), group)
+    return _trained_with_labels(
+        SupervisedLearner(RGB, distributed_classifier(classifier, group), TorchOptimiser(sgd)), group
+    )
 
 
 def _trained_with_labels(learner: SupervisedLearner, group: ProcessGroup) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from vimix_adapters.clips.decode import as_fraction, decode_video, probe_video
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
-from vimix_adapters.prepare import pool
+from vimix_adapters.prepare import worker_pool
 from vimix_adapters.prepare.video_job import PackJob, pack_job
 from vimix_adapters.prepare.video_store import prepare
 from vimix_adapters.prepare.worker_pool import run_jobs
@@ -232,7 +232,7 @@ def nothing(_: str) -> None:
 @pytest.mark.timeout(60)
 def test_a_worker_that_dies_between_two_jobs_costs_no_job(monkeypatch) -> None:
     """An idle worker is killed from outside (out of memory): its next job goes to another."""
-    give, killed = pool._Pool._give, []
+    give, killed = worker_pool._Pool._give, []
 
     def give_to_the_dead(self, worker) -> None:
         if worker.job == "third" and not killed:
@@ -241,7 +241,7 @@ def test_a_worker_that_dies_between_two_jobs_costs_no_job(monkeypatch) -> None:
             worker.process.join()
         give(self, worker)
 
-    monkeypatch.setattr(pool._Pool, "_give", give_to_the_dead)
+    monkeypatch.setattr(worker_pool._Pool, "_give", give_to_the_dead)
     outcomes = [(outcome.job, outcome.reason) for outcome in run_jobs(nothing, ["first", "second", "third"], 1, 20)]
     assert outcomes == [("first", None), ("second", None), ("third", None)]
     assert len(killed) == 1

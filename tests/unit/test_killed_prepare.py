@@ -20,7 +20,7 @@ from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
 from vimix_adapters.clips.hdf5_writer import is_part
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import Listed, list_folder
-from vimix_adapters.prepare import pool
+from vimix_adapters.prepare import worker_pool
 from vimix_adapters.prepare.store_info import describe
 from vimix_adapters.prepare.video_store import prepare
 
@@ -30,7 +30,7 @@ SETTINGS = PackSettings(short_side=16, flow="none", flow_short_side=16, codec="r
 
 def run(listed: Sequence[Listed], store: Path) -> None:
     """The whole command, its workers forked: they start at once, so that kills find them at work."""
-    pool._context = lambda _: multiprocessing.get_context("fork")
+    worker_pool._context = lambda _: multiprocessing.get_context("fork")
     prepare(listed, store, SETTINGS, 2, 60, Console(quiet=True))
 
 

@@ -7,7 +7,7 @@ import pytest
 from vimix.values.errors import VimixError
 from vimix_adapters.synth import body
 from vimix_adapters.synth.actions import ACTIONS, Style
-from vimix_adapters.synth.body import Arm, Build, Leg, Pose, forward_kinematics
+from vimix_adapters.synth.body import ArmPose, Build, LegPose, Pose, forward_kinematics
 from vimix_adapters.synth.sample import render, scene
 from vimix_adapters.synth.sample_plan import plan
 from vimix_adapters.synth.synth_settings import SynthSettings, Variety
@@ -50,10 +50,10 @@ def test_a_standing_figure_is_upright_with_its_left_at_x_and_its_feet_on_the_flo
 @pytest.mark.parametrize("side", [body.LEFT, body.RIGHT])
 def test_raising_an_arm_goes_ahead_in_plane_0_outwards_in_plane_90_and_up_at_180(side: int) -> None:
     for arm, direction in [
-        (Arm(lift=90, plane=0), [0, 0, 1]),
-        (Arm(lift=90, plane=90), [body.SIGN[side], 0, 0]),
-        (Arm(lift=180, plane=90), [0, 1, 0]),
-        (Arm(lift=90, plane=90, elbow=0), [body.SIGN[side], 0, 0]),
+        (ArmPose(lift=90, plane=0), [0, 0, 1]),
+        (ArmPose(lift=90, plane=90), [body.SIGN[side], 0, 0]),
+        (ArmPose(lift=180, plane=90), [0, 1, 0]),
+        (ArmPose(lift=90, plane=90, elbow=0), [body.SIGN[side], 0, 0]),
     ]:
         joints = _standing(arms=(arm, arm))
         reach = joints[body.HANDS[side]] - joints[body.SHOULDERS[side]]
@@ -62,7 +62,7 @@ def test_raising_an_arm_goes_ahead_in_plane_0_outwards_in_plane_90_and_up_at_180
 
 def test_a_bent_elbow_of_a_hanging_arm_points_the_forearm_ahead_and_of_a_spread_arm_up() -> None:
     for lift, direction in [(0.0, [0, 0, 1]), (90.0, [0, 1, 0])]:
-        arm = Arm(lift=lift, plane=90, elbow=90)
+        arm = ArmPose(lift=lift, plane=90, elbow=90)
         joints = _standing(arms=(arm, arm))
         for side in (body.LEFT, body.RIGHT):
             forearm = joints[body.WRISTS[side]] - joints[body.ELBOWS[side]]
@@ -70,7 +70,7 @@ def test_a_bent_elbow_of_a_hanging_arm_points_the_forearm_ahead_and_of_a_spread_
 
 
 def test_bent_knees_lower_the_hips_and_leave_the_feet_on_the_floor() -> None:
-    leg = Leg(swing=60, knee=120)
+    leg = LegPose(swing=60, knee=120)
     straight, bent = _standing(), _standing(legs=(leg, leg))
     assert bent[body.BASE, 1] < straight[body.BASE, 1] - 0.3
     assert bent[list(body.FEET), 1].min() == pytest.approx(straight[list(body.FEET), 1].min())

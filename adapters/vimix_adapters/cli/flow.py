@@ -62,16 +62,16 @@ def flow(
     """
     from rich.console import Console
 
-    from vimix_adapters.commands import flowing
+    from vimix_adapters.prepare.flow_store import compute_flow, import_flow, parse_shard
 
-    part = flowing.parse_shard(shard) if shard else None
+    part = parse_shard(shard) if shard else None
     processes, console = workers or os.cpu_count() or 1, Console(stderr=True)
     if import_from is not None:
-        report = flowing.import_flow(
+        report = import_flow(
             store, import_from, import_bound, import_rounding.value, flow_bound, part, processes, time_limit, console
         )
     else:
-        report = flowing.compute_flow(
+        report = compute_flow(
             store, method.value, flow_short_side, flow_bound or 20.0, part, processes, time_limit, console
         )
     later = "call without --shard when all have" if part else "not added yet"

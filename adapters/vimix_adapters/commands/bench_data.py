@@ -10,7 +10,6 @@ import numpy as np
 from attrs import asdict, evolve, frozen
 from rich.table import Table
 
-from vimix.domain.schedule.stages import views_needed
 from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
@@ -122,7 +121,7 @@ def bench(
     """
     compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
     built = {stage.name: stage for stage in (wiring.build_stage(recipe, stage) for stage in stages)}
-    needed = max((views_needed(stage) for stage in built.values()), key=lambda views: _clip_bytes(recipe, store, views))
+    needed = max((stage.views_needed for stage in built.values()), key=lambda views: _clip_bytes(recipe, store, views))
     rates = []
     for number in workers:
         print_note(f"reading with {number} workers for {seconds:g} s ...")

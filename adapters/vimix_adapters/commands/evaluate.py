@@ -8,7 +8,8 @@ from attrs import asdict, evolve, frozen
 
 from vimix.app.finetune import classify, finetune_scores
 from vimix.app.parallel import videos_of_rank
-from vimix.app.train import StageRun, train
+from vimix.app.stage_run import StageRun
+from vimix.app.train import train
 from vimix.ports.network import Classifier
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
@@ -260,7 +261,7 @@ def _train_and_test(
 ) -> VideoProbabilities:
     recipe, store, compute, group = session.recipe, session.store, session.compute, session.group
     folder = request.out.with_suffix("") / modality
-    if FolderCheckpointStore(folder).last() is not None and not request.resume:
+    if FolderCheckpointStore(folder).exists() and not request.resume:
         raise VimixError(f"{folder} already holds a training: add --resume to continue it, or choose another --out")
     with session.locked(folder):
         classifier, run = task.build(recipe, store, modality, init, folder, compute, session.requests, group)

@@ -79,7 +79,7 @@ def _outline(recipe: config.Recipe, out: Path) -> Iterator[PlannedStage]:
     """The stages of all arms, in order."""
     folders = StageFolders(recipe, out)
     for arm in recipe.arms:
-        own = recipe.of_arm(arm)
+        own = config.of_arm(recipe, arm)
         for number, stage in enumerate(own.arms[arm].stages):
             folder = folders.owner(arm, number, stage.name)
             yield PlannedStage(arm, number, stage.name, own.stage(stage).epochs, folder)
@@ -100,28 +100,27 @@ def _on_store(
     steps_per_epoch = _steps_per_epoch(recipe, store)
     timer = StepTimer(recipe, compute)
     for planned in stages:
-        stage = wiring.build_stage(recipe.of_arm(planned.arm), recipe.arms[planned.arm].stages[planned.number])
+        stage = wiring.build_stage(config.of_arm(recipe, planned.arm), recipe.arms[planned.arm].stages[planned.number])
         steps = steps_per_epoch * stage.epochs
-        last = FolderCheckpointStore(planned.folder).last() if planned.folder.exists() else None
-        if last:
-            require_provenance(last, {"data": store.fingerprint}, str(planned.folder))
+        progress = FolderCheckpointStore(planned.folder).progress() if planned.folder.exists() else None
+        if progress:
+            require_provenance(progress.origin, {"data": store.fingerprint}, str(planned.folder))
         yield evolve(
             planned,
             steps=steps,
             seconds=steps * timer.seconds(stage),
             bytes=2 * timer.checkpoint_bytes(stage.modality),
-            done=bool(last and int(last.about["steps"]) >= steps),
+            done=bool(progress and progress.steps >= steps),
         )
 
 
 def _steps_per_epoch(recipe: config.Recipe, store: "VideoStore") -> int:
-    from vimix.domain.schedule.stages import views_needed
     from vimix_adapters import wiring
     from vimix_adapters.clips.loader import require_clips
 
     split, batch = recipe.data.train_split, recipe.optim.batch
-    stages = [wiring.build_stage(recipe.of_arm(arm), s) for arm in recipe.arms for s in recipe.arms[arm].stages]
-    require_clips(store, split, {m: 1 for stage in stages for m in views_needed(stage)}, batch)
+    stages = [wiring.build_stage(config.of_arm(recipe, arm), s) for arm in recipe.arms for s in recipe.arms[arm].stages]
+    require_clips(store, split, {m: 1 for stage in stages for m in stage.views_needed}, batch)
     return len(store.members(split)) // batch
 
 

@@ -1,6 +1,6 @@
 """Whole runs: one stage, or all arms of a recipe with their evaluation, and what they leave behind."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 
@@ -48,7 +48,7 @@ def train_single(
     with open_session(recipe, device) as place:
         built = wiring.build_stage(recipe, _known(recipe, stage))
         folder = out / built.name
-        if FolderCheckpointStore(folder).last() is not None and not resume:
+        if FolderCheckpointStore(folder).exists() and not resume:
             raise VimixError(f"{folder} already holds checkpoints: add --resume to go on, or choose another --out")
         _claim(place, out)
         return _execute(place, built, _loaded(inits), folder, number=0)
@@ -97,10 +97,8 @@ def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int
 
 def train_arms(place: Session, out: Path) -> dict[str, dict[Modality, Checkpoint]]:
     """The newest encoders by arm and modality, after all stages of all arms; what is finished is not run again."""
-    places = StageFolders(place.recipe, out, place.writes)
-    return {
-        arm: _run_arm(attrs.evolve(place, recipe=place.recipe.of_arm(arm)), arm, places) for arm in place.recipe.arms
-    }
+    recipe, places = place.recipe, StageFolders(place.recipe, out, place.writes)
+    return {arm: _run_arm(attrs.evolve(place, recipe=config.of_arm(recipe, arm)), arm, places) for arm in recipe.arms}
 
 
 def _run_arm(place: Session, arm: str, places: StageFolders) -> dict[Modality, Checkpoint]:
@@ -126,17 +124,19 @@ def _execute(
     arm: str = "",
 ) -> Checkpoint:
     recipe, store = place.recipe, place.store
-    last = FolderCheckpointStore(folder).last()
-    if last is not None and _finished(last):
-        require_provenance(last, wiring.stage_provenance(store, stage, inits), str(folder))
+    checkpoints = FolderCheckpointStore(folder)
+    progress = checkpoints.progress()
+    if progress is not None and progress.finished:
+        require_provenance(progress.origin, wiring.stage_provenance(store, stage, inits), str(folder))
         log.info("stage.already_finished", arm=arm, stage=stage.name)
+        last = checkpoints.last()
+        assert last is not None
         return last
     _warn_of_long_queue(recipe, store)
     with place.locked(folder):
         compute, group = place.compute, place.group
-        run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number, group, place.requests)
-        run.about.update(arm=arm, data=store.fingerprint, commit=commit(), stages_to_come=_to_come(recipe, arm, number))
-        run.about.update({f"version_{name}": value for name, value in versions().items()})
+        about = _about_stage(place, arm, number)
+        run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number, group, place.requests, about)
         log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
         begun = perf_counter()
         with place.requests.deferred():
@@ -145,15 +145,21 @@ def _execute(
     return final
 
 
+def _about_stage(place: Session, arm: str, number: int) -> dict[str, str | int | float]:
+    """Facts for the record of the stage's checkpoints, besides those that every training has."""
+    return {
+        "arm": arm,
+        "data": place.store.fingerprint,
+        "commit": commit(),
+        "stages_to_come": _to_come(place.recipe, arm, number),
+        **{f"version_{name}": value for name, value in versions().items()},
+    }
+
+
 def _to_come(recipe: config.Recipe, arm: str, number: int) -> int:
     """How many later stages of the arm go on training the modality of this one: after the last there is none."""
     stages = recipe.arms[arm].stages if arm else ()
     return sum(later.modality == stages[number].modality for later in stages[number + 1 :])
-
-
-def _finished(checkpoint: Checkpoint) -> bool:
-    about = checkpoint.about
-    return int(about["steps"]) >= int(about["epochs"]) * int(about["steps_per_epoch"])
 
 
 def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:
@@ -175,7 +181,7 @@ def _claim(place: Session, out: Path) -> None:
     require_place_for_run(out)
     recipe, file = place.recipe, out / "recipe.toml"
     if file.exists():
-        changed = _differences(config.read_recipe(file), recipe)
+        changed = config.training_differences(config.read_recipe(file), recipe)
         if changed and _begun(out, place.writes):
             raise VimixError(
                 f"{out} was begun with another recipe; it differs in {', '.join(changed)}: choose another --out, or "
@@ -194,30 +200,6 @@ def _begun(out: Path, alone: bool) -> bool:
     if (out / "results.json").exists() or any(file.stat().st_size for file in files):
         return True
     return alone and any(is_locked(lock.parent) for level in ("*", "*/*") for lock in out.glob(f"{level}/.lock"))
-
-
-def _differences(begun: config.Recipe, asked: config.Recipe) -> list[str]:
-    """What differs in what decides the training, as keys; how it is run and evaluated may change, and arms be added.
-
-    The store may lie elsewhere: its content is what counts, and each stage's checkpoints know it.
-    """
-    old, new = (attrs.asdict(_that_trains(recipe)) for recipe in (begun, asked))
-    arms = [arm for arm, settings in old.pop("arms").items() if new["arms"].get(arm) != settings]
-    return [*(key for name in old for key in _changed(name, old[name], new[name])), *(f"[arms.{arm}]" for arm in arms)]
-
-
-def _that_trains(recipe: config.Recipe) -> config.Recipe:
-    data = attrs.evolve(recipe.data, workers=0, store="")
-    return attrs.evolve(recipe, run=config.Run(), evaluate=config.Evaluate(), data=data)
-
-
-def _changed(key: str, old: object, new: object) -> Iterator[str]:
-    """The keys below ``key`` whose values differ."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() == new.keys():
-        for name in old:
-            yield from _changed(f"{key}.{name}", old[name], new[name])
-    elif old != new:
-        yield key
 
 
 def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:

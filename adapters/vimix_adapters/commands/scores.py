@@ -173,15 +173,13 @@ def epochs_of_probe(recipe: config.Recipe) -> LinearSgd:
 
 def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]:
     """Epoch at which the linear layers are best on the test videos, and their accuracy, as the peers report it."""
-    settings = epochs_of_probe(recipe)
-    snapshots = {}
+    probe, by_epoch = SgdProbe(epochs_of_probe(recipe)), {}
     for modality, pair in pairs.items():
-        probe = SgdProbe(settings)
-        gallery = pair.gallery
-        probe.probabilities(gallery.features, gallery.labels, gallery.sources, pair.queries.features, recipe.seed)
-        snapshots[modality] = probe.snapshots
+        gallery, queries = pair.gallery, pair.queries
+        outcome = probe.fit_predict(gallery.features, gallery.labels, gallery.sources, queries.features, recipe.seed)
+        by_epoch[modality] = outcome.by_epoch
     labels = next(iter(pairs.values())).queries.labels
-    epoch, accuracy = best_epoch(snapshots, labels, wiring.build_fusion(recipe))
+    epoch, accuracy = best_epoch(by_epoch, labels, wiring.build_fusion(recipe))
     return {"epoch": float(epoch), "top-1": accuracy}
 
 

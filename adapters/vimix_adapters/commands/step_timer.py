@@ -9,7 +9,7 @@ from attrs import evolve
 from vimix.app.steps import cmmc_step, pretrain_step
 from vimix.domain.mixing.layers import RandomLayer
 from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
-from vimix.domain.schedule.stages import CmmcStage, Stage, views_needed
+from vimix.domain.schedule.stages import Stage
 from vimix.values.clips import ClipBatch
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
@@ -31,8 +31,7 @@ class StepTimer:
 
     def seconds(self, stage: Stage) -> float:
         """Return the time of a step with the recipe's batch, in seconds, without decoding and augmentation."""
-        partner = stage.partner if isinstance(stage, CmmcStage) else None
-        key = (stage.modality, partner)
+        key = (stage.modality, stage.partner)
         if key not in self._known:
             self._known[key] = self._timed(stage) * self._recipe.optim.batch / TIMED_CLIPS
         return self._known[key]
@@ -51,7 +50,7 @@ class StepTimer:
 
     def _timed(self, stage: Stage) -> float:
         learner = wiring.build_learner(self._recipe, stage.modality, self._compute)
-        if isinstance(stage, CmmcStage):
+        if stage.partner is not None:
             partner = wiring.build_network(self._recipe, stage.partner, self._compute).eval().requires_grad_(False)
             step = cmmc_step(learner, partner, stage.partner, CrossModalCutMix(), RandomLayer())
         else:
@@ -70,6 +69,6 @@ class StepTimer:
                 torch.randn(TIMED_CLIPS, *wiring.batch_shape(self._recipe, modality), device=self._compute.device)
                 for _ in range(number)
             )
-            for modality, number in views_needed(stage).items()
+            for modality, number in stage.views_needed.items()
         }
         return ClipBatch(views=views, videos=ids, sources=ids, labels=ids)

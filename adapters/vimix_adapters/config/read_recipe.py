@@ -1,5 +1,6 @@
-"""From TOML to a recipe and back; every mistake in a file is reported, each with its key and the way out."""
+"""Reading recipes from TOML and writing them; every mistake in a file is reported with its key."""
 
+import logging
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +11,12 @@ from cattrs import BaseValidationError
 
 from vimix.values.errors import VimixError
 from vimix_adapters.config.checks import contradictions
-from vimix_adapters.config.schema import CmmcStage, PretrainStage, Recipe, Stage
-from vimix_adapters.structuring import WrongValueError, mistakes, strict_converter
+from vimix_adapters.config.retired import replace_retired_keys
+from vimix_adapters.config.schema import Recipe
+from vimix_adapters.config.tree import recipe_of, set_key, tree_of
+from vimix_adapters.structuring import mistakes
+
+log = logging.getLogger(__name__)  # the standard library's: reading a recipe must be fast
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -20,17 +25,27 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise VimixError(f"{path}: expected a recipe in TOML, but it cannot be read ({error})") from error
-    return _structured(_parsed(text, str(path)), overrides, str(path))
+    tree = _parsed(text, str(path))
+    wrong = [mistake for override in overrides if (mistake := _override(tree, override))]
+    for note in replace_retired_keys(tree):
+        log.warning("%s: %s", path, note)
+    return _checked(tree, str(path), wrong)
 
 
-def recipe_from_toml(text: str, origin: str) -> Recipe:
-    """The recipe in a TOML text; ``origin`` names it in messages. Raises VimixError listing every mistake."""
-    return _structured(_parsed(text, origin), (), origin)
+def recipe_from_toml(text: str, origin: str, check: bool = True) -> Recipe:
+    """The recipe in a TOML text; ``origin`` names it in messages. Raises VimixError listing every mistake.
+
+    Without ``check`` settings may contradict each other: a checkpoint was trained as its recipe says, whatever is
+    refused today.
+    """
+    tree = _parsed(text, origin)
+    replace_retired_keys(tree)
+    return _checked(tree, origin, [], check)
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
-    """All keys, resolved, such that reading the text gives an equal recipe."""
-    return tomli_w.dumps(_without_none(_CONVERTER.unstructure(recipe)))
+    """All keys with their values; reading the text gives an equal recipe."""
+    return tomli_w.dumps(tree_of(recipe))
 
 
 def _parsed(text: str, origin: str) -> dict[str, Any]:
@@ -40,14 +55,13 @@ def _parsed(text: str, origin: str) -> dict[str, Any]:
         raise VimixError(f"{origin}: not valid TOML: {error}") from error
 
 
-def _structured(tree: dict[str, Any], overrides: Sequence[str], origin: str) -> Recipe:
-    found = [mistake for override in overrides if (mistake := _apply(tree, override))]
-    recipe = None
+def _checked(tree: dict[str, Any], origin: str, wrong: Sequence[str], check: bool = True) -> Recipe:
+    found, recipe = [*wrong], None
     try:
-        recipe = _CONVERTER.structure(tree, Recipe)
+        recipe = recipe_of(tree)
     except BaseValidationError as error:
         found += mistakes(error)
-    if recipe is not None:
+    if recipe is not None and check:
         found += contradictions(recipe)
     if found or recipe is None:
         lines = "".join(f"\n  {mistake}" for mistake in found)
@@ -55,45 +69,21 @@ def _structured(tree: dict[str, Any], overrides: Sequence[str], origin: str) -> 
     return recipe
 
 
-def _apply(tree: dict[str, Any], override: str) -> str | None:
-    """Set ``a.b.c=value`` in the tree; the mistake, if there is one."""
+def _override(tree: dict[str, Any], override: str) -> str | None:
+    """Apply ``a.b.c=value`` to the tree; returns the mistake, if there is one."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         return f"--set {override}: expected KEY=VALUE, such as optim.lr=3e-4"
-    place: Any = tree
-    *parents, last = key.strip().split(".")
     try:
-        for name in parents:
-            place = place[int(name)] if isinstance(place, list) else place.setdefault(name, {})
-        place[int(last) if isinstance(place, list) else last] = _value(text.strip())
-    except (IndexError, ValueError, AttributeError, TypeError):
-        return f"--set {override}: there is no such place in the recipe"
+        set_key(tree, key.strip(), _value(text.strip()))
+    except ValueError as error:
+        return f"--set {error}"
     return None
 
 
 def _value(text: str) -> Any:
-    """A TOML value, or the text itself: quotes are a nuisance in a shell."""
+    """A TOML value; text without quotes stands for itself, because a shell takes quotes away."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
-
-
-def _without_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
-    if isinstance(value, list | tuple):
-        return [_without_none(inner) for inner in value]
-    return value
-
-
-def _stage(value: Any, _: Any) -> Stage:
-    if not isinstance(value, dict) or ("pretrain" in value) == ("cmmc" in value):
-        raise WrongValueError(f"expected a table with either pretrain = or cmmc =, got {value!r}")
-    kind: type[Stage] = PretrainStage if "pretrain" in value else CmmcStage
-    stage: Stage = _CONVERTER.structure(value, kind)
-    return stage
-
-
-_CONVERTER = strict_converter()
-_CONVERTER.register_structure_hook_func(lambda kind: kind == Stage, _stage)

@@ -2,38 +2,21 @@
 
 from vimix_adapters.wiring.clip_shapes import batch_shape, skeleton_settings
 from vimix_adapters.wiring.compute import build_compute, build_process_group
-from vimix_adapters.wiring.linear_training import build_linear_training, end_to_end_of, end_to_end_recipe
 from vimix_adapters.wiring.networks import (
-    build_candidates,
     build_classifier,
     build_encoder,
     build_learner,
     build_network,
-    build_optimiser,
-    build_s3d,
     build_trained,
 )
 from vimix_adapters.wiring.protocol_parts import build_centring, build_fusion, build_pooling, build_probe
-from vimix_adapters.wiring.stage_plans import (
-    HIDDEN_POLICIES,
-    INPUT_POLICIES,
-    LAYERS,
-    build_hidden_policy,
-    build_input_policy,
-    build_stage,
-)
+from vimix_adapters.wiring.stage_plans import build_stage
 from vimix_adapters.wiring.stage_provenance import stage_provenance, supervised_settings
 from vimix_adapters.wiring.stage_runs import (
-    build_finetuning,
     build_stage_run,
     build_step,
-    build_train_settings,
-    metrics_in,
-    stage_seed,
 )
 from vimix_adapters.wiring.stores import (
-    CROPS,
-    build_augmentations,
     build_evaluation_clips,
     build_store,
     build_training_clips,
@@ -42,15 +25,15 @@ from vimix_adapters.wiring.stores import (
     sources_of,
     window_stride,
 )
+from vimix_adapters.wiring.supervised_runs import (
+    build_finetuning,
+    build_linear_training,
+    end_to_end_of,
+    end_to_end_recipe,
+)
 
 __all__ = [
-    "CROPS",
-    "HIDDEN_POLICIES",
-    "INPUT_POLICIES",
-    "LAYERS",
     "batch_shape",
-    "build_augmentations",
-    "build_candidates",
     "build_centring",
     "build_classifier",
     "build_compute",
@@ -58,32 +41,25 @@ __all__ = [
     "build_evaluation_clips",
     "build_finetuning",
     "build_fusion",
-    "build_hidden_policy",
-    "build_input_policy",
     "build_learner",
     "build_linear_training",
     "build_network",
-    "build_optimiser",
     "build_pooling",
     "build_probe",
     "build_process_group",
-    "build_s3d",
     "build_stage",
     "build_stage_run",
     "build_step",
     "build_store",
-    "build_train_settings",
     "build_trained",
     "build_training_clips",
     "clip_shape",
     "end_to_end_of",
     "end_to_end_recipe",
-    "metrics_in",
     "require_labels",
     "skeleton_settings",
     "sources_of",
     "stage_provenance",
-    "stage_seed",
     "supervised_settings",
     "window_stride",
 ]

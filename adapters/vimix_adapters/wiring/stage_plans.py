@@ -1,4 +1,4 @@
-"""Names of policies and layers to objects; a recipe's stages to the domain's."""
+"""Stages of the domain from those of a recipe."""
 
 from collections.abc import Mapping
 
@@ -14,47 +14,45 @@ from vimix.domain.mixing.policies import (
     TemporalCutMix,
     VideoMix,
 )
-from vimix.domain.schedule.stages import CmmcStage, ManifoldStage, PretrainStage, Stage
+from vimix.domain.schedule.stages import Stage
 from vimix.values.modality import Modality
 from vimix_adapters import config
 
-INPUT_POLICIES: Mapping[str, type[Mixup | TemporalCutMix | SpatioTemporalCutMix | VideoMix]] = {
+POLICIES: Mapping[
+    str, type[Mixup | TemporalCutMix | SpatioTemporalCutMix | VideoMix | ManifoldMixup | CrossModalMixup]
+] = {
     "mixup": Mixup,
     "temporal_cutmix": TemporalCutMix,
     "st_cutmix": SpatioTemporalCutMix,
     "videomix": VideoMix,
-}
-HIDDEN_POLICIES: Mapping[str, type[ManifoldMixup | CrossModalMixup]] = {
     "manifold_mixup": ManifoldMixup,
     "cm_mixup": CrossModalMixup,
 }
+"""Policies that alpha and per_sample describe in full, by their names in recipes."""
 LAYERS: Mapping[str, LayerChoice] = {"same": SameLayer(), "random": RandomLayer()}
+"""Ways to draw the two layers of a hidden mix, by their names in recipes."""
 
 
-def build_input_policy(mix: config.InputMix) -> MixPolicy:
-    """A policy of Table 1."""
+def build_policy(mix: config.InputMix | config.HiddenMix) -> MixPolicy:
+    """The policy of a row of Table 1 or Table 2."""
     if mix.policy == "none":
         return NoMix()
-    return INPUT_POLICIES[mix.policy](alpha=mix.alpha, per_sample=mix.per_sample)
-
-
-def build_hidden_policy(mix: config.HiddenMix) -> MixPolicy:
-    """A policy of Table 2."""
-    if mix.policy == "cm_cutmix":
+    if isinstance(mix, config.HiddenMix) and mix.policy == "cm_cutmix":
         return CrossModalCutMix(alpha=mix.alpha, per_sample=mix.per_sample, dims=mix.dims, extent=mix.extent)
-    return HIDDEN_POLICIES[mix.policy](alpha=mix.alpha, per_sample=mix.per_sample)
+    return POLICIES[mix.policy](alpha=mix.alpha, per_sample=mix.per_sample)
 
 
 def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
-    """A stage of a recipe's plan with its inherited settings filled in."""
-    settings, modality = recipe.stage(stage), Modality(stage.modality)
-    if isinstance(stage, config.PretrainStage):
-        assert isinstance(settings.mix, config.InputMix)
-        policy = build_input_policy(settings.mix)
-        return PretrainStage(stage.name, modality, settings.epochs, settings.milestones, policy, settings.lr)
-    assert isinstance(settings.mix, config.HiddenMix)
-    policy, layers = build_hidden_policy(settings.mix), LAYERS[settings.mix.layers]
-    if stage.partner is None:
-        return ManifoldStage(stage.name, modality, settings.epochs, settings.milestones, policy, layers, settings.lr)
-    partner = Modality(stage.partner)
-    return CmmcStage(stage.name, modality, partner, settings.epochs, settings.milestones, policy, layers, settings.lr)
+    """The stage of the domain, with inherited settings filled in."""
+    settings = recipe.stage(stage)
+    return Stage(
+        name=stage.name,
+        modality=Modality(stage.modality),
+        partner=next(map(Modality, stage.modalities[1:]), None),
+        epochs=settings.epochs,
+        rate=recipe.rate(stage),
+        milestones=settings.milestones,
+        decay=settings.decay,
+        policy=build_policy(settings.mix),
+        layers=LAYERS[settings.mix.layers] if isinstance(settings, config.Cmmc) else None,
+    )
