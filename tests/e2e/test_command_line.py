@@ -267,9 +267,22 @@ def test_finetuning_starts_from_checkpoints_or_from_nothing_and_is_not_overwritt
     assert "--from-scratch rgb --from-scratch flow" in printed, "the baseline that is missing is named"
     assert (place / "tuned/flow/last.pt").exists()
     assert vimix(*command) == 2
-    assert "--resume" in capsys.readouterr().err
+    assert "tuned.json exists" in capsys.readouterr().err
+    assert vimix(*command, "--force") == 2
+    assert "already holds a training: add --resume" in capsys.readouterr().err
     assert vimix(*command, "--resume") == 0
     assert json.loads(out.read_text())["scores"] == record["scores"]
+
+
+def test_finetuning_on_another_store_uses_the_splits_of_that_store(finished, place) -> None:
+    """Trained on what is the test split of the recipe's own store, and tested on the other one."""
+    other = f'{{ other = {{ store = "{place / "s.h5"}", gallery = "test", queries = "train" }} }}'
+    options = ["--set", f"evaluate.stores={other}", "--on", "other", "--set", "finetune.epochs=1", "--device", "cpu"]
+    command = ["evaluate", "finetune", place / "tiny.toml", finished / "moco/2-pretrain-flow", *options]
+    assert vimix(*command, "--set", "finetune.milestones=[]", "--out", place / "other.json") == 0
+    record = json.loads((place / "other.json").read_text())
+    assert record["tested_on"] == "other"
+    assert record["protocol"]["trained_as"]["flow"]["clips"]["split"] == "test"
 
 
 def test_a_finetuning_goes_on_only_from_the_same_weights_and_settings(finished, place, capsys) -> None:
@@ -341,7 +354,7 @@ def test_a_baseline_from_random_weights_stands_beside_the_scores(finished, place
 
 
 @pytest.mark.parametrize(
-    ("named", "told"), [([], "nothing to finetune"), (["--from-scratch", "joint"], "another modality of the recipe")]
+    ("named", "told"), [([], "nothing to train"), (["--from-scratch", "joint"], "another modality of the recipe")]
 )
 def test_finetuning_nothing_is_refused(place, capsys, named, told) -> None:
     assert vimix("evaluate", "finetune", place / "tiny.toml", *named, "--out", place / "no.json") == 2

@@ -67,7 +67,7 @@ def print_plan(recipe: config.Recipe, out: Path, device: str, seeds: int = 1) ->
         if name not in missing:
             from vimix_adapters.commands import scores
 
-            scores.other_place(recipe, name)
+            scores.other_target(recipe, name)
     show_table(_table(title, stages, seeds))
     if not has_store:
         print(f"steps, disk and time need the store: {recipe.data.store} does not exist yet")
@@ -96,7 +96,7 @@ def _on_store(
     from vimix_adapters.commands.step_timer import StepTimer
 
     if recipe.evaluate.own:
-        scores.own_place(recipe, store)
+        scores.own_target(recipe, store)
     steps_per_epoch = _steps_per_epoch(recipe, store)
     timer = StepTimer(recipe, compute)
     for planned in stages:

@@ -1,14 +1,12 @@
 """``vimix run``, ``pretrain`` and ``cmmc``: train one stage, or all arms of a recipe, and evaluate them."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from time import perf_counter
 
 import attrs
 import structlog
 
-from vimix.app.parallel import synchronised
 from vimix.app.plan import run_stages
 from vimix.app.provenance import require_provenance
 from vimix.app.train import train
@@ -20,16 +18,14 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scores
-from vimix_adapters.commands.feature_cache import FeatureCache
+from vimix_adapters.commands.evaluate_run import evaluate_run
 from vimix_adapters.commands.session import Session, is_locked, open_session
 from vimix_adapters.commands.stage_folders import StageFolders
-from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.files import write_text
 from vimix_adapters.reports.console import show_table
-from vimix_adapters.reports.curves import draw_curves
-from vimix_adapters.reports.environment import commit, machine, versions
+from vimix_adapters.reports.environment import commit, versions
 from vimix_adapters.reports.summaries import read_run, require_place_for_run, require_place_for_summary, write_summary
-from vimix_adapters.reports.tables import Row, console_table, write_tables
+from vimix_adapters.reports.tables import Row, console_table
 
 TRACES = ("last.pt", "previous.pt", "metrics.jsonl")
 """Files in a stage's folder that show that it was trained."""
@@ -73,11 +69,11 @@ def _require_arms(recipe: config.Recipe) -> None:
 
 def _run_plan(session: Session, out: Path) -> list[Row]:
     recipe, compute = session.recipe, session.compute
-    tested_on = scores.places(recipe, session.store)  # an error here comes before hours of training
+    targets = scores.evaluation_targets(recipe, session.store)  # an error here comes before hours of training
     _claim(session, out)
     log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
     newest = train_arms(session, out)
-    rows = _evaluate(session, newest, tested_on, out)
+    rows = evaluate_run(session, newest, targets, out)
     if session.writes:
         show_table(console_table(rows, title=recipe.name))
         log.info("run.finished", results=str(out / "results.md"))
@@ -181,77 +177,6 @@ def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:
             videos=videos,
             consequence="a query meets older keys of its own video as negatives: set contrast.mask_siblings = true",
         )
-
-
-def _evaluate(
-    session: Session,
-    arms: Mapping[str, Mapping[Modality, Checkpoint]],
-    targets: Sequence[scores.EvaluationTarget],
-    out: Path,
-) -> list[Row]:
-    """Rows of the results table: each arm and random initialisation, each modality and all modalities together.
-
-    All ranks of the group extract features. Rank 0 computes the scores and writes the results; others return [].
-    """
-    recipe, store, compute = session.recipe, session.store, session.compute
-    modalities = [m for m in map(Modality, recipe.modalities) if any(m in trained for trained in arms.values())]
-    networks = {"random initialisation": {m: wiring.build_network(recipe, m, compute) for m in modalities}}
-    for arm, newest in arms.items():
-        networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
-    rows: list[Row] = []
-    cache = FeatureCache(out / "features") if session.group.size == 1 else None
-    features: dict[tuple[str, str], scores.Pairs] = {}
-    for arm, by_modality in networks.items():
-        for target in targets:
-            log.info("evaluation.started", arm=arm, **({"store": target.name} if target.name else {}))
-            features[arm, target.name] = scores.extract(
-                target.recipe, target.store, by_modality, compute, session.group, cache
-            )
-    for arm, target in synchronised([*product(networks, targets)] if session.writes else [], session.group):
-        pairs = features[arm, target.name]
-        rows += scores.rows(target.recipe, recipe.title(arm), pairs, key=arm, tested_on=target.name)
-    if not session.writes:
-        return []
-    scores.draw_retrieval(targets[0], features[arm, targets[0].name], out / "retrieval.png", f"{recipe.name}: {arm}")
-    draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)
-    about = _about(recipe, store, compute, targets)
-    write_tables(out, rows, about, f"Results of {recipe.name}", _notes(recipe, targets))
-    return rows
-
-
-def _curves(recipe: config.Recipe, out: Path) -> dict[str, Path]:
-    return {
-        str(file.parent.relative_to(out)): file
-        for arm in recipe.arms
-        for file in sorted((out / arm).glob("*/metrics.jsonl"))
-    }
-
-
-def _about(
-    recipe: config.Recipe, store: VideoStore, compute: Compute, targets: Sequence[scores.EvaluationTarget]
-) -> dict[str, object]:
-    return {
-        "recipe": config.recipe_to_toml(recipe),
-        "seed": recipe.seed,
-        "commit": commit(),
-        "versions": versions(),
-        "machine": machine(str(compute.device)),
-        "precision": str(compute.dtype),
-        "data": store.fingerprint,
-        "videos": scores.counts(targets[0].recipe, targets[0].store),
-        "protocol": scores.protocol(recipe),
-        "name": recipe.name,
-        "tested_on": {
-            target.name: {"data": target.store.fingerprint, "videos": scores.counts(target.recipe, target.store)}
-            for target in targets
-        },
-    }
-
-
-def _notes(recipe: config.Recipe, targets: Sequence[scores.EvaluationTarget]) -> list[str]:
-    numbers = scores.counts(targets[0].recipe, targets[0].store)
-    sizes = ", ".join(f"{split}: {number} videos" for split, number in numbers.items())
-    return [f"seed {recipe.seed}, commit {commit()}, {sizes}; recipe in recipe.toml, protocol in results.json"]
 
 
 def _claim(session: Session, out: Path) -> None:
