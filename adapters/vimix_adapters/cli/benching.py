@@ -29,12 +29,10 @@ def bench_data(
     """Measure how fast training clips come out of a store, and whether a training step would starve."""
     import json
 
-    from rich.console import Console
-
     from vimix.values.errors import VimixError
     from vimix_adapters.commands import benching
     from vimix_adapters.config import read_recipe
-    from vimix_adapters.reports.console import show_table
+    from vimix_adapters.reports.console import plain_console, show_table
 
     try:
         numbers = [int(number) for number in workers.split(",")]
@@ -48,7 +46,7 @@ def bench_data(
     else:
         chosen, stage = benching.plain_recipe(store, frames, size, batch, split, modality)
         stages = [stage]
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     measured = benching.bench(chosen, stages, numbers, seconds, device, console, time_steps=recipe is not None)
     if as_json:
         print(json.dumps(benching.as_data(measured), indent=2))

@@ -60,12 +60,11 @@ def flow(
     the second call computes what may be missing and puts all into the store. Without a shared disk, copy the folders'
     files into one.
     """
-    from rich.console import Console
-
     from vimix_adapters.commands import flowing
+    from vimix_adapters.reports.console import plain_console
 
     part = flowing.parse_shard(shard) if shard else None
-    processes, console = workers or os.cpu_count() or 1, Console(stderr=True)
+    processes, console = workers or os.cpu_count() or 1, plain_console(stderr=True)
     if import_from is not None:
         report = flowing.import_flow(
             store, import_from, import_bound, import_rounding.value, flow_bound, part, processes, time_limit, console

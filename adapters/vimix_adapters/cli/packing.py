@@ -84,12 +84,10 @@ def with_packing(command: Callable[..., None]) -> Callable[..., None]:
 
 def carry_out(listing: "Listing", out: Path, packing: "Packing", allow_partial: bool = False) -> None:
     """Pack, print the account, and end with its exit code."""
-    from rich.console import Console
-
     from vimix_adapters.commands.collecting import account_table, collect, left_out, report_file
-    from vimix_adapters.reports.console import show_table
+    from vimix_adapters.reports.console import plain_console, show_table
 
-    account = collect(listing, out, packing, Console(stderr=True), allow_partial)
+    account = collect(listing, out, packing, plain_console(stderr=True), allow_partial)
     show_table(account_table(account))
     wanted = len(listing.videos) + len(listing.missing)
     if account.written:

@@ -137,16 +137,16 @@ def _store(
     workers: int,
     edition: int = 0,
 ) -> None:
-    from rich.console import Console
-
     from vimix_adapters.clips.skeleton_settings import SkeletonSettings
     from vimix_adapters.commands import preparing
     from vimix_adapters.commands import skeletons as commands
     from vimix_adapters.datasets.ntu import OFFICIAL
+    from vimix_adapters.reports.console import plain_console
     from vimix_adapters.skeletons.layouts import find_layout
 
     settings = SkeletonSettings(find_layout(layout), frames, persons, denoise.value, align.value)
-    report = commands.prepare_skeletons(listing, out, settings, workers or os.cpu_count() or 1, Console(stderr=True))
+    processes = workers or os.cpu_count() or 1
+    report = commands.prepare_skeletons(listing, out, settings, processes, plain_console(stderr=True))
     print(f"stored {report.stored} of {report.listed} sequences in {out}")
     official = OFFICIAL.get(edition, {})
     for split, count in commands.split_counts(out).items():

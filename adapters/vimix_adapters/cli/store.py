@@ -49,11 +49,10 @@ def verify(
     """Read every byte, compare the checksums, decode every frame. Exit code 3 if a video is bad."""
     import json
 
-    from rich.console import Console
-
     from vimix_adapters.commands.storekeeping import verify as check
+    from vimix_adapters.reports.console import plain_console
 
-    found = check(store, workers or os.cpu_count() or 1, Console(stderr=True))
+    found = check(store, workers or os.cpu_count() or 1, plain_console(stderr=True))
     if as_json:
         print(json.dumps(found, indent=2))
     else:

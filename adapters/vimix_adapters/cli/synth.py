@@ -18,9 +18,9 @@ def synth(
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; default one a core, 8 at most.")] = None,
 ) -> None:
     """Write videos and skeletons of figures that wave, clap, jump, ...: a data set to try everything on."""
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 
+    from vimix_adapters.reports.console import plain_console
     from vimix_adapters.synth.dataset import write_dataset
     from vimix_adapters.synth.settings import SynthSettings
 
@@ -36,6 +36,6 @@ def synth(
 
     settings = SynthSettings(classes, videos_per_class, performers, seed, width, height)
     columns = (TextColumn("synth"), BarColumn(), MofNCompleteColumn(), Rate(""), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    with Progress(*columns, console=plain_console(stderr=True)) as progress:
         written = write_dataset(out, settings, workers or min(8, os.cpu_count() or 1), show)
     print(f"{out}: {written.train} training and {written.test} test videos of {classes} classes ({written.made} new)")

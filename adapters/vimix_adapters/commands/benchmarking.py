@@ -1,10 +1,10 @@
 """``vimix bench``: the speed of what matters, as ratios on one machine, and a record of it."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
-from rich.console import Console
 
 from vimix.values.errors import VimixError
 from vimix_adapters.benchmarks import runner
@@ -33,5 +33,5 @@ def bench(out: Path, only: Sequence[str], device: str, clock: str, tiny: bool) -
     names = list(only) or [name for name in runner.BENCHMARKS if name not in runner.ON_REQUEST]
     findings = runner.run_benchmarks(settings, names, lambda text: print(text, flush=True))
     write_text(out, runner.report(settings, findings))
-    Console(stderr=True).print(f"written to {out}", soft_wrap=True)
+    print(f"written to {out}", file=sys.stderr)
     return runner.missed(findings)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from attrs import asdict, frozen
 from packaging.requirements import Requirement
 from rich.table import Table
+from rich.text import Text
 
 from vimix.values.errors import VimixError
 
@@ -77,11 +78,9 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     for heading in ("", "", "found", "", "what to do"):
         table.add_column(heading, overflow="fold")
     for finding, following in zip(findings, [*findings[1:], None], strict=True):
-        verdict = f"[{colours[finding.verdict]}]{finding.verdict}[/]"
+        verdict = Text(finding.verdict, style=colours[finding.verdict])
         last = following is None or following.group != finding.group
-        # What was found and what to do may hold square brackets, which rich would take for its own.
-        plain = [text.replace("[", r"\[") for text in (finding.group, finding.name, finding.value, finding.mend)]
-        table.add_row(*plain[:3], verdict, plain[3], end_section=last)
+        table.add_row(finding.group, finding.name, finding.value, verdict, finding.mend, end_section=last)
     return table
 
 

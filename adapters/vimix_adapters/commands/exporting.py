@@ -2,12 +2,12 @@
 
 import importlib.util
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from attrs import frozen
-from rich.console import Console
 from torch import Tensor, nn
 
 from vimix.values.checkpoint import FORMAT as CHECKPOINT_FORMAT
@@ -68,7 +68,7 @@ def export_checkpoint(checkpoint: Path, format_name: str, out: Path) -> None:
     with replacing(out) as temporary:
         write(exported, temporary)
     write_text(card, model_card(exported.checkpoint, exported.recipe, checkpoint, format_name, note))
-    Console(stderr=True).print(f"written to {out} ({note}); model card: {card}", soft_wrap=True)
+    print(f"written to {out} ({note}); model card: {card}", file=sys.stderr)
 
 
 def opened(checkpoint: Path) -> Exported:

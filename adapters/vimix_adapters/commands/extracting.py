@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ import h5py
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
-from rich.console import Console
 
 from vimix.domain.scores.features import mean_row, unit_rows
 from vimix.ports.clips import VideoStore
@@ -71,9 +71,7 @@ def extract_to_file(
     }
     table = table_of(found, videos, recipe.data.frames * recipe.data.stride, per, l2, manifest)
     WRITERS[out.suffix](out, table)
-    Console(stderr=True).print(
-        f"written {len(table.features)} features of {table.features.shape[1]} numbers to {out}", soft_wrap=True
-    )
+    print(f"written {len(table.features)} features of {table.features.shape[1]} numbers to {out}", file=sys.stderr)
 
 
 def table_of(

@@ -159,7 +159,7 @@ def _add(
         if store.picture_settings != settings:
             raise VimixError(f"{store.path} has flow already, made otherwise: prepare another store for this one")
         shutil.rmtree(parts, ignore_errors=True)
-        console.print(f"{store.path} has this flow: nothing to do")
+        console.print(f"{store.path} has this flow: nothing to do", soft_wrap=True)
         return FlowReport(count, count, complete=True)
     jobs = _jobs(store, settings, folders)
     mine = jobs[shard.index - 1 :: shard.count] if shard else jobs

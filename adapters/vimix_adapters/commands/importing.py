@@ -1,11 +1,11 @@
 """``vimix import``: weights that others trained become a checkpoint from which vimix goes on."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from attrs import frozen
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from vimix_adapters.commands.importing_stgcn import of_view, stgcn_names, stgcn_
 from vimix_adapters.encoders.folding import with_epsilon
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.encoders.s3d import BATCH_NORM_EPS
+from vimix_adapters.reports.console import plain_console
 from vimix_adapters.reports.environment import versions
 
 ENOUGH = 0.95
@@ -62,15 +63,15 @@ def import_weights(
     network = wiring.build_network(recipe, Modality(modality), Compute(torch.device("cpu")))
     expected = {key: value.shape for key, value in network.encoder.state_dict().items()}
     match = match_weights(weights.tensors, expected, theirs)
-    Console(stderr=True).print(match_table(file, name, match))
+    plain_console(stderr=True).print(match_table(file, name, match))
     _require_enough(file, name, match, allow_partial)
     network.encoder.load_state_dict({**network.encoder.state_dict(), **_converted(match, theirs)})
     about = {**_about(file, name, match), **graph}
     parts = {"query": network.state_dict()}
     FolderCheckpointStore(out).save(Checkpoint(modality, config.recipe_to_toml(recipe), parts, about))
-    Console(stderr=True).print(f"written to {out / 'last.pt'}; BatchNorm: {about['batch_norm']}", soft_wrap=True)
+    print(f"written to {out / 'last.pt'}; BatchNorm: {about['batch_norm']}", file=sys.stderr)
     for note in graph.values():
-        Console(stderr=True).print(note, soft_wrap=True, markup=False)
+        print(note, file=sys.stderr)
     return Import(name, match, out / "last.pt")
 
 

@@ -110,7 +110,7 @@ def _already_there(listed: Sequence[Listed], store: Path, settings: PackSettings
     if what := _difference(there, listed, {name for name, _ in left_out}, settings):
         raise VimixError(f"{store} exists and was made with {what}: choose another --out, or delete it first")
     shutil.rmtree(parts_of(store), ignore_errors=True)  # where the call that finished it was killed right then
-    console.print(f"{store} is complete: nothing to do (delete it to make it again)")
+    console.print(f"{store} is complete: nothing to do (delete it to make it again)", soft_wrap=True)
     return Report(len(listed), len(there.videos), tuple(left_out))
 
 

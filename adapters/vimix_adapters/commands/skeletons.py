@@ -79,7 +79,7 @@ def _already_there(listing: Listing, store: Path, settings: SkeletonSettings, co
         what = "other settings" if there.settings != settings else "other files"
         raise VimixError(f"{store} exists and was made with {what}: choose another --out, or delete it first")
     shutil.rmtree(parts_of(store), ignore_errors=True)  # where the call that finished it was killed right then
-    console.print(f"{store} is complete: nothing to do (delete it to make it again)")
+    console.print(f"{store} is complete: nothing to do (delete it to make it again)", soft_wrap=True)
     return Report(len(asked), len(there.videos), tuple(left_out))
 
 

@@ -1,4 +1,4 @@
-"""Tables and lines for people, on standard output."""
+"""Tables and messages for people: text is printed as it is, and never read as rich's markup."""
 
 from rich.console import Console
 from rich.table import Table
@@ -7,8 +7,13 @@ PIPED_WIDTH = 200
 """Columns of a table in a pipe or a file, where nobody's window limits it."""
 
 
-def show_table(table: Table) -> None:
-    """Print a table, its cells as they are: a video named ``clip[1].mp4`` or ``:cat:`` is no markup and no emoji."""
+def plain_console(stderr: bool = False) -> Console:
+    """A console on which ``clip[1].mp4`` is no markup and ``:cat:`` no emoji. For colours, print ``rich.text.Text``."""
     # rich takes 80 columns for a pipe's width and folds what does not fit.
-    width = None if Console().is_terminal else PIPED_WIDTH
-    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
+    width = None if Console(stderr=stderr).is_terminal else PIPED_WIDTH
+    return Console(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+
+def show_table(table: Table) -> None:
+    """Print a table on standard output."""
+    plain_console().print(table)
