@@ -17,6 +17,8 @@ from vimix_adapters.commands.runs import train_arms
 from vimix_adapters.commands.workplace import workplace
 from vimix_adapters.config import read_recipe, stage_identities
 
+pytestmark = pytest.mark.slow
+
 CPU = ["--device", "cpu"]
 
 

@@ -5,7 +5,6 @@ matplotlib takes what stands between dollar signs for mathematics, and fails whe
 """
 
 import csv
-import importlib
 import itertools
 import re
 import shutil
@@ -19,6 +18,8 @@ from safetensors.torch import load_file
 
 from tests.e2e.test_command_line import vimix
 from vimix_adapters.synth.encode import choose_codec, write_video
+
+pytestmark = pytest.mark.slow
 
 RECIPE = """
 name = "[red]tiny"
@@ -157,28 +158,3 @@ def test_measuring_a_store_names_it(place, capsys) -> None:
 def test_benchmarks_name_their_report(tmp_path, capsys) -> None:
     report = tmp_path / "[red].md"
     assert f"written to {report}" in printed(capsys, "bench", "--tiny", "--only", "blend", "--out", report)
-
-
-def test_the_doctor_prints_verdicts_and_reasons_as_they_are(monkeypatch, capsys) -> None:
-    real = importlib.import_module
-
-    def broken(name: str, package: str | None = None):
-        if name == "cv2":
-            raise ImportError("[red] is missing")
-        return real(name, package)
-
-    monkeypatch.setattr(importlib, "import_module", broken)
-    capsys.readouterr()
-    assert vimix("doctor") == 1
-    shown = capsys.readouterr().out
-    assert not MARKUP.search(shown), shown
-    assert "does not import: [red] is missing" in shown
-    assert "│ broken │" in shown
-
-
-def test_the_doctor_colours_its_verdicts_on_a_terminal(monkeypatch, capsys) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("TERM", "xterm-256color")
-    assert vimix("doctor") == 0
-    assert "\x1b[32mok" in capsys.readouterr().out

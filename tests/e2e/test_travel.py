@@ -19,6 +19,8 @@ from vimix_adapters.commands.caching import FeatureCache, cache_beside, weights_
 from vimix_adapters.encoders.network import Compute
 from vimix_adapters.encoders.s3d import S3DEncoder
 
+pytestmark = pytest.mark.slow
+
 CPU = Compute(torch.device("cpu"))
 RECIPE = """
 name = "small"

@@ -206,6 +206,7 @@ def hostile(job: PackJob, settings: PackSettings) -> None:
     pack_job(job, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_no_file_takes_the_others_down_with_it(tmp_path) -> None:
     settings = PackSettings(short_side=32, flow="none", codec="raw")

@@ -23,6 +23,8 @@ from vimix_adapters.commands.preparing import prepare
 from vimix_adapters.datasets.folder import Listed, list_folder
 from vimix_adapters.packing import pool
 
+pytestmark = pytest.mark.slow
+
 KILLS = 20
 SETTINGS = PackSettings(short_side=16, flow="none", flow_short_side=16, codec="raw")
 
