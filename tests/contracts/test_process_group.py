@@ -11,7 +11,7 @@ from vimix.app.parallel import SingleProcess
 from vimix.values.errors import VimixError
 
 
-@pytest.fixture(scope="module", params=["alone", "threads", "processes"])
+@pytest.fixture(scope="module", params=["alone", "threads", pytest.param("processes", marks=pytest.mark.slow)])
 def found(request):
     """Results of all ranks."""
     if request.param == "alone":

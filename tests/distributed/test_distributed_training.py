@@ -23,6 +23,8 @@ from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.config.protocols import COCLR_END_TO_END
 from vimix_adapters.wiring.supervised_runs import batch_of_rank
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def two():

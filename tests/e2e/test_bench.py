@@ -15,6 +15,7 @@ from vimix_adapters.benchmarks.plain import PlainNetwork, masked_mix
 from vimix_adapters.benchmarks.timing import Measure, TimedPair, interleaved
 
 
+@pytest.mark.slow
 def test_every_benchmark_leaves_its_lines_in_the_table(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.setattr("vimix_adapters.benchmarks.pipeline.STARTS", 1)
     assert vimix("bench", "--tiny", "--out", tmp_path / "bench.md") == 0

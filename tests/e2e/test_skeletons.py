@@ -44,6 +44,7 @@ def finished(place) -> Path:
     return place / "run"
 
 
+@pytest.mark.slow
 def test_a_run_trains_every_stream_against_the_partner_that_its_stage_names(finished) -> None:
     results = json.loads((finished / "results.json").read_text())
     rows = {(row["arm"], row["modality"]) for row in results["rows"]}
@@ -61,6 +62,7 @@ def test_a_run_trains_every_stream_against_the_partner_that_its_stage_names(fini
     assert (finished / "retrieval.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["retrieval", "linear"])
 def test_streams_are_evaluated_together(finished, place, task) -> None:
     out = place / f"{task}.json"
@@ -71,6 +73,7 @@ def test_streams_are_evaluated_together(finished, place, task) -> None:
     assert set(record["checkpoints"]) == {"joint", "motion"}
 
 
+@pytest.mark.slow
 def test_finetuning_and_stages_by_hand(finished, place) -> None:
     recipe, out = place / "recipe.toml", place / "hand"
     for modality in ("joint", "bone"):
@@ -83,6 +86,7 @@ def test_finetuning_and_stages_by_hand(finished, place) -> None:
     assert json.loads((place / "tuned.json").read_text())["scores"]["top-1"] >= 0
 
 
+@pytest.mark.slow
 def test_a_skeleton_file_finds_itself_in_an_index(finished, place, capsys) -> None:
     checkpoint = finished / "skeletonclr/1-pretrain-joint"
     index = ["index", "build", place / "recipe.toml", checkpoint, place / "s.h5", "--out", place / "i", *DEVICE]
@@ -104,6 +108,7 @@ def test_a_plan_of_skeletons_needs_no_store(place, capsys) -> None:
     assert "does not exist yet" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

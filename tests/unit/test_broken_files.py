@@ -207,6 +207,7 @@ def hostile(job: PartJob, settings: PackSettings) -> None:
     write_part_of_video(job, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_no_file_takes_the_others_down_with_it(tmp_path) -> None:
     settings = PackSettings(short_side=32, flow="none", codec="raw")

@@ -25,6 +25,8 @@ from vimix_adapters.prepare.build_store import build_store
 from vimix_adapters.prepare.store_info import describe
 from vimix_adapters.prepare.video_store import VideoStoreBuilder
 
+pytestmark = pytest.mark.slow
+
 KILLS = 20
 SETTINGS = PackSettings(short_side=16, flow="none", flow_short_side=16, codec="raw")
 

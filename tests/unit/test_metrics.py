@@ -3,6 +3,7 @@
 import io
 import json
 
+import pytest
 from rich.console import Console
 from structlog.testing import capture_logs
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -69,6 +70,15 @@ def test_on_a_terminal_a_bar_is_drawn() -> None:
     sink.close()
     assert "10/10" in out.getvalue()
     assert "accuracy 0.500" in out.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_title_in_brackets_is_no_markup(terminal) -> None:
+    out = io.StringIO()
+    sink = ProgressMetrics(10, "[red]:cat:", Console(file=out, force_terminal=terminal, width=120, no_color=True))
+    sink.record(10, {"loss": 2.0})
+    sink.close()
+    assert "[red]:cat:" in out.getvalue()
 
 
 def test_a_training_that_waits_for_its_data_gets_one_warning() -> None:

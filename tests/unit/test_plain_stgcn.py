@@ -70,6 +70,7 @@ def test_embeddings_and_statistics_are_equal(training) -> None:
         torch.testing.assert_close(value, plain.state_dict()[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_are_equal_for_every_weight() -> None:
     """In float64: ten BatchNorms amplify the last digit."""
     ours, plain = (network.double() for network in twins())
@@ -87,6 +88,7 @@ def test_gradients_are_equal_for_every_weight() -> None:
     assert max(sizes) > 1
 
 
+@pytest.mark.slow
 def test_a_step_from_the_same_start_has_the_same_loss_and_leaves_the_same_weights(monkeypatch) -> None:
     small, (ours, plain) = recipe(), twins()
     batch, learner = steps.random_batch(small, {JOINT: 2}, CPU), steps.full_learner(small, JOINT, CPU)

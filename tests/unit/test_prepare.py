@@ -65,6 +65,7 @@ def hang_on_b(job: PartJob) -> None:
     write_part_of_video(job, SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_worker_that_hangs_or_dies_costs_its_own_job_only() -> None:
     kinds = ["fine", "hangs", "refused", "dies", "raises", "fine"]
@@ -107,6 +108,7 @@ def test_files_that_fail_are_left_out_and_listed_with_the_reason(videos, tmp_pat
     assert Hdf5VideoStore(tmp_path / "s.h5").quarantined == 3
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_decoder_that_never_returns_is_killed(videos, tmp_path) -> None:
     report = build_store(list_folder(videos), tmp_path / "s.h5", VideoStoreBuilder(SMALL, 8, hang_on_b), 2, QUIET)
@@ -166,6 +168,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_after_a_kill_the_next_call_goes_on_and_ends_in_the_same_store(videos, tmp_path) -> None:
     (tmp_path / "run.py").write_text(RUN)

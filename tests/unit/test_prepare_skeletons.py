@@ -213,6 +213,7 @@ def spoil(files: Sequence[Path]) -> None:
         os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_call_that_is_killed_over_and_over_goes_on_and_ends_in_the_store_of_an_unbroken_one(folder, tmp_path) -> None:
     """Files of whole parts are not read again: these are spoilt, and nobody notices."""
@@ -241,6 +242,7 @@ def failing(path: Path, how: Preparation):
     return pack_file(path, how)
 
 
+@pytest.mark.slow
 def test_a_part_in_which_a_file_failed_or_has_changed_is_read_again(folder, tmp_path) -> None:
     def ends() -> None:
         skeleton_store.pack_file = failing

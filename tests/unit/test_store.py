@@ -119,6 +119,7 @@ def test_half_a_part_is_none(tmp_path) -> None:
     assert not is_part(tmp_path / "missing")
 
 
+@pytest.mark.slow
 def test_a_store_of_many_videos_has_room_for_its_head(tmp_path) -> None:
     """The list of videos is longer than the 64 KiB of an old-style attribute."""
     settings = PackSettings(codec="raw", flow="none")

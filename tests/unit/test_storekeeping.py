@@ -267,6 +267,7 @@ def test_a_forked_reader_inherits_no_handle_and_the_parents_stays_open(tmp_path)
     assert open_files(path) == 1
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_reads(tmp_path) -> None:
     """Four thousand reads, after as many to warm up; a hundred thousand are measured in the records."""
     hdf5(tmp_path, "jpeg")

@@ -66,6 +66,7 @@ def test_the_same_frames_are_encoded_alike_every_time(tmp_path: Path) -> None:
     assert len(files) == len(frames)
 
 
+@pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(made: Path, tmp_path: Path) -> None:
     """Skeletons, lists and the record are equal byte for byte, and so are decoded frames."""
     before = set(multiprocessing.active_children())

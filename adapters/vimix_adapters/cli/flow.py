@@ -75,12 +75,11 @@ def flow(
     The second call computes what is missing and puts all flow into the store. Without a shared disk, copy the files of
     the folders into one folder.
     """
-    from rich.console import Console
-
     from vimix_adapters.prepare.flow_store import FlowOptions, compute_flow, import_flow, parse_shard
+    from vimix_adapters.reports.console import plain_console
 
     options = FlowOptions(worker_count(workers), time_limit, parse_shard(shard) if shard else None, force)
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     if import_from is not None:
         report = import_flow(store, import_from, import_bound, import_rounding.value, flow_bound, options, console)
     else:

@@ -93,12 +93,11 @@ def with_video_options(command: Callable[..., None]) -> Callable[..., None]:
 def prepare_and_print(listing: "Listing", out: Path, options: "PrepareOptions", allow_partial: bool = False) -> None:
     """Store the data set, print the account, and end with its exit code."""
     from attrs import evolve
-    from rich.console import Console
 
     from vimix_adapters.prepare.report import account_lines, account_table, prepare_store
-    from vimix_adapters.reports.console import show_table
+    from vimix_adapters.reports.console import plain_console, show_table
 
-    account = prepare_store(listing, out, evolve(options, allow_partial=allow_partial), Console(stderr=True))
+    account = prepare_store(listing, out, evolve(options, allow_partial=allow_partial), plain_console(stderr=True))
     show_table(account_table(account))
     for line in account_lines(account):
         print(line)

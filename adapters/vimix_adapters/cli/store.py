@@ -50,11 +50,10 @@ def verify(
     """Read all bytes, compare checksums and decode all frames; exit code 3 if a video is bad."""
     import json
 
-    from rich.console import Console
-
     from vimix_adapters.prepare.store_tools import verify as check
+    from vimix_adapters.reports.console import plain_console
 
-    result = check(store, worker_count(workers), Console(stderr=True))
+    result = check(store, worker_count(workers), plain_console(stderr=True))
     bad, videos, fingerprint = result["bad"], result["videos"], result["fingerprint"]
     if as_json:
         print(json.dumps(result, indent=2))

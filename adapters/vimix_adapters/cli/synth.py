@@ -24,13 +24,12 @@ def synth(
     force: Annotated[bool, typer.Option("--force", help="Replace a synthetic data set of other settings.")] = False,
 ) -> None:
     """Write videos and skeletons of figures that wave, clap, jump, ...: a small data set for trying everything."""
-    from rich.console import Console
-
     from vimix_adapters.prepare.progress import progress_bar
+    from vimix_adapters.reports.console import plain_console
     from vimix_adapters.synth.dataset import write_dataset
     from vimix_adapters.synth.synth_settings import SynthSettings
 
     settings = SynthSettings(classes, videos_per_class, performers, seed, width, height)
-    with progress_bar("synth", "videos", Console(stderr=True)) as show:
+    with progress_bar("synth", "videos", plain_console(stderr=True)) as show:
         written = write_dataset(out, settings, workers or min(8, worker_count(0)), show, force)
     print(f"{out}: {written.train} training and {written.test} test videos of {classes} classes ({written.made} new)")
