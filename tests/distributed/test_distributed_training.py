@@ -21,7 +21,7 @@ from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.config.protocols import COCLR_END_TO_END
-from vimix_adapters.wiring.linear_training import own_batch
+from vimix_adapters.wiring.supervised_runs import batch_of_rank
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def test_neighbours_are_measured_by_all_as_by_one() -> None:
         gallery, queries = (
             FakeEvaluationClips(members=videos_of_rank(range(*some), group)) for some in ((7,), (7, 10))
         )
-        return OnlineKnn(FakeNetwork(), gallery, queries, np.arange(10), 3, group=group)()["knn_accuracy"]
+        return OnlineKnn(FakeNetwork(), gallery, queries, np.arange(10), 3, group=group).measure()["knn_accuracy"]
 
     assert in_threads(3, measured) == [measured(SingleProcess())] * 3
 
@@ -222,8 +222,8 @@ def test_seeds_are_run_by_one_team_and_summarised_once(tmp_path) -> None:
 
 def test_a_batch_that_does_not_divide_among_the_processes_is_refused() -> None:
     with pytest.raises(VimixError, match=r"batch of 32 clips \(11 videos to train on\) does not divide among 2"):
-        own_batch(COCLR_END_TO_END, 11, FakeProcessGroup(0, 2, None))
-    assert own_batch(COCLR_END_TO_END, 100, FakeProcessGroup(1, 2, None)) == 16
+        batch_of_rank(COCLR_END_TO_END, 11, FakeProcessGroup(0, 2, None))
+    assert batch_of_rank(COCLR_END_TO_END, 100, FakeProcessGroup(1, 2, None)) == 16
 
 
 def test_members_with_more_to_do_are_waited_for() -> None:

@@ -42,7 +42,7 @@ class FakeProcessGroup:
         return torch.cat([part for part in self._all(rows.detach()) if len(part)])
 
     def permute_rows(self, rows: Tensor, order: np.ndarray) -> Tensor:
-        return self.gather(rows)[order.reshape(self.size, -1)[self.rank]]
+        return self.all_gather(rows)[order.reshape(self.size, -1)[self.rank]]
 
     def any(self, flag: Tensor) -> Tensor:
         return torch.stack(self._all(flag)).any()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from attrs import evolve
@@ -66,8 +67,9 @@ def test_a_truncated_file_is_refused_and_the_one_before_is_named(tmp_path, keep)
     store.save(checkpoint(2))
     whole = (tmp_path / "last.pt").read_bytes()
     (tmp_path / "last.pt").write_bytes(whole[: keep if keep >= 1 else int(len(whole) * keep)])
-    with pytest.raises(VimixError, match=r"last\.pt: expected a whole vimix checkpoint.*previous\.pt"):
-        store.last()
+    for question in (store.last, store.progress):
+        with pytest.raises(VimixError, match=r"last\.pt: expected a whole vimix checkpoint.*previous\.pt"):
+            question()
     assert load_checkpoint(tmp_path / "previous.pt").about["steps"] == 1
 
 
@@ -166,6 +168,25 @@ def test_equal_states_make_equal_files(tmp_path) -> None:
     for place in ("a", "b"):
         FolderCheckpointStore(tmp_path / place).save(checkpoint(1))
     assert (tmp_path / "a/last.pt").read_bytes() == (tmp_path / "b/last.pt").read_bytes()
+
+
+def bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+def test_progress_is_told_without_reading_the_weights(tmp_path) -> None:
+    size = 8 * 2**20
+    large = evolve(checkpoint(3), parts={**checkpoint(3).parts, "key": {"w": torch.zeros(size // 4)}})
+    store = FolderCheckpointStore(tmp_path)
+    store.save(large)
+    read = [bytes_read()]
+    for question in (store.exists, store.progress, store.last):
+        assert question()
+        read.append(bytes_read())
+    existing, progressing, loading = np.diff(read)
+    assert existing < 2**12
+    assert progressing < size / 8
+    assert loading >= size
 
 
 def test_what_a_killed_process_left_is_removed_and_one_that_may_not_write_does_not(tmp_path) -> None:

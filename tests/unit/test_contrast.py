@@ -91,6 +91,16 @@ def test_weights_add_up_where_an_instance_is_its_own_partner() -> None:
     torch.testing.assert_close(vimix.mixed_info_nce(q, keys, queue, own), expected)
 
 
+def test_the_ranks_of_a_shared_batch_have_the_loss_of_the_whole_batch() -> None:
+    """Each rank compares its own rows of the queries with all keys; the mean of their losses is the loss of one."""
+    q, keys, queue, plan = unit(6, 4, 0), unit(6, 4, 1), unit(5, 4, 2), mixed_plan(6, 3)
+    parts = [
+        vimix.mixed_info_nce(q[first : first + 3], keys, queue, plan.rows(first, first + 3), first=first)
+        for first in (0, 3)
+    ]
+    torch.testing.assert_close(torch.stack(parts).mean(), vimix.mixed_info_nce(q, keys, queue, plan))
+
+
 def test_siblings_of_both_targets_are_masked_and_the_targets_are_not() -> None:
     sources, queued, partner = torch.tensor([7, 8, 7]), torch.tensor([8, 9, 7]), torch.tensor([1, 2, 0])
     excluded = WithoutSiblings().excluded(sources, queued, partner)

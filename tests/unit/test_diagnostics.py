@@ -64,12 +64,12 @@ def test_they_do_not_see_a_rotation_nor_an_order() -> None:
 
 
 def test_a_collapse_is_warned_of_once_while_it_lasts_and_skipped_steps_when_there_are_more() -> None:
-    watch = CollapseWarning(possible_rank=128)
+    warning = CollapseWarning(possible_rank=128)
     ranks = [40.0, 7.0, 6.0, 30.0, 1.5]
     with structlog.testing.capture_logs() as logs:
         for step, rank in enumerate(ranks):
-            watch.record(step, {"effective_rank": rank, "bad_steps": float(step > 2)})
-        watch.record(9, {"loss": 1.0})
+            warning.on_row(step, {"effective_rank": rank, "bad_steps": float(step > 2)})
+        warning.on_row(9, {"loss": 1.0})
     told = [(log["event"], log["step"]) for log in logs]
     assert told == [("embeddings.look_collapsed", 1), ("steps.skipped", 3), ("embeddings.look_collapsed", 4)]
     assert looks_collapsed(1.9, 16)

@@ -9,7 +9,8 @@ from tests.fakes.classifier import FakeClassifier
 from tests.fakes.clips import BreakableStore, FakeEvaluationClips, FakeTrainingClips
 from tests.fakes.metrics import FakeMetrics
 from vimix.app.finetune import SupervisedLearner, classify, finetune_scores, supervised_step
-from vimix.app.train import StageRun, TrainSettings, train
+from vimix.app.stage_run import StageRun
+from vimix.app.train import train
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix.values.scores import VideoProbabilities
@@ -30,7 +31,10 @@ def stage(epochs: int = 30, **changes) -> StageRun:
         "learner": learner,
         "step": supervised_step(learner),
         "clips": FakeTrainingClips(views={RGB: 1}, videos=6, batch=3),
-        "settings": TrainSettings(epochs=epochs, rate=3e-2, log_every=10, checkpoint_seconds=0),
+        "name": "finetune",
+        "epochs": epochs,
+        "rate": 3e-2,
+        "checkpoint_seconds": 0,
         "metrics": FakeMetrics(),
         "checkpoints": FakeCheckpointStore(),
         "recipe": "",
@@ -100,7 +104,7 @@ def test_an_encoder_is_taken_over_without_its_head() -> None:
     classifier.load_encoder(trained.state_dict())
     clips = torch.randn(2, 3, 8, 32, 32)
     classifier.eval()
-    features = classifier.encoder.pool(classifier.encoder.partial_forward(clips, 0, 16))
+    features = classifier.encoder.pool(classifier.encoder.partial_forward(clips, 0, classifier.encoder.depth))
     torch.testing.assert_close(features, trained.features(clips), rtol=1e-4, atol=1e-5)
     with pytest.raises(RuntimeError, match="Missing key"):
         classifier.load_encoder({"encoder.features.0.nothing": torch.zeros(1)})

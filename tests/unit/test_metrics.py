@@ -72,13 +72,13 @@ def test_on_a_terminal_a_bar_is_drawn() -> None:
 
 
 def test_a_training_that_waits_for_its_data_is_told_so_once() -> None:
-    sink = InputBoundHint()
+    hint = InputBoundHint()
     with capture_logs() as told:
         for step, share in enumerate((0.9, 0.9, 0.01, 0.5, 0.5)):
-            sink.record(step, {"data_time": share})
-        sink.record(5, {"loss": 1.0})
+            hint.on_row(step, {"data_time": share})
+        hint.on_row(5, {"loss": 1.0})
         assert told == []
         for step in range(6, 20):
-            sink.record(step, {"data_time": 0.5})
+            hint.on_row(step, {"data_time": 0.5})
     assert [(line["event"], line["step"]) for line in told] == [("training.input_bound", 8)]
     assert "data.workers" in told[0]["hint"]

@@ -159,18 +159,17 @@ def test_the_sgd_probe_is_the_plain_loop() -> None:
         w, b = w - rate * vw, b - rate * vb
     z = x @ w.T + b
     expected = torch.from_numpy(z).softmax(1).numpy()
-    probe = SgdProbe(settings)
-    found = probe.probabilities(x, y, y, x, seed=7)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert sorted(probe.snapshots) == [0, 2, 4, 5]
-    np.testing.assert_array_equal(probe.snapshots[5], found)
+    outcome = SgdProbe(settings).fit_predict(x, y, y, x, seed=7)
+    np.testing.assert_allclose(outcome.probabilities, expected, atol=1e-4)
+    assert sorted(outcome.by_epoch) == [0, 2, 4, 5]
+    np.testing.assert_array_equal(outcome.by_epoch[5], outcome.probabilities)
 
 
 def test_a_layer_whose_training_diverged_says_nothing() -> None:
     x = np.full((4, 3), 1e30, dtype=np.float32) * np.array([[1], [-1], [1], [-1]], np.float32)
     probe = SgdProbe(LinearSgd(lr=1e9, weight_decay=0.0, batch=2, epochs=3, milestones=()))
-    with pytest.raises(VimixError, match="training diverged"):
-        probe.probabilities(x, np.array([0, 1, 1, 0]), np.arange(4), x, seed=0)
+    with pytest.raises(VimixError, match="training of the linear layer diverged"):
+        probe.fit_predict(x, np.array([0, 1, 1, 0]), np.arange(4), x, seed=0)
 
 
 def test_the_last_epoch_is_the_result_and_the_best_on_test_is_another_matter() -> None:

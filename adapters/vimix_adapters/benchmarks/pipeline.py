@@ -14,7 +14,6 @@ import numpy as np
 
 from vimix.app.data_timer import DataTimer
 from vimix.app.steps import Step
-from vimix.domain.schedule.stages import views_needed
 from vimix.ports.clips import TrainingClips
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
@@ -60,7 +59,7 @@ def _training(settings: BenchSettings, workers: int, store_file: Path) -> tuple[
     stage = wiring.build_stage(recipe, config.PretrainStage(pretrain=RGB))
     learner = wiring.build_learner(recipe, RGB, compute)
     step = wiring.build_step(recipe, stage, learner, {}, compute)
-    return step, wiring.build_training_clips(recipe, store, views_needed(stage), 0, compute)
+    return step, wiring.build_training_clips(recipe, store, stage.views_needed, 0, compute)
 
 
 def start_up(settings: BenchSettings) -> Iterator[Finding]:

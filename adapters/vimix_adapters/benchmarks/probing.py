@@ -35,7 +35,7 @@ def probing(settings: BenchSettings) -> Iterator[Finding]:
         accuracies["theirs"] = _sklearn(known, truth, asked, answers, penalties)
 
     def ours() -> None:
-        found = wiring.build_probe(recipe).probabilities(known, truth, sources, asked, 0)
+        found = wiring.build_probe(recipe).fit_predict(known, truth, sources, asked, 0).probabilities
         accuracies["ours"] = float((found.argmax(axis=1) == answers).mean())
 
     one, two = interleaved(theirs, ours, 1, settings.now, warm_up=0)

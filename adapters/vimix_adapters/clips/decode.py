@@ -5,7 +5,7 @@ only, and its frame count must be the container's. Callers run this in a process
 """
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vimix.ports.decoder import DecodedVideo
 from vimix.values.errors import VimixError
 
 Frame = NDArray[np.uint8]
@@ -26,6 +25,18 @@ MISSING = 0.1
 
 GRACE = 0.5
 """Seconds by which a declared length may be wrong besides."""
+
+
+@frozen(eq=False)
+class DecodedVideo:
+    """``frames`` uint8 [T, H, W, 3] (R, G, B, upright) at ``rate`` frames a second."""
+
+    frames: NDArray[np.uint8]
+    rate: float
+
+
+VideoDecoder = Callable[[Path, float, int], DecodedVideo]
+"""Decodes a whole video file, as ``decode_video`` does."""
 
 
 @frozen
@@ -45,7 +56,10 @@ class Probe:
 
 
 def decode_video(path: Path, rate: float, short_side: int) -> DecodedVideo:
-    """Implements ``vimix.ports.decoder.VideoDecoder``."""
+    """Frames resampled to ``rate`` a second by nearest time stamp (0: as they are), resized to ``short_side``.
+
+    Raises VimixError with the reason if the file cannot be read in full.
+    """
     _require_file(path)
     times, frames = _decoded(path, short_side)
     if not frames:

@@ -10,7 +10,6 @@ from attrs import asdict, evolve, frozen
 from rich.console import Console
 from rich.table import Table
 
-from vimix.domain.schedule.stages import views_needed
 from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
@@ -78,7 +77,7 @@ def bench(
     """
     compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
     built = {stage.name: stage for stage in (wiring.build_stage(recipe, stage) for stage in stages)}
-    needed = max((views_needed(stage) for stage in built.values()), key=lambda views: _clip_bytes(recipe, store, views))
+    needed = max((stage.views_needed for stage in built.values()), key=lambda views: _clip_bytes(recipe, store, views))
     rates = []
     for number in workers:
         console.print(f"reading with {number} workers for {seconds:g} s ...")

@@ -7,7 +7,8 @@ import attrs
 
 from vimix.app.finetune import classify, finetune_scores
 from vimix.app.parallel import videos_of_rank
-from vimix.app.train import StageRun, train
+from vimix.app.stage_run import StageRun
+from vimix.app.train import train
 from vimix.ports.network import Classifier
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
@@ -286,7 +287,7 @@ def _tested(
     task: Supervised, place: Session, modality: Modality, init: Checkpoint | None, folder: Path, resume: bool
 ) -> VideoProbabilities:
     recipe, store, compute = place.recipe, place.store, place.compute
-    if FolderCheckpointStore(folder).last() is not None and not resume:
+    if FolderCheckpointStore(folder).exists() and not resume:
         raise VimixError(f"{folder} already holds a training: add --resume to go on, or choose another --out")
     with place.locked(folder):
         classifier, run = task.build(recipe, store, modality, init, folder, compute, place.requests, place.group)

@@ -13,7 +13,7 @@ from vimix.app.provenance import require_provenance
 from vimix.app.steps import cmmc_step, pretrain_step
 from vimix.domain.mixing.layers import RandomLayer
 from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
-from vimix.domain.schedule.stages import CmmcStage, Stage, views_needed
+from vimix.domain.schedule.stages import Stage
 from vimix.ports.clips import VideoStore
 from vimix.values.clips import ClipBatch
 from vimix.values.modality import Modality
@@ -100,9 +100,9 @@ def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStag
             stage = wiring.build_stage(recipe, chosen)
             steps = None if steps_per_epoch is None else steps_per_epoch * stage.epochs
             folder = places.owner(arm, number, stage.name)
-            last = FolderCheckpointStore(folder).last() if store and folder.exists() else None
-            if store and last:
-                require_provenance(last, {"data": store.fingerprint}, str(folder))
+            progress = FolderCheckpointStore(folder).progress() if store and folder.exists() else None
+            if store and progress:
+                require_provenance(progress.origin, {"data": store.fingerprint}, str(folder))
             planned.append(
                 PlannedStage(
                     arm=arm,
@@ -111,7 +111,7 @@ def plan(recipe: config.Recipe, out: Path, compute: Compute) -> list[PlannedStag
                     steps=steps,
                     seconds=None if steps is None else steps * timer.seconds(stage),
                     bytes=2 * timer.checkpoint_bytes(stage.modality),
-                    done=bool(last and int(last.about["steps"]) >= (steps or 0)),
+                    done=bool(progress and progress.steps >= (steps or 0)),
                     trained_in=folder.parent.name if folder.parent.name != arm else "",
                 )
             )
@@ -130,8 +130,7 @@ class StepTimer:
 
     def seconds(self, stage: Stage) -> float:
         """Of one step with the recipe's batch. Decoding and augmentation run beside it and are not counted."""
-        partner = stage.partner if isinstance(stage, CmmcStage) else None
-        key = (stage.modality, partner)
+        key = (stage.modality, stage.partner)
         if key not in self._known:
             self._known[key] = self._timed(stage) * self._recipe.optim.batch / TIMED_CLIPS
         return self._known[key]
@@ -150,7 +149,7 @@ class StepTimer:
 
     def _timed(self, stage: Stage) -> float:
         learner = wiring.build_learner(self._recipe, stage.modality, self._compute)
-        if isinstance(stage, CmmcStage):
+        if stage.partner is not None:
             partner = wiring.build_network(self._recipe, stage.partner, self._compute).eval().requires_grad_(False)
             step = cmmc_step(learner, partner, stage.partner, CrossModalCutMix(), RandomLayer())
         else:
@@ -169,7 +168,7 @@ class StepTimer:
                 torch.randn(TIMED_CLIPS, *wiring.batch_shape(self._recipe, modality), device=self._compute.device)
                 for _ in range(number)
             )
-            for modality, number in views_needed(stage).items()
+            for modality, number in stage.views_needed.items()
         }
         return ClipBatch(views=views, videos=ids, sources=ids, labels=ids)
 
@@ -177,7 +176,7 @@ class StepTimer:
 def _steps_per_epoch(recipe: config.Recipe, store: VideoStore) -> int:
     split, batch = recipe.data.train_split, recipe.optim.batch
     stages = [wiring.build_stage(recipe.of_arm(arm), s) for arm in recipe.arms for s in recipe.arms[arm].stages]
-    require_clips(store, split, {m: 1 for stage in stages for m in views_needed(stage)}, batch)
+    require_clips(store, split, {m: 1 for stage in stages for m in stage.views_needed}, batch)
     return len(store.members(split)) // batch
 
 

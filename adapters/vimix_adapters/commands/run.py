@@ -52,7 +52,7 @@ def train_single(
     with open_session(recipe, device) as place:
         built = wiring.build_stage(recipe, _known(recipe, stage))
         folder = out / built.name
-        if FolderCheckpointStore(folder).last() is not None and not resume:
+        if FolderCheckpointStore(folder).exists() and not resume:
             raise VimixError(f"{folder} already holds checkpoints: add --resume to go on, or choose another --out")
         _claim(place, out)
         return _execute(place, built, _loaded(inits), folder, number=0)
@@ -130,17 +130,19 @@ def _execute(
     arm: str = "",
 ) -> Checkpoint:
     recipe, store = place.recipe, place.store
-    last = FolderCheckpointStore(folder).last()
-    if last is not None and _finished(last):
-        require_provenance(last, wiring.stage_provenance(store, stage, inits), str(folder))
+    checkpoints = FolderCheckpointStore(folder)
+    progress = checkpoints.progress()
+    if progress is not None and progress.finished:
+        require_provenance(progress.origin, wiring.stage_provenance(store, stage, inits), str(folder))
         log.info("stage.already_finished", arm=arm, stage=stage.name)
+        last = checkpoints.last()
+        assert last is not None
         return last
     _warn_of_long_queue(recipe, store)
     with place.locked(folder):
         compute, group = place.compute, place.group
-        run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number, group, place.requests)
-        run.about.update(arm=arm, data=store.fingerprint, commit=commit(), stages_to_come=_to_come(recipe, arm, number))
-        run.about.update({f"version_{name}": value for name, value in versions().items()})
+        about = _about_stage(place, arm, number)
+        run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number, group, place.requests, about)
         log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
         begun = perf_counter()
         with place.requests.deferred():
@@ -149,15 +151,21 @@ def _execute(
     return final
 
 
+def _about_stage(place: Session, arm: str, number: int) -> dict[str, str | int | float]:
+    """Facts for the record of the stage's checkpoints, besides those that every training has."""
+    return {
+        "arm": arm,
+        "data": place.store.fingerprint,
+        "commit": commit(),
+        "stages_to_come": _to_come(place.recipe, arm, number),
+        **{f"version_{name}": value for name, value in versions().items()},
+    }
+
+
 def _to_come(recipe: config.Recipe, arm: str, number: int) -> int:
     """How many later stages of the arm go on training the modality of this one: after the last there is none."""
     stages = recipe.arms[arm].stages if arm else ()
     return sum(later.modality == stages[number].modality for later in stages[number + 1 :])
-
-
-def _finished(checkpoint: Checkpoint) -> bool:
-    about = checkpoint.about
-    return int(about["steps"]) >= int(about["epochs"]) * int(about["steps_per_epoch"])
 
 
 def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:

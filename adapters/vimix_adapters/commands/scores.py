@@ -165,15 +165,13 @@ def epochs_of_probe(recipe: config.Recipe) -> LinearSgd:
 
 def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]:
     """The epoch of the linear layers that is best on the test videos, and its accuracy: as the peers report."""
-    settings = epochs_of_probe(recipe)
-    snapshots = {}
+    probe, by_epoch = SgdProbe(epochs_of_probe(recipe)), {}
     for modality, pair in pairs.items():
-        probe = SgdProbe(settings)
         known = pair.gallery
-        probe.probabilities(known.features, known.labels, known.sources, pair.queries.features, recipe.seed)
-        snapshots[modality] = probe.snapshots
+        outcome = probe.fit_predict(known.features, known.labels, known.sources, pair.queries.features, recipe.seed)
+        by_epoch[modality] = outcome.by_epoch
     labels = next(iter(pairs.values())).queries.labels
-    epoch, accuracy = best_epoch(snapshots, labels, wiring.build_fusion(recipe))
+    epoch, accuracy = best_epoch(by_epoch, labels, wiring.build_fusion(recipe))
     return {"epoch": float(epoch), "top-1": accuracy}
 
 

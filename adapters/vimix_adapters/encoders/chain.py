@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 
 class StageChain(nn.Module):
-    """Implements ``vimix.ports.network.Encoder`` for a chain of modules on [B, C, T, H, W] maps, cut into L stages.
+    """A chain of modules on [B, C, T, H, W] maps, cut into L stages: what every encoder is.
+
+    Laws: ``partial_forward(x, a, a) is x``; ``pf(pf(x, a, b), b, c) == pf(x, a, c)``.
 
     ``cuts`` [L] counts the modules before the end of each stage; without it each module is a stage. Cuts change neither
     the parameters nor their names. Raises ValueError if ``cuts`` does not ascend to the number of modules.

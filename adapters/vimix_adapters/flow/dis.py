@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 class DisFlow:
-    """Implements ``vimix.ports.flow.FlowEstimator`` with OpenCV's DIS, medium preset."""
+    """Implements ``vimix_adapters.flow.estimator.FlowEstimator`` with OpenCV's DIS, medium preset."""
 
     def __init__(self) -> None:
         self._estimator, self._shape = _create(), (0, 0)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix.ports.flow import BatchFlowEstimator, FlowEstimator
+from vimix_adapters.flow.estimator import BatchFlowEstimator, FlowEstimator
 
 Frames = NDArray[np.uint8]
 Field = NDArray[np.float32]

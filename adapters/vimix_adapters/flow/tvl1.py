@@ -10,7 +10,7 @@ from vimix.values.errors import VimixError
 
 
 class TvL1Flow:
-    """Implements ``vimix.ports.flow.FlowEstimator`` with OpenCV contrib's TV-L1, default parameters."""
+    """Implements ``vimix_adapters.flow.estimator.FlowEstimator`` with OpenCV contrib's TV-L1, default parameters."""
 
     def __init__(self) -> None:
         self._estimator, self._shape = _create(cv2), (0, 0)

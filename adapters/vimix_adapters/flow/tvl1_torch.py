@@ -43,7 +43,7 @@ class TvL1Settings:
 
 
 class TorchTvL1Flow:
-    """Implements ``vimix.ports.flow.BatchFlowEstimator``.
+    """Implements ``vimix_adapters.flow.estimator.BatchFlowEstimator``.
 
     ``pixels`` bounds what is computed at once (pairs × height × width): some 70 bytes of memory a pixel.
     """

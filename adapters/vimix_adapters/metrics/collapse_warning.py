@@ -1,29 +1,30 @@
-"""A word in the log when the numbers look bad."""
+"""Warns in the log of collapsed embeddings and skipped steps."""
 
 from collections.abc import Mapping
 
 import structlog
 
 from vimix.domain.contrast.diagnostics import looks_collapsed
+from vimix.ports.callback import Callback
 
 _log = structlog.get_logger()
 
 
-class CollapseWarning:
-    """Implements ``vimix.ports.metrics.MetricsSink``: warns of collapsed embeddings and of skipped steps.
+class CollapseWarning(Callback):
+    """Warns when the effective rank of the embeddings says that they collapsed, and when steps were skipped.
 
-    ``possible_rank`` is the greatest effective rank that a batch's keys could have; 0 where there are no keys. Each
-    warning comes once, and again after the numbers had been good or more steps were skipped.
+    ``possible_rank`` is the greatest effective rank that the keys of a batch can have; 0 in a training without keys.
+    A warning is repeated only after the embeddings have recovered, or after further steps were skipped.
     """
 
-    def __init__(self, possible_rank: int) -> None:
+    def __init__(self, possible_rank: int = 0) -> None:
         self._possible = possible_rank
         self._collapsed = False
         self._bad = 0.0
 
-    def record(self, step: int, values: Mapping[str, float]) -> None:
-        """Look at a row."""
-        rank = values.get("effective_rank")
+    def on_row(self, step: int, row: Mapping[str, float]) -> None:
+        """Read ``effective_rank`` and ``bad_steps``."""
+        rank = row.get("effective_rank")
         if rank is not None:
             collapsed = looks_collapsed(rank, self._possible)
             if collapsed and not self._collapsed:
@@ -35,13 +36,7 @@ class CollapseWarning:
                     advice="lower optim.lr or raise contrast.temperature, unless this is the start of a run",
                 )
             self._collapsed = collapsed
-        bad = values.get("bad_steps", 0.0)
+        bad = row.get("bad_steps", 0.0)
         if bad > self._bad:
             _log.warning("steps.skipped", step=step, bad_steps=int(bad), reason="loss or gradient not finite")
         self._bad = bad
-
-    def rewind(self, step: int) -> None:
-        """Nothing is remembered by step."""
-
-    def close(self) -> None:
-        """Nothing is held open."""

@@ -1,20 +1,21 @@
-"""Metrics as a progress bar, and several sinks as one."""
+"""Metrics as a progress bar."""
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from vimix.ports.metrics import MetricsSink
-
 PLAIN_SECONDS = 10.0
-"""Seconds between two lines where no bar can be drawn."""
+"""Seconds between two lines if stderr is no terminal."""
 
 
 class ProgressMetrics:
-    """Implements ``vimix.ports.metrics.MetricsSink`` on stderr: a bar on a terminal, now and then a line elsewhere."""
+    """Implements ``vimix.ports.metrics.MetricsSink`` on stderr: a bar on a terminal, elsewhere a line now and then.
+
+    ``steps`` is the number of training steps of the whole stage.
+    """
 
     def __init__(
         self, steps: int, title: str, console: Console | None = None, clock: Callable[[], float] = time.monotonic
@@ -27,18 +28,18 @@ class ProgressMetrics:
         self._printed = -PLAIN_SECONDS
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
-        """Move on to ``step`` and show its loss, pretext accuracy and clips a second."""
+        """Advance to ``step`` and show its loss, pretext accuracy and clips a second."""
         if self._console.is_terminal:
             self._draw(step, _summary(values))
         else:
             self._print(step, _summary(values))
 
     def rewind(self, step: int) -> None:
-        """Steps up to here were made before."""
+        """Estimate the time left from here on: the steps up to ``step`` were made by an earlier process."""
         self._begun = (self._clock(), step)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop drawing; the bar stays on the screen as it is."""
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
@@ -73,25 +74,3 @@ class ProgressMetrics:
 def _summary(values: Mapping[str, float]) -> str:
     shown = {"loss": "loss {:.3f}", "pretext_accuracy": "accuracy {:.3f}", "clips_per_second": "{:.0f} clips/s"}
     return " ".join(form.format(values[name]) for name, form in shown.items() if name in values)
-
-
-class MultiSink:
-    """Several sinks as one."""
-
-    def __init__(self, sinks: Sequence[MetricsSink]) -> None:
-        self._sinks = list(sinks)
-
-    def record(self, step: int, values: Mapping[str, float]) -> None:
-        """To each of them."""
-        for sink in self._sinks:
-            sink.record(step, values)
-
-    def rewind(self, step: int) -> None:
-        """Each of them."""
-        for sink in self._sinks:
-            sink.rewind(step)
-
-    def close(self) -> None:
-        """All of them."""
-        for sink in self._sinks:
-            sink.close()

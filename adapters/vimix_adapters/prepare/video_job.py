@@ -9,14 +9,13 @@ import torch
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vimix.ports.decoder import VideoDecoder
-from vimix.ports.flow import FlowEstimator
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
-from vimix_adapters.clips.decode import decode_video, resized
+from vimix_adapters.clips.decode import VideoDecoder, decode_video, resized
 from vimix_adapters.clips.hdf5 import STORED_FRAMES, PackSettings
 from vimix_adapters.clips.hdf5_writer import as_stored, write_part
 from vimix_adapters.flow.dis import DisFlow
+from vimix_adapters.flow.estimator import FlowEstimator
 from vimix_adapters.flow.fields import flow_fields
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.flow.tvl1_torch import TorchTvL1Flow

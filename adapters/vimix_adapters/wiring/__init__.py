@@ -2,7 +2,6 @@
 
 from vimix_adapters.wiring.clip_shapes import batch_shape, skeleton_settings
 from vimix_adapters.wiring.compute import build_compute, build_process_group
-from vimix_adapters.wiring.linear_training import build_linear_training, end_to_end_of, end_to_end_recipe
 from vimix_adapters.wiring.networks import (
     build_candidates,
     build_classifier,
@@ -24,12 +23,8 @@ from vimix_adapters.wiring.stage_plans import (
 )
 from vimix_adapters.wiring.stage_provenance import stage_provenance, supervised_settings
 from vimix_adapters.wiring.stage_runs import (
-    build_finetuning,
     build_stage_run,
     build_step,
-    build_train_settings,
-    metrics_in,
-    stage_seed,
 )
 from vimix_adapters.wiring.stores import (
     CROPS,
@@ -41,6 +36,12 @@ from vimix_adapters.wiring.stores import (
     require_labels,
     sources_of,
     window_stride,
+)
+from vimix_adapters.wiring.supervised_runs import (
+    build_finetuning,
+    build_linear_training,
+    end_to_end_of,
+    end_to_end_recipe,
 )
 
 __all__ = [
@@ -72,18 +73,15 @@ __all__ = [
     "build_stage_run",
     "build_step",
     "build_store",
-    "build_train_settings",
     "build_trained",
     "build_training_clips",
     "clip_shape",
     "end_to_end_of",
     "end_to_end_recipe",
-    "metrics_in",
     "require_labels",
     "skeleton_settings",
     "sources_of",
     "stage_provenance",
-    "stage_seed",
     "supervised_settings",
     "window_stride",
 ]

@@ -1,6 +1,4 @@
-"""The kNN accuracy that is measured during training."""
-
-from collections.abc import Callable, Mapping
+"""Builds the kNN accuracy that is measured during training."""
 
 import numpy as np
 from attrs import evolve
@@ -24,34 +22,37 @@ def build_online_knn(
     network: Network,
     compute: Compute,
     group: ProcessGroup,
-) -> Callable[[], Mapping[str, float]] | None:
-    """Measures the network on evenly spaced videos of both evaluation splits; None if the recipe asks for nothing.
+    epochs: int,
+) -> OnlineKnn | None:
+    """A callback that measures the network on evenly spaced videos of both evaluation splits; None if it is not wanted.
 
-    The members of the group share the videos out. Raises VimixError if a split has no video with a label.
+    Each rank of the group takes some of the videos. ``epochs`` is the length of the stage. Raises VimixError if a split
+    has no video with a label.
     """
     settings = recipe.evaluate
     if not settings.knn_every:
         return None
-    here = evolve(recipe, data=evolve(recipe.data, workers=0))  # no second crew of processes beside the training's
+    in_process = evolve(recipe, data=evolve(recipe.data, workers=0))  # the training has workers of its own
 
     def clips(split: str) -> EvaluationClips:
-        members = [video for video in store.members(split) if store.videos[video].label >= 0]
-        if not members:
+        labelled = [video for video in store.members(split) if store.videos[video].label >= 0]
+        if not labelled:
             raise VimixError(
                 f"evaluate.knn_every: split {split!r} has no video with a label to measure accuracy on: choose another "
                 "evaluate.gallery or evaluate.queries, or set knn_every = 0"
             )
-        chosen = np.linspace(0, len(members) - 1, min(settings.knn_videos, len(members))).round().astype(int)
-        return build_evaluation_clips(
-            here, store, videos_of_rank([members[i] for i in chosen], group), modality, compute
-        )
+        chosen = np.linspace(0, len(labelled) - 1, min(settings.knn_videos, len(labelled))).round().astype(int)
+        videos = videos_of_rank([labelled[i] for i in chosen], group)
+        return build_evaluation_clips(in_process, store, videos, modality, compute)
 
     return OnlineKnn(
-        network,
-        clips(settings.gallery),
-        clips(settings.queries),
-        sources_of(store),
-        settings.knn_neighbours,
-        settings.batch_clips,
-        group,
+        network=network,
+        gallery=clips(settings.gallery),
+        queries=clips(settings.queries),
+        sources=sources_of(store),
+        neighbours=settings.knn_neighbours,
+        batch=settings.batch_clips,
+        group=group,
+        every=settings.knn_every,
+        epochs=epochs,
     )

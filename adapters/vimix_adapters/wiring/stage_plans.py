@@ -14,7 +14,7 @@ from vimix.domain.mixing.policies import (
     TemporalCutMix,
     VideoMix,
 )
-from vimix.domain.schedule.stages import CmmcStage, ManifoldStage, PretrainStage, Stage
+from vimix.domain.schedule.stages import Stage
 from vimix.values.modality import Modality
 from vimix_adapters import config
 
@@ -47,14 +47,20 @@ def build_hidden_policy(mix: config.HiddenMix) -> MixPolicy:
 
 def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
     """A stage of a recipe's plan with its inherited settings filled in."""
-    settings, modality = recipe.stage(stage), Modality(stage.modality)
-    if isinstance(stage, config.PretrainStage):
-        assert isinstance(settings.mix, config.InputMix)
-        policy = build_input_policy(settings.mix)
-        return PretrainStage(stage.name, modality, settings.epochs, settings.milestones, policy, settings.lr)
-    assert isinstance(settings.mix, config.HiddenMix)
-    policy, layers = build_hidden_policy(settings.mix), LAYERS[settings.mix.layers]
-    if stage.partner is None:
-        return ManifoldStage(stage.name, modality, settings.epochs, settings.milestones, policy, layers, settings.lr)
-    partner = Modality(stage.partner)
-    return CmmcStage(stage.name, modality, partner, settings.epochs, settings.milestones, policy, layers, settings.lr)
+    settings, layers = recipe.stage(stage), None
+    if isinstance(settings.mix, config.HiddenMix):
+        policy, layers, decay = build_hidden_policy(settings.mix), LAYERS[settings.mix.layers], recipe.cmmc.decay
+    else:
+        policy, decay = build_input_policy(settings.mix), recipe.pretrain.decay
+    partner = stage.partner if isinstance(stage, config.CmmcStage) else None
+    return Stage(
+        name=stage.name,
+        modality=Modality(stage.modality),
+        partner=None if partner is None else Modality(partner),
+        epochs=settings.epochs,
+        rate=settings.lr,
+        milestones=settings.milestones,
+        decay=decay,
+        policy=policy,
+        layers=layers,
+    )

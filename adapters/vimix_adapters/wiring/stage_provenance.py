@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from attrs import asdict, evolve
 
 from vimix.app.provenance import Provenance
-from vimix.domain.schedule.stages import Stage, views_needed
+from vimix.domain.schedule.stages import Stage
 from vimix.ports.clips import VideoStore
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.modality import Modality
@@ -18,7 +18,7 @@ INHERITED = ("query", "key", "queue")
 
 def stage_provenance(store: VideoStore, stage: Stage, inits: Mapping[Modality, Checkpoint]) -> Provenance:
     """Of a stage without labels: its settings are the recipe's, which its run's folder keeps."""
-    seen = {m: inits[m] for m in views_needed(stage) if m in inits}
+    seen = {m: inits[m] for m in stage.views_needed if m in inits}
     return {"data": store.fingerprint, **{f"weights of {m}": _weights(init) for m, init in seen.items()}}
 
 

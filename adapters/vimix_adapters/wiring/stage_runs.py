@@ -1,22 +1,20 @@
-"""Everything that ``vimix.app.train.train`` needs for a stage."""
+"""Builds the stages of self-supervised training, and what every training run has in common."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from attrs import evolve
 
-from vimix.app.finetune import SupervisedLearner, supervised_step
 from vimix.app.learner import Learner, StepOutcome
 from vimix.app.parallel import SingleProcess
+from vimix.app.stage_run import StageRun
 from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
-from vimix.app.train import StageRun, TrainSettings
-from vimix.domain.schedule.stages import ManifoldStage, PretrainStage, Stage, views_needed
+from vimix.domain.schedule.stages import Stage
+from vimix.ports.callback import Callback
 from vimix.ports.clips import VideoStore
 from vimix.ports.metrics import MetricsSink
-from vimix.ports.network import Classifier
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.clips import ClipBatch
@@ -24,23 +22,18 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
-from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
+from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.metrics.collapse_warning import CollapseWarning
 from vimix_adapters.metrics.input_bound_hint import InputBoundHint
 from vimix_adapters.metrics.jsonl import JsonlMetrics
-from vimix_adapters.metrics.progress_bar import MultiSink, ProgressMetrics
+from vimix_adapters.metrics.multi_sink import MultiSink
+from vimix_adapters.metrics.progress_bar import ProgressMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 from vimix_adapters.wiring.initial_weights import inherited_parts
 from vimix_adapters.wiring.knn import build_online_knn
-from vimix_adapters.wiring.networks import (
-    build_classifier,
-    build_learner,
-    build_trained,
-    distributed_classifier,
-    together,
-)
-from vimix_adapters.wiring.stage_provenance import stage_provenance, supervised_provenance
-from vimix_adapters.wiring.stores import build_training_clips, require_labels
+from vimix_adapters.wiring.networks import build_learner, build_trained
+from vimix_adapters.wiring.stage_provenance import stage_provenance
+from vimix_adapters.wiring.stores import build_training_clips
 
 
 def build_stage_run(
@@ -53,48 +46,74 @@ def build_stage_run(
     number: int = 0,
     group: ProcessGroup | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
+    about: Mapping[str, str | int | float] | None = None,
 ) -> StageRun:
-    """Everything that ``vimix.app.train.train`` needs for one stage, going on from ``inits``. Member 0 writes."""
-    group = group or SingleProcess()
+    """Stage number ``number`` of a plan, ready to train, starting from the checkpoints ``inits``. Rank 0 writes.
+
+    ``about`` holds further facts for the record of its checkpoints. Raises VimixError if a checkpoint does not fit the
+    recipe's encoder, or the stage needs a partner that ``inits`` lacks.
+    """
+    group, seed = group or SingleProcess(), stage_seed(recipe, number)
     learner = build_learner(recipe, stage.modality, compute, group)
     if stage.modality in inits:
         _load_weights(learner, inits[stage.modality])
-    clips = build_training_clips(recipe, store, views_needed(stage), stage_seed(recipe, number), compute, group)
-    watch = build_online_knn(recipe, store, stage.modality, learner.query, compute, group)
+    clips = build_training_clips(recipe, store, stage.views_needed, seed, compute, group)
+    knn = build_online_knn(recipe, store, stage.modality, learner.query, compute, group, stage.epochs)
     possible_rank = min(group.size * recipe.optim.batch, recipe.contrast.embedding)
     return StageRun(
+        name=stage.name,
         learner=learner,
         step=seeded(build_step(recipe, stage, learner, inits, compute), compute.device, group.rank),
         clips=clips,
-        settings=build_train_settings(recipe, stage, number),
-        metrics=silent() if group.rank else metrics_in(folder, stage.name, clips.steps * stage.epochs, possible_rank),
-        checkpoints=FolderCheckpointStore(folder, writes=group.rank == 0),
-        recipe=config.recipe_to_toml(recipe),
-        names=[video.name for video in store.videos],
-        group=group,
-        stop_requested=stop_requested,
-        about={"stage": stage.name, "epochs": stage.epochs, "steps_per_epoch": clips.steps, "seed": recipe.seed},
+        epochs=stage.epochs,
+        rate=stage.rate,
+        milestones=stage.milestones,
+        decay=stage.decay,
+        warmup_steps=recipe.optim.warmup_steps,
+        seed=seed,
+        metrics=metrics_in(folder, stage.name, clips.steps * stage.epochs, group),
+        callbacks=[*warnings(group, possible_rank), *([] if knn is None else [knn])],
+        about={"seed": recipe.seed, **(about or {})},
         origin=stage_provenance(store, stage, inits),
-        watch=watch,
+        **common_parts(recipe, store, folder, group, stop_requested),
     )
 
 
-def seeded(step: Step, device: torch.device, member: int = 0) -> Step:
-    """A step whose dropout too is drawn from its own generator, so that a resumed run draws the same.
+def build_step(
+    recipe: config.Recipe, stage: Stage, learner: Learner, inits: Mapping[Modality, Checkpoint], compute: Compute
+) -> Step:
+    """The training step of the stage, chosen by the fields that the stage has.
 
-    The generator's stream is left alone: a child of it seeds torch, for the length of the step, each member apart.
+    Raises VimixError if ``inits`` lacks the partner, or the layers do not fit the two encoders.
+    """
+    if stage.layers is None:
+        return pretrain_step(learner, stage.policy)
+    if stage.partner is None:
+        return manifold_step(learner, stage.policy, stage.layers)
+    if stage.partner not in inits:
+        raise VimixError(f"stage {stage.name} needs a trained {stage.partner} encoder: pretrain it first")
+    partner = build_trained(recipe, inits[stage.partner], compute).eval().requires_grad_(False)
+    return cmmc_step(learner, partner, stage.partner, stage.policy, stage.layers)
+
+
+def seeded(step: Step, device: torch.device, rank: int = 0) -> Step:
+    """The step with torch's generator (dropout) seeded from the step's own, so that a resumed run draws the same.
+
+    The seed comes from a child of the step's generator, one for each rank: the generator's own stream does not move.
+    torch's global state is restored afterwards.
     """
     devices = [device] if device.type == "cuda" else []
 
     def run(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(int(rng.spawn(member + 1)[member].integers(2**63)))
+            torch.manual_seed(int(rng.spawn(rank + 1)[rank].integers(2**63)))
             return step(batch, rng)
 
     return run
 
 
 def _load_weights(learner: Learner, init: Checkpoint) -> None:
+    """Start from the weights of a checkpoint. Raises VimixError if they do not fit."""
     try:
         learner.load_weights(inherited_parts(init, learner.state_dict()))
     except (RuntimeError, ValueError) as error:
@@ -104,120 +123,44 @@ def _load_weights(learner: Learner, init: Checkpoint) -> None:
 
 
 def stage_seed(recipe: config.Recipe, number: int) -> int:
-    """Stage n of every arm sees the same data order and draws: arms are compared pairwise."""
+    """The seed of stage ``number`` of every arm: arms see the same data order and draws, so they compare pairwise."""
     return int(np.random.SeedSequence((recipe.seed, number)).generate_state(1)[0])
 
 
-def build_step(
-    recipe: config.Recipe, stage: Stage, learner: Learner, inits: Mapping[Modality, Checkpoint], compute: Compute
-) -> Step:
-    """The training step of the stage."""
-    if isinstance(stage, PretrainStage):
-        return pretrain_step(learner, stage.policy)
-    if isinstance(stage, ManifoldStage):
-        return manifold_step(learner, stage.policy, stage.layers)
-    if stage.partner not in inits:
-        raise VimixError(f"stage {stage.name} needs a trained {stage.partner} encoder: pretrain it first")
-    partner = build_trained(recipe, inits[stage.partner], compute).eval().requires_grad_(False)
-    return cmmc_step(learner, partner, stage.partner, stage.policy, stage.layers)
-
-
-def build_train_settings(recipe: config.Recipe, stage: Stage, number: int) -> TrainSettings:
-    """Length and learning rate of a stage."""
-    decay = recipe.pretrain.decay if isinstance(stage, PretrainStage) else recipe.cmmc.decay
-    return TrainSettings(
-        epochs=stage.epochs,
-        rate=stage.rate,
-        milestones=stage.milestones,
-        decay=decay,
-        warmup_steps=recipe.optim.warmup_steps,
-        seed=stage_seed(recipe, number),
-        log_every=recipe.run.log_every,
-        checkpoint_seconds=recipe.run.checkpoint_minutes * 60,
-        watch_every=recipe.evaluate.knn_every,
-        checkpoint_steps=recipe.run.checkpoint_steps,
-        max_bad_steps=recipe.run.max_bad_steps,
-    )
-
-
-def build_supervised_settings(
-    recipe: config.Recipe, epochs: int, lr: float, milestones: tuple[int, ...], decay: float
-) -> TrainSettings:
-    """Length and learning rate of a training with labels; how it is run is the recipe's [run]."""
-    return TrainSettings(
-        epochs=epochs,
-        rate=lr,
-        milestones=milestones,
-        decay=decay,
-        seed=stage_seed(recipe, 0),
-        log_every=recipe.run.log_every,
-        checkpoint_seconds=recipe.run.checkpoint_minutes * 60,
-        checkpoint_steps=recipe.run.checkpoint_steps,
-        max_bad_steps=recipe.run.max_bad_steps,
-    )
-
-
-def build_finetuning(
+def common_parts(
     recipe: config.Recipe,
     store: VideoStore,
-    modality: Modality,
-    checkpoint: Checkpoint | None,
     folder: Path,
-    compute: Compute,
-    stop_requested: Callable[[], bool] = lambda: False,
-    group: ProcessGroup | None = None,
-) -> tuple[Classifier, StageRun]:
-    """A classifier, and everything that ``vimix.app.train.train`` needs to train it. Member 0 writes."""
-    settings, group = recipe.finetune, group or SingleProcess()
-    require_labels(store, recipe.data.train_split)
-    classifier = build_classifier(recipe, modality, len(store.classes), checkpoint, compute)
-    groups: list[dict[str, Any]] = [
-        {"params": list(classifier.encoder.parameters()), "share": settings.encoder_share},
-        {"params": list(classifier.linear.parameters())},
-    ]
-    adam = torch.optim.Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    learner = SupervisedLearner(
-        modality, distributed_classifier(classifier, group), TorchOptimiser(adam, together(group))
-    )
-    seed = stage_seed(recipe, 0)
-    clips = build_training_clips(recipe, store, {modality: 1}, seed, compute, group)
-    steps = clips.steps * settings.epochs
-    return learner.classifier, StageRun(
-        learner=learner,
-        step=seeded(supervised_step(learner), compute.device, group.rank),
-        clips=clips,
-        settings=build_supervised_settings(recipe, settings.epochs, settings.lr, settings.milestones, settings.decay),
-        names=[video.name for video in store.videos],
-        group=group,
-        stop_requested=stop_requested,
-        metrics=silent() if group.rank else metrics_in(folder, f"finetune-{modality}", steps),
-        checkpoints=FolderCheckpointStore(folder, writes=group.rank == 0),
-        recipe=config.recipe_to_toml(recipe),
-        about={
-            "stage": "finetune",
-            "init": "random" if checkpoint is None else str(checkpoint.about.get("stage", "?")),
-            "epochs": settings.epochs,
-            "steps_per_epoch": clips.steps,
-            "seed": recipe.seed,
-            "data": store.fingerprint,
-        },
-        origin=supervised_provenance(store, recipe, modality, checkpoint, evolve(settings, crops="ten")),
-    )
+    group: ProcessGroup,
+    stop_requested: Callable[[], bool],
+) -> dict[str, Any]:
+    """Fields of a ``StageRun`` that do not depend on what is trained: the recipe's [run], names and checkpoints."""
+    return {
+        "recipe": config.recipe_to_toml(recipe),
+        "names": [video.name for video in store.videos],
+        "checkpoints": FolderCheckpointStore(folder, writes=group.rank == 0),
+        "log_every": recipe.run.log_every,
+        "checkpoint_seconds": recipe.run.checkpoint_minutes * 60,
+        "checkpoint_steps": recipe.run.checkpoint_steps,
+        "max_bad_steps": recipe.run.max_bad_steps,
+        "group": group,
+        "stop_requested": stop_requested,
+    }
 
 
-def metrics_in(folder: Path, title: str, steps: int, possible_rank: int = 0) -> MetricsSink:
-    """Lines of JSON, TensorBoard events, a progress bar, and warnings when the embeddings seem to collapse."""
+def metrics_in(folder: Path, title: str, steps: int, group: ProcessGroup) -> MetricsSink:
+    """Lines of JSON, TensorBoard events and a progress bar of ``steps`` steps; nothing on ranks other than 0."""
+    if group.rank:
+        return MultiSink([])
     return MultiSink(
         [
             JsonlMetrics(folder / "metrics.jsonl"),
             TensorBoardMetrics(folder / "tensorboard"),
             ProgressMetrics(steps, title),
-            InputBoundHint(),
-            CollapseWarning(possible_rank),
         ]
     )
 
 
-def silent() -> MetricsSink:
-    """For all but one of the processes that train together."""
-    return MultiSink([])
+def warnings(group: ProcessGroup, possible_rank: int = 0) -> Sequence[Callback]:
+    """Callbacks of rank 0 that warn in the log; see ``CollapseWarning`` for ``possible_rank``."""
+    return [] if group.rank else [InputBoundHint(), CollapseWarning(possible_rank)]

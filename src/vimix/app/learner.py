@@ -11,7 +11,7 @@ from torch import Tensor
 from vimix.app.parallel import SingleProcess, rows_of_rank
 from vimix.domain.contrast.candidates import Candidates
 from vimix.domain.contrast.diagnostics import alignment, effective_rank, margin, uniformity
-from vimix.domain.contrast.losses import candidate_logits, mixed_cross_entropy, pretext_accuracy
+from vimix.domain.contrast.losses import loss_and_logits, pretext_accuracy
 from vimix.domain.contrast.momentum import ema_update
 from vimix.domain.contrast.queue import NegativeQueue
 from vimix.ports.network import Network, Optimiser
@@ -65,14 +65,14 @@ class Learner:
     group: ProcessGroup = field(factory=SingleProcess)
 
     def learn(self, z: Tensor, keys: Tensor, plan: MixPlan, sources: Tensor) -> StepOutcome:
-        """Compare mixed queries z [B, D] with the keys [G, D] of the batch and the queue, update f, enqueue the keys.
+        """Compare mixed queries z [B, D] with the batch's keys [G, D] and the queue, update f, enqueue the keys.
 
-        ``plan`` is the global batch's, G rows; ``z`` and ``sources`` [B] are this member's rows of it.
+        ``plan`` covers the global batch of G rows; ``z`` and ``sources`` [B] are this rank's rows of it.
         """
-        mine, first, sources = rows_of_rank(plan, self.group), self.group.rank * len(z), self.group.all_gather(sources)
-        excluded = self._excluded(sources, torch.from_numpy(mine.partner).to(z.device, non_blocking=True), first)
-        logits = candidate_logits(z, keys, self.queue.rows, self.temperature).masked_fill(excluded, -torch.inf)
-        loss = mixed_cross_entropy(logits, mine, first)
+        own_plan, first = rows_of_rank(plan, self.group), self.group.rank * len(z)
+        sources = self.group.all_gather(sources)
+        excluded = self._excluded(sources, own_plan, first)
+        loss, logits = loss_and_logits(z, keys, self.queue.rows, own_plan, self.temperature, excluded, first)
         skipped = self.optimiser.step(loss)
         self.queue.enqueue(keys, sources)
         logits = logits.detach()
@@ -80,14 +80,15 @@ class Learner:
         accuracy = pretext_accuracy(logits, first)
         return StepOutcome(loss.detach(), accuracy, float(plan.weight.mean()), skipped, compared)
 
-    def _excluded(self, sources: Tensor, partner: Tensor, first: int) -> Tensor:
-        """[B, G+K]: what the candidates leave out, and the rows of the queue that hold nothing yet."""
+    def _excluded(self, sources: Tensor, own_plan: MixPlan, first: int) -> Tensor:
+        """Bool [B, G+K]: candidates that the policy leaves out, and rows of the queue that are still empty."""
+        partner = torch.from_numpy(own_plan.partner).to(sources.device, non_blocking=True)
         excluded = self.candidates.excluded(sources, self.queue.row_sources, partner, first)
         excluded[:, len(sources) :] |= self.queue.empty
         return excluded
 
     def keys(self, clips: Tensor, rng: np.random.Generator) -> Tensor:
-        """Keys [G, D] of everybody's unmixed clips, after the key encoder has moved towards the query encoder."""
+        """Keys [G, D] of the unmixed clips of all ranks, after the momentum update of the key encoder."""
         ema_update(self.key.parameters(), self.query.parameters(), self.momentum)
         return self.key.keys(clips, torch.from_numpy(rng.permutation(self.group.size * len(clips))))
 

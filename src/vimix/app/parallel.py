@@ -101,7 +101,7 @@ def blend_rows_of_rank(g1: Tensor, g2: Tensor, plan: MixPlan, group: ProcessGrou
 
 
 class _PermuteRows(torch.autograd.Function):
-    """``ProcessGroup.exchange``, with gradients that travel back to the members whose rows they are of.
+    """``ProcessGroup.permute_rows``, with gradients that travel back to the members whose rows they are of.
 
     All members go through the same graph in the same order, so that they meet in its backward pass too.
     """

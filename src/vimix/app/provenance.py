@@ -1,32 +1,23 @@
-"""What a training was made from: a checkpoint says it, and a run goes on only from one that says the same."""
+"""What a training was started from: a run continues only from a checkpoint with the same provenance."""
 
 from collections.abc import Mapping
 
-from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 
 Provenance = Mapping[str, str]
-"""Digests by the name that a message has for the thing: the data, the weights it starts from, the settings."""
+"""Digests of data, initial weights and settings, by the names that messages use."""
 
 
-def require_provenance(last: Checkpoint, origin: Provenance, stage: str) -> None:
-    """Raise VimixError unless ``last``, a checkpoint of ``stage``, was made from the same.
+def require_provenance(found: Provenance, expected: Provenance, stage: str) -> None:
+    """Raise VimixError if a checkpoint of ``stage`` with provenance ``found`` was started from something else.
 
-    What the checkpoint does not know of (it may be older than the knowledge) is taken to be the same.
+    Names that the checkpoint does not have (it may be older than they are) are not compared.
     """
-    found = provenance_of(last)
-    if changed := [name for name, digest in origin.items() if found.get(name, digest) != digest]:
+    if changed := [name for name, digest in expected.items() if found.get(name, digest) != digest]:
         raise VimixError(
             f"{stage} was begun with other {_and(changed)}: put that back as it was, or begin another run "
             f"(to train this stage anew, delete its folder)"
         )
-
-
-def provenance_of(checkpoint: Checkpoint) -> Provenance:
-    """What the checkpoint says of itself."""
-    given: Provenance = checkpoint.parts.get("progress", {}).get("origin", {})
-    data = checkpoint.about.get("data")  # older ones say only this
-    return given if given or data is None else {"data": str(data)}
 
 
 def _and(names: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Encoders as the method sees them: chains of stages with a projection head behind."""
+"""Networks as the method sees them: a chain of encoder stages and a projection head."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -9,36 +9,6 @@ from vimix.values.mixing import MixPlan
 
 HiddenMixing = Callable[[Tensor], tuple[Tensor, MixPlan]]
 """Takes the hidden map ``g1^k`` [B, C, T, H, W]; returns the mixed map of the same shape and the plan that made it."""
-
-
-class Encoder(Protocol):
-    """A chain of L stages. Laws: ``pf(x, a, a) is x``; ``pf(pf(x, a, b), b, c) == pf(x, a, c)``."""
-
-    @property
-    def depth(self) -> int:
-        """Number of stages L."""
-        ...
-
-    @property
-    def feature_size(self) -> int:
-        """D, the length of a feature."""
-        ...
-
-    @property
-    def planar(self) -> bool:
-        """Whether the last two axes of its maps are height and width; else they are joints and persons."""
-        ...
-
-    def partial_forward(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Stages start, start+1, ..., stop-1 of the chain (half open). Maps are [B, C, T, H, W] at every boundary.
-
-        Raises ValueError unless 0 <= start <= stop <= depth.
-        """
-        ...
-
-    def pool(self, hidden: Tensor) -> Tensor:
-        """Features [B, D] float32 from the last map: the mean over space and time."""
-        ...
 
 
 class Network(Protocol):

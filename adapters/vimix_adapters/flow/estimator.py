@@ -1,4 +1,4 @@
-"""Optical flow."""
+"""What every flow estimator of this folder is."""
 
 from typing import Protocol, runtime_checkable
 
