@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from tests.fakes.index import BruteForceIndex
 from vimix.ports.index import NeighbourIndex
 from vimix_adapters.indexes.faiss_index import FaissIndex
-from vimix_adapters.indexes.ivf_index import IvfIndex
 
 Factory = Callable[[int], NeighbourIndex]
 
 
-@pytest.fixture(params=[BruteForceIndex, FaissIndex, IvfIndex], scope="module")
+@pytest.fixture(params=[BruteForceIndex, FaissIndex], scope="module")
 def make(request: pytest.FixtureRequest) -> Factory:
     factory: Factory = request.param
     return factory

@@ -31,15 +31,6 @@ def test_every_benchmark_leaves_its_lines_in_the_table(tmp_path, capsys, monkeyp
     assert "| blend |" in capsys.readouterr().out
 
 
-def test_the_large_one_is_run_when_asked_for(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("vimix_adapters.indexes.ivf_index.SMALLEST", 0)
-    assert vimix("bench", "--tiny", "--only", "million", "--out", tmp_path / "bench.md") == 0
-    table = (tmp_path / "bench.md").read_text()
-    assert "memory with both" in table
-    assert "recall@20" in table
-    assert "S3D" not in table
-
-
 @pytest.mark.parametrize(("option", "value"), [("--only", "speed"), ("--clock", "sun")])
 def test_an_unknown_benchmark_or_clock_is_refused(tmp_path, capsys, option, value) -> None:
     assert vimix("bench", "--tiny", option, value, "--out", tmp_path / "bench.md") == 2

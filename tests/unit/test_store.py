@@ -18,7 +18,6 @@ from vimix_adapters.commands.paper_tables import find_results
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.hmdb51 import list_hmdb51
 from vimix_adapters.datasets.skeleton_files import list_ntu
-from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.indexes.store_index import ClipIndex
 
 
@@ -63,7 +62,7 @@ def test_what_is_no_store_is_refused_by_name(tmp_path, content, message) -> None
 
 
 def test_a_folder_is_told_from_nothing(tmp_path) -> None:
-    for opened in (Hdf5VideoStore, ClipIndex.load, FaissIndex.load, read_weights):
+    for opened in (Hdf5VideoStore, ClipIndex.load, read_weights):
         with pytest.raises(VimixError, match=f"{tmp_path} is a folder, no (store|index|file of weights); "):
             opened(tmp_path)
     file = tmp_path / "file"

@@ -1,4 +1,4 @@
-"""Nearest neighbours: the exact index against bare FAISS, and the approximate one against the exact."""
+"""Nearest neighbours: the exact index against bare FAISS."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vimix_adapters.benchmarks.bench_settings import BenchSettings
-from vimix_adapters.benchmarks.timing import Finding, TimedPair, interleaved, seconds
+from vimix_adapters.benchmarks.timing import Finding, TimedPair, interleaved
 from vimix_adapters.indexes.faiss_index import FaissIndex, faiss_module
-from vimix_adapters.indexes.ivf_index import IvfIndex
 
 K = 20
 
@@ -26,16 +25,6 @@ def retrieval(settings: BenchSettings) -> Iterator[Finding]:
     )
     note = f"{settings.queries} queries in {settings.gallery} x {settings.features}, {K} nearest, ties in order"
     yield TimedPair("exact retrieval", "bare FAISS (IndexFlatIP)", theirs, ours, 1.2, faster=False, note=note)
-    cells = IvfIndex(settings.features)
-    cells.add(vectors)
-    built = seconds(lambda: cells.search(queries[:1], K), settings.now)
-    theirs, ours = interleaved(
-        lambda: ours_index.search(queries, K), lambda: cells.search(queries, K), settings.repeats, settings.now
-    )
-    note = (
-        f"recall@{K} {cells.recall(queries, K):.3f} against exact, {cells.probes} cells probed, built in {built:.0f} s"
-    )
-    yield TimedPair("approximate retrieval (IVF)", "exact retrieval", theirs, ours, None, note=note)
 
 
 def unit_rows(rng: np.random.Generator, count: int, settings: BenchSettings) -> NDArray[np.float32]:

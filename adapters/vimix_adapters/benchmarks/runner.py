@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from attrs import asdict
 
 from vimix_adapters.benchmarks.bench_settings import BenchSettings
-from vimix_adapters.benchmarks.million import million
 from vimix_adapters.benchmarks.pipeline import pipeline, start_up
 from vimix_adapters.benchmarks.probing import probing
 from vimix_adapters.benchmarks.retrieval import retrieval
@@ -25,11 +24,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "retrieval": retrieval,
     "probe": probing,
     "start": start_up,
-    "million": million,
 }
 """By the name that ``vimix bench --only`` takes."""
-ON_REQUEST = ("million",)
-"""Too long or too large to be run unasked."""
 
 
 def run_benchmarks(settings: BenchSettings, names: Sequence[str], told: Callable[[str], None]) -> list[Finding]:

@@ -12,7 +12,7 @@ def bench(
     out: Annotated[Path, typer.Option(help="Table to write, in markdown.", metavar="FILE.md")],
     only: Annotated[
         list[str] | None,
-        typer.Option(help="steps, skeletons, blend, pipeline, retrieval, probe, start, million (9 GiB)."),
+        typer.Option(help="steps, skeletons, blend, pipeline, retrieval, probe, start."),
     ] = None,
     device: Device = "cpu",
     clock: Annotated[str, typer.Option(help="wall, or cpu where others use the machine too.")] = "wall",

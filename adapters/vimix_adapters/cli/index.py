@@ -16,9 +16,6 @@ def build(
     checkpoint: Annotated[Path, typer.Argument(help="Checkpoint file or stage folder.", metavar="CHECKPOINT")],
     store: Annotated[Path, typer.Argument(help="Store to index.", metavar="STORE")],
     out: Annotated[Path, typer.Option(help="Index file to write.", metavar="INDEX")],
-    approximate: Annotated[
-        bool, typer.Option("--approximate", help="Faster on very large stores; prints the recall against exact.")
-    ] = False,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
@@ -26,7 +23,7 @@ def build(
     from vimix_adapters.commands.index import build_index
     from vimix_adapters.config import read_recipe
 
-    build_index(read_recipe(recipe, overrides or ()), checkpoint, store, out, device, approximate)
+    build_index(read_recipe(recipe, overrides or ()), checkpoint, store, out, device)
 
 
 @app.command()

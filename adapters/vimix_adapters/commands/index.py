@@ -15,19 +15,13 @@ from vimix_adapters.clips.hdf5 import settings_of
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.commands.embed import embed_store
 from vimix_adapters.commands.file_clips import build_file_clips
-from vimix_adapters.indexes.ivf_index import IvfIndex
 from vimix_adapters.indexes.store_index import INDEX, ClipIndex, VideoMatch
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.outputs import require_output
 from vimix_adapters.reports.console import show_table
 
-RECALL_QUERIES = 200
-"""Clips of an approximate index that are searched for exactly too."""
 
-
-def build_index(
-    recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, device: str, approximate: bool = False
-) -> None:
+def build_index(recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, device: str) -> None:
     """Embed all clips of all videos of ``store`` with the query encoder of ``checkpoint`` and write the index.
 
     Raises VimixError if ``out`` is one of the other files, or holds something else than an index.
@@ -46,12 +40,8 @@ def build_index(
         "recipe": config.recipe_to_toml(recipe),
     }
     window = packing.frames if isinstance(packing, SkeletonSettings) else recipe.data.frames * recipe.data.stride
-    index = ClipIndex.build(here.features, videos.videos, videos.classes, window, about, approximate)
+    index = ClipIndex.build(here.features, videos.videos, videos.classes, window, about)
     index.save(out)
-    if isinstance(index.index, IvfIndex):
-        sample = index.index.vectors[np.random.default_rng(0).permutation(len(index))[:RECALL_QUERIES]]
-        share = index.index.recall(sample, min(10, len(index)))
-        print(f"recall@10 of {len(sample)} of its own clips against exact search: {share:.3f}")
     print(f"indexed {len(index)} clips of {len(videos.videos)} videos ({modality}) in {out}")
 
 

@@ -1,7 +1,6 @@
 """Exact nearest-neighbour search with FAISS."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ from numpy.typing import NDArray
 
 from vimix.ports.index import Neighbours
 from vimix.values.errors import VimixError
-from vimix_adapters.files import replacing, require_file
 
 Rows = NDArray[np.float32]
 Integers = NDArray[np.int64]
@@ -53,12 +51,6 @@ class FaissIndex:
         """D, the length of a vector."""
         return int(self._index.d)
 
-    @property
-    def vectors(self) -> Rows:
-        """All vectors [N, D] float32, a copy."""
-        vectors: Rows = self._index.reconstruct_n(0, len(self))
-        return vectors
-
     def __len__(self) -> int:
         """Number of vectors N."""
         return int(self._index.ntotal)
@@ -82,34 +74,20 @@ class FaissIndex:
             ids[rows], similarities[rows] = self._search_block(queries[rows], k, vectors)
         return Neighbours(ids, similarities)
 
-    def save(self, path: Path) -> None:
-        """Write the index atomically as a FAISS file, which any FAISS opens."""
-        with replacing(path) as temporary:
-            self.to_bytes().tofile(temporary)
-
-    @classmethod
-    def load(cls, path: Path) -> "FaissIndex":
-        """Open what ``save`` wrote. Raises VimixError naming the file if it is missing, damaged or another index."""
-        require_file(path, "index", "build one with vimix index build")
-        return cls.from_bytes(np.fromfile(path, np.uint8), str(path))
-
     def to_bytes(self) -> NDArray[np.uint8]:
-        """What ``save`` writes, [bytes] uint8."""
+        """The index in FAISS's own file format, [bytes] uint8."""
         data: NDArray[np.uint8] = faiss_module().serialize_index(self._index)
         return data
 
     @classmethod
     def from_bytes(cls, data: NDArray[np.uint8], name: str) -> "FaissIndex":
-        """The inverse of ``to_bytes``. Raises VimixError naming ``name`` if the bytes are no such index."""
+        """The inverse of ``to_bytes``. Raises VimixError naming ``name`` if the bytes are not an ``IndexFlatIP``."""
+        faiss = faiss_module()
         try:
-            index = faiss_module().deserialize_index(data)
+            index = faiss.deserialize_index(data)
         except Exception as error:
             raise VimixError(f"{name}: not a FAISS index, or a damaged one; build it again") from error
-        return cls._around(index, name)
-
-    @classmethod
-    def _around(cls, index: Any, name: str) -> "FaissIndex":
-        if not isinstance(index, faiss_module().IndexFlatIP):
+        if not isinstance(index, faiss.IndexFlatIP):
             raise VimixError(f"{name}: expected an exact inner-product index (IndexFlatIP), not {type(index).__name__}")
         self = cls.__new__(cls)
         self._index = index

@@ -16,7 +16,6 @@ from vimix.values.features import ClipFeatures
 from vimix.values.video import Video
 from vimix_adapters.files import replacing, require_file
 from vimix_adapters.indexes.faiss_index import FaissIndex
-from vimix_adapters.indexes.ivf_index import IvfIndex
 from vimix_adapters.outputs import zip_with
 
 FORMAT = "vimix-clip-index-1"
@@ -75,16 +74,15 @@ class ClipIndex:
         classes: Sequence[str],
         window: int,
         about: Mapping[str, Any],
-        approximate: bool = False,
     ) -> "ClipIndex":
         """Index clip features [M, D] of windows that span ``window`` frames.
 
         ``videos`` and ``classes`` are the store's. ``about`` is plain data and is kept as it is: modality,
-        checkpoint, store fingerprint, recipe. ``approximate`` looks only into the likeliest cells of a large store.
+        checkpoint, store fingerprint, recipe.
         """
         numbers, clip_videos = np.unique(features.videos, return_inverse=True)
         mean = mean_row(features.features)
-        index = (IvfIndex if approximate else FaissIndex)(features.features.shape[1])
+        index = FaissIndex(features.features.shape[1])
         index.add(unit_rows(centre(features.features, mean)))
         rates = np.array([videos[number].rate for number in features.videos])
         last = np.array([videos[number].frames for number in features.videos])
@@ -125,7 +123,6 @@ class ClipIndex:
     def save(self, path: Path) -> None:
         """Write the index to one file, atomically."""
         head = {"format": FORMAT, "videos": [asdict(video) for video in self.videos], "about": dict(self.about)}
-        cells: dict[str, Any] = {"cells": self.index.cells_to_bytes()} if isinstance(self.index, IvfIndex) else {}
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
@@ -134,7 +131,6 @@ class ClipIndex:
                 clip_videos=self.clip_videos,
                 starts=self.starts,
                 ends=self.ends,
-                **cells,
                 head=np.frombuffer(json.dumps(head, ensure_ascii=False).encode(), np.uint8),
             )
 
@@ -146,9 +142,8 @@ class ClipIndex:
         head = json.loads(arrays["head"].tobytes())
         if head.get("format") != FORMAT:
             raise VimixError(f"{path}: index format {head.get('format')!r}, expected {FORMAT!r}; build it again")
-        index = FaissIndex.from_bytes(arrays["faiss"], str(path))
         return cls(
-            index=IvfIndex.around(index, arrays["cells"], str(path)) if "cells" in arrays else index,
+            index=FaissIndex.from_bytes(arrays["faiss"], str(path)),
             mean=arrays["mean"],
             clip_videos=arrays["clip_videos"],
             starts=arrays["starts"],
@@ -183,6 +178,6 @@ def _indexed(number: int, video: Video, classes: Sequence[str]) -> IndexedVideo:
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in (*ARRAYS, *(("cells",) if "cells" in file.files else ()))}
+            return {name: file[name] for name in ARRAYS}
     except (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise VimixError(f"{path}: not an index made by vimix index build, or a damaged one; build it again") from error
