@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from tests.fakes.probe import NearestMeanProbe
 from vimix.ports.probe import LinearProbe
+from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.probes.logistic import LogisticProbe
-from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
+from vimix_adapters.probes.sgd import SgdProbe
 
 Factory = Callable[[], LinearProbe]
 Data = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]

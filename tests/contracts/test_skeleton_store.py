@@ -12,8 +12,8 @@ from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.clips.skeleton_writer import SkeletonEntry, write_skeleton_part, write_skeleton_store
+from vimix_adapters.config.store_settings import SkeletonSettings
 
 MODEL = FakeSkeletonStore()
 

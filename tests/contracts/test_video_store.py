@@ -12,8 +12,9 @@ from tests.fakes.store import FakeVideoStore
 from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
+from vimix_adapters.config.store_settings import PackSettings
 
 
 def fake(_: Path) -> VideoStore:

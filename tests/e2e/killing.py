@@ -20,9 +20,9 @@ import torch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.checkpoints import folder as checkpoint_folder
 from vimix_adapters.cli import main as command_line
-from vimix_adapters.clips.hdf5 import PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.commands import scores
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.encoders.contrastive_network import TorchOptimiser
 from vimix_adapters.metrics import jsonl
 

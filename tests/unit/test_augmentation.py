@@ -9,7 +9,6 @@ from torchvision.transforms.v2 import functional
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips import batched, pixels
 from vimix_adapters.clips.augmentation import (
-    AugmentSettings,
     FlowAugmentation,
     PictureAugmentation,
 )
@@ -25,6 +24,7 @@ from vimix_adapters.clips.views import (
     view_generator,
     window_starts,
 )
+from vimix_adapters.config.augment_settings import AugmentSettings
 
 TOLERANCE = 1e-5
 """Of values in [0, 1]: the sums are taken in another order."""

@@ -20,7 +20,8 @@ from rich.console import Console
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.decode import as_fraction, decode_video, probe_video
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.prepare import worker_pool
 from vimix_adapters.prepare.video_job import PackJob, pack_job

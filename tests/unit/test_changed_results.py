@@ -89,8 +89,11 @@ def test_whatever_is_changed_in_a_baseline_it_is_refused_or_read(tmp_path) -> No
     ("content", "told"),
     [
         ([1], "expected vimix-table-1, found no object"),
-        ({"rows": 3}, "rows is '3', not a list; about is missing"),
-        ({"rows": [{**ROW, "scores": {"R@1": "a"}}], "about": {"seed": True}}, "rows[0].scores['R@1'] is 'a', not a"),
+        ({"rows": 3}, "rows: expected a list, got 3; about: missing"),
+        (
+            {"rows": [{**ROW, "scores": {"R@1": "a"}}], "about": {"seed": True}},
+            "rows.0.scores.R@1: expected a number, got 'a'",
+        ),
         ({"rows": [{**ROW, "scores": {"mAP": 1}}], "about": {"seed": 1}}, "no column for ['mAP']"),
         ({"rows": [], "about": {"seed": 1}}, "no row is in all of them"),
     ],

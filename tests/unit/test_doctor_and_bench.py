@@ -10,11 +10,11 @@ import pytest
 from tests.e2e.test_command_line import TINY, vimix
 from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError
-from vimix_adapters.clips.hdf5 import PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.commands import doctor
 from vimix_adapters.commands.bench_data import Rate, Step, advice
 from vimix_adapters.commands.doctor import diagnose, healthy
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.flow import tvl1
 
 Usage = namedtuple("Usage", "total used free")

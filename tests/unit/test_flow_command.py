@@ -12,9 +12,10 @@ from tests.e2e.test_command_line import vimix
 from tests.fakes.store import moving_square
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore
 from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import dequantise, flow_fields, quantise
 from vimix_adapters.prepare.flow_store import Shard, compute_flow, import_flow, parse_shard

@@ -15,9 +15,10 @@ from rich.console import Console
 
 from tests.fakes.store import moving_square, write_video
 from vimix.values.modality import RGB
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
 from vimix_adapters.clips.hdf5_writer import is_part
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import Listed, list_folder
 from vimix_adapters.prepare import worker_pool
 from vimix_adapters.prepare.store_info import describe

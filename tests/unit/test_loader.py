@@ -14,10 +14,11 @@ import torch
 from tests.fakes.clips import BreakableStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.augmentation import AugmentSettings, FlowAugmentation, PictureAugmentation
+from vimix_adapters.clips.augmentation import FlowAugmentation, PictureAugmentation
 from vimix_adapters.clips.loader import CutBatches, TrainingLoader
 from vimix_adapters.clips.views import ClipShape, read_clip
 from vimix_adapters.clips.workers import end_workers
+from vimix_adapters.config.augment_settings import AugmentSettings
 
 AUGMENTATIONS = {RGB: PictureAugmentation(), FLOW: FlowAugmentation()}
 CLIP = ClipShape(frames=8, size=12, stride=2)

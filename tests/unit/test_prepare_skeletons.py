@@ -19,7 +19,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips import skeleton_writer
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.datasets.skeleton_files import list_ntu
 from vimix_adapters.files import replacing
 from vimix_adapters.prepare import skeleton_job as skeletons

@@ -26,7 +26,8 @@ from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.views import TEN_CROPS, ClipShape, frame_indices, window_starts
 from vimix_adapters.commands import scores as evaluation_scores
 from vimix_adapters.config import PROTOCOLS, changes, protocol_of, recipe_from_toml
-from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
+from vimix_adapters.config.probe_settings import LinearSgd
+from vimix_adapters.probes.sgd import SgdProbe
 
 MINIMAL = 'name = "x"\n[data]\nstore = "s.h5"\n[modalities.rgb]\n'
 CPU = torch.device("cpu")

@@ -12,12 +12,12 @@ from vimix_adapters.clips.evaluation import WindowedClips, windows_of
 from vimix_adapters.clips.loader import TrainingLoader
 from vimix_adapters.clips.skeleton_augmentation import (
     SkeletonAugmentation,
-    SkeletonAugmentSettings,
     SkeletonDraw,
     reflected,
 )
 from vimix_adapters.clips.skeleton_streams import derived
 from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape
+from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
 
 KINDS = formats(FIVE)
 STORE = FakeSkeletonStore()

@@ -20,8 +20,9 @@ from tests.e2e.test_command_line import vimix
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings, checksum_of
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.files import WriteError, replacing, sweep
 from vimix_adapters.flow.colours import flow_colours, full_speed

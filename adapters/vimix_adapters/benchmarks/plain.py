@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vimix_adapters import config, wiring
-from vimix_adapters.encoders.s3d import torchvisions
+from vimix_adapters import config
+from vimix_adapters.encoders.s3d import build_s3d, torchvisions
 
 
 class PlainNetwork(nn.Module):
@@ -17,7 +17,7 @@ class PlainNetwork(nn.Module):
     def __init__(self, settings: config.ModalitySettings) -> None:
         super().__init__()
         norm = partial(nn.BatchNorm3d, momentum=settings.batch_norm_momentum)
-        size = wiring.build_s3d(settings).feature_size
+        size = build_s3d(settings).feature_size
         self.features = torchvisions(settings.channels, settings.width, norm)
         self.head = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 128))
 

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from vimix.values.modality import RGB
 from vimix_adapters.clips.decode import decode_video, resized
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.prepare.video_job import PackJob, pack_job
 from vimix_adapters.synth.dataset import write_dataset
 from vimix_adapters.synth.synth_settings import SynthSettings

@@ -7,7 +7,6 @@ matching finds them.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 from attrs import field, frozen
 
@@ -21,7 +20,7 @@ class WeightFormat:
 
     about: str
     rename: Rename
-    encoder: Literal["s3d", "stgcn"] = "s3d"
+    encoder: str = "s3d"
     """Which of the recipe's encoders it fits."""
     batch_norm_eps: float = 1e-5
     batch_norm_momentum: float = 0.1

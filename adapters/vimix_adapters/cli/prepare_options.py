@@ -47,7 +47,7 @@ def packing_of(
 ) -> "Packing":
     """The value of the shared options."""
     from vimix.values.errors import VimixError
-    from vimix_adapters.clips.hdf5 import PackSettings
+    from vimix_adapters.config.store_settings import PackSettings
     from vimix_adapters.prepare.report import Packing
 
     try:

@@ -139,7 +139,7 @@ def _store(
 ) -> None:
     from rich.console import Console
 
-    from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+    from vimix_adapters.config.store_settings import SkeletonSettings
     from vimix_adapters.datasets.ntu import OFFICIAL
     from vimix_adapters.prepare.skeleton_store import prepare_skeletons, split_counts
     from vimix_adapters.prepare.video_store import quarantine_file

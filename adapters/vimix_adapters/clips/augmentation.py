@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from attrs import field, frozen, validators
+from attrs import field, frozen
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -25,36 +25,10 @@ from vimix_adapters.clips.pixels import (
     to_grey_,
 )
 from vimix_adapters.clips.views import Box, ClipShape, Crop, CropDraw, cut_out, draw_box
+from vimix_adapters.config.augment_settings import AugmentSettings
 
 BLUR_REFERENCE = 128
 """Clip size in pixels for which ``blur_sigma_*`` are given. The sigma is scaled in proportion to the clip's size."""
-
-
-def _share() -> list[Callable[..., None]]:
-    return [validators.ge(0), validators.le(1)]
-
-
-@frozen
-class AugmentSettings:
-    """Ranges and probabilities of the augmentation (section 6 of the method, after CoCLR)."""
-
-    area_min: float = field(default=0.2, validator=[validators.gt(0), validators.le(1)])
-    area_max: float = field(default=1.0, validator=[validators.gt(0), validators.le(1)])
-    flip: float = field(default=0.5, validator=_share())
-    jitter: float = field(default=0.8, validator=_share())
-    brightness: float = field(default=0.4, validator=validators.ge(0))
-    contrast: float = field(default=0.4, validator=validators.ge(0))
-    saturation: float = field(default=0.4, validator=validators.ge(0))
-    hue: float = field(default=0.1, validator=[validators.ge(0), validators.le(0.5)])
-    grey: float = field(default=0.2, validator=_share())
-    blur: float = field(default=0.5, validator=_share())
-    blur_sigma_min: float = field(default=0.1, validator=validators.ge(0))
-    blur_sigma_max: float = field(default=2.0, validator=validators.ge(0))
-
-    def __attrs_post_init__(self) -> None:
-        for low, high in (("area_min", "area_max"), ("blur_sigma_min", "blur_sigma_max")):
-            if getattr(self, low) > getattr(self, high):
-                raise ValueError(f"{low} = {getattr(self, low)} exceeds {high} = {getattr(self, high)}")
 
 
 @frozen(eq=False)
@@ -104,7 +78,7 @@ class ClipAugmentation(Protocol):
 class _CroppedAugmentation:
     """What pictures and flow share: clips of the recipe's shape, cut out of the frame."""
 
-    settings: AugmentSettings = AugmentSettings()
+    settings: AugmentSettings = field(factory=AugmentSettings)
 
     def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:
         """The recipe's ``clip``, whatever the video's length."""

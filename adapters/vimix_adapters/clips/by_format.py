@@ -1,8 +1,9 @@
 """Which augmentation a modality's format asks for."""
 
 from vimix.values.video import ModalityFormat
-from vimix_adapters.clips.augmentation import AugmentSettings, ClipAugmentation, FlowAugmentation, PictureAugmentation
-from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation, SkeletonAugmentSettings
+from vimix_adapters.clips.augmentation import ClipAugmentation, FlowAugmentation, PictureAugmentation
+from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation
+from vimix_adapters.config.augment_settings import AugmentSettings, SkeletonAugmentSettings
 
 
 def augmentation_of(

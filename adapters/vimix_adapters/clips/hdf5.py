@@ -20,45 +20,19 @@ from typing import Any
 import cv2
 import h5py
 import numpy as np
-from attrs import asdict, field, frozen
-from attrs.validators import and_, ge, gt, in_, le
+from attrs import asdict
 from numpy.typing import NDArray
 
 from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, JOINT, RGB, Modality
 from vimix.values.video import ModalityFormat, Video
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.files import require_file
 
 SCHEMA = "vimix-store-1"
 STORED_FRAMES = "stored frames"
 """The ``flow_origin`` of flow that was computed from the store's own pictures."""
-
-
-@frozen
-class PackSettings:
-    """How videos are turned into what a store holds."""
-
-    short_side: int = field(default=128, validator=ge(16))
-    """Of the stored frames, pixels."""
-    flow: str = field(default="tvl1", validator=in_(("none", "dis", "tvl1", "tvl1-torch", "imported")))
-    flow_short_side: int = field(default=128, validator=ge(16))
-    """At which flow is computed, before it is resized to ``short_side``."""
-    flow_bound: float = field(default=20.0, validator=gt(0))
-    """Displacement in pixels of the stored frames at which flow is clipped."""
-    rate: float = field(default=30.0, validator=ge(0))
-    """Frames a second; 0 keeps each video's own."""
-    codec: str = field(default="jpeg", validator=in_(("jpeg", "raw")))
-    quality: int = field(default=95, validator=and_(ge(1), le(100)))
-    """Of JPEG."""
-    flow_origin: str = ""
-    """Where flow was added later: ``STORED_FRAMES``, or the convention of the files that were imported."""
-
-    @property
-    def modalities(self) -> tuple[Modality, ...]:
-        """What a store made so holds."""
-        return (RGB,) if self.flow == "none" else (RGB, FLOW)
 
 
 class Hdf5VideoStore:

@@ -11,7 +11,8 @@ from typing import Any
 import h5py
 from attrs import asdict, frozen
 
-from vimix_adapters.clips.hdf5 import SCHEMA, PackSettings, checksum_of, modalities_in
+from vimix_adapters.clips.hdf5 import SCHEMA, checksum_of, modalities_in
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import WriteError, make_folder, replacing, sweep
 
 Piece = tuple[Path, str]

@@ -12,8 +12,8 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of
 from vimix_adapters.clips.hdf5_assembly import fingerprint
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.clips.skeleton_writer import skeleton_fingerprint
+from vimix_adapters.config.store_settings import SkeletonSettings
 
 RUN = 64
 """Frames that are decoded at once."""

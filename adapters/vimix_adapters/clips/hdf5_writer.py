@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, Modality
-from vimix_adapters.clips.hdf5 import PackSettings, decoded
+from vimix_adapters.clips.hdf5 import decoded
 from vimix_adapters.clips.hdf5_assembly import Head, Placed, seal, write_store
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import replacing
 
 Frames = NDArray[np.uint8]

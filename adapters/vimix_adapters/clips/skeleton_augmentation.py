@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from attrs import evolve, field, frozen
-from attrs.validators import ge
 from torch import Tensor
 
 from vimix.ports.clips import Frames
@@ -14,18 +13,9 @@ from vimix_adapters.clips.augmentation import View
 from vimix_adapters.clips.batched import planes
 from vimix_adapters.clips.skeleton_streams import derived
 from vimix_adapters.clips.views import ClipShape, Crop
+from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
 
 _OFF_DIAGONAL = ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1))
-
-
-@frozen
-class SkeletonAugmentSettings:
-    """Section 6 of the method, after CrosSCLR."""
-
-    shear: float = field(default=0.5, validator=ge(0))
-    """Amplitude: the six numbers beside the diagonal of the matrix are uniform in ± this."""
-    padding_ratio: int = field(default=6, validator=ge(0))
-    """The T-th part that is reflected at either end before T frames are cut out; 0: no temporal crop."""
 
 
 @frozen
@@ -46,7 +36,7 @@ class SkeletonAugmentation:
     """
 
     kind: ModalityFormat
-    settings: SkeletonAugmentSettings = SkeletonAugmentSettings()
+    settings: SkeletonAugmentSettings = field(factory=SkeletonAugmentSettings)
 
     def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:
         """The whole sequence: all sequences of a store are equally long."""

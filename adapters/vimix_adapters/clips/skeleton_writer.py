@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vimix.values.errors import VimixError
 from vimix.values.modality import JOINT
 from vimix_adapters.clips.hdf5 import SCHEMA
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import replacing, sweep
 
 Sequences = NDArray[np.float32]

@@ -14,8 +14,9 @@ from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
-from vimix_adapters.commands.plan import StepTimer
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.commands.step_timer import StepTimer
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.reports.environment import cores
 
 SAMPLED = 20

@@ -74,7 +74,7 @@ def export_checkpoint(checkpoint: Path, format_name: str, out: Path) -> None:
 def opened(checkpoint: Path) -> Exported:
     """The encoder of a checkpoint, in evaluation mode on the CPU, with the recipe it was trained with."""
     loaded = load_checkpoint(checkpoint)
-    recipe = config.recipe_from_toml(loaded.recipe, f"the recipe in {checkpoint}")
+    recipe = config.recipe_from_toml(loaded.recipe, f"the recipe in {checkpoint}", check=False)
     if "query" not in loaded.parts:
         raise VimixError(f"{checkpoint}: has no contrastive encoder, only {', '.join(loaded.parts)}: export its source")
     network = wiring.build_trained(recipe, loaded, Compute(torch.device("cpu")))
@@ -96,7 +96,7 @@ class PooledEncoder(nn.Module):
 
 def _torchvision(exported: Exported, path: Path) -> None:
     settings = exported.settings
-    if settings.encoder != "s3d" or settings.width != 1 or settings.channels != 3:
+    if not settings.entry.torchvision or settings.width != 1 or settings.channels != 3:
         raise VimixError(
             f"--format torchvision: torchvision's s3d() has width 1 and 3 channels, this encoder is {settings.encoder} "
             f"of width {settings.width:g} with {settings.channels} channels: use --format safetensors"
@@ -126,7 +126,7 @@ def _metadata(exported: Exported) -> dict[str, str]:
 
 
 def _require_video(exported: Exported, format_name: str) -> None:
-    if exported.settings.encoder != "s3d":
+    if exported.settings.entry.maps != "planes":
         raise VimixError(
             f"--format {format_name}: only S3D's features are exported as a graph; this encoder is "
             f"{exported.settings.encoder}, whose graph and absent persons come from its store: use --format safetensors"

@@ -10,8 +10,8 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.clips.evaluation import windows_of
-from vimix_adapters.clips.hdf5 import PackSettings, formats_of
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.clips.hdf5 import formats_of
+from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.prepare.skeleton_job import pack_skeleton
 from vimix_adapters.prepare.video_job import pack_frames

@@ -20,7 +20,7 @@ from vimix_adapters.checkpoints.weight_matching import WeightMatch, best_layout,
 from vimix_adapters.commands.import_stgcn import of_view, stgcn_names, stgcn_settings
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.folding import with_epsilon
-from vimix_adapters.encoders.s3d import BATCH_NORM_EPS
+from vimix_adapters.encoders.s3d import BATCH_NORM_EPS, build_s3d
 from vimix_adapters.reports.environment import versions
 
 ENOUGH = 0.95
@@ -96,7 +96,7 @@ def _settings(
     file: Path, weights: ForeignWeights, layout: WeightFormat, modality: Modality
 ) -> tuple[config.ModalitySettings, dict[str, str]]:
     """Sizes of the encoder, read from its tensors, and what is to be told of its graph."""
-    if layout.encoder == "stgcn":
+    if config.ENCODERS[layout.encoder].maps == "graph":
         return stgcn_settings(file, renamed(weights.tensors, _names(layout) | {GRAPH}, layout))
     return _s3d_settings(file, weights, layout, modality), {}
 
@@ -122,9 +122,9 @@ def _s3d_settings(
 
 def _names(layout: WeightFormat) -> set[str]:
     """Of the tensors of the layout's encoder, whatever its width."""
-    if layout.encoder == "stgcn":
+    if config.ENCODERS[layout.encoder].maps == "graph":
         return stgcn_names()
-    return set(wiring.build_s3d(config.ModalitySettings(width=0.0625)).state_dict())
+    return set(build_s3d(config.ModalitySettings(width=0.0625)).state_dict())
 
 
 def _converted(match: WeightMatch, layout: WeightFormat) -> dict[str, Tensor]:

@@ -12,9 +12,9 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.clips.hdf5 import settings_of
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.commands.embed import embed_store
 from vimix_adapters.commands.file_clips import build_file_clips
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.indexes.store_index import INDEX, ClipIndex, VideoMatch
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.outputs import require_output
@@ -57,7 +57,7 @@ def query_index(path: Path, video: Path, k: int, as_json: bool, device: str) -> 
 
 
 def _embed(index: ClipIndex, video: Path, device: str) -> NDArray[np.float32]:
-    recipe = config.recipe_from_toml(index.about["recipe"], "the index's recipe")
+    recipe = config.recipe_from_toml(index.about["recipe"], "the index's recipe", check=False)
     compute = wiring.build_compute(recipe, device)
     checkpoint = load_checkpoint(Path(index.about["checkpoint"]))
     network = wiring.build_trained(recipe, checkpoint, compute)

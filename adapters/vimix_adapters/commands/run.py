@@ -1,6 +1,6 @@
 """Whole runs: one stage, or all arms of a recipe with their evaluation, and what they leave behind."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from time import perf_counter
@@ -101,10 +101,8 @@ def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int
 
 def train_arms(place: Session, out: Path) -> dict[str, dict[Modality, Checkpoint]]:
     """The newest encoders by arm and modality, after all stages of all arms; what is finished is not run again."""
-    places = StageFolders(place.recipe, out, place.writes)
-    return {
-        arm: _run_arm(attrs.evolve(place, recipe=place.recipe.of_arm(arm)), arm, places) for arm in place.recipe.arms
-    }
+    recipe, places = place.recipe, StageFolders(place.recipe, out, place.writes)
+    return {arm: _run_arm(attrs.evolve(place, recipe=config.of_arm(recipe, arm)), arm, places) for arm in recipe.arms}
 
 
 def _run_arm(place: Session, arm: str, places: StageFolders) -> dict[Modality, Checkpoint]:
@@ -256,7 +254,7 @@ def _claim(place: Session, out: Path) -> None:
     require_place_for_run(out)
     recipe, file = place.recipe, out / "recipe.toml"
     if file.exists():
-        changed = _differences(config.read_recipe(file), recipe)
+        changed = config.training_differences(config.read_recipe(file), recipe)
         if changed and _begun(out, place.writes):
             raise VimixError(
                 f"{out} was begun with another recipe; it differs in {', '.join(changed)}: choose another --out, or "
@@ -275,30 +273,6 @@ def _begun(out: Path, alone: bool) -> bool:
     if (out / "results.json").exists() or any(file.stat().st_size for file in files):
         return True
     return alone and any(is_locked(lock.parent) for level in ("*", "*/*") for lock in out.glob(f"{level}/.lock"))
-
-
-def _differences(begun: config.Recipe, asked: config.Recipe) -> list[str]:
-    """What differs in what decides the training, as keys; how it is run and evaluated may change, and arms be added.
-
-    The store may lie elsewhere: its content is what counts, and each stage's checkpoints know it.
-    """
-    old, new = (attrs.asdict(_that_trains(recipe)) for recipe in (begun, asked))
-    arms = [arm for arm, settings in old.pop("arms").items() if new["arms"].get(arm) != settings]
-    return [*(key for name in old for key in _changed(name, old[name], new[name])), *(f"[arms.{arm}]" for arm in arms)]
-
-
-def _that_trains(recipe: config.Recipe) -> config.Recipe:
-    data = attrs.evolve(recipe.data, workers=0, store="")
-    return attrs.evolve(recipe, run=config.Run(), evaluate=config.Evaluate(), data=data)
-
-
-def _changed(key: str, old: object, new: object) -> Iterator[str]:
-    """The keys below ``key`` whose values differ."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() == new.keys():
-        for name in old:
-            yield from _changed(f"{key}.{name}", old[name], new[name])
-    elif old != new:
-        yield key
 
 
 def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:

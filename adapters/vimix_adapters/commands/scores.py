@@ -21,9 +21,10 @@ from vimix.values.modality import RGB, Modality
 from vimix.values.scores import ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.feature_cache import FeatureCache, manifest_of
+from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
-from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
+from vimix_adapters.probes.sgd import SgdProbe
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
 from vimix_adapters.reports.sticks import stick_figure
 from vimix_adapters.reports.tables import Row

@@ -1,8 +1,10 @@
 """Recipes: frozen attrs classes, read from and written to TOML."""
 
-from vimix_adapters.clips.augmentation import AugmentSettings
+from vimix_adapters.config.arms import of_arm
+from vimix_adapters.config.augment_settings import AugmentSettings
 from vimix_adapters.config.checks import stage_contradictions
-from vimix_adapters.config.identity import stage_identities
+from vimix_adapters.config.encoder_settings import ENCODERS, ModalitySettings, Stgcn, encoders_for
+from vimix_adapters.config.identity import stage_identities, training_differences
 from vimix_adapters.config.protocols import PROTOCOLS, Protocol, changes, protocol_of
 from vimix_adapters.config.read_recipe import read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.config.schema import (
@@ -16,18 +18,16 @@ from vimix_adapters.config.schema import (
     Finetune,
     HiddenMix,
     InputMix,
-    ModalitySettings,
     Optim,
     Pretrain,
     PretrainStage,
     Recipe,
     Run,
     Stage,
-    StageSettings,
-    Stgcn,
 )
 
 __all__ = [
+    "ENCODERS",
     "PROTOCOLS",
     "Arm",
     "AugmentSettings",
@@ -48,13 +48,15 @@ __all__ = [
     "Recipe",
     "Run",
     "Stage",
-    "StageSettings",
     "Stgcn",
     "changes",
+    "encoders_for",
+    "of_arm",
     "protocol_of",
     "read_recipe",
     "recipe_from_toml",
     "recipe_to_toml",
     "stage_contradictions",
     "stage_identities",
+    "training_differences",
 ]

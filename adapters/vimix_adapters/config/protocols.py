@@ -9,9 +9,9 @@ from typing import Literal
 
 from attrs import asdict, evolve, field, frozen
 
-from vimix_adapters.clips.augmentation import AugmentSettings
+from vimix_adapters.config.augment_settings import AugmentSettings
+from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.config.schema import Recipe
-from vimix_adapters.probes.sgd import LinearSgd
 
 
 @frozen

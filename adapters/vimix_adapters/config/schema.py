@@ -9,8 +9,8 @@ from typing import Any, Literal
 from attrs import Factory, evolve, field, frozen
 from attrs.validators import and_, deep_iterable, ge, gt, le, lt, optional
 
-from vimix_adapters.clips.augmentation import AugmentSettings
-from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentSettings
+from vimix_adapters.config.augment_settings import AugmentSettings, SkeletonAugmentSettings
+from vimix_adapters.config.encoder_settings import ModalitySettings
 
 share: Any = and_(ge(0), le(1))
 """A probability or a part of a whole."""
@@ -30,7 +30,6 @@ class Data:
 
     store: str
     train_split: str = "train"
-    test_split: str = "test"
     frames: int = field(default=32, validator=ge(1))
     """Frames of a clip of pictures; a skeleton's clip is the whole sequence as it is stored."""
     size: int = field(default=128, validator=ge(1))
@@ -41,39 +40,6 @@ class Data:
     """Processes that read; 0 reads in the main one."""
     max_bad_fraction: float = field(default=0.05, validator=share)
     """Share of unreadable samples above which training stops."""
-
-
-@frozen
-class Stgcn:
-    """ST-GCN with a quarter of the channels; its graph is the store's."""
-
-    hidden_channels: int = field(default=16, validator=ge(1))
-    """Of the first four blocks; the next have two and four times as many."""
-    feature_size: int = field(default=256, validator=ge(1))
-    """Channels of the last block, D."""
-    dropout: float = field(default=0.5, validator=and_(ge(0), lt(1)))
-    persons: Literal["present", "all"] = "present"
-    """Whether absent persons count: "all" is the peers' plain mean over two bodies."""
-    hops: Literal["all", "one"] = "all"
-    """How far distances to the centre are counted in the graph: "all" as the paper says, "one" as the peers' code."""
-
-
-@frozen
-class ModalitySettings:
-    """The encoder of one modality (section 7)."""
-
-    encoder: Literal["s3d", "stgcn"] = "s3d"
-    width: float = field(default=1.0, validator=and_(gt(0), le(1)))
-    """Of S3D, as a share of its channels."""
-    channels: int = field(default=3, validator=ge(1))
-    """Of the clips: 3 of pictures and skeletons, 2 of flow."""
-    stages: Literal["blocks", "modules"] = "blocks"
-    """Where S3D can be cut: after its five resolution blocks (method, section 4), or after each of 16 modules."""
-    stgcn: Stgcn = Stgcn()
-    """Of ST-GCN."""
-    batch_norm_momentum: float = field(default=0.1, validator=and_(gt(0), le(1)))
-    lr: float | None = field(default=None, validator=optional(gt(0)))
-    """Learning rate of its stages that have none of their own; left out: that of [optim]."""
 
 
 @frozen
@@ -184,8 +150,13 @@ class PretrainStage:
 
     @property
     def modality(self) -> str:
-        """The one that is trained."""
+        """The modality that is trained."""
         return self.pretrain
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All modalities that take part, the trained one first."""
+        return (self.pretrain,)
 
     @property
     def name(self) -> str:
@@ -210,8 +181,13 @@ class CmmcStage:
 
     @property
     def modality(self) -> str:
-        """The one that is trained."""
+        """The modality that is trained."""
         return self.cmmc
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All modalities that take part, the trained one first."""
+        return (self.cmmc,) if self.partner is None else (self.cmmc, self.partner)
 
     @property
     def name(self) -> str:
@@ -222,6 +198,14 @@ class CmmcStage:
 Stage = PretrainStage | CmmcStage
 
 
+def _dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Tables within tables as one with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
 @frozen
 class Arm:
     """One way of training that is compared with the others."""
@@ -229,10 +213,8 @@ class Arm:
     stages: tuple[Stage, ...]
     about: str = ""
     """Its name in the table of results."""
-    negatives: Literal["batch+queue", "queue"] | None = None
-    """Left out: [contrast]'s. MoCo as published compares with the queue alone, which mixing does not allow."""
-    cuts: Literal["blocks", "modules"] | None = None
-    """The ``stages`` of every S3D in this arm; left out: those of [modalities]."""
+    set: Mapping[str, Any] = field(factory=dict, converter=_dotted)
+    """Values by key that this arm trains with instead of the recipe's, such as {"contrast.negatives": "queue"}."""
 
 
 @frozen
@@ -288,16 +270,6 @@ class Run:
 
 
 @frozen
-class StageSettings:
-    """A stage's settings with the inherited ones filled in."""
-
-    epochs: int
-    milestones: tuple[int, ...]
-    mix: InputMix | HiddenMix
-    lr: float
-
-
-@frozen
 class Recipe:
     """All of it."""
 
@@ -316,16 +288,6 @@ class Recipe:
     evaluate: Evaluate = Evaluate()
     run: Run = Run()
 
-    def of_arm(self, arm: str) -> "Recipe":
-        """The recipe as the arm has it: with the arm's own negatives and cuts where it names them."""
-        recipe, negatives, cuts = self, self.arms[arm].negatives, self.arms[arm].cuts
-        if negatives is not None:
-            recipe = evolve(recipe, contrast=evolve(recipe.contrast, negatives=negatives))
-        if cuts is not None:
-            cut = {name: evolve(recipe.modalities[name], stages=cuts) for name in recipe.pictures}
-            recipe = evolve(recipe, modalities={**recipe.modalities, **cut})
-        return recipe
-
     def title(self, arm: str) -> str:
         """What tables call the arm: what it says about itself, with its name where another arm says the same."""
         titles = {name: settings.about or name for name, settings in self.arms.items()}
@@ -337,27 +299,27 @@ class Recipe:
         other = self.evaluate.stores[store]
         return evolve(
             self,
-            data=evolve(self.data, store=other.store, train_split=other.gallery, test_split=other.queries),
+            data=evolve(self.data, store=other.store, train_split=other.gallery),
             evaluate=evolve(self.evaluate, gallery=other.gallery, queries=other.queries, stores={}, own=True),
         )
 
     @property
     def pictures(self) -> tuple[str, ...]:
         """The modalities that are made of pixels (RGB, flow)."""
-        return tuple(name for name, modality in self.modalities.items() if modality.encoder == "s3d")
+        return tuple(name for name, modality in self.modalities.items() if modality.entry.maps == "planes")
 
     @property
     def skeletons(self) -> tuple[str, ...]:
         """The modalities that are made of joints."""
-        return tuple(name for name, modality in self.modalities.items() if modality.encoder == "stgcn")
+        return tuple(name for name, modality in self.modalities.items() if modality.entry.maps == "graph")
 
-    def stage(self, stage: Stage) -> StageSettings:
-        """The stage's own settings, else those of [pretrain] or [cmmc] (``lr``: of its modality, or [optim])."""
+    def stage(self, stage: Stage) -> Pretrain | Cmmc:
+        """[pretrain] or [cmmc], with the values that the stage gives itself."""
+        given = {name: getattr(stage, name) for name in ("epochs", "milestones", "mix")}
         base = self.pretrain if isinstance(stage, PretrainStage) else self.cmmc
-        modality = self.modalities.get(stage.modality)  # None: ``contradictions`` has a word on it
-        return StageSettings(
-            epochs=base.epochs if stage.epochs is None else stage.epochs,
-            milestones=base.milestones if stage.milestones is None else stage.milestones,
-            mix=base.mix if stage.mix is None else stage.mix,
-            lr=stage.lr or (modality and modality.lr) or self.optim.lr,
-        )
+        return evolve(base, **{name: value for name, value in given.items() if value is not None})
+
+    def rate(self, stage: Stage) -> float:
+        """Initial learning rate: that of the stage, or of its modality, or of [optim]."""
+        modality = self.modalities.get(stage.modality)
+        return stage.lr or (modality and modality.lr) or self.optim.lr

@@ -1,10 +1,10 @@
 """The skeleton as a graph: which joints a graph convolution gathers from, in three subsets."""
 
-from collections import deque
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import shortest_path
 
 from vimix.values.skeleton import SkeletonLayout
 
@@ -27,23 +27,10 @@ def spatial_partition(layout: SkeletonLayout, hops: Hops = "all") -> NDArray[np.
     near = np.eye(joints, dtype=bool)
     for child, parent in layout.edges:
         near[child, parent] = near[parent, child] = True
-    distance = _distances(near, layout.centre)
+    distance = shortest_path(near, unweighted=True, indices=layout.centre)  # [V], in bones
     if hops == "one":
         distance = np.minimum(distance, 2)
     shares = near / near.sum(axis=0)
     own = np.eye(joints, dtype=bool)
     nearer = distance[:, None] < distance[None, :]
     return np.stack([shares * own, shares * (~own & ~nearer), shares * nearer]).astype(np.float32)
-
-
-def _distances(near: NDArray[np.bool_], start: int) -> NDArray[np.int64]:
-    """Bones between ``start`` and each joint, by breadth-first search."""
-    distance = np.full(len(near), -1, dtype=np.int64)
-    distance[start] = 0
-    waiting = deque([start])
-    while waiting:
-        joint = waiting.popleft()
-        for other in np.flatnonzero(near[joint] & (distance < 0)):
-            distance[other] = distance[joint] + 1
-            waiting.append(int(other))
-    return distance

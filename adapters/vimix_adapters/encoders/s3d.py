@@ -7,6 +7,8 @@ from torch import nn
 from torchvision.models.video.s3d import S3D, SepInceptionBlock3D, TemporalSeparableConv
 from torchvision.ops.misc import Conv3dNormActivation
 
+from vimix.values.skeleton import SkeletonLayout
+from vimix_adapters.config.encoder_settings import ModalitySettings
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.planar import PlanarBatchNorm3d, in_planes
 
@@ -50,6 +52,12 @@ class S3DEncoder(StageChain):
         features = torchvisions(channels, width, partial(PlanarBatchNorm3d, momentum=batch_norm_momentum))
         in_planes(features)
         super().__init__(list(features), feature_size=_feature_size(width), cuts=STAGES[stages])
+
+
+def build_s3d(settings: ModalitySettings, layout: SkeletonLayout | None = None) -> S3DEncoder:
+    """S3D with the settings of a recipe; it has no graph."""
+    del layout
+    return S3DEncoder(settings.channels, settings.width, settings.batch_norm_momentum, settings.stages)
 
 
 def torchvisions(channels: int, width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Sequential:

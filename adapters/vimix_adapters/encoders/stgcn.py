@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vimix.values.skeleton import SkeletonLayout
+from vimix_adapters.config.encoder_settings import ModalitySettings
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.graph import SUBSETS, Hops, spatial_partition
 
@@ -87,6 +88,21 @@ class STGCNEncoder(StageChain):
             return persons.mean(dim=1)
         count = persons.detach().any(dim=2).sum(dim=1, keepdim=True)  # a ReLU's maps are zero where their mean is
         return persons.sum(dim=1) / count.clamp(min=1)
+
+
+def build_stgcn(settings: ModalitySettings, layout: SkeletonLayout | None) -> STGCNEncoder:
+    """ST-GCN on the graph of a layout, with the settings of a recipe."""
+    assert layout is not None
+    own = settings.stgcn
+    return STGCNEncoder(
+        layout,
+        own.hidden_channels,
+        own.feature_size,
+        own.dropout,
+        own.persons,
+        settings.batch_norm_momentum,
+        own.hops,
+    )
 
 
 def _rows(maps: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_writer import write_part
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.flow.fields import flow_fields, quantise, resized
 from vimix_adapters.flow.images import FlowImages, count_fields, read_fields
 from vimix_adapters.prepare.video_job import ESTIMATORS

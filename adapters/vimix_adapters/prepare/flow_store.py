@@ -11,9 +11,10 @@ from rich.console import Console
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore
 from vimix_adapters.clips.hdf5_assembly import Head, Placed, write_store
 from vimix_adapters.clips.hdf5_writer import is_part
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import require_folder
 from vimix_adapters.flow.images import FlowImages, find_folder, layout_of, picture_size
 from vimix_adapters.flow.tvl1 import TvL1Flow

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vimix.values.errors import VimixError
-from vimix_adapters.clips.hdf5 import PackSettings
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.listing import Listing, SplitCount, split_counts
 from vimix_adapters.prepare.video_store import ENOUGH, prepare, quarantine_file
 from vimix_adapters.reports.results import write_json

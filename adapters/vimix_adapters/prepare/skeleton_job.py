@@ -7,8 +7,8 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.clips.skeleton_writer import write_skeleton_part
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.skeletons.convert import Preparation, pack_file
 
 

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.clips.skeleton_writer import SkeletonEntry, part_outcomes, write_skeleton_store
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.datasets.skeleton_files import SkeletonFile, SkeletonListing
 from vimix_adapters.files import require_writable
 from vimix_adapters.prepare.parts import claim_parts, list_parts, parts_of

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters.clips.decode import VideoDecoder, decode_video, resized
-from vimix_adapters.clips.hdf5 import STORED_FRAMES, PackSettings
+from vimix_adapters.clips.hdf5 import STORED_FRAMES
 from vimix_adapters.clips.hdf5_writer import as_stored, write_part
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.estimator import FlowEstimator
 from vimix_adapters.flow.fields import flow_fields

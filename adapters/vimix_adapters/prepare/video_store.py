@@ -12,8 +12,9 @@ from attrs import asdict, frozen
 from rich.console import Console
 
 from vimix.values.errors import VimixError
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.listing import Listed
 from vimix_adapters.datasets.skeleton_files import SkeletonFile
 from vimix_adapters.files import require_writable, sweep, write_text

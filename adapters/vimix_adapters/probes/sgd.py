@@ -11,30 +11,10 @@ from torch import Tensor, nn
 from vimix.domain.schedule.rates import step_decay
 from vimix.ports.probe import ProbeOutcome
 from vimix.values.errors import VimixError
+from vimix_adapters.config.probe_settings import LinearSgd
 
 Rows = NDArray[np.float32]
 Integers = NDArray[np.int64]
-
-
-@frozen
-class LinearSgd:
-    """Settings of a linear layer that is trained by SGD."""
-
-    lr: float
-    """Learning rate of the first epochs."""
-    weight_decay: float
-    batch: int
-    epochs: int
-    milestones: tuple[int, ...]
-    """Epochs at which the learning rate is multiplied by ``decay``."""
-    decay: float = 0.1
-    momentum: float = 0.9
-    unit_features: bool = False
-    """Whether features are first scaled to length 1."""
-    batch_norm: bool = False
-    """Whether a BatchNorm with learnable scale precedes the layer."""
-    every: int = 5
-    """Epochs between two evaluations in ``ProbeOutcome.by_epoch``."""
 
 
 @frozen

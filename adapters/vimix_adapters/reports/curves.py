@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import replacing
-from vimix_adapters.reports.read_json import is_finite, is_number
+from vimix_adapters.structuring import is_finite, is_number
 
 PANELS: Mapping[str, tuple[str, float]] = {
     "loss": ("loss (nats)", 1.0),

@@ -9,7 +9,6 @@ from vimix_adapters.wiring.networks import (
     build_learner,
     build_network,
     build_optimiser,
-    build_s3d,
     build_trained,
 )
 from vimix_adapters.wiring.protocol_parts import build_centring, build_fusion, build_pooling, build_probe
@@ -68,7 +67,6 @@ __all__ = [
     "build_pooling",
     "build_probe",
     "build_process_group",
-    "build_s3d",
     "build_stage",
     "build_stage_run",
     "build_step",

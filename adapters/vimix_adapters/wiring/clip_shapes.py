@@ -5,7 +5,7 @@ from pathlib import Path
 from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.skeletons.layouts import find_layout
 
 

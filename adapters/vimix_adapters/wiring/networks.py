@@ -18,11 +18,10 @@ from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.distributed.shared_classifier import SharedClassifier
 from vimix_adapters.distributed.shared_network import SharedNetwork
+from vimix_adapters.encoders.building import encoder_of
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
-from vimix_adapters.encoders.s3d import S3DEncoder
-from vimix_adapters.encoders.stgcn import STGCNEncoder
 from vimix_adapters.wiring.clip_shapes import skeleton_settings
 from vimix_adapters.wiring.initial_weights import query_state
 
@@ -30,22 +29,8 @@ from vimix_adapters.wiring.initial_weights import query_state
 def build_encoder(recipe: config.Recipe, modality: Modality) -> StageChain:
     """The encoder of one modality, with random weights."""
     settings = recipe.modalities[modality]
-    if settings.encoder == "stgcn":
-        return STGCNEncoder(
-            skeleton_settings(recipe).layout,
-            settings.stgcn.hidden_channels,
-            settings.stgcn.feature_size,
-            settings.stgcn.dropout,
-            settings.stgcn.persons,
-            settings.batch_norm_momentum,
-            settings.stgcn.hops,
-        )
-    return build_s3d(settings)
-
-
-def build_s3d(settings: config.ModalitySettings) -> S3DEncoder:
-    """S3D, which needs to know nothing of the store."""
-    return S3DEncoder(settings.channels, settings.width, settings.batch_norm_momentum, settings.stages)
+    layout = skeleton_settings(recipe).layout if settings.entry.maps == "graph" else None
+    return encoder_of(settings, layout)
 
 
 def build_network(recipe: config.Recipe, modality: Modality, compute: Compute) -> ContrastiveNetwork:

@@ -46,21 +46,21 @@ def build_hidden_policy(mix: config.HiddenMix) -> MixPolicy:
 
 
 def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
-    """A stage of a recipe's plan with its inherited settings filled in."""
+    """A stage of the domain from one of the recipe, with inherited settings filled in."""
     settings, layers = recipe.stage(stage), None
-    if isinstance(settings.mix, config.HiddenMix):
-        policy, layers, decay = build_hidden_policy(settings.mix), LAYERS[settings.mix.layers], recipe.cmmc.decay
+    if isinstance(settings, config.Pretrain):
+        policy = build_input_policy(settings.mix)
     else:
-        policy, decay = build_input_policy(settings.mix), recipe.pretrain.decay
-    partner = stage.partner if isinstance(stage, config.CmmcStage) else None
+        policy, layers = build_hidden_policy(settings.mix), LAYERS[settings.mix.layers]
+    modality, *partners = map(Modality, stage.modalities)
     return Stage(
         name=stage.name,
-        modality=Modality(stage.modality),
-        partner=None if partner is None else Modality(partner),
+        modality=modality,
+        partner=partners[0] if partners else None,
         epochs=settings.epochs,
-        rate=settings.lr,
+        rate=recipe.rate(stage),
         milestones=settings.milestones,
-        decay=decay,
+        decay=settings.decay,
         policy=policy,
         layers=layers,
     )

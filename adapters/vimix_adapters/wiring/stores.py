@@ -37,11 +37,12 @@ def build_store(recipe: config.Recipe) -> Hdf5VideoStore:
                 "of the recipe's [modalities], or name another store (data.store)"
             )
         kind = store.formats[Modality(name)]
-        fits = "s3d" if kind.layout is None else "stgcn"
-        if modality.encoder != fits:
+        maps = "planes" if kind.layout is None else "graph"
+        if modality.entry.maps != maps:
+            fitting = " or ".join(map(repr, config.encoders_for(maps)))
             raise VimixError(
                 f"modalities.{name}.encoder: {modality.encoder!r} cannot read what {recipe.data.store} "
-                f"holds as {name}: use encoder = {fits!r}"
+                f"holds as {name}: use encoder = {fitting}"
             )
         if modality.channels != kind.channels:
             raise VimixError(

@@ -17,10 +17,10 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
+from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
 from vimix_adapters.encoders.frozen import FrozenClassifier
-from vimix_adapters.probes.sgd import LinearSgd
 from vimix_adapters.wiring.networks import (
     build_classifier,
     build_encoder,
