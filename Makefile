@@ -27,7 +27,7 @@ check: lint test
 # Ratios against plain ways of doing the same, some five minutes: leave the machine alone meanwhile.
 BENCH ?= experiments/records/bench-$(shell date +%Y-%m-%d).md
 bench: setup
-	$(BIN)/vimix bench --out $(BENCH)
+	$(BIN)/vimix bench --out $(BENCH) --force
 
 clean:
 	rm -rf demo .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -4,7 +4,7 @@ import errno
 import os
 import platform
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -55,6 +55,24 @@ def require_writable(path: Path) -> None:
     temporary = _begun(path)
     with writing(path):
         temporary.unlink()
+
+
+def require_new(path: Path, force: bool = False, inputs: Iterable[Path] = ()) -> None:
+    """Check, before any work, that ``path`` can be written and that no file is lost by it.
+
+    Makes the folders above ``path``. ``inputs`` are the files that the command reads. Raises VimixError if ``path`` is
+    one of them, under any name, or exists and ``force`` is false; WriteError if it is a folder or a device or cannot be
+    written.
+    """
+    with writing(path):
+        if path.exists():
+            if any(given.exists() and path.samefile(given) for given in inputs):
+                raise VimixError(f"{path} is read by this command and would be lost: choose another name")
+            if path.is_file() and not force:
+                raise VimixError(f"{path} exists: choose another name, or replace it with --force")
+            if not path.is_file() and not path.is_dir():
+                raise WriteError(_refusal(path, "it is no regular file", full=False))
+    require_writable(path)
 
 
 def make_folder(path: Path) -> None:

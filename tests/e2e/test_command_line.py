@@ -341,7 +341,7 @@ def test_a_baseline_from_random_weights_stands_beside_the_scores(finished, place
 
 
 @pytest.mark.parametrize(
-    ("named", "told"), [([], "nothing to finetune"), (["--from-scratch", "joint"], "another modality of the recipe")]
+    ("named", "told"), [([], "nothing to train"), (["--from-scratch", "joint"], "another modality of the recipe")]
 )
 def test_finetuning_nothing_is_refused(place, capsys, named, told) -> None:
     assert vimix("evaluate", "finetune", place / "tiny.toml", *named, "--out", place / "no.json") == 2

@@ -267,4 +267,4 @@ def test_arms_that_begin_alike_share_their_stages_by_a_link_that_can_be_moved(st
 @pytest.mark.parametrize("seeds", ["0", "x", "1,1", "-1,2", "1,"])
 def test_seeds_that_are_none_are_refused(runs, seeds, capsys) -> None:
     assert vimix("run", runs / "table1.toml", "--out", runs / "no", "--seeds", seeds, *CPU) == 2
-    assert "expected how many" in capsys.readouterr().err
+    assert "expected a number of seeds" in capsys.readouterr().err

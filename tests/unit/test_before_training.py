@@ -55,7 +55,7 @@ def test_channels_are_those_of_the_store(place, capsys, more) -> None:
 
 
 def test_seeds_are_what_every_generator_takes(place, capsys) -> None:
-    assert "expected how many, such as 5, or which" in refused(place, capsys, "--seeds", "0,4294967296")
+    assert "expected a number of seeds such as 5, or seeds" in refused(place, capsys, "--seeds", "0,4294967296")
 
 
 ONLY_RGB = ["arms.vimix.stages=[{ pretrain = 'rgb' }]"]

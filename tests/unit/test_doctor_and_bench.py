@@ -1,4 +1,4 @@
-"""``vimix doctor`` names what is missing and how to mend it; ``vimix bench-data`` whether training would starve."""
+"""``vimix doctor`` names what is missing and how to mend it; ``vimix bench-data`` whether training would wait."""
 
 import json
 from collections import namedtuple
@@ -32,7 +32,9 @@ def test_here_where_the_tests_run_the_main_job_can_run(capsys) -> None:
     assert {"torch", "av", "faiss-cpu", "cpu features", "precision", "h264", "av1", "self-check", "tvl1"} <= names
     assert {"cores", "free disk"} <= names
     assert vimix("doctor") == 0
-    assert "the main job can run" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "the main job can run" in printed
+    assert "[green]" not in printed, "no markup is printed as it is"
 
 
 @pytest.mark.parametrize(
@@ -155,9 +157,9 @@ def test_a_store_that_keeps_up_is_told_the_least_workers_that_do() -> None:
         (128, "raw", 4, ["a faster disk"], ["--codec", "--short-side", "more workers"]),
     ],
 )
-def test_what_would_help_a_step_that_starves_is_told(side, codec, cores, told, untold) -> None:
+def test_what_would_help_a_step_that_waits_is_named(side, codec, cores, told, untold) -> None:
     text = "\n".join(advice([Rate(0, 10, 1, 1), Rate(4, 40, 1, 1)], [Step("s", 100)], side, 112, codec, cores))
-    assert "would starve: at most 40.0 come" in text
+    assert "would wait: at most 40.0 are read" in text
     assert all(word in text for word in told)
     assert not any(word in text for word in untold)
 

@@ -24,6 +24,7 @@ from vimix.values.modality import BONE, FLOW, JOINT, MOTION, RGB
 from vimix_adapters import wiring
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.views import TEN_CROPS, ClipShape, frame_indices, window_starts
+from vimix_adapters.commands import evaluate_run
 from vimix_adapters.commands import scores as evaluation_scores
 from vimix_adapters.config import PROTOCOLS, changes, protocol_of, recipe_from_toml
 from vimix_adapters.config.probe_settings import LinearSgd
@@ -288,12 +289,11 @@ def test_the_picture_sheet_shows_the_neighbours_that_the_scores_count(tmp_path, 
 
     pairs = {RGB: evaluation_scores.FeaturePair(features(known, 0.0), features(asked, 2.0))}
     sheets, found = [], []
-    monkeypatch.setattr(evaluation_scores, "draw_sheet", lambda _path, rows, _title: sheets.append(rows))
+    monkeypatch.setattr(evaluate_run, "draw_sheet", lambda _path, rows, _title: sheets.append(rows))
     for protocol in ("vimix", "coclr"):
         recipe = recipe_from_toml(MINIMAL + f"[evaluate]\nprotocol = '{protocol}'\n", "r")
-        evaluation_scores.draw_retrieval(
-            evaluation_scores.EvaluationTarget("", recipe, store), pairs, tmp_path / "sheet.png", ""
-        )
+        target = evaluation_scores.EvaluationTarget("", recipe, store)
+        evaluate_run.draw_retrieval(target, pairs, tmp_path / "sheet.png", "")
         scores = evaluation_scores.retrieval(recipe, pairs)
         (row,) = sheets[-1]  # the queries are of one class
         found.append([neighbour.name for neighbour in row.neighbours])

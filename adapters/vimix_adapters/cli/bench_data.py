@@ -5,54 +5,43 @@ from typing import Annotated
 
 import typer
 
+from vimix_adapters.cli.run import Device, Overrides
+
 
 def bench_data(
     store: Annotated[Path, typer.Argument(help="Store to read from.", metavar="STORE.h5")],
-    frames: Annotated[int, typer.Option(help="Of a clip.", min=1)] = 32,
-    size: Annotated[int, typer.Option(help="Side of a clip, pixels.", min=8)] = 128,
+    frames: Annotated[int, typer.Option(help="Frames of a clip.", min=1)] = 32,
+    size: Annotated[int, typer.Option(help="Side of a clip in pixels.", min=8)] = 128,
     batch: Annotated[int, typer.Option(help="Videos of a batch.", min=2)] = 32,
-    workers: Annotated[str, typer.Option(help="Numbers of processes to try.", metavar="N,N,...")] = "0,2,4",
-    seconds: Annotated[float, typer.Option(help="To read with each of them.", min=0.1)] = 5.0,
-    modality: Annotated[str | None, typer.Option(help="Two views of it; else the store's first.")] = None,
-    split: Annotated[str | None, typer.Option(help="Else the first that begins with train.")] = None,
+    workers: Annotated[str, typer.Option(help="Numbers of worker processes to try.", metavar="N,N,...")] = "0,2,4",
+    seconds: Annotated[float, typer.Option(help="Time to read with each number of workers.", min=0.1)] = 5.0,
+    modality: Annotated[
+        str | None, typer.Option(help="Modality to read two views of; by default the store's first.")
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split to read; by default the first that begins with train.")
+    ] = None,
     recipe: Annotated[
-        Path | None, typer.Option(help="Take clips and stages from it, and time its steps.", metavar="RECIPE")
+        Path | None, typer.Option(help="Read the clips of this recipe, and time its training steps.", metavar="RECIPE")
     ] = None,
-    overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a key of the recipe.", metavar="KEY=VALUE")
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="cpu, cuda or cuda:N; auto takes a CUDA GPU where there is one.")
-    ] = "auto",
+    overrides: Overrides = None,
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure how fast training clips come out of a store, and whether a training step would starve."""
-    import json
-
-    from rich.console import Console
-
-    from vimix.values.errors import VimixError
-    from vimix_adapters.commands import bench_data as command
+    """Measure how fast training clips are read from a store, and whether a training step would have to wait."""
+    from vimix_adapters.commands.bench_data import PlainClip, bench_store
     from vimix_adapters.config import read_recipe
-    from vimix_adapters.reports.console import show_table
 
-    try:
-        numbers = [int(number) for number in workers.split(",")]
-    except ValueError:
-        numbers = [-1]
-    if min(numbers) < 0:
+    chosen = None if recipe is None else read_recipe(recipe, [*(overrides or ()), f"data.store={store}"])
+    clip = PlainClip(frames, size, batch, split, modality)
+    bench_store(store, clip, _numbers(workers), seconds, chosen, device, as_json)
+
+
+def _numbers(workers: str) -> list[int]:
+    """The numbers in ``0,2,4``. Raises VimixError for anything else."""
+    from vimix.values.errors import VimixError
+
+    numbers = workers.split(",")
+    if not all(number.isdecimal() for number in numbers):
         raise VimixError(f"--workers {workers}: expected numbers of processes such as 0,2,4")
-    if recipe is not None:
-        chosen = read_recipe(recipe, [*(overrides or ()), f"data.store={store}"])
-        stages = command.stages_of(chosen)
-    else:
-        chosen, stage = command.plain_recipe(store, frames, size, batch, split, modality)
-        stages = [stage]
-    console = Console(stderr=True)
-    measured = command.bench(chosen, stages, numbers, seconds, device, console, time_steps=recipe is not None)
-    if as_json:
-        print(json.dumps(command.as_data(measured), indent=2))
-        return
-    show_table(command.bench_table(measured))
-    for line in measured.advice:
-        print(line)
+    return [int(number) for number in numbers]

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from vimix_adapters.cli.options import Force
+
 CheckpointFile = Annotated[Path, typer.Argument(help="Checkpoint file or stage folder.", metavar="CHECKPOINT")]
 
 
 class Format(StrEnum):
-    """What weights are exported to."""
+    """Format of exported weights."""
 
     torchvision = "torchvision"
     safetensors = "safetensors"
@@ -20,10 +22,11 @@ class Format(StrEnum):
 
 def export(
     checkpoint: CheckpointFile,
-    format_name: Annotated[Format, typer.Option("--format", help="onnx needs the extra [onnx].")],
-    out: Annotated[Path, typer.Option(help="File to write; FILE.md beside it is the model card.", metavar="FILE")],
+    format_name: Annotated[Format, typer.Option("--format", help="Format to write; onnx needs the extra [onnx].")],
+    out: Annotated[Path, typer.Option(help="File to write; its model card goes to FILE.md.", metavar="FILE")],
+    force: Force = False,
 ) -> None:
-    """Write a checkpoint's encoder in a format that others load, with a model card."""
+    """Write the encoder of a checkpoint in a format that other programs load, with a model card."""
     from vimix_adapters.commands.export import export_checkpoint
 
-    export_checkpoint(checkpoint, format_name.value, out)
+    export_checkpoint(checkpoint, format_name.value, out, force)

@@ -1,4 +1,4 @@
-"""``vimix extract``: features of a store's videos."""
+"""``vimix extract``: features of the videos of a store."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from vimix_adapters.cli.export import CheckpointFile
+from vimix_adapters.cli.options import Force
 from vimix_adapters.cli.run import Device, Overrides, RecipeFile
 
 
 class Per(StrEnum):
-    """What a row of features stands for."""
+    """What a row of features describes."""
 
     video = "video"
     clip = "clip"
@@ -21,9 +22,12 @@ def extract(
     recipe: RecipeFile,
     checkpoint: CheckpointFile,
     store: Annotated[Path, typer.Argument(help="Store whose videos are embedded.", metavar="STORE")],
-    out: Annotated[Path, typer.Option(help="FILE.npz, .h5 or .csv.", metavar="FILE")],
-    per: Annotated[Per, typer.Option(help="A row a video (mean over its clips) or a clip.")] = Per.video,
-    l2: Annotated[bool, typer.Option("--l2", help="Rows of unit length.")] = False,
+    out: Annotated[Path, typer.Option(help="File to write: .npz, .h5 or .csv.", metavar="FILE")],
+    per: Annotated[Per, typer.Option(help="Write one row per video (the mean over its clips) or per clip.")] = (
+        Per.video
+    ),
+    l2: Annotated[bool, typer.Option("--l2", help="Scale rows to unit length.")] = False,
+    force: Force = False,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
@@ -31,4 +35,4 @@ def extract(
     from vimix_adapters.commands.extract import extract_to_file
     from vimix_adapters.config import read_recipe
 
-    extract_to_file(read_recipe(recipe, overrides or ()), checkpoint, store, out, per.value, l2, device)
+    extract_to_file(read_recipe(recipe, overrides or ()), checkpoint, store, out, device, per.value, l2, force)

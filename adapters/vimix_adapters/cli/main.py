@@ -1,4 +1,4 @@
-"""The command line: parse, call, print, exit code. Nothing heavy is imported before a command runs."""
+"""The command line. Heavy modules are imported by the commands that need them, so that help is instant."""
 
 import sys
 
@@ -21,7 +21,7 @@ app = typer.Typer(
     help="Self-supervised video representations by cross-modal manifold cutmix (Vi-Mix).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help is there in a third of the time
+    rich_markup_mode=None,  # plain help takes a third of the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(synth)
@@ -43,18 +43,20 @@ app.command("bench")(bench.bench)
 
 
 def run() -> None:
-    """Entry point: a user's mistake, or what the system refuses, is one line on stderr and exit code 2."""
+    """Run the command; a mistake of the user or an error of the system is one line on stderr and exit code 2."""
     try:
         app()
     except VimixError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        advice = "free some space" if error.errno in FULL else "see to that file or folder, or name another"
-        print(f"error: {error}: no file is left half written; {advice}, and call it again", file=sys.stderr)
+        advice = (
+            "free some space" if error.errno in FULL else "make that file or folder accessible, or name another one"
+        )
+        print(f"error: {error}: no file was left incomplete; {advice}, then call the command again", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted: call the same command again to go on", file=sys.stderr)
+        print("interrupted: call the same command again to continue", file=sys.stderr)
         sys.exit(130)
 
 

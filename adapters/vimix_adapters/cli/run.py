@@ -5,28 +5,26 @@ from typing import Annotated
 
 import typer
 
-RecipeFile = Annotated[Path, typer.Argument(help="Recipe (TOML); see experiments/.", metavar="RECIPE")]
+RecipeFile = Annotated[Path, typer.Argument(help="Recipe in TOML; experiments/ has examples.", metavar="RECIPE")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", help="Change a key of the recipe, such as optim.lr=3e-4; may be repeated.", metavar="KEY=VALUE"
-    ),
+    typer.Option("--set", help="Change a key of the recipe, such as optim.lr=3e-4; repeatable.", metavar="KEY=VALUE"),
 ]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N; auto takes a CUDA GPU where there is one.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N; auto uses a CUDA GPU if there is one.")]
 Out = Annotated[Path, typer.Option(help="Folder of the run.", metavar="RUN")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in RUN.")]
 
 
 def pretrain(
     recipe: RecipeFile,
-    modality: Annotated[str, typer.Option(help="The modality to train, such as rgb.")],
+    modality: Annotated[str, typer.Option(help="Modality to train, such as rgb.")],
     out: Out,
     init: Annotated[Path | None, typer.Option(help="Checkpoint to start from.", metavar="CHECKPOINT")] = None,
     resume: Resume = False,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
-    """Pretrain one modality with MoCo on clips mixed in the input space (the recipe's [pretrain])."""
+    """Pretrain the encoder of one modality with MoCo on clips mixed in the input space ([pretrain])."""
     from vimix_adapters.commands.run import train_single
     from vimix_adapters.config import PretrainStage, read_recipe
 
@@ -42,18 +40,18 @@ def pretrain(
 
 def cmmc_stage(
     recipe: RecipeFile,
-    train: Annotated[str, typer.Option(help="The modality to train.")],
-    init: Annotated[Path, typer.Option(help="Checkpoint of the trained modality.", metavar="CHECKPOINT")],
+    train: Annotated[str, typer.Option(help="Modality to train.")],
+    init: Annotated[Path, typer.Option(help="Checkpoint of the modality to train.", metavar="CHECKPOINT")],
     out: Out,
     partner: Annotated[
-        str | None, typer.Option(help="The frozen modality whose hidden maps are cut in; manifold_mixup has none.")
+        str | None, typer.Option(help="Frozen modality whose hidden maps are mixed in; manifold_mixup has none.")
     ] = None,
     partner_init: Annotated[Path | None, typer.Option(help="Checkpoint of the partner.", metavar="CHECKPOINT")] = None,
     resume: Resume = False,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
-    """Train one CMMC stage: one encoder learns, the other is frozen (the recipe's [cmmc])."""
+    """Train one CMMC stage: one encoder learns while the other is frozen ([cmmc])."""
     from vimix_adapters.commands.run import train_single
     from vimix_adapters.config import CmmcStage, read_recipe
 
@@ -70,15 +68,17 @@ def cmmc_stage(
 def run_recipe(
     recipe: RecipeFile,
     out: Out,
-    plan: Annotated[bool, typer.Option("--plan", help="Print stages, steps, disk and time; do nothing.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Print stages, steps, disk space and time only.")] = False,
     seeds: Annotated[
         str | None,
-        typer.Option(help="How many (5: 0 to 4) or which (0,3,7): each in RUN/seed-N, RUN has mean ± deviation."),
+        typer.Option(
+            help="Number of seeds (5 for 0 to 4) or the seeds (0,3,7); each runs in RUN/seed-N, RUN has the summary."
+        ),
     ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
-    """Run all stages and evaluations of a recipe's plan; called again, go on after the last finished stage."""
+    """Run all stages and evaluations of a recipe; called again, continue after the last finished stage."""
     from vimix_adapters.config import read_recipe
 
     resolved = read_recipe(recipe, overrides or ())
@@ -98,7 +98,7 @@ def run_recipe(
 
 
 def _numbers(seeds: str) -> list[int]:
-    """``5`` is 0 to 4, ``0,3`` is 0 and 3. Raises VimixError for anything else."""
+    """The seeds 0 to 4 for ``5``, and 0 and 3 for ``0,3``. Raises VimixError for anything else."""
     from vimix.values.errors import VimixError
     from vimix_adapters.config.schema import LARGEST_SEED
 
@@ -107,5 +107,5 @@ def _numbers(seeds: str) -> list[int]:
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 0 or max(numbers) > LARGEST_SEED or len(set(numbers)) < len(numbers):
-        raise VimixError(f"--seeds {seeds}: expected how many, such as 5, or which, such as 0,1,2")
+        raise VimixError(f"--seeds {seeds}: expected a number of seeds such as 5, or seeds such as 0,1,2")
     return numbers

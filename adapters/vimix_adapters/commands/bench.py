@@ -1,27 +1,27 @@
-"""``vimix bench``: the speed of what matters, as ratios on one machine, and a record of it."""
+"""``vimix bench``: speed relative to plain implementations on the same machine."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import attrs
-from rich.console import Console
 
 from vimix.values.errors import VimixError
 from vimix_adapters.benchmarks import runner
 from vimix_adapters.benchmarks.bench_settings import TINY, BenchSettings
 from vimix_adapters.benchmarks.timing import CLOCKS
-from vimix_adapters.files import write_text
-from vimix_adapters.outputs import require_output, text_with
-
-REPORT = text_with("a report of vimix bench", "# Benchmarks")
+from vimix_adapters.files import require_new, write_text
+from vimix_adapters.reports.console import print_note
 
 
-def write_benchmarks(out: Path, only: Sequence[str], device: str, clock: str, tiny: bool) -> list[str]:
-    """Run the benchmarks, print their lines, write the table to ``out``; names of those that missed their target.
+def write_benchmarks(
+    out: Path, only: Sequence[str], device: str, clock: str, tiny: bool, force: bool = False
+) -> list[str]:
+    """Run the benchmarks, print a line for each, and write the table to ``out``.
 
-    Raises VimixError for an unknown name or clock, or if ``out`` holds something else than a report.
+    Returns the names of benchmarks that missed their target. Raises VimixError for an unknown name or clock, or if
+    ``out`` exists and ``force`` is false.
     """
-    require_output(out, REPORT)
+    require_new(out, force)
     for name in only:
         if name not in runner.BENCHMARKS:
             raise VimixError(f"--only {name}: expected one of {', '.join(runner.BENCHMARKS)}")
@@ -33,5 +33,5 @@ def write_benchmarks(out: Path, only: Sequence[str], device: str, clock: str, ti
     names = list(only) or list(runner.BENCHMARKS)
     findings = runner.run_benchmarks(settings, names, lambda text: print(text, flush=True))
     write_text(out, runner.report(settings, findings))
-    Console(stderr=True).print(f"written to {out}", soft_wrap=True)
+    print_note(f"written to {out}")
     return runner.missed(findings)

@@ -1,5 +1,6 @@
-"""``vimix bench-data``: clips a second out of a store by number of workers, and whether training would starve."""
+"""``vimix bench-data``: clips per second read from a store by number of workers, and whether they suffice."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -7,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from attrs import asdict, evolve, frozen
-from rich.console import Console
 from rich.table import Table
 
 from vimix.ports.clips import VideoStore
@@ -17,43 +17,60 @@ from vimix_adapters import config, wiring
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.commands.step_timer import StepTimer
 from vimix_adapters.config.store_settings import PackSettings
+from vimix_adapters.reports.console import print_note, show_table
 from vimix_adapters.reports.environment import cores
 
 SAMPLED = 20
-"""Videos whose frames are measured."""
+"""Number of videos whose frame size is measured."""
 RESERVE = 1.1
-"""A loader that is not a tenth faster than the step makes it wait now and then."""
+"""How much faster than the step the loader must be, so that the step never waits."""
+
+
+@frozen
+class PlainClip:
+    """The training clips to read without a recipe."""
+
+    frames: int
+    size: int
+    """Side in pixels."""
+    batch: int
+    split: str | None
+    """Split to read; None for the first that begins with ``train``."""
+    modality: str | None
+    """Modality to read two views of; None for the store's first."""
 
 
 @frozen
 class Rate:
-    """What one number of workers delivers."""
+    """The rate that a number of workers delivers."""
 
     workers: int
     clips: float
-    """Videos of a batch a second, with all their views, as training counts them."""
+    """Videos per second, each with all its views, as training counts clips."""
     megabytes: float
-    """Of the frames that were read, uncompressed, a second; 1 MB = 10^6 bytes."""
+    """Uncompressed frames read, in MB (10^6 bytes) per second."""
     first: float
-    """Seconds until the first batch."""
+    """Time until the first batch, in seconds."""
 
 
 @frozen
 class Step:
-    """A training step of the recipe."""
+    """The speed of a training step of the recipe."""
 
     stage: str
+    """Name of the stage."""
     clips: float
-    """A second, if it never waits."""
+    """Clips per second if the step never waits."""
 
 
 @frozen
 class Bench:
-    """All that was measured."""
+    """All measurements of one call."""
 
     store: str
     split: str
     views: Mapping[str, int]
+    """Number of views of each video by modality."""
     frames: int
     size: int
     batch: int
@@ -61,6 +78,33 @@ class Bench:
     rates: Sequence[Rate]
     steps: Sequence[Step]
     advice: Sequence[str]
+    """Sentences on the number of workers, or on what would help."""
+
+
+def bench_store(
+    store: Path,
+    clip: PlainClip,
+    workers: Sequence[int],
+    seconds: float,
+    recipe: config.Recipe | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Print how fast clips can be read from ``store``: those of ``recipe``, with its steps, or else ``clip``.
+
+    Raises VimixError if the store does not fit.
+    """
+    if recipe is None:
+        chosen, stage = plain_recipe(store, clip)
+        measured = bench(chosen, [stage], workers, seconds, device, time_steps=False)
+    else:
+        measured = bench(recipe, stages_of(recipe), workers, seconds, device, time_steps=True)
+    if as_json:
+        print(json.dumps(as_data(measured), indent=2))
+        return
+    show_table(bench_table(measured))
+    for line in measured.advice:
+        print(line)
 
 
 def bench(
@@ -69,25 +113,24 @@ def bench(
     workers: Sequence[int],
     seconds: float,
     device: str,
-    console: Console,
     time_steps: bool,
 ) -> Bench:
     """Measure the training loader for ``seconds`` with each number of workers, for the stage that reads most.
 
-    With ``time_steps`` also the steps of all stages. Raises VimixError if the store does not fit the recipe.
+    ``time_steps`` measures the steps of all stages too. Raises VimixError if the store does not fit the recipe.
     """
     compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
     built = {stage.name: stage for stage in (wiring.build_stage(recipe, stage) for stage in stages)}
     needed = max((stage.views_needed for stage in built.values()), key=lambda views: _clip_bytes(recipe, store, views))
     rates = []
     for number in workers:
-        console.print(f"reading with {number} workers for {seconds:g} s ...")
+        print_note(f"reading with {number} workers for {seconds:g} s ...")
         rates.append(_rate(recipe, store, needed, number, seconds, device))
     steps = []
     if time_steps:
         timer = StepTimer(recipe, compute)
         for name, stage in built.items():
-            console.print(f"timing the step of {name} ...")
+            print_note(f"timing the step of {name} ...")
             steps.append(Step(name, recipe.optim.batch / timer.seconds(stage)))
     packed = store.settings
     short_side, codec = (packed.short_side, packed.codec) if isinstance(packed, PackSettings) else (0, "raw")
@@ -105,21 +148,19 @@ def bench(
     )
 
 
-def plain_recipe(
-    store: Path, frames: int, size: int, batch: int, split: str | None, modality: str | None
-) -> tuple[config.Recipe, config.Stage]:
-    """A recipe for a store without one: pretraining on a modality, by default the store's first."""
-    held = Hdf5VideoStore(store)
-    chosen = modality or next(iter(held.formats))
-    if chosen not in held.formats:
-        raise VimixError(f"{store} holds {', '.join(held.formats)}, not {chosen!r}")
-    channels = held.formats[Modality(chosen)].channels
-    training = [name for name in held.splits if name.startswith("train")]
-    split = split or next(iter(sorted(training) or held.splits))
-    fitting = min(batch, len(held.members(split)))
+def plain_recipe(store: Path, clip: PlainClip) -> tuple[config.Recipe, config.Stage]:
+    """Return a recipe for a store without one, and its stage. Raises VimixError if the store lacks the modality."""
+    opened = Hdf5VideoStore(store)
+    chosen = clip.modality or next(iter(opened.formats))
+    if chosen not in opened.formats:
+        raise VimixError(f"{store} holds {', '.join(opened.formats)}, not {chosen!r}")
+    channels = opened.formats[Modality(chosen)].channels
+    training = [name for name in opened.splits if name.startswith("train")]
+    split = clip.split or next(iter(sorted(training) or opened.splits))
+    fitting = min(clip.batch, len(opened.members(split)))
     recipe = config.Recipe(
         name="bench-data",
-        data=config.Data(store=str(store), train_split=split, frames=frames, size=size),
+        data=config.Data(store=str(store), train_split=split, frames=clip.frames, size=clip.size),
         modalities={chosen: config.ModalitySettings(channels=channels)},
         optim=config.Optim(batch=max(2, fitting)),
     )
@@ -127,7 +168,7 @@ def plain_recipe(
 
 
 def stages_of(recipe: config.Recipe) -> list[config.Stage]:
-    """All stages of the recipe's arms once, or pretraining on each modality where it has none."""
+    """Return the stages of all arms, or pretraining on each modality for a recipe without arms."""
     stages = [stage for arm in recipe.arms.values() for stage in arm.stages]
     return stages or [config.PretrainStage(pretrain=name) for name in recipe.modalities]
 
@@ -135,7 +176,7 @@ def stages_of(recipe: config.Recipe) -> list[config.Stage]:
 def advice(
     rates: Sequence[Rate], steps: Sequence[Step], stored_side: int, size: int, codec: str, cores: int
 ) -> list[str]:
-    """Which number of workers is enough for the fastest step, or what would help."""
+    """Return the number of workers that suffices for the fastest step, or what would help, in sentences."""
     best = max(rates, key=lambda rate: rate.clips)
     if not steps:
         return [f"most with --workers {best.workers}: {best.clips:.0f} clips/s; --recipe RECIPE compares with training"]
@@ -147,22 +188,24 @@ def advice(
             f"the step of {step.stage} takes {step.clips:.1f} clips/s: data.workers = {least.workers} keeps up with "
             f"{least.clips:.1f}"
         ]
-    lines = [f"the step of {step.stage} takes {step.clips:.1f} clips/s and would starve: at most {best.clips:.1f} come"]
+    lines = [
+        f"the step of {step.stage} takes {step.clips:.1f} clips/s and would wait: at most {best.clips:.1f} are read"
+    ]
     if max(rate.workers for rate in rates) < cores - 1:
         lines.append(f"more workers: this machine has {cores} cores, try --workers {cores - 1}")
     if codec == "jpeg":
-        lines.append("prepare the store with --codec raw: larger, but nothing has to be decompressed")
+        lines.append("prepare the store with --codec raw: it is larger, but no frame has to be decompressed")
     if stored_side > 1.5 * size:
         lines.append(
             f"prepare the store with --short-side {round(1.15 * size)}: its frames are {stored_side} pixels high"
         )
     if len(lines) == 1:
-        lines.append("a faster disk or more cores: nothing else is left")
+        lines.append("use a faster disk or more cores")
     return lines
 
 
 def bench_table(measured: Bench) -> Table:
-    """The rates for people."""
+    """Return the rates as a table for the console."""
     views = ", ".join(f"{count} × {name}" for name, count in measured.views.items())
     clip = f"{measured.frames} frames of {measured.size} pixels, batch {measured.batch}"
     table = Table(title=f"{measured.store}, {measured.split}: {views}, {clip}, on {measured.device}")
@@ -176,21 +219,21 @@ def bench_table(measured: Bench) -> Table:
     for heading in headings:
         table.add_column(heading, justify="right")
     for rate in measured.rates:
-        verdicts = ("keeps up" if rate.clips >= RESERVE * step.clips else "starves" for step in measured.steps)
+        verdicts = ("keeps up" if rate.clips >= RESERVE * step.clips else "too slow" for step in measured.steps)
         row = (str(rate.workers), f"{rate.clips:.1f}", f"{rate.megabytes:.0f}", f"{rate.first:.1f} s")
         table.add_row(*row, *verdicts)
     return table
 
 
 def as_data(measured: Bench) -> dict[str, Any]:
-    """The figures as plain data."""
+    """Return the measurements as plain data."""
     return {"format": "vimix-bench-data-1", **asdict(measured)}
 
 
 def _rate(
     recipe: config.Recipe, store: VideoStore, views: Mapping[Modality, int], workers: int, seconds: float, device: str
 ) -> Rate:
-    """Batches of epoch after epoch; the first one, for which workers are started, is counted by itself."""
+    """The rate over batches of several epochs, without the first batch, which waits for the start of the workers."""
     changed = evolve(recipe, data=evolve(recipe.data, workers=workers))
     clips = wiring.build_training_clips(changed, store, views, recipe.seed, wiring.build_compute(changed, device))
     begun, first, count, epoch = perf_counter(), 0.0, 0, 0
@@ -208,7 +251,7 @@ def _rate(
 
 
 def _clip_bytes(recipe: config.Recipe, store: VideoStore, views: Mapping[Modality, int]) -> float:
-    """Bytes of frames that are read for one video of a batch, all views."""
+    """Bytes of the frames that are read for all views of one video."""
     span = (recipe.data.frames - 1) * recipe.data.stride + 1
     length = float(np.mean([min(span, video.frames) for video in store.videos]))
     chosen = np.linspace(0, len(store.videos) - 1, min(SAMPLED, len(store.videos)), dtype=int)

@@ -1,13 +1,12 @@
-"""``vimix doctor``: what this machine has, what is missing, and the command that mends it.
+"""``vimix doctor``: versions, devices, codecs and limits of this machine, and how to mend what is missing.
 
-Nothing but the standard library, attrs, rich and packaging is imported before it is looked at: a broken torch is a
-finding, not a traceback.
+At import time this module needs the standard library, attrs, rich and packaging only: a broken torch is a finding, not
+a traceback.
 """
 
 import importlib
 import platform
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
@@ -16,40 +15,46 @@ from typing import Any, Literal
 
 from attrs import asdict, frozen
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from rich.table import Table
+from rich.text import Text
 
 from vimix.values.errors import VimixError
 
 DISTRIBUTION = "vimix-ssl"
 MODULES = {"opencv-contrib-python-headless": "cv2", "faiss-cpu": "faiss", "scikit-learn": "sklearn"}
-"""Where the name that is imported is not the distribution's."""
-DISPENSABLE = frozenset({"decord"})
-"""PyAV reads what decord would."""
+"""Module by distribution, if their names differ."""
+OPTIONAL = frozenset({"decord"})
+"""Libraries that vimix works without: PyAV reads what decord would."""
 CODECS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "mpeg4": "mpeg4"}
-"""Encoder by codec."""
+"""FFmpeg's encoder by codec."""
 NEEDED_CODECS = frozenset({"h264", "mpeg4"})
+"""Codecs without which the main job cannot run."""
 CPU_FEATURES = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
 SMALL_SHARED_MEMORY = 2**30
+"""Bytes of /dev/shm below which workers may run out of it."""
 SMALL_DISK = 10 * 2**30
+"""Bytes of free disk below which a large store may not fit."""
 
 Verdict = Literal["ok", "note", "broken"]
+COLOURS: Mapping[Verdict, str] = {"ok": "green", "note": "yellow", "broken": "red"}
 
 
 @frozen
 class Finding:
-    """One thing that was looked at."""
+    """The state of one part of the installation or the machine."""
 
     group: str
     name: str
     value: str
     verdict: Verdict = "ok"
-    """``broken``: the main job cannot run."""
+    """``broken`` if the main job cannot run, ``note`` if something is missing that it can do without."""
     mend: str = ""
-    """What to do, a command where there is one."""
+    """What to do, as a command if possible."""
 
 
 def diagnose(folder: Path) -> list[Finding]:
-    """Look at everything; ``folder`` is where stores and runs would be written."""
+    """Examine everything; ``folder`` is the place for stores and runs, whose free disk is reported."""
     probes: dict[str, Callable[[], Iterator[Finding]]] = {
         "versions": _versions,
         "devices": _devices,
@@ -61,7 +66,7 @@ def diagnose(folder: Path) -> list[Finding]:
 
 
 def healthy(findings: Sequence[Finding]) -> bool:
-    """Whether the main job, from videos to a table, can run."""
+    """Whether the main job, from videos to a table of results, can run."""
     return all(finding.verdict != "broken" for finding in findings)
 
 
@@ -71,44 +76,45 @@ def as_data(findings: Sequence[Finding]) -> dict[str, Any]:
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
-    """The findings for people."""
-    colours = {"ok": "green", "note": "yellow", "broken": "red"}
+    """Return the findings as a table for the console, with one section per group."""
     table = Table(title="vimix doctor")
     for heading in ("", "", "found", "", "what to do"):
         table.add_column(heading, overflow="fold")
     for finding, following in zip(findings, [*findings[1:], None], strict=True):
-        verdict = f"[{colours[finding.verdict]}]{finding.verdict}[/]"
+        verdict = Text(finding.verdict, style=COLOURS[finding.verdict])
         last = following is None or following.group != finding.group
-        # What was found and what to do may hold square brackets, which rich would take for its own.
-        plain = [text.replace("[", r"\[") for text in (finding.group, finding.name, finding.value, finding.mend)]
-        table.add_row(*plain[:3], verdict, plain[3], end_section=last)
+        table.add_row(finding.group, finding.name, finding.value, verdict, finding.mend, end_section=last)
     return table
 
 
 def _guarded(group: str, probe: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
     try:
         yield from probe()
-    except Exception as error:  # whatever is wrong with this installation is what was asked for
+    except Exception as error:  # any fault of the installation is a finding
         yield Finding(group, "probe", f"{type(error).__name__}: {error}", "broken", "mend what is broken above first")
 
 
 def _versions() -> Iterator[Finding]:
-    ok: Verdict = "ok" if sys.version_info >= (3, 11) else "broken"
-    yield Finding("versions", "python", platform.python_version(), ok, "" if ok == "ok" else "install Python 3.11")
     try:
-        needed = metadata.requires(DISTRIBUTION) or []
-        yield Finding("versions", "vimix", metadata.version(DISTRIBUTION))
+        about, needed = metadata.metadata(DISTRIBUTION), metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
         yield Finding("versions", "vimix", "not installed", "broken", "pip install -e .")
         return
+    yield Finding("versions", "vimix", about["Version"])
+    python = platform.python_version()
+    if SpecifierSet(about["Requires-Python"] or "").contains(python, prereleases=True):
+        yield Finding("versions", "python", python)
+    else:
+        wanted = about["Requires-Python"]
+        yield Finding("versions", "python", f"{python}, needs {wanted}", "broken", f"install Python {wanted}")
     for requirement in map(Requirement, needed):
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             yield _library(requirement)
 
 
 def _library(requirement: Requirement) -> Finding:
-    """Installed, new enough, and importable?"""
-    worse: Verdict = "note" if requirement.name in DISPENSABLE else "broken"
+    """Whether a library is installed in a fitting version and can be imported."""
+    worse: Verdict = "note" if requirement.name in OPTIONAL else "broken"
     mend = f"pip install '{requirement.name}{requirement.specifier}'"
     try:
         version = metadata.version(requirement.name)
@@ -132,8 +138,8 @@ def _devices() -> Iterator[Finding]:
     from vimix_adapters.wiring.compute import build_compute
 
     yield Finding("devices", "cpu", machine())
-    known: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
-    features = [name for name in CPU_FEATURES if known.get(name)]
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    features = [name for name in CPU_FEATURES if capabilities.get(name)]
     yield Finding("devices", "cpu features", ", ".join(features) or "none of " + ", ".join(CPU_FEATURES))
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for number in range(count):
@@ -141,7 +147,7 @@ def _devices() -> Iterator[Finding]:
         size = f"{about.total_memory / 2**30:.0f} GiB, capability {about.major}.{about.minor}"
         yield Finding("devices", f"cuda:{number}", f"{about.name}, {size}")
     if not count:
-        # A card without a fitting torch is a mistake; no card is none.
+        # It is a mistake if there is a card that torch cannot use, but not if there is no card.
         card = Path("/dev/nvidia0").exists()
         mend = "install a CUDA build of torch, see https://pytorch.org/get-started/locally" if card else ""
         yield Finding("devices", "cuda", "a card, but torch cannot use it" if card else "none", "note", mend)
@@ -171,7 +177,7 @@ def _has(av: Any, codec: str, mode: str) -> bool:
 
 
 def _round_trip(av: Any) -> Finding:
-    """A small file is written and read back as a video of the user's would be."""
+    """Whether a small video can be written and read back as the user's videos are."""
     import numpy as np
 
     from vimix_adapters.clips.decode import decode_video
@@ -187,7 +193,7 @@ def _round_trip(av: Any) -> Finding:
             container.mux(stream.encode())
         frames = decode_video(file, 30, 48).frames
     right = len(frames) == 8 and all(abs(float(frame.mean()) - 20 * i) < 10 for i, frame in enumerate(frames))
-    value = "8 frames written and read back" if right else f"{len(frames)} of 8 frames read back, or wrong ones"
+    value = "8 frames written and read back" if right else f"wrote 8 frames, read {len(frames)} back or wrong pictures"
     return Finding("video", "self-check", value, "ok" if right else "broken", "" if right else "pip uninstall decord")
 
 
@@ -210,17 +216,23 @@ def _machine(folder: Path) -> Iterator[Finding]:
     cores = usable_cores()
     workers = Data(store="").workers
     few = workers >= cores
-    mend = f"--set data.workers={max(0, cores - 1)} leaves a core to the training itself" if few else ""
-    yield Finding("machine", "cores", f"{cores}; recipes read with {workers} workers", "note" if few else "ok", mend)
+    mend = f"--set data.workers={max(0, cores - 1)} leaves a core to the training" if few else ""
+    yield Finding(
+        "machine",
+        "cores",
+        f"{cores}; recipes read data with {workers} workers by default",
+        "note" if few else "ok",
+        mend,
+    )
     yield from _shared_memory(Path("/dev/shm"))
     free = shutil.disk_usage(folder).free
     low = free < SMALL_DISK
-    mend = "little for the store of a large data set: write it to another disk" if low else ""
+    mend = "the store of a large data set may not fit: write it to another disk" if low else ""
     yield Finding("machine", "free disk", f"{free / 2**30:.1f} GiB here", "note" if low else "ok", mend)
 
 
 def _shared_memory(folder: Path) -> Iterator[Finding]:
-    """Batches go from the workers to the training through it."""
+    """The size of /dev/shm, through which workers pass batches to the training."""
     if folder.is_dir():
         size = shutil.disk_usage(folder).total
         low = size < SMALL_SHARED_MEMORY

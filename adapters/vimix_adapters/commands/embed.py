@@ -1,4 +1,4 @@
-"""All clips of a store through the encoder of a checkpoint: what an index and a file of features are made of."""
+"""Features of all clips of a store, for an index or a file of features."""
 
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from vimix_adapters.encoders.contrastive_network import ContrastiveNetwork
 
 @frozen(eq=False)
 class EmbeddedStore:
-    """The features of all clips, and everything that they came from."""
+    """The features of all clips of a store, and the objects that they were computed with."""
 
     recipe: config.Recipe
-    """As it reads on this store."""
+    """The recipe with this store in place of its own."""
     store: Hdf5VideoStore
     checkpoint: Checkpoint
     modality: Modality
@@ -31,11 +31,8 @@ class EmbeddedStore:
 def embed_store(recipe: config.Recipe, checkpoint: Path, store: Path, device: str) -> EmbeddedStore:
     """Embed all clips of all videos of ``store``. Raises VimixError if the recipe lacks the checkpoint's modality."""
     recipe = evolve(recipe, data=evolve(recipe.data, store=str(store)))
-    compute, videos, loaded = (
-        wiring.build_compute(recipe, device),
-        wiring.build_store(recipe),
-        load_checkpoint(checkpoint),
-    )
+    compute, videos = wiring.build_compute(recipe, device), wiring.build_store(recipe)
+    loaded = load_checkpoint(checkpoint)
     modality = Modality(loaded.modality)
     if modality not in recipe.modalities:
         raise VimixError(f"{checkpoint} is a checkpoint of {modality}, which the recipe does not have")
@@ -43,3 +40,8 @@ def embed_store(recipe: config.Recipe, checkpoint: Path, store: Path, device: st
     clips = wiring.build_evaluation_clips(recipe, videos, range(len(videos.videos)), modality, compute)
     features = extract_clip_features(network, clips, recipe.evaluate.batch_clips)
     return EmbeddedStore(recipe, videos, loaded, modality, network, features)
+
+
+def checkpoint_files(checkpoint: Path) -> list[Path]:
+    """The files that a command reads for ``checkpoint``, which no output may replace."""
+    return [checkpoint, checkpoint / "last.pt"]

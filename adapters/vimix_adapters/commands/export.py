@@ -1,4 +1,4 @@
-"""``vimix export``: a checkpoint's encoder as others load it, with a model card beside it."""
+"""``vimix export``: the encoder of a checkpoint in a format that other programs load, with a model card."""
 
 import importlib.util
 import json
@@ -7,21 +7,22 @@ from pathlib import Path
 
 import torch
 from attrs import frozen
-from rich.console import Console
 from torch import Tensor, nn
 
-from vimix.values.checkpoint import FORMAT as CHECKPOINT_FORMAT
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.commands.embed import checkpoint_files
+from vimix_adapters.commands.feature_cache import run_folder
 from vimix_adapters.commands.model_card import model_card
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.folding import with_epsilon
 from vimix_adapters.encoders.s3d import BATCH_NORM_EPS
-from vimix_adapters.files import replacing, write_text
-from vimix_adapters.outputs import Kind, bytes_with, require_output, text_with, zip_with
+from vimix_adapters.files import replacing, require_new, write_text
+from vimix_adapters.reports.console import print_note
+from vimix_adapters.reports.summaries import RunResults, read_run
 
 SAFETENSORS_FORMAT = "vimix-encoder-1"
 TORCHVISION_EPS = 1e-3
@@ -29,67 +30,82 @@ TORCHVISION_EPS = 1e-3
 
 @frozen(eq=False)
 class Exported:
-    """An encoder ready to be written, and what is known of it."""
+    """An encoder to be written, with its checkpoint and recipe."""
 
     encoder: StageChain
     checkpoint: Checkpoint
     recipe: config.Recipe
-    origin: Path
 
     @property
     def settings(self) -> config.ModalitySettings:
-        """Of its modality."""
+        """Settings of the encoder's modality."""
         return self.recipe.modalities[self.checkpoint.modality]
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """Its tensors by name, ``features.<stage>...``, float32."""
+        """Tensors of the encoder by name, ``features.<stage>...``, float32."""
         return {key: value.detach().contiguous() for key, value in self.encoder.state_dict().items()}
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """[C, T, H, W] of a clip as it was trained on."""
+        """Shape [C, T, H, W] of a training clip."""
         return (self.settings.channels, self.recipe.data.frames, self.recipe.data.size, self.recipe.data.size)
 
 
-def export_checkpoint(checkpoint: Path, format_name: str, out: Path) -> None:
-    """Write the query encoder of ``checkpoint`` to ``out``, and ``out`` + ``.md``, its model card.
+def export_checkpoint(checkpoint: Path, format_name: str, out: Path, force: bool = False) -> None:
+    """Write the query encoder of ``checkpoint`` to ``out``, and its model card to ``out`` + ``.md``.
 
-    Raises VimixError for an unknown format, one that cannot hold this encoder, one whose library is missing, or if the
-    checkpoint or anything but such weights and their card would be lost.
+    Raises VimixError for an unknown format, one that cannot hold this encoder or whose library is missing, if ``out``
+    or the card is the checkpoint, or if one of them exists and ``force`` is false.
     """
     if format_name not in FORMATS:
         raise VimixError(f"--format {format_name}: expected one of {', '.join(FORMATS)}")
-    write, note, kind = FORMATS[format_name]
+    write, usage = FORMATS[format_name]
     card = out.with_name(f"{out.name}.md")
-    require_output(out, kind, [checkpoint])
-    require_output(card, CARD)
-    exported = opened(checkpoint)
+    for file in (out, card):
+        require_new(file, force, checkpoint_files(checkpoint))
+    exported = open_encoder(checkpoint)
     with replacing(out) as temporary:
         write(exported, temporary)
-    write_text(card, model_card(exported.checkpoint, exported.recipe, checkpoint, format_name, note))
-    Console(stderr=True).print(f"written to {out} ({note}); model card: {card}", soft_wrap=True)
+    results = _results_of_run(checkpoint)
+    write_text(card, model_card(exported.checkpoint, exported.recipe, results, format_name, usage))
+    print_note(f"written to {out} ({usage}); model card: {card}")
 
 
-def opened(checkpoint: Path) -> Exported:
-    """The encoder of a checkpoint, in evaluation mode on the CPU, with the recipe it was trained with."""
+def open_encoder(checkpoint: Path) -> Exported:
+    """Load the query encoder of a checkpoint in evaluation mode on the CPU, with the recipe that it was trained with.
+
+    Raises VimixError if the checkpoint has no contrastive encoder.
+    """
     loaded = load_checkpoint(checkpoint)
     recipe = config.recipe_from_toml(loaded.recipe, f"the recipe in {checkpoint}", check=False)
     if "query" not in loaded.parts:
         raise VimixError(f"{checkpoint}: has no contrastive encoder, only {', '.join(loaded.parts)}: export its source")
     network = wiring.build_trained(recipe, loaded, Compute(torch.device("cpu")))
-    return Exported(network.encoder.eval().requires_grad_(False), loaded, recipe, checkpoint)
+    return Exported(network.encoder.eval().requires_grad_(False), loaded, recipe)
+
+
+def _results_of_run(checkpoint: Path) -> RunResults | None:
+    """Results of the run that the checkpoint belongs to; a file that cannot be read is named and left out."""
+    folder = run_folder(checkpoint)
+    if folder is None or not (folder / "results.json").exists():
+        return None
+    try:
+        return read_run(folder)
+    except VimixError as error:
+        print_note(f"the model card has no scores: {error}")
+        return None
 
 
 class PooledEncoder(nn.Module):
-    """Clips [B, C, T, H, W] float32 -> features [B, D]: the stages and the mean over time and space, nothing else."""
+    """Clips [B, C, T, H, W] float32 -> features [B, D] float32: all stages, then the mean over time and space."""
 
     def __init__(self, encoder: StageChain) -> None:
         super().__init__()
         self.stages = nn.Sequential(*encoder.features)
 
     def forward(self, clips: Tensor) -> Tensor:
-        """One feature a clip."""
+        """Return one feature per clip."""
         hidden: Tensor = self.stages(clips)
         return hidden.mean(dim=(2, 3, 4))
 
@@ -165,28 +181,17 @@ def _onnx(exported: Exported, path: Path) -> None:
 
 Write = Callable[[Exported, Path], None]
 
-CARD = text_with("a model card", "# ", "## Licence and data terms")
-FORMATS: Mapping[str, tuple[Write, str, Kind]] = {
+FORMATS: Mapping[str, tuple[Write, str]] = {
     "torchvision": (
         _torchvision,
         "torchvision.models.video.s3d().load_state_dict(torch.load(FILE), strict=False): features.* without the "
         "classifier; BatchNorm folded to torchvision's eps of 1e-3",
-        zip_with("weights of torch.save", "/data.pkl", without=CHECKPOINT_FORMAT.encode()),
     ),
     "safetensors": (
         _safetensors,
-        "tensors features.* of the encoder; metadata tells width, channels and BatchNorm eps",
-        bytes_with("weights in safetensors", b"{", at=8),
+        "tensors features.* of the encoder; the metadata holds width, channels and BatchNorm eps",
     ),
-    "torch-export": (
-        _torch_export,
-        "torch.export.load(FILE).module()(clips) gives pooled features; any batch size",
-        zip_with("a program of torch.export", "archive_format"),
-    ),
-    "onnx": (
-        _onnx,
-        "input clips, output features (pooled); any batch size",
-        bytes_with("a graph in ONNX", b"\x08"),
-    ),
+    "torch-export": (_torch_export, "torch.export.load(FILE).module()(clips) gives pooled features; any batch size"),
+    "onnx": (_onnx, "input clips, output features (pooled); any batch size"),
 }
-"""By the name that ``--format`` takes: how it is written, how it is used, and by what it is known again."""
+"""Function that writes a format and a sentence on its use, by the name that ``--format`` takes."""

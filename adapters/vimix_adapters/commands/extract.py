@@ -1,4 +1,4 @@
-"""``vimix extract``: features of a store's videos in a file that opens without vimix."""
+"""``vimix extract``: features of the videos of a store, in a file that can be read without vimix."""
 
 import csv
 import json
@@ -10,7 +10,6 @@ import h5py
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
-from rich.console import Console
 
 from vimix.domain.scores.features import mean_row, unit_rows
 from vimix.ports.clips import VideoStore
@@ -18,11 +17,11 @@ from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
 from vimix_adapters import config
 from vimix_adapters.commands import scores
-from vimix_adapters.commands.embed import embed_store
+from vimix_adapters.commands.embed import checkpoint_files, embed_store
 from vimix_adapters.commands.feature_cache import weights_hash
-from vimix_adapters.files import replacing, write_text
+from vimix_adapters.files import replacing, require_new, write_text
 from vimix_adapters.metrics.logs import configure_logging
-from vimix_adapters.outputs import Kind, hdf5_with, json_with, require_output, text_with, zip_with
+from vimix_adapters.reports.console import print_note
 from vimix_adapters.reports.environment import commit, versions
 
 FORMAT = "vimix-feature-file-1"
@@ -30,56 +29,59 @@ FORMAT = "vimix-feature-file-1"
 
 @frozen(eq=False)
 class FeatureTable:
-    """A row a video or a clip. Columns are arrays without objects, so that NumPy reads them without pickle."""
+    """Features with one row per video or clip; no column holds objects, so NumPy reads it without pickle."""
 
     features: NDArray[np.float32]
     """[N, D]."""
     columns: Mapping[str, NDArray[Any]]
-    """names, labels (-1: unknown), classes, sources, splits (several joined by ``;``), start and end in seconds."""
+    """Names, labels (-1: unknown), classes, sources, splits (joined by ``;``), start and end in seconds; each [N]."""
     manifest: Mapping[str, Any]
 
 
 def extract_to_file(
-    recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, per: str, l2: bool, device: str
+    recipe: config.Recipe,
+    checkpoint: Path,
+    store: Path,
+    out: Path,
+    device: str,
+    per: str = "video",
+    l2: bool = False,
+    force: bool = False,
 ) -> None:
-    """Embed every video of ``store`` and write ``out``: npz, HDF5 or CSV (with its manifest in ``out`` + ``.json``).
+    """Embed every video of ``store`` and write ``out``: npz, HDF5 or CSV (its manifest goes to ``out`` + ``.json``).
 
-    Raises VimixError, before anything is computed, for another ending, or if one of the other files or something else
-    than features would be lost.
+    ``per`` is ``video`` (mean over its clips) or ``clip``; ``l2`` scales rows to unit length. Raises VimixError, before
+    any work, if ``out`` has another ending, is one of the other files, or exists and ``force`` is false.
     """
     if out.suffix not in WRITERS:
         raise VimixError(f"{out}: expected a name that ends in {', '.join(WRITERS)}")
-    require_output(out, KINDS[out.suffix], [checkpoint, store])
-    if out.suffix == ".csv":
-        require_output(_manifest_of_csv(out), MANIFEST)
+    for file in [out, _manifest_of_csv(out)] if out.suffix == ".csv" else [out]:
+        require_new(file, force, [*checkpoint_files(checkpoint), store])
     configure_logging()
-    here = embed_store(recipe, checkpoint, store, device)
-    recipe, videos, loaded, modality = here.recipe, here.store, here.checkpoint, here.modality
-    found = here.features
+    embedded = embed_store(recipe, checkpoint, store, device)
     manifest = {
         "format": FORMAT,
-        "modality": str(modality),
+        "modality": str(embedded.modality),
         "rows": per,
         "l2_normalised": l2,
-        "weights": weights_hash(here.network),
-        "checkpoint": dict(loaded.about),
-        "store": videos.fingerprint,
-        "classes": list(videos.classes),
-        "protocol": scores.protocol(recipe),
+        "weights": weights_hash(embedded.network),
+        "checkpoint": dict(embedded.checkpoint.about),
+        "store": embedded.store.fingerprint,
+        "classes": list(embedded.store.classes),
+        "protocol": scores.protocol(embedded.recipe),
         "commit": commit(),
         "versions": versions(),
     }
-    table = table_of(found, videos, recipe.data.frames * recipe.data.stride, per, l2, manifest)
+    window = embedded.recipe.data.frames * embedded.recipe.data.stride
+    table = table_of(embedded.features, embedded.store, window, per, l2, manifest)
     WRITERS[out.suffix](out, table)
-    Console(stderr=True).print(
-        f"written {len(table.features)} features of {table.features.shape[1]} numbers to {out}", soft_wrap=True
-    )
+    print_note(f"written {len(table.features)} features of {table.features.shape[1]} numbers to {out}")
 
 
 def table_of(
     found: ClipFeatures, store: VideoStore, window: int, per: str, l2: bool, manifest: Mapping[str, Any]
 ) -> FeatureTable:
-    """Rows with what is known of them; ``window`` is the span of a clip in frames."""
+    """Return the features with their columns; ``window`` is the length of a clip in frames."""
     rows = [np.flatnonzero(found.videos == number) for number in dict.fromkeys(found.videos.tolist())]
     if per == "clip":
         rows = [np.array([row]) for row in range(len(found))]
@@ -119,8 +121,8 @@ def _write_csv(path: Path, table: FeatureTable) -> None:
         writer = csv.writer(file)
         writer.writerow([*table.columns, *(f"f{i}" for i in range(table.features.shape[1]))])
         columns: Sequence[Sequence[Any]] = [column.tolist() for column in table.columns.values()]
-        for known, row in zip(zip(*columns, strict=True), table.features, strict=True):
-            writer.writerow([*known, *(f"{value:.9g}" for value in row)])
+        for cells, row in zip(zip(*columns, strict=True), table.features, strict=True):
+            writer.writerow([*cells, *(f"{value:.9g}" for value in row)])
     write_text(_manifest_of_csv(path), json.dumps(dict(table.manifest), indent=2, ensure_ascii=False))
 
 
@@ -133,10 +135,3 @@ WRITERS: Mapping[str, Callable[[Path, FeatureTable], None]] = {
     ".h5": _write_hdf5,
     ".csv": _write_csv,
 }
-
-KINDS: Mapping[str, Kind] = {
-    ".npz": zip_with("features of vimix extract", "features.npy", "names.npy"),
-    ".h5": hdf5_with("features of vimix extract", "features", "manifest"),
-    ".csv": text_with("features of vimix extract", "names,labels,"),
-}
-MANIFEST = json_with("the manifest of features", value=FORMAT)

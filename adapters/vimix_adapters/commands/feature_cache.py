@@ -1,4 +1,4 @@
-"""Features are extracted once: kept with a manifest of all they depend on, and read again only if it is the same."""
+"""Features on disk, with a manifest of all they depend on, so that they are extracted only once."""
 
 import json
 import zipfile
@@ -31,22 +31,22 @@ Manifest = Mapping[str, Any]
 class FeatureCache:
     """Files ``MODALITY-SPLIT-WEIGHTS.npz`` in one folder; each opens with NumPy alone.
 
-    A file whose manifest is another one is stale: it is extracted again and replaced. So is one that does not open.
+    A file with another manifest, or that cannot be read, is replaced by newly extracted features.
     """
 
     folder: Path
 
     def get(self, manifest: Manifest, compute: Callable[[], VideoFeatures]) -> VideoFeatures:
-        """The features that the manifest describes: read if they are there, else computed and kept."""
+        """Return the features that ``manifest`` describes: those on disk, or else ``compute()``, which is written."""
         path = self.folder / f"{manifest['modality']}-{manifest['split']}-{manifest['weights'][:12]}.npz"
-        kept = self._read(path, manifest)
-        if kept is not None:
+        cached = self._read(path, manifest)
+        if cached is not None:
             log.info("features.cached", file=path.name)
-            return kept
+            return cached
         features = compute()
         try:
             self._write(path, manifest, features)
-        except OSError as error:  # a full or read-only disk costs time, no result
+        except OSError as error:  # a full or read-only disk costs time later, but no result
             log.warning("features.not_kept", file=str(path), reason=str(error))
         return features
 
@@ -72,16 +72,24 @@ class FeatureCache:
 
 
 def cache_beside(checkpoint: Path) -> FeatureCache:
-    """``features`` in the folder of the checkpoint's run (the one with ``recipe.toml``), else beside the checkpoint."""
-    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    above = (folder, *folder.resolve().parents[:2])
-    return FeatureCache(next((place for place in above if (place / "recipe.toml").is_file()), folder) / "features")
+    """Return the cache in ``features`` of the checkpoint's run, or beside the checkpoint if it belongs to no run."""
+    return FeatureCache((run_folder(checkpoint) or _folder(checkpoint)) / "features")
+
+
+def run_folder(checkpoint: Path) -> Path | None:
+    """The folder with ``recipe.toml`` that the checkpoint lies in or up to two levels below; None outside a run."""
+    folder = _folder(checkpoint)
+    return next((f for f in (folder, *folder.resolve().parents[:2]) if (f / "recipe.toml").is_file()), None)
+
+
+def _folder(checkpoint: Path) -> Path:
+    return checkpoint if checkpoint.is_dir() else checkpoint.parent
 
 
 def manifest_of(
     network: Network, store: VideoStore, modality: Modality, split: str, protocol: Manifest, compute: Compute
 ) -> dict[str, Any]:
-    """Everything that features depend on, as JSON has it: weights, data, protocol, and what computes."""
+    """Everything that features depend on, as JSON: weights, data, protocol, precision, device and torch."""
     plain = {
         "format": FORMAT,
         "modality": str(modality),
@@ -97,5 +105,5 @@ def manifest_of(
 
 
 def weights_hash(network: Network) -> str:
-    """SHA-256 over names, shapes and bytes of all parameters and buffers."""
+    """Return the SHA-256 of names, shapes and bytes of all parameters and buffers."""
     return state_digest(network.state_dict())

@@ -1,4 +1,4 @@
-"""Evaluation clips of a file that lies in no store."""
+"""Evaluation clips of a video or skeleton file outside any store."""
 
 from pathlib import Path
 
@@ -24,7 +24,10 @@ def build_file_clips(
     modality: Modality,
     compute: Compute,
 ) -> Tensor:
-    """Evaluation clips [N, C, T, H, W] of a video or skeleton file, prepared as a store with ``settings`` has it."""
+    """Return evaluation clips [N, C, T, H, W] of a file, prepared with the ``settings`` of a store.
+
+    Raises VimixError naming the file if it cannot be read.
+    """
     if modality != FLOW and isinstance(settings, PackSettings) and settings.flow == "imported":
         settings = evolve(settings, flow="none")
     kind = formats_of(settings)[modality]

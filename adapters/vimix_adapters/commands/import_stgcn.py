@@ -1,4 +1,4 @@
-"""What ``vimix import`` has to find out of an ST-GCN: whose encoder, how wide, and on which graph it was trained."""
+"""What ``vimix import`` reads from the weights of an ST-GCN: the modality, the sizes and the graph."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,15 +15,15 @@ from vimix_adapters.encoders.stgcn import STGCNEncoder
 from vimix_adapters.skeletons.layouts import find_layout
 
 SKELETON = find_layout("ntu")
-"""Of all published weights; vimix numbers its joints as they do."""
+"""Layout of all published weights, with joints in vimix's order."""
 _FIRST, _LAST, _INPUT = "features.0.1.space.weigh.weight", "features.9.space.weigh.weight", "features.0.0.norm.weight"
 
 
 def of_view(file: Path, tensors: Mapping[str, Tensor], layout: WeightFormat, modality: str) -> WeightFormat:
-    """The layout that finds a modality's own encoder in a file of several.
+    """Return the layout restricted to the encoder of one modality in a file of several.
 
-    In a file of one encoder it is taken for any modality: SkeletonCLR calls it ``encoder_q`` whatever it was trained
-    on. Raises VimixError if the modality is none of the layout's or the file has encoders of others only.
+    The only encoder of a file is taken for any modality: SkeletonCLR calls it ``encoder_q`` on all of them. Raises
+    VimixError if the layout does not have the modality, or the file only has encoders of other modalities.
     """
     if not layout.views:
         return layout
@@ -40,14 +40,14 @@ def of_view(file: Path, tensors: Mapping[str, Tensor], layout: WeightFormat, mod
 
 
 def stgcn_names() -> set[str]:
-    """Of the tensors of ST-GCN; a block that changes its channels has a shortcut, as three do here."""
+    """Names of the tensors of vimix's ST-GCN."""
     return set(STGCNEncoder(SKELETON, hidden_channels=1, feature_size=1).state_dict())
 
 
 def stgcn_settings(file: Path, named: Mapping[str, Tensor]) -> tuple[config.ModalitySettings, dict[str, str]]:
-    """Sizes and graph of an encoder by vimix's names, and what a user has to know of them.
+    """Return settings for tensors under vimix's names, and notes for the user on graph and recipe.
 
-    Raises VimixError naming the file if it is no ST-GCN of 25 joints, 3 coordinates and 3 subsets.
+    Raises VimixError naming the file unless it is an ST-GCN of 25 joints, 3 coordinates and 3 subsets.
     """
     if lacking := [name for name in (_FIRST, _LAST, _INPUT) if name not in named]:
         raise VimixError(f"{file}: {lacking[0]} (in vimix's names) is not in it: expected ST-GCN's ten blocks")
@@ -60,20 +60,20 @@ def stgcn_settings(file: Path, named: Mapping[str, Tensor]) -> tuple[config.Moda
     hidden, feature = (len(named[name]) // SUBSETS for name in (_FIRST, _LAST))
     if not hidden or not feature or any(len(named[name]) % SUBSETS for name in (_FIRST, _LAST)):
         raise VimixError(f"{file}: its graph convolutions have no {SUBSETS} subsets: expected strategy 'spatial'")
-    hops, told = _graph(file, named.get(GRAPH))
+    hops, message = _graph(file, named.get(GRAPH))
     stgcn = config.Stgcn(hidden_channels=hidden, feature_size=feature, persons="all", hops=hops)
     needs = f'hidden_channels = {hidden}, feature_size = {feature}, persons = "all", hops = "{hops}"'
     notes = {
-        "graph": f"graph: {told}",
+        "graph": f"graph: {message}",
         "recipe": f'a recipe that computes the same has: encoder = "stgcn", stgcn = {{ {needs} }}',
     }
     return config.ModalitySettings(encoder="stgcn", stgcn=stgcn), notes
 
 
 def _graph(file: Path, theirs: Tensor | None) -> tuple[Hops, str]:
-    """How distances were counted in the graph of the file, and a sentence on it."""
+    """How distances are counted in the graph of the file, and a sentence about it."""
     if theirs is None:
-        return "one", "not in the file; taken for that of CrosSCLR's code"
+        return "one", "not in the file, so that of CrosSCLR's code is assumed"
     ours: dict[Hops, Tensor] = {"one": _partition("one"), "all": _partition("all")}
     if theirs.shape != ours["one"].shape:
         raise VimixError(
@@ -83,11 +83,11 @@ def _graph(file: Path, theirs: Tensor | None) -> tuple[Hops, str]:
     wrong = {hops: int((~torch.isclose(theirs.float(), graph, atol=1e-6)).sum()) for hops, graph in ours.items()}
     hops = min(ours, key=lambda name: wrong[name])
     if not wrong[hops]:
-        return hops, f"that of the file exactly (hops = {hops!r})"
+        return hops, f"identical to that of the file (hops = {hops!r})"
     edges = int((ours[hops] != 0).sum())
     return hops, (
-        f"hops = {hops!r} is nearest, entries that differ from the file's: {wrong[hops]} (of {edges} edges): the "
-        "features are not those of the network that was trained"
+        f"hops = {hops!r} is nearest, but {wrong[hops]} entries differ from the file's (of {edges} edges): the "
+        "features differ from those of the network that was trained"
     )
 
 

@@ -1,11 +1,10 @@
-"""``vimix import``: weights that others trained become a checkpoint from which vimix goes on."""
+"""``vimix import``: a checkpoint made from weights that others trained."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from attrs import frozen
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
@@ -21,17 +20,19 @@ from vimix_adapters.commands.import_stgcn import of_view, stgcn_names, stgcn_set
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.folding import with_epsilon
 from vimix_adapters.encoders.s3d import BATCH_NORM_EPS, build_s3d
+from vimix_adapters.files import require_new
+from vimix_adapters.reports.console import print_note, show_table
 from vimix_adapters.reports.environment import versions
 
 ENOUGH = 0.95
-"""Share of the encoder that must match."""
+"""Share of the encoder's tensors that must match."""
 CHANNELS = {RGB: 3, FLOW: 2}
-"""What vimix feeds to the encoder of a modality."""
+"""Input channels of vimix's encoder by modality."""
 
 
 @frozen
 class Import:
-    """Where the weights came from and how well they fit."""
+    """The layout of imported weights, how well they match, and the checkpoint made from them."""
 
     layout: str
     match: WeightMatch
@@ -39,16 +40,21 @@ class Import:
 
 
 def import_checkpoint(
-    file: Path, modality: str, out: Path, layout: str = "auto", allow_partial: bool = False, embedding: int = 128
+    file: Path,
+    modality: str,
+    out: Path,
+    layout: str = "auto",
+    allow_partial: bool = False,
+    embedding: int = 128,
+    force: bool = False,
 ) -> Import:
     """Make ``out/last.pt`` from a file of weights; print what matched.
 
-    The projection head is random and the queue empty: a training that starts here makes its own. Raises VimixError if
+    The projection head is random and there is no queue: a training that starts here makes its own. Raises VimixError if
     the file is unreadable or holds code, the layout is unknown, less than 95 % match (unless ``allow_partial``),
-    nothing matches, or ``out`` holds a checkpoint already.
+    nothing matches, or ``out/last.pt`` exists and ``force`` is false.
     """
-    if (out / "last.pt").exists():
-        raise VimixError(f"{out} already holds a checkpoint: choose another --out")
+    require_new(out / "last.pt", force, [file])
     weights = read_weights(file)
     name = _layout_of(file, weights, layout)
     theirs = of_view(file, weights.tensors, LAYOUTS[name], modality)
@@ -62,27 +68,27 @@ def import_checkpoint(
     network = wiring.build_network(recipe, Modality(modality), Compute(torch.device("cpu")))
     expected = {key: value.shape for key, value in network.encoder.state_dict().items()}
     match = match_weights(weights.tensors, expected, theirs)
-    Console(stderr=True).print(match_table(file, name, match))
+    show_table(match_table(file, name, match), stderr=True)
     _require_enough(file, name, match, allow_partial)
     network.encoder.load_state_dict({**network.encoder.state_dict(), **_converted(match, theirs)})
     about = {**_about(file, name, match), **graph}
     parts = {"query": network.state_dict()}
     FolderCheckpointStore(out).save(Checkpoint(modality, config.recipe_to_toml(recipe), parts, about))
-    Console(stderr=True).print(f"written to {out / 'last.pt'}; BatchNorm: {about['batch_norm']}", soft_wrap=True)
+    print_note(f"written to {out / 'last.pt'}; BatchNorm: {about['batch_norm']}")
     for note in graph.values():
-        Console(stderr=True).print(note, soft_wrap=True, markup=False)
+        print_note(note)
     return Import(name, match, out / "last.pt")
 
 
-def _layout_of(file: Path, weights: ForeignWeights, asked: str) -> str:
-    if asked != "auto":
-        if asked not in LAYOUTS:
-            raise VimixError(f"--layout {asked}: expected auto or one of {', '.join(LAYOUTS)}")
-        return asked
+def _layout_of(file: Path, weights: ForeignWeights, layout: str) -> str:
+    if layout != "auto":
+        if layout not in LAYOUTS:
+            raise VimixError(f"--layout {layout}: expected auto or one of {', '.join(LAYOUTS)}")
+        return layout
     if weights.about.get("format", "").startswith("vimix-"):
         return "vimix"
-    # Without a word from the file, torchvision's names are torchvision's network, whatever is wrapped around it.
-    others = {name: layout for name, layout in LAYOUTS.items() if name != "vimix"}
+    # vimix uses torchvision's names, so without metadata a file with these names is taken for torchvision's.
+    others = {name: known for name, known in LAYOUTS.items() if name != "vimix"}
     found = best_layout(weights.tensors, _names, others)
     if found is None:
         raise VimixError(
@@ -95,7 +101,7 @@ def _layout_of(file: Path, weights: ForeignWeights, asked: str) -> str:
 def _settings(
     file: Path, weights: ForeignWeights, layout: WeightFormat, modality: Modality
 ) -> tuple[config.ModalitySettings, dict[str, str]]:
-    """Sizes of the encoder, read from its tensors, and what is to be told of its graph."""
+    """Settings of the encoder, read from its tensors, and notes on its graph."""
     if config.ENCODERS[layout.encoder].maps == "graph":
         return stgcn_settings(file, renamed(weights.tensors, _names(layout) | {GRAPH}, layout))
     return _s3d_settings(file, weights, layout, modality), {}
@@ -104,24 +110,24 @@ def _settings(
 def _s3d_settings(
     file: Path, weights: ForeignWeights, layout: WeightFormat, modality: Modality
 ) -> config.ModalitySettings:
-    """Channels and width, read from the first convolution."""
+    """Channels and width, read from the first convolution. Raises VimixError if it is missing or does not fit."""
     stem = "features.0.0.0.weight"
     named = renamed(weights.tensors, _names(layout), layout)
     if stem not in named or named[stem].ndim != 5:
         raise VimixError(f"{file}: the first convolution ({stem} in vimix's names) is not in it")
-    outputs, channels = named[stem].shape[:2]
+    filters, channels = named[stem].shape[:2]
     fed = CHANNELS.get(modality, channels)
     if channels != fed:
         why = ": CoCLR's flow is a picture (u, v, 128)" if modality == FLOW and channels == 3 else ""
         raise VimixError(
             f"{file}: its first convolution takes {channels} channels, vimix feeds {fed} to {modality}{why}"
         )
-    width = float(weights.about.get("width", min(1.0, outputs / 64)))
+    width = float(weights.about.get("width", min(1.0, filters / 64)))
     return config.ModalitySettings(width=width, channels=channels)
 
 
 def _names(layout: WeightFormat) -> set[str]:
-    """Of the tensors of the layout's encoder, whatever its width."""
+    """Names of the encoder's tensors in vimix, which do not depend on its width."""
     if config.ENCODERS[layout.encoder].maps == "graph":
         return stgcn_names()
     return set(build_s3d(config.ModalitySettings(width=0.0625)).state_dict())
@@ -146,7 +152,7 @@ def _require_enough(file: Path, layout: str, match: WeightMatch, allow_partial: 
     wrong = [*match.missing, *match.misshapen, *match.unexpected]
     raise VimixError(
         f"{file}: only {100 * match.share:.1f} % of the encoder match in layout {layout!r}, below {100 * ENOUGH:.0f} % "
-        f"(such as {'; '.join(wrong[:3])}): name another --layout, or add --allow-partial to train the rest anew"
+        f"(such as {'; '.join(wrong[:3])}): choose another --layout, or add --allow-partial to leave the rest random"
     )
 
 
@@ -172,7 +178,7 @@ def _about(file: Path, layout: str, match: WeightMatch) -> dict[str, str | int |
 
 
 def match_table(file: Path, layout: str, match: WeightMatch) -> Table:
-    """What matched and what did not, for people."""
+    """Return a table of the tensors that matched and of those that did not."""
     table = Table(title=f"{file.name}: layout {layout}, prefix {match.prefix!r}")
     for heading in ("", "tensors", "such as"):
         table.add_column(heading, justify="right" if heading == "tensors" else "left")

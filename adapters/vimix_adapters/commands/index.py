@@ -1,4 +1,4 @@
-"""``vimix index``: an index over a store's clips, asked with any video file."""
+"""``vimix index``: an index over the clips of a store, searched with any video file."""
 
 import json
 from pathlib import Path
@@ -12,41 +12,43 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.clips.hdf5 import settings_of
-from vimix_adapters.commands.embed import embed_store
+from vimix_adapters.commands.embed import checkpoint_files, embed_store
 from vimix_adapters.commands.file_clips import build_file_clips
 from vimix_adapters.config.store_settings import SkeletonSettings
-from vimix_adapters.indexes.store_index import INDEX, ClipIndex, VideoMatch
+from vimix_adapters.files import require_new
+from vimix_adapters.indexes.store_index import ClipIndex, VideoMatch
 from vimix_adapters.metrics.logs import configure_logging
-from vimix_adapters.outputs import require_output
 from vimix_adapters.reports.console import show_table
 
 
-def build_index(recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, device: str) -> None:
+def build_index(
+    recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, device: str, force: bool = False
+) -> None:
     """Embed all clips of all videos of ``store`` with the query encoder of ``checkpoint`` and write the index.
 
-    Raises VimixError if ``out`` is one of the other files, or holds something else than an index.
+    Raises VimixError if ``out`` is one of the other files, or exists and ``force`` is false.
     """
-    require_output(out, INDEX, [checkpoint, store])
+    require_new(out, force, [*checkpoint_files(checkpoint), store])
     configure_logging()
-    here = embed_store(recipe, checkpoint, store, device)
-    recipe, videos, loaded, modality = here.recipe, here.store, here.checkpoint, here.modality
-    packing = videos.settings
+    embedded = embed_store(recipe, checkpoint, store, device)
+    recipe, packing, data = embedded.recipe, embedded.store.settings, embedded.recipe.data
     about = {
-        "modality": modality,
+        "modality": embedded.modality,
         "checkpoint": str(checkpoint.resolve()),
-        "trained": dict(loaded.about),
-        "store": videos.fingerprint,
+        "trained": dict(embedded.checkpoint.about),
+        "store": embedded.store.fingerprint,
         "packing": asdict(packing),
         "recipe": config.recipe_to_toml(recipe),
     }
-    window = packing.frames if isinstance(packing, SkeletonSettings) else recipe.data.frames * recipe.data.stride
-    index = ClipIndex.build(here.features, videos.videos, videos.classes, window, about)
+    window = packing.frames if isinstance(packing, SkeletonSettings) else data.frames * data.stride
+    videos = embedded.store.videos
+    index = ClipIndex.build(embedded.features, videos, embedded.store.classes, window, about)
     index.save(out)
-    print(f"indexed {len(index)} clips of {len(videos.videos)} videos ({modality}) in {out}")
+    print(f"indexed {len(index)} clips of {len(videos)} videos ({embedded.modality}) in {out}")
 
 
 def query_index(path: Path, video: Path, k: int, as_json: bool, device: str) -> None:
-    """Decode and embed ``video`` as the indexed store was made, and print its k nearest videos."""
+    """Decode and embed ``video`` with the settings of the indexed store, and print its k nearest videos."""
     configure_logging()
     index = ClipIndex.load(path)
     matches = index.query(_embed(index, video, device), k)
@@ -82,6 +84,6 @@ def _table(video: Path, matches: tuple[VideoMatch, ...]) -> Table:
     for heading in ("", "video", "class", "similarity", "seconds"):
         table.add_column(heading, justify="right" if heading in ("", "similarity", "seconds") else "left")
     for rank, match in enumerate(matches, 1):
-        place = f"{match.start:.1f} - {match.end:.1f}"
-        table.add_row(str(rank), match.video.name, match.video.class_name or "?", f"{match.similarity:.3f}", place)
+        span = f"{match.start:.1f} - {match.end:.1f}"
+        table.add_row(str(rank), match.video.name, match.video.class_name or "?", f"{match.similarity:.3f}", span)
     return table

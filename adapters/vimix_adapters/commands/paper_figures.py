@@ -1,4 +1,4 @@
-"""``vimix experiments figure`` and ``stages``: what training left behind in the metrics of the runs that exist."""
+"""``vimix experiments figure`` and ``stages``: figures and tables from the metrics of runs."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from attrs import frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters import config
-from vimix_adapters.outputs import require_output
+from vimix_adapters.files import require_new
 from vimix_adapters.reports import figures, stage_tables
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.curves import read_metrics
@@ -16,41 +16,42 @@ from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.summaries import require_sample
 
 FIGURE_2 = ("moco", "mixup_only", "not_alternate", "cmmc")
-"""Without mix, without manifold mixup, without alternate training, CMMC: arms of experiments/table2.toml."""
+"""Arms of experiments/table2.toml: without mixing, without hidden mixing, without alternation, CMMC."""
 
 QUANTITIES: Mapping[int, Sequence[tuple[str, str, float]]] = {
     2: [("knn_accuracy", "kNN accuracy (%)", 100.0)],
     3: [("loss", "loss (nats)", 1.0), ("pretext_accuracy", "pretext accuracy (%)", 100.0)],
 }
-"""Name in ``metrics.jsonl``, label and factor of what a figure shows."""
+"""Quantities by figure: name in ``metrics.jsonl``, label of the axis and factor to its unit."""
 
 NEEDED = ("step", "epoch")
-"""Of every row of metrics."""
+"""Numbers that every row of metrics must have."""
 
 
 @frozen(eq=False)
-class Trained:
-    """A stage that a run has begun."""
+class StageMetrics:
+    """The metrics of a stage that a run has begun."""
 
     folder: str
-    """Its name."""
+    """Name of the stage's folder."""
     modality: str
+    """Modality that the stage trains."""
     epochs: int
-    """That it has in all."""
+    """Number of epochs in the plan."""
     rows: Sequence[Mapping[str, float]]
-    """Of its metrics."""
+    """Rows of metrics, in order."""
 
 
 @frozen(eq=False)
-class Traces:
-    """What one run's training left behind."""
+class RunMetrics:
+    """The metrics of all stages of a run."""
 
     recipe: config.Recipe
-    stages: Mapping[str, Sequence[Trained]]
-    """By arm, in order; one trained by itself (``vimix pretrain``, ``vimix cmmc-stage``) stands under its own name."""
+    stages: Mapping[str, Sequence[StageMetrics]]
+    """Stages by arm, in order; a stage that was trained by itself (``vimix pretrain``) is an arm of its own name."""
 
     def curve(self, arm: str, modality: str, quantity: str) -> figures.Curve:
-        """The quantity over all stages that train the modality, one behind the other; the mean of each epoch's rows."""
+        """Return the quantity, averaged over each epoch, through all stages that train the modality."""
         before = 0
         points: dict[float, list[float]] = {}
         for stage in self.stages.get(arm, ()):
@@ -63,28 +64,29 @@ class Traces:
         return figures.Curve(np.array(epochs), np.array([np.mean(points[at]) for at in epochs]), self.recipe.seed)
 
     def title(self, arm: str) -> str:
-        """Of an arm, as in the table of results."""
+        """Title of an arm, as in the table of results."""
         return self.recipe.title(arm)
 
 
-def draw_figure(number: int, folder: Path, out: Path, modality: str, arms: Sequence[str]) -> None:
-    """Draw the paper's Figure 2 or 3 from the metrics of the runs in ``folder``, with its numbers as JSON beside it.
+def draw_figure(number: int, folder: Path, out: Path, modality: str, arms: Sequence[str], force: bool = False) -> None:
+    """Draw the paper's Figure 2 or 3 from the metrics of the runs in ``folder``, and write its numbers as JSON.
 
-    Raises VimixError if no run has what it shows or one of the ``arms``, they are of different recipes, two have one
-    seed, ``out`` is no name of a picture, or something else lies there or beside it.
+    The JSON file has the name of ``out`` with the suffix .json. Raises VimixError if no run has the quantity or one of
+    the ``arms``, the runs are not of one recipe with different seeds, ``out`` does not end in .png, or one of the
+    files exists and ``force`` is false.
     """
     if out.suffix != ".png":
-        raise VimixError(f"--out {out}: expected a name that ends in .png; the numbers go beside it as .json")
-    require_output(out, figures.PICTURE)
-    require_output(out.with_suffix(".json"), figures.NUMBERS)
-    runs = read_traces(folder)
+        raise VimixError(f"--out {out}: expected a name that ends in .png; the numbers go to a file that ends in .json")
+    for file in (out, out.with_suffix(".json")):
+        require_new(file, force)
+    runs = read_run_metrics(folder)
     _seeds(runs)
-    known = _all_arms(runs)
-    if unknown := [arm for arm in arms if arm not in known]:
+    begun = _all_arms(runs)
+    if unknown := [arm for arm in arms if arm not in begun]:
         raise VimixError(
-            f"--arms {','.join(unknown)}: {folder} has no such arm; it has {', '.join(known) or 'none yet'}"
+            f"--arms {','.join(unknown)}: {folder} has no such arm; it has {', '.join(begun) or 'none yet'}"
         )
-    chosen = arms or _usual_arms(number, known)
+    chosen = arms or _usual_arms(number, begun)
     panels = [figures.Panel(*shown, _curves(runs, chosen, modality, shown[0])) for shown in QUANTITIES[number]]
     if not any(panel.curves for panel in panels):
         raise VimixError(
@@ -98,15 +100,15 @@ def draw_figure(number: int, folder: Path, out: Path, modality: str, arms: Seque
     print(f"written to {out} and {out.with_suffix('.json')}")
 
 
-def show_stages(folders: Sequence[Path], out: Path | None) -> None:
-    """Print what each stage came to in training, over runs that differ in their seed; write it to ``out`` as JSON.
+def show_stages(folders: Sequence[Path], out: Path | None, force: bool = False) -> None:
+    """Print the metrics that each stage ended with, over runs with different seeds; write them to ``out`` as JSON.
 
-    A folder may hold several. Raises VimixError if the runs are of different recipes, two have one seed, or there is
-    none with metrics, or ``out`` holds something else.
+    A folder may hold several runs. Raises VimixError if the runs are not of one recipe with different seeds, none has
+    metrics, or ``out`` exists and ``force`` is false.
     """
     if out is not None:
-        require_output(out, stage_tables.STAGES)
-    runs = [run for folder in folders for run in read_traces(folder)]
+        require_new(out, force)
+    runs = [run for folder in folders for run in read_run_metrics(folder)]
     seeds = _seeds(runs)
     lines = [line for arm in _all_arms(runs) for line in _lines(runs, arm)]
     if not lines:
@@ -116,65 +118,67 @@ def show_stages(folders: Sequence[Path], out: Path | None) -> None:
     show_table(stage_tables.stages_table(lines, seeds))
 
 
-def read_traces(folder: Path) -> list[Traces]:
-    """Of all runs in the folder or up to two below it. Raises VimixError if there is none."""
+def read_run_metrics(folder: Path) -> list[RunMetrics]:
+    """Read the metrics of all runs in the folder or up to two levels below. Raises VimixError if there is no run."""
     files = sorted({*folder.glob("recipe.toml"), *folder.glob("*/recipe.toml"), *folder.glob("*/*/recipe.toml")})
     if not files:
         raise VimixError(f"{folder}: there is no run below it (no recipe.toml)")
-    return [_traces(file) for file in files]
+    return [_run_metrics(file) for file in files]
 
 
-def _traces(file: Path) -> Traces:
+def _run_metrics(file: Path) -> RunMetrics:
     recipe = config.read_recipe(file)
-    places = {
+    folders = {
         name: [
             (file.parent / name / f"{number}-{stage.name}", stage) for number, stage in enumerate(arm.stages, start=1)
         ]
         for name, arm in recipe.arms.items()
     }
-    alone = {stage.name: [(file.parent / stage.name, stage)] for stage in _possible(recipe)}
-    begun = {name: _begun(recipe, places) for name, places in {**places, **alone}.items()}
-    return Traces(recipe, {name: trained for name, trained in begun.items() if trained})
+    single = {stage.name: [(file.parent / stage.name, stage)] for stage in _single_stages(recipe)}
+    begun = {name: _begun(recipe, stages) for name, stages in {**folders, **single}.items()}
+    return RunMetrics(recipe, {name: stages for name, stages in begun.items() if stages})
 
 
-def _seeds(runs: Sequence[Traces]) -> list[int]:
-    """Of the runs, which must be a sample."""
+def _seeds(runs: Sequence[RunMetrics]) -> list[int]:
+    """Seeds of the runs. Raises VimixError unless the runs are of one recipe with different seeds."""
     seeds = [run.recipe.seed for run in runs]
     require_sample([run.recipe.name for run in runs], seeds)
     return seeds
 
 
-def _possible(recipe: config.Recipe) -> list[config.Stage]:
-    """All stages that can be trained by themselves."""
+def _single_stages(recipe: config.Recipe) -> list[config.Stage]:
+    """All stages that ``vimix pretrain`` and ``vimix cmmc-stage`` can train."""
     stages: list[config.Stage] = [config.PretrainStage(modality) for modality in recipe.modalities]
     partners = (None, *recipe.modalities)
     stages += [config.CmmcStage(modality, partner) for modality in recipe.modalities for partner in partners]
     return stages
 
 
-def _begun(recipe: config.Recipe, places: Sequence[tuple[Path, config.Stage]]) -> list[Trained]:
+def _begun(recipe: config.Recipe, stages: Sequence[tuple[Path, config.Stage]]) -> list[StageMetrics]:
     return [
-        Trained(folder.name, stage.modality, recipe.stage(stage).epochs, read_metrics(folder / "metrics.jsonl", NEEDED))
-        for folder, stage in places
+        StageMetrics(
+            folder.name, stage.modality, recipe.stage(stage).epochs, read_metrics(folder / "metrics.jsonl", NEEDED)
+        )
+        for folder, stage in stages
         if (folder / "metrics.jsonl").exists()
     ]
 
 
-def _all_arms(runs: Sequence[Traces]) -> list[str]:
-    """Those that have begun, in order."""
+def _all_arms(runs: Sequence[RunMetrics]) -> list[str]:
+    """Arms that some run has begun, in order."""
     return list(dict.fromkeys(arm for run in runs for arm in run.stages))
 
 
-def _usual_arms(number: int, known: Sequence[str]) -> Sequence[str]:
-    """The paper's, if at least two of them have begun; else all that have."""
-    named = [arm for arm in (FIGURE_2 if number == 2 else ("moco", "cmmc")) if arm in known]
-    return named if len(named) > 1 else known
+def _usual_arms(number: int, begun: Sequence[str]) -> Sequence[str]:
+    """The arms of the paper's figure if at least two of them have begun, else all that have."""
+    named = [arm for arm in (FIGURE_2 if number == 2 else ("moco", "cmmc")) if arm in begun]
+    return named if len(named) > 1 else begun
 
 
 def _curves(
-    runs: Sequence[Traces], arms: Sequence[str], modality: str, quantity: str
+    runs: Sequence[RunMetrics], arms: Sequence[str], modality: str, quantity: str
 ) -> dict[str, list[figures.Curve]]:
-    """By title of the arms that have any: a curve a run, each of another seed."""
+    """Curves by title of the arm, one per run, without arms that were not measured."""
     found = {
         _title(runs, arm): [run.curve(arm, modality, quantity) for run in runs if arm in run.stages] for arm in arms
     }
@@ -182,12 +186,12 @@ def _curves(
     return {title: curves for title, curves in measured.items() if curves}
 
 
-def _title(runs: Sequence[Traces], arm: str) -> str:
+def _title(runs: Sequence[RunMetrics], arm: str) -> str:
     return next((run.title(arm) for run in runs if arm in run.stages), arm)
 
 
-def _lines(runs: Sequence[Traces], arm: str) -> list[stage_tables.StageLine]:
-    """The stages of an arm that at least one of the runs has begun."""
+def _lines(runs: Sequence[RunMetrics], arm: str) -> list[stage_tables.StageLine]:
+    """Lines for the stages of an arm that at least one run has begun."""
     begun = {run.recipe.seed: {stage.folder: stage for stage in run.stages.get(arm, ())} for run in runs}
     furthest = max(begun.values(), key=len)  # stages begin in order
     return [

@@ -1,4 +1,4 @@
-"""``vimix experiments table`` and ``summarise``: the paper's tables, and several seeds, from the runs that exist."""
+"""``vimix experiments table`` and ``summarise``: the paper's tables with our numbers, and summaries over seeds."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,63 +6,60 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from attrs import frozen
+from attrs import asdict, frozen
 
 from vimix.values.errors import VimixError
-from vimix_adapters.files import require_folder, write_text
-from vimix_adapters.outputs import json_with, require_output, text_with
+from vimix_adapters import config
+from vimix_adapters.files import require_folder, require_new, write_text
 from vimix_adapters.reports import paper
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.evaluated import Evaluated, evaluated_of
 from vimix_adapters.reports.results import FORMAT as RECORD_FORMAT
-from vimix_adapters.reports.summaries import RunResults, read_run, run_of, write_summary
+from vimix_adapters.reports.summaries import RunResults, read_run, require_place_for_summary, run_of, write_summary
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
 from vimix_adapters.reports.tables import streams_of
 
 log = structlog.get_logger()
 
-TABLES = {
-    "json": json_with("a table of the paper in JSON", key="lines", endings=()),
-    "markdown": text_with("a table in Markdown", "| "),
-}
-"""What ``vimix experiments table`` writes, by form."""
+FINETUNE: dict[str, Any] = json.loads(json.dumps(asdict(config.Finetune())))
+"""Settings of [finetune] that the paper's rows are trained with, as JSON has them."""
 
 
 @frozen(eq=False)
 class Found:
-    """What lies in a folder of runs."""
+    """The results in a folder of runs."""
 
     runs: Sequence[RunResults]
     records: Sequence[Evaluated]
-    """Oldest first."""
+    """Records of ``vimix evaluate``, oldest first."""
 
     def values(self, source: paper.Source) -> list[float]:
-        """One value a seed, in order of the seeds; empty if there is none."""
+        """Return one value per seed, in the order of the seeds; empty if there is none."""
         found = self._recorded(source) if source.task != "run" else self._tabled(source)
         return [value for _, value in sorted(found.items())]
 
     def _tabled(self, source: paper.Source) -> dict[int, float]:
-        place = (source.arm, streams_of(source.modality), source.tested_on)
+        wanted = (source.arm, streams_of(source.modality), source.tested_on)
         return {
             run.seed: row.scores[source.score]
             for run in self.runs
             if run.recipe == source.recipe
             for row in run.rows
-            if (row.key, row.streams, row.tested_on) == place and source.score in row.scores
+            if (row.key, row.streams, row.tested_on) == wanted and source.score in row.scores
         }
 
     def _recorded(self, source: paper.Source) -> dict[tuple[int, int], float]:
         return {
             found.seeds: found.record.scores[source.score]
             for found in self.records
-            if source.score in found.record.scores and found.belongs(source)
+            if source.score in found.record.scores and found.belongs(source, FINETUNE)
         }
 
 
 def find_results(folder: Path) -> Found:
-    """All results below a folder; of two with one recipe and seed the newer.
+    """Read all results below a folder; of two runs with the same recipe and seed, the newer one counts.
 
-    Raises VimixError if it is no folder, or a file in it that holds results was changed into something else.
+    Raises VimixError if it is no folder, or a file of results in it is not valid.
     """
     require_folder(folder, "runs below it")
     runs: dict[tuple[str, int], RunResults] = {}
@@ -70,8 +67,8 @@ def find_results(folder: Path) -> Found:
     for file, content in _contents(folder):
         if content.get("format") == RUN_FORMAT:
             run = run_of(content, file)
-            if (known := runs.get((run.recipe, run.seed))) is not None:
-                log.warning("run.repeated", recipe=run.recipe, seed=run.seed, taken=str(file), left=str(known.folder))
+            if (older := runs.get((run.recipe, run.seed))) is not None:
+                log.warning("run.repeated", recipe=run.recipe, seed=run.seed, taken=str(file), left=str(older.folder))
             runs[run.recipe, run.seed] = run
         elif content.get("format") == RECORD_FORMAT:
             records.append(evaluated_of(content, file))
@@ -85,19 +82,23 @@ def print_table(
     out: Path | None,
     recipe: str | None = None,
     modality: str | None = None,
+    force: bool = False,
 ) -> None:
-    """Print one of the paper's tables with ours filled in from the runs in ``folder``, or write it to ``out``.
+    """Print one of the paper's tables with our numbers from the runs in ``folder``, or write it to ``out``.
 
-    Ours are those of the recipe that the table belongs to, or of ``recipe``, whose arms have the same names. Raises
-    VimixError if there is no run of that, or ``out`` holds something else.
+    ``form`` is ``console``, ``markdown`` or ``json``. Our numbers are those of the table's recipe, or of ``recipe``,
+    whose arms have the same names; ``modality`` then replaces that of all rows. Raises VimixError if ``recipe`` was
+    not run, ``modality`` is given without it, or ``out`` exists and ``force`` is false.
     """
+    if modality and not recipe:
+        raise VimixError("--modality replaces the modality of another recipe's rows: name the recipe with --recipe")
     if out is not None:
-        require_output(out, TABLES["json" if form == "json" else "markdown"])
+        require_new(out, force)
     results = find_results(folder) if folder else Found([], [])
-    if recipe is not None and recipe not in (known := {run.recipe for run in results.runs}):
+    if recipe is not None and recipe not in (recipes := {run.recipe for run in results.runs}):
         raise VimixError(
             f"--recipe {recipe}: no run of it below {folder or '--runs DIR'}; there are runs of "
-            f"{', '.join(sorted(known)) or 'nothing'}"
+            f"{', '.join(sorted(recipes)) or 'nothing'}"
         )
     table = paper.paper_table(number)
     found = paper.filled(table if recipe is None else table.from_recipe(recipe, modality), results.values)
@@ -110,17 +111,21 @@ def print_table(
         show_table(paper.console(found))
 
 
-def summarise(folders: Sequence[Path], out: Path | None, against: str | None = None) -> None:
-    """Mean, deviation and paired differences (to the arm ``against``) of runs that differ in their seed.
+def summarise(folders: Sequence[Path], out: Path | None, against: str | None = None, force: bool = False) -> None:
+    """Write mean, deviation and paired differences (from the arm ``against``) of runs with different seeds.
 
-    A folder may hold several.
+    A folder may hold several runs. Raises VimixError if there are fewer than two runs, they are not of one recipe with
+    different seeds, ``out`` is missing for several folders or is a run, or holds results and ``force`` is false.
     """
     runs = [run for folder in folders for run in _runs_of(folder)]
     if len(runs) < 2:
         raise VimixError("a summary needs at least two runs with different seeds: name more, or use vimix run --seeds")
     if out is None and len(folders) > 1:
-        raise VimixError(f"--out is missing: where shall the summary of {len(folders)} runs be written?")
-    print(write_summary(out or folders[0], runs, against))
+        raise VimixError(f"--out is missing: name the folder for the summary of {len(folders)} runs")
+    target = out or folders[0]
+    require_place_for_summary(target)
+    require_new(target / "results.json", force)
+    print(write_summary(target, runs, against))
 
 
 def _runs_of(folder: Path) -> list[RunResults]:
@@ -129,13 +134,14 @@ def _runs_of(folder: Path) -> list[RunResults]:
 
 
 def _contents(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """JSON files below the folder that are objects, oldest first."""
-    found = (file for file in folder.rglob("*.json") if file.is_file())  # no folder, and no link to nothing
+    """Yield JSON files below the folder that hold an object, oldest first."""
+    found = (file for file in folder.rglob("*.json") if file.is_file())  # neither a folder nor a broken link
     files = sorted(found, key=lambda file: (file.stat().st_mtime_ns, str(file)))
     for file in files:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
-            continue  # another program's file
+        except (OSError, ValueError, RecursionError) as error:
+            log.warning("file.unreadable", file=str(file), reason=str(error))
+            continue
         if isinstance(content, dict):
             yield file, content

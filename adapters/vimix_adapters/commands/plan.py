@@ -67,7 +67,7 @@ def print_plan(recipe: config.Recipe, out: Path, device: str, seeds: int = 1) ->
         if name not in missing:
             from vimix_adapters.commands import scores
 
-            scores.other_place(recipe, name)
+            scores.other_target(recipe, name)
     show_table(_table(title, stages, seeds))
     if not has_store:
         print(f"steps, disk and time need the store: {recipe.data.store} does not exist yet")
@@ -79,7 +79,7 @@ def _outline(recipe: config.Recipe, out: Path) -> Iterator[PlannedStage]:
     """The stages of all arms, in order."""
     folders = StageFolders(recipe, out)
     for arm in recipe.arms:
-        own = config.of_arm(recipe, arm)
+        own = recipe.of_arm(arm)
         for number, stage in enumerate(own.arms[arm].stages):
             folder = folders.owner(arm, number, stage.name)
             yield PlannedStage(arm, number, stage.name, own.stage(stage).epochs, folder)
@@ -96,11 +96,11 @@ def _on_store(
     from vimix_adapters.commands.step_timer import StepTimer
 
     if recipe.evaluate.own:
-        scores.own_place(recipe, store)
+        scores.own_target(recipe, store)
     steps_per_epoch = _steps_per_epoch(recipe, store)
     timer = StepTimer(recipe, compute)
     for planned in stages:
-        stage = wiring.build_stage(config.of_arm(recipe, planned.arm), recipe.arms[planned.arm].stages[planned.number])
+        stage = wiring.build_stage(recipe.of_arm(planned.arm), recipe.arms[planned.arm].stages[planned.number])
         steps = steps_per_epoch * stage.epochs
         progress = FolderCheckpointStore(planned.folder).progress() if planned.folder.exists() else None
         if progress:
@@ -119,7 +119,7 @@ def _steps_per_epoch(recipe: config.Recipe, store: "VideoStore") -> int:
     from vimix_adapters.clips.loader import require_clips
 
     split, batch = recipe.data.train_split, recipe.optim.batch
-    stages = [wiring.build_stage(config.of_arm(recipe, arm), s) for arm in recipe.arms for s in recipe.arms[arm].stages]
+    stages = [wiring.build_stage(recipe.of_arm(arm), s) for arm in recipe.arms for s in recipe.arms[arm].stages]
     require_clips(store, split, {m: 1 for stage in stages for m in stage.views_needed}, batch)
     return len(store.members(split)) // batch
 

@@ -1,14 +1,12 @@
 """Whole runs: one stage, or all arms of a recipe with their evaluation, and what they leave behind."""
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from time import perf_counter
 
 import attrs
 import structlog
 
-from vimix.app.parallel import synchronised
 from vimix.app.plan import run_stages
 from vimix.app.provenance import require_provenance
 from vimix.app.train import train
@@ -20,16 +18,14 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scores
-from vimix_adapters.commands.feature_cache import FeatureCache
+from vimix_adapters.commands.evaluate_run import evaluate_run
 from vimix_adapters.commands.session import Session, is_locked, open_session
 from vimix_adapters.commands.stage_folders import StageFolders
-from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.files import write_text
 from vimix_adapters.reports.console import show_table
-from vimix_adapters.reports.curves import draw_curves
-from vimix_adapters.reports.environment import commit, machine, versions
+from vimix_adapters.reports.environment import commit, versions
 from vimix_adapters.reports.summaries import read_run, require_place_for_run, require_place_for_summary, write_summary
-from vimix_adapters.reports.tables import Row, console_table, write_tables
+from vimix_adapters.reports.tables import Row, console_table
 
 TRACES = ("last.pt", "previous.pt", "metrics.jsonl")
 """Of training, in a stage's folder."""
@@ -72,11 +68,11 @@ def _require_arms(recipe: config.Recipe) -> None:
 
 def _run_plan(place: Session, out: Path) -> list[Row]:
     recipe, compute = place.recipe, place.compute
-    tested_on = scores.places(recipe, place.store)  # refused before hours of training
+    targets = scores.evaluation_targets(recipe, place.store)  # refused before hours of training
     _claim(place, out)
     log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
     newest = train_arms(place, out)
-    rows = _evaluate(place, newest, tested_on, out)
+    rows = evaluate_run(place, newest, targets, out)
     if place.writes:
         show_table(console_table(rows, title=recipe.name))
         log.info("run.finished", results=str(out / "results.md"))
@@ -175,75 +171,6 @@ def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:
             videos=videos,
             consequence="a query meets older keys of its own video as negatives: set contrast.mask_siblings = true",
         )
-
-
-def _evaluate(
-    place: Session,
-    arms: Mapping[str, Mapping[Modality, Checkpoint]],
-    stores: Sequence[scores.EvaluationTarget],
-    out: Path,
-) -> list[Row]:
-    """The table of a run: every arm beside random initialisation, every modality and all of them together.
-
-    Features are extracted by all members of the group, the rest is done by the first; the others return nothing.
-    """
-    recipe, store, compute = place.recipe, place.store, place.compute
-    modalities = [m for m in map(Modality, recipe.modalities) if any(m in trained for trained in arms.values())]
-    networks = {"random initialisation": {m: wiring.build_network(recipe, m, compute) for m in modalities}}
-    for arm, newest in arms.items():
-        networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
-    rows: list[Row] = []
-    cache = FeatureCache(out / "features") if place.group.size == 1 else None
-    found: dict[tuple[str, str], scores.Pairs] = {}
-    for arm, by_modality in networks.items():
-        for there in stores:
-            log.info("evaluation.started", arm=arm, **({"store": there.name} if there.name else {}))
-            found[arm, there.name] = scores.extract(there.recipe, there.store, by_modality, compute, place.group, cache)
-    for arm, there in synchronised([*product(networks, stores)] if place.writes else [], place.group):
-        rows += scores.rows(there.recipe, recipe.title(arm), found[arm, there.name], key=arm, tested_on=there.name)
-    if not place.writes:
-        return []
-    sheet = found[arm, stores[0].name]
-    scores.draw_retrieval(stores[0], sheet, out / "retrieval.png", f"{recipe.name}: {arm}")
-    draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)
-    about = _about(recipe, store, compute, stores)
-    write_tables(out, rows, about, f"Results of {recipe.name}", _notes(recipe, stores))
-    return rows
-
-
-def _curves(recipe: config.Recipe, out: Path) -> dict[str, Path]:
-    return {
-        str(file.parent.relative_to(out)): file
-        for arm in recipe.arms
-        for file in sorted((out / arm).glob("*/metrics.jsonl"))
-    }
-
-
-def _about(
-    recipe: config.Recipe, store: VideoStore, compute: Compute, places: Sequence[scores.EvaluationTarget]
-) -> dict[str, object]:
-    return {
-        "recipe": config.recipe_to_toml(recipe),
-        "seed": recipe.seed,
-        "commit": commit(),
-        "versions": versions(),
-        "machine": machine(str(compute.device)),
-        "precision": str(compute.dtype),
-        "data": store.fingerprint,
-        "videos": scores.counts(places[0].recipe, places[0].store),
-        "protocol": scores.protocol(recipe),
-        "name": recipe.name,
-        "tested_on": {
-            place.name: {"data": place.store.fingerprint, "videos": scores.counts(place.recipe, place.store)}
-            for place in places
-        },
-    }
-
-
-def _notes(recipe: config.Recipe, places: Sequence[scores.EvaluationTarget]) -> list[str]:
-    numbers = scores.counts(places[0].recipe, places[0].store)
-    sizes = ", ".join(f"{split}: {number} videos" for split, number in numbers.items())
-    return [f"seed {recipe.seed}, commit {commit()}, {sizes}; recipe in recipe.toml, protocol in results.json"]
 
 
 def _claim(place: Session, out: Path) -> None:

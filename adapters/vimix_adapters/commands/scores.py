@@ -1,11 +1,9 @@
-"""Evaluating encoders on a store: features once, then every score and picture from them."""
+"""Scores of encoders on a store: features are extracted once, and every score is computed from them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 from attrs import asdict, frozen
 
 from vimix.app.extract import extract_features
@@ -17,7 +15,7 @@ from vimix.ports.network import Network
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
-from vimix.values.modality import RGB, Modality
+from vimix.values.modality import Modality
 from vimix.values.scores import ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.feature_cache import FeatureCache, manifest_of
@@ -25,56 +23,65 @@ from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.probes.sgd import SgdProbe
-from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
-from vimix_adapters.reports.sticks import stick_figure
-from vimix_adapters.reports.tables import Row
+from vimix_adapters.reports.tables import UNTRAINED, Row
 
 
 @frozen(eq=False)
 class FeaturePair:
-    """Features of the videos that are searched or trained on, and of those that are tested."""
+    """Features of the gallery (searched by retrieval, trained on by probes) and of the queries (tested)."""
 
     gallery: VideoFeatures
     queries: VideoFeatures
 
 
-Anything = TypeVar("Anything")
+Value = TypeVar("Value")
 Pairs = Mapping[Modality, FeaturePair]
 
 
 @frozen(eq=False)
 class EvaluationTarget:
-    """A data set on which encoders are judged, and the recipe as it reads there."""
+    """A store with a recipe to evaluate on it."""
 
     name: str
-    """Empty for the recipe's own store."""
+    """Its key in [evaluate.stores]; empty for the recipe's own store."""
     recipe: config.Recipe
+    """The recipe with the settings of this store."""
     store: VideoStore
 
+    @property
+    def videos(self) -> dict[str, int]:
+        """Number of videos by split, gallery and queries."""
+        evaluate = self.recipe.evaluate
+        return {split: len(self.store.members(split)) for split in (evaluate.gallery, evaluate.queries)}
 
-def places(recipe: config.Recipe, store: VideoStore) -> list[EvaluationTarget]:
-    """The recipe's own store, then those of [evaluate.stores].
 
-    Raises VimixError, with the table's key, for a store that is missing or on which nothing can be scored.
+def evaluation_targets(recipe: config.Recipe, store: VideoStore) -> list[EvaluationTarget]:
+    """Return the recipe's own store, then those of [evaluate.stores].
+
+    Raises VimixError, naming the table's key, for a store that is missing or on which nothing can be scored, and for an
+    arm that is called like the row of untrained encoders.
     """
-    own = [own_place(recipe, store)] if recipe.evaluate.own else []
-    return [*own, *(other_place(recipe, name) for name in recipe.evaluate.stores)]
+    for arm in recipe.arms:
+        if UNTRAINED in (arm, recipe.title(arm)):
+            raise VimixError(f"[arms.{arm}]: {UNTRAINED!r} names the row of untrained encoders: rename the arm")
+    own = [own_target(recipe, store)] if recipe.evaluate.own else []
+    return [*own, *(other_target(recipe, name) for name in recipe.evaluate.stores)]
 
 
-def own_place(recipe: config.Recipe, store: VideoStore) -> EvaluationTarget:
-    """The recipe's own store. Raises VimixError if nothing can be scored there."""
+def own_target(recipe: config.Recipe, store: VideoStore) -> EvaluationTarget:
+    """Return the recipe's own store as a target. Raises VimixError if nothing can be scored on it."""
     with _naming("evaluate"):
         require_scorable(recipe, store)
     return EvaluationTarget("", recipe, store)
 
 
-def other_place(recipe: config.Recipe, name: str) -> EvaluationTarget:
-    """One of [evaluate.stores]. Raises VimixError if it is missing, or nothing can be scored there."""
-    there = recipe.on(name)
+def other_target(recipe: config.Recipe, name: str) -> EvaluationTarget:
+    """Return a store of [evaluate.stores]. Raises VimixError if it is missing or nothing can be scored on it."""
+    moved = recipe.on(name)
     with _naming(f"evaluate.stores.{name}"):
-        store = wiring.build_store(there)
-        require_scorable(there, store)
-    return EvaluationTarget(name, there, store)
+        store = wiring.build_store(moved)
+        require_scorable(moved, store)
+    return EvaluationTarget(name, moved, store)
 
 
 @contextmanager
@@ -86,7 +93,7 @@ def _naming(key: str) -> Iterator[None]:
 
 
 def require_scorable(recipe: config.Recipe, store: VideoStore) -> None:
-    """Raise VimixError unless the queries can be looked up in the gallery, and a linear layer be trained on that."""
+    """Raise VimixError unless retrieval and linear probe can be scored: fair splits, a gallery of two classes."""
     gallery, queries = recipe.evaluate.gallery, recipe.evaluate.queries
     require_fair_splits(store, gallery, queries)
     if len({store.videos[number].label for number in store.members(gallery)}) < 2:
@@ -94,7 +101,7 @@ def require_scorable(recipe: config.Recipe, store: VideoStore) -> None:
 
 
 def require_fair_splits(store: VideoStore, train: str, test: str) -> None:
-    """Raise VimixError unless both splits hold videos, all of them with labels, and none is in both."""
+    """Raise VimixError unless both splits hold videos, all videos have labels and no video is in both splits."""
     for split in (train, test):
         wiring.require_labels(store, split)
         if not store.members(split):
@@ -107,18 +114,18 @@ def require_fair_splits(store: VideoStore, train: str, test: str) -> None:
 
 
 def extract(
-    recipe: config.Recipe,
-    store: VideoStore,
+    target: EvaluationTarget,
     networks: Mapping[Modality, Network],
     compute: Compute,
     group: ProcessGroup | None = None,
     cache: FeatureCache | None = None,
 ) -> dict[Modality, FeaturePair]:
-    """Features of gallery and queries, by modality; what the ``cache`` holds of them is not computed again.
+    """Extract features of gallery and queries by modality; those in ``cache`` are read instead.
 
-    The members of a group share the videos out, and all get all. Raises VimixError, before anything is computed, if a
-    split has videos without labels or none at all, or the two share some.
+    The ranks of a group share the videos, and every rank gets all features. Raises VimixError, before any work, if a
+    split is empty or has videos without labels, or a video is in both.
     """
+    recipe, store = target.recipe, target.store
     require_fair_splits(store, recipe.evaluate.gallery, recipe.evaluate.queries)
     sources, group = wiring.sources_of(store), group or SingleProcess()
 
@@ -131,8 +138,8 @@ def extract(
     def features(modality: Modality, split: str) -> VideoFeatures:
         if cache is None:
             return computed(modality, split)
-        known = {**windows(recipe), "batch_clips": recipe.evaluate.batch_clips}
-        manifest = manifest_of(networks[modality], store, modality, split, known, compute)
+        settings = {**windows(recipe), "batch_clips": recipe.evaluate.batch_clips}
+        manifest = manifest_of(networks[modality], store, modality, split, settings, compute)
         return cache.get(manifest, lambda: computed(modality, split))
 
     return {
@@ -142,34 +149,36 @@ def extract(
 
 
 def retrieval(recipe: config.Recipe, pairs: Pairs) -> RetrievalScores:
-    """R@k with FAISS; several modalities together."""
-    gallery, queries = _sides(pairs)
+    """R@k by exact search; similarities of several modalities are averaged."""
+    gallery, queries = sides(pairs)
     return retrieve(gallery, queries, FaissIndex, recipe.evaluate.recall_at, wiring.build_centring(recipe))
 
 
 def linear(recipe: config.Recipe, pairs: Pairs) -> ProbeScores:
-    """The linear probe; several modalities together."""
-    gallery, queries = _sides(pairs)
+    """Accuracy of a linear probe; several modalities are fused as the protocol says."""
+    gallery, queries = sides(pairs)
     return linear_probe(gallery, queries, wiring.build_probe(recipe), recipe.seed, wiring.build_fusion(recipe))
 
 
 def epochs_of_probe(recipe: config.Recipe) -> LinearSgd:
-    """How the protocol trains its linear layer. Raises VimixError if it has no epochs to choose from."""
+    """Settings of the protocol's linear layer. Raises VimixError if the protocol trains it without epochs."""
     settings = config.protocol_of(recipe).probe
     if settings is None:
         raise VimixError(
-            f"--best-on-test: protocol {recipe.evaluate.protocol} chooses nothing on test videos; use --protocol coclr "
-            "or crosclr"
+            f"--best-on-test: protocol {recipe.evaluate.protocol} chooses nothing on test videos: use --protocol "
+            "coclr or crosclr"
         )
     return settings
 
 
 def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]:
-    """The epoch of the linear layers that is best on the test videos, and its accuracy: as the peers report."""
+    """Epoch at which the linear layers are best on the test videos, and their accuracy, as the peers report it."""
     probe, by_epoch = SgdProbe(epochs_of_probe(recipe)), {}
     for modality, pair in pairs.items():
-        known = pair.gallery
-        outcome = probe.fit_predict(known.features, known.labels, known.sources, pair.queries.features, recipe.seed)
+        gallery = pair.gallery
+        outcome = probe.fit_predict(
+            gallery.features, gallery.labels, gallery.sources, pair.queries.features, recipe.seed
+        )
         by_epoch[modality] = outcome.by_epoch
     labels = next(iter(pairs.values())).queries.labels
     epoch, accuracy = best_epoch(by_epoch, labels, wiring.build_fusion(recipe))
@@ -177,7 +186,7 @@ def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]
 
 
 def rows(recipe: config.Recipe, arm: str, pairs: Pairs, key: str = "", tested_on: str = "") -> list[Row]:
-    """The arm's lines of the table: each modality, then all together."""
+    """Rows of an arm: one per modality, then one of all modalities together."""
     pairs = in_order(recipe, pairs)
     groups = [{modality: pair} for modality, pair in pairs.items()]
     if len(pairs) > 1:
@@ -188,13 +197,13 @@ def rows(recipe: config.Recipe, arm: str, pairs: Pairs, key: str = "", tested_on
     ]
 
 
-def in_order(recipe: config.Recipe, by_modality: Mapping[Modality, Anything]) -> dict[Modality, Anything]:
-    """Of the recipe's modalities, whose streams bear the same name whoever was trained or named first."""
+def in_order(recipe: config.Recipe, by_modality: Mapping[Modality, Value]) -> dict[Modality, Value]:
+    """The same mapping in the recipe's order, so that several streams always have the same joint name."""
     return {m: by_modality[m] for m in map(Modality, recipe.modalities) if m in by_modality}
 
 
 def windows(recipe: config.Recipe) -> dict[str, object]:
-    """How videos become features: everything that decides them beside the encoder."""
+    """Everything that determines the features of a video except the encoder."""
     data, protocol = recipe.data, config.protocol_of(recipe)
     pictures = {
         "frames": data.frames,
@@ -215,7 +224,7 @@ def windows(recipe: config.Recipe) -> dict[str, object]:
 
 
 def protocol(recipe: config.Recipe) -> dict[str, object]:
-    """How videos become scores, in full."""
+    """Everything that determines the scores of an encoder, as plain data for the record."""
     return {
         **asdict(config.protocol_of(recipe)),
         "changed_by_the_recipe": config.changes(recipe),
@@ -226,37 +235,6 @@ def protocol(recipe: config.Recipe) -> dict[str, object]:
     }
 
 
-def counts(recipe: config.Recipe, store: VideoStore) -> dict[str, int]:
-    """Videos by split."""
-    return {split: len(store.members(split)) for split in (recipe.evaluate.gallery, recipe.evaluate.queries)}
-
-
-def draw_retrieval(place: EvaluationTarget, pairs: Pairs, path: Path, title: str, queries: int = 8) -> None:
-    """A picture sheet of the first queries of as many classes and their five nearest videos, by the protocol."""
-    (gallery, asked), store = _sides(pairs), place.store
-    found = retrieve(gallery, asked, FaissIndex, (5,), wiring.build_centring(place.recipe))
-    _, chosen = np.unique(found.query_labels, return_index=True)
-    sheet = [
-        SheetRow(
-            _thumbnail(store, int(found.query_videos[i])),
-            [_thumbnail(store, int(video)) for video in found.neighbours[i][:5]],
-            [float(s) for s in found.similarities[i][:5]],
-        )
-        for i in chosen[:queries]
-    ]
-    draw_sheet(path, sheet, title)
-
-
-def _thumbnail(store: VideoStore, number: int) -> Thumbnail:
-    video = store.videos[number]
-    modality = RGB if RGB in store.formats else next(iter(store.formats))
-    frame = store.read(number, modality, video.frames // 2, 1)[0]
-    if (layout := store.formats[modality].layout) is not None:
-        frame = stick_figure(frame, layout)
-    if frame.shape[-1] != 3:
-        frame = np.repeat(frame[..., :1], 3, axis=-1)
-    return Thumbnail(frame, video.name, store.classes[video.label] if video.label >= 0 else "?")
-
-
-def _sides(pairs: Pairs) -> tuple[dict[Modality, VideoFeatures], dict[Modality, VideoFeatures]]:
+def sides(pairs: Pairs) -> tuple[dict[Modality, VideoFeatures], dict[Modality, VideoFeatures]]:
+    """Features of the gallery and of the queries, by modality."""
     return {m: pair.gallery for m, pair in pairs.items()}, {m: pair.queries for m, pair in pairs.items()}

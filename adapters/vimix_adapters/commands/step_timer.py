@@ -1,4 +1,4 @@
-"""Times training steps on noise."""
+"""Time of training steps, measured on noise."""
 
 from time import perf_counter
 
@@ -16,11 +16,11 @@ from vimix_adapters import config, wiring
 from vimix_adapters.encoders.contrastive_network import Compute
 
 TIMED_CLIPS = 4
-"""Clips in the batch that is timed; a step of the recipe's batch takes in proportion."""
+"""Clips in the timed batch, from which the time of the recipe's batch is extrapolated."""
 
 
 class StepTimer:
-    """Times a step of each kind once, on noise."""
+    """Times a training step of each kind of stage once, on noise."""
 
     def __init__(self, recipe: config.Recipe, compute: Compute) -> None:
         groups = 2 if recipe.contrast.bn_groups > 1 else 1
@@ -30,14 +30,14 @@ class StepTimer:
         self._bytes: dict[Modality, int] = {}
 
     def seconds(self, stage: Stage) -> float:
-        """Of one step with the recipe's batch. Decoding and augmentation run beside it and are not counted."""
+        """Return the time of a step with the recipe's batch, in seconds, without decoding and augmentation."""
         key = (stage.modality, stage.partner)
         if key not in self._known:
             self._known[key] = self._timed(stage) * self._recipe.optim.batch / TIMED_CLIPS
         return self._known[key]
 
     def checkpoint_bytes(self, modality: Modality) -> int:
-        """Query and key encoder, two moments, queue."""
+        """Return the size of a checkpoint in bytes: query and key encoder, two moments of Adam, queue."""
         if modality not in self._bytes:
             self._bytes[modality] = self._counted(modality)
         return self._bytes[modality]

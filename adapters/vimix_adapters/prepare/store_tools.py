@@ -17,13 +17,12 @@ from vimix.values.video import Video
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of
 from vimix_adapters.clips.hdf5_assembly import Head, Placed, write_store
 from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
+from vimix_adapters.files import require_new
 from vimix_adapters.flow.colours import flow_colours, full_speed
 from vimix_adapters.flow.fields import dequantise
-from vimix_adapters.outputs import bytes_with, require_output
 from vimix_adapters.prepare.progress import run_shown
 from vimix_adapters.synth.encode import choose_codec, write_video
 
-VIDEO = bytes_with("a video (MP4)", b"ftyp", at=4)
 SECONDS_A_FRAME = 1.0
 """That checking a video may take, besides a minute."""
 
@@ -124,7 +123,7 @@ def export(path: Path, video: str, out: Path, modality: Modality, scale: float |
 
     Raises VimixError if the store has no such video or modality, or ``out`` is the store or anything but a video.
     """
-    require_output(out, VIDEO, [path])
+    require_new(out, inputs=[path])
     store = Hdf5VideoStore(path)
     formats, number = formats_of(store.picture_settings), _find(store, video)
     if modality not in formats:

@@ -1,4 +1,4 @@
-"""What each stage of a run came to in training, over seeds: a table and plain data."""
+"""The metrics that each stage of a run ended with, over seeds: a table and plain data."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,13 +7,11 @@ import numpy as np
 from attrs import frozen
 from rich.table import Table
 
-from vimix_adapters.outputs import json_with
 from vimix_adapters.reports.summaries import mean_and_deviation
 
 FORMAT = "vimix-stages-1"
-STAGES = json_with("the JSON of vimix experiments stages", value=FORMAT, endings=())
 TAIL = 0.1
-"""Share of a stage's rows, the last ones, over which a quantity that training changes is averaged."""
+"""Share of a stage's last rows over which a quantity that changes with training is averaged."""
 
 MetricsRow = Mapping[str, float]
 
@@ -35,17 +33,18 @@ class Quantity:
     """A column of the table."""
 
     name: str
-    """As in ``metrics.jsonl``."""
+    """Name of the quantity in ``metrics.jsonl``."""
     heading: str
     form: str
+    """Format specification of a value."""
     reduce: Callable[[Sequence[float]], float]
-    """A stage's rows, in order, to the one number that is told of it."""
+    """Function from the values of a stage, in order, to the number that is reported."""
 
 
 QUANTITIES: Sequence[Quantity] = (
     Quantity("loss", "loss", ".2f", _at_end),
     Quantity("pretext_accuracy", "pretext accuracy", ".1%", _at_end),
-    Quantity("weight", "own share", ".2f", _over_all),  # of its own map or clip that mixing leaves a query
+    Quantity("weight", "own share", ".2f", _over_all),  # share of its own map or clip in a mixed query
     Quantity("effective_rank", "effective rank", ".1f", _at_end),
     Quantity("knn_accuracy", "kNN accuracy", ".1%", _last),
     Quantity("bad_steps", "bad steps", ".0f", _last),  # counted through the stage
@@ -57,25 +56,25 @@ class StageLine:
     """One stage of one arm."""
 
     arm: str
-    """Its title."""
+    """Title of the arm."""
     stage: str
-    """The folder's name, such as ``3-cmmc-rgb-from-flow``."""
+    """Name of the stage's folder, such as ``3-cmmc-rgb-from-flow``."""
     epochs: int
-    """That it has in all."""
+    """Number of epochs in the plan."""
     reached: Mapping[int, int]
-    """Epochs begun, by seed."""
+    """Number of epochs begun, by seed."""
     values: Mapping[str, Mapping[int, float]]
-    """By quantity and seed; what was not measured is left out."""
+    """Reported numbers by quantity and seed, without those that were not measured."""
 
     @property
     def progress(self) -> str:
-        """``180``, or ``96 of 180`` while a seed has got no further."""
+        """``180``, or ``96 of 180`` if the slowest seed has begun 96 epochs."""
         least = min(self.reached.values())
         return str(self.epochs) if least >= self.epochs else f"{least} of {self.epochs}"
 
 
 def stage_line(arm: str, stage: str, epochs: int, rows: Mapping[int, Sequence[MetricsRow]]) -> StageLine:
-    """From a stage's rows of metrics, in order, by seed."""
+    """Return the line of a stage from its rows of metrics, in order, by seed."""
     found = {seed: _reduced(of_seed) for seed, of_seed in rows.items()}
     values = {q.name: {seed: one[q.name] for seed, one in found.items() if q.name in one} for q in QUANTITIES}
     reached = {seed: int(max((row["epoch"] for row in of_seed), default=-1)) + 1 for seed, of_seed in rows.items()}
@@ -83,7 +82,7 @@ def stage_line(arm: str, stage: str, epochs: int, rows: Mapping[int, Sequence[Me
 
 
 def stages_table(lines: Sequence[StageLine], seeds: Sequence[int]) -> Table:
-    """For rich's console: mean ± deviation over the seeds, one block an arm."""
+    """Return a table for the console: mean ± deviation over the seeds, with one section per arm."""
     title = f"Stages, {'seeds' if seeds[1:] else 'seed'} {', '.join(map(str, seeds))}"
     caption = f"own share: mean over the stage; kNN accuracy, bad steps: at its end; else: mean of its last {TAIL:.0%}"
     table = Table(title=title, caption=caption)
@@ -100,7 +99,7 @@ def stages_table(lines: Sequence[StageLine], seeds: Sequence[int]) -> Table:
 
 
 def plain(lines: Sequence[StageLine], recipe: str, seeds: Sequence[int]) -> dict[str, Any]:
-    """For machines: one value a seed, in order of ``seeds``; None where there is none."""
+    """Return the lines as plain data: one value per seed in the order of ``seeds``, None if there is none."""
     rows = [
         {
             "arm": line.arm,
@@ -115,7 +114,7 @@ def plain(lines: Sequence[StageLine], recipe: str, seeds: Sequence[int]) -> dict
 
 
 def _reduced(rows: Sequence[MetricsRow]) -> dict[str, float]:
-    """One number a quantity; what no row has is left out."""
+    """The reported number of each quantity that some row has."""
     columns = {quantity: [row[quantity.name] for row in rows if quantity.name in row] for quantity in QUANTITIES}
     return {quantity.name: quantity.reduce(values) for quantity, values in columns.items() if values}
 
