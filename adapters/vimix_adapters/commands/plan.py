@@ -79,7 +79,7 @@ def _outline(recipe: config.Recipe, out: Path) -> Iterator[PlannedStage]:
     """The stages of all arms, in order."""
     folders = StageFolders(recipe, out)
     for arm in recipe.arms:
-        own = recipe.of_arm(arm)
+        own = config.of_arm(recipe, arm)
         for number, stage in enumerate(own.arms[arm].stages):
             folder = folders.owner(arm, number, stage.name)
             yield PlannedStage(arm, number, stage.name, own.stage(stage).epochs, folder)
@@ -100,7 +100,7 @@ def _on_store(
     steps_per_epoch = _steps_per_epoch(recipe, store)
     timer = StepTimer(recipe, compute)
     for planned in stages:
-        stage = wiring.build_stage(recipe.of_arm(planned.arm), recipe.arms[planned.arm].stages[planned.number])
+        stage = wiring.build_stage(config.of_arm(recipe, planned.arm), recipe.arms[planned.arm].stages[planned.number])
         steps = steps_per_epoch * stage.epochs
         progress = FolderCheckpointStore(planned.folder).progress() if planned.folder.exists() else None
         if progress:
@@ -119,7 +119,7 @@ def _steps_per_epoch(recipe: config.Recipe, store: "VideoStore") -> int:
     from vimix_adapters.clips.loader import require_clips
 
     split, batch = recipe.data.train_split, recipe.optim.batch
-    stages = [wiring.build_stage(recipe.of_arm(arm), s) for arm in recipe.arms for s in recipe.arms[arm].stages]
+    stages = [wiring.build_stage(config.of_arm(recipe, arm), s) for arm in recipe.arms for s in recipe.arms[arm].stages]
     require_clips(store, split, {m: 1 for stage in stages for m in stage.views_needed}, batch)
     return len(store.members(split)) // batch
 
