@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import time
 
 import cv2
 import pytest
@@ -16,6 +17,7 @@ from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.augmentation import FlowAugmentation, PictureAugmentation
 from vimix_adapters.clips.loader import CutBatches, TrainingLoader
 from vimix_adapters.clips.views import ClipShape, read_clip
+from vimix_adapters.clips.workers import end_workers
 from vimix_adapters.config.augment_settings import AugmentSettings
 
 AUGMENTATIONS = {RGB: PictureAugmentation(), FLOW: FlowAugmentation()}
@@ -104,6 +106,26 @@ def test_workers_do_not_end_by_what_the_main_process_is_asked() -> None:
     assert len(list(batches)) == 2
 
 
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
+def test_only_the_loaders_own_workers_are_ended_at_exit() -> None:
+    """In an epoch that was left in the middle. A process that the host program started is not ours to end."""
+    host = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True)
+    host.start()
+    on_child_exit = signal.getsignal(signal.SIGCHLD)
+    try:
+        batches = loader(workers=2, start_method="fork").batches(0)
+        next(batches)
+        own = [child for child in multiprocessing.active_children() if child.pid != host.pid]
+        end_workers()
+        assert len(own) >= 2
+        assert not any(child.is_alive() for child in own)
+        assert host.is_alive()
+    finally:
+        signal.signal(signal.SIGCHLD, on_child_exit)
+        host.kill()
+        host.join()
+
+
 def test_workers_are_forked_without_an_opencv_thread_pool() -> None:
     """A child inherits the pool but not its threads, and now and then waits for them for ever."""
     threads = cv2.getNumThreads()
@@ -117,12 +139,14 @@ def test_workers_are_forked_without_an_opencv_thread_pool() -> None:
         cv2.setNumThreads(threads)
 
 
-def test_the_workers_part_travels_to_a_spawned_process() -> None:
+def test_what_runs_in_the_workers_can_be_sent_to_a_spawned_process() -> None:
     store = BreakableStore()
     cuts = CutBatches(store, store.members("all"), {RGB: 2, FLOW: 1}, CLIP, 3, 5, AUGMENTATIONS, 0)
     here, there = cuts[1, 2], pickle.loads(pickle.dumps(cuts))[1, 2]
     assert torch.equal(here.videos, there.videos)
-    assert all(torch.equal(a, b) for key in here.views for a, b in zip(here.views[key], there.views[key], strict=True))
+    for key, (clips, draws) in here.views.items():
+        assert torch.equal(clips, there.views[key][0])
+        assert draws == there.views[key][1]
 
 
 def test_the_global_generator_is_left_alone() -> None:

@@ -8,10 +8,13 @@ import torch
 
 from tests.fakes.skeletons import FIVE, FakeSkeletonStore, formats
 from vimix.values.modality import BONE, JOINT, MOTION
-from vimix_adapters.clips.augmentation import to_network
 from vimix_adapters.clips.evaluation import WindowedClips, windows_of
 from vimix_adapters.clips.loader import TrainingLoader
-from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation, reflected
+from vimix_adapters.clips.skeleton_augmentation import (
+    SkeletonAugmentation,
+    SkeletonDraw,
+    reflected,
+)
 from vimix_adapters.clips.skeleton_streams import derived
 from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape
 from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
@@ -39,10 +42,8 @@ def naive(joints: np.ndarray, modality: str) -> np.ndarray:
 @pytest.mark.parametrize("modality", [JOINT, MOTION, BONE])
 def test_a_view_is_cropped_then_sheared_and_only_then_derived(modality) -> None:
     augmentation = SkeletonAugmentation(KINDS[modality])
-    cuts = [augmentation.cut(STORE.sequence(i), 8, np.random.default_rng(i)) for i in range(4)]
-    found = augmentation.apply(
-        torch.stack([c.clip for c in cuts]), torch.from_numpy(np.stack([c.numbers for c in cuts]))
-    )
+    views = [augmentation.view(STORE.sequence(i), 8, np.random.default_rng(i)) for i in range(4)]
+    found = augmentation.apply(torch.stack([view.clip for view in views]), [view.draw for view in views])
     assert (found.shape, found.dtype) == ((4, 3, 12, 5, 2), torch.float32)
     for i, view in enumerate(found):
         rng = np.random.default_rng(i)
@@ -57,14 +58,14 @@ def test_a_view_is_cropped_then_sheared_and_only_then_derived(modality) -> None:
 def test_all_starts_of_the_temporal_crop_occur_and_none_without_padding() -> None:
     sequence = np.arange(12, dtype=np.float32).reshape(12, 1, 1, 1).repeat(3, axis=3)
     firsts = [
-        SkeletonAugmentation(KINDS[JOINT]).cut(sequence, 8, np.random.default_rng(i)).clip[0, 0, 0, 0]
+        SkeletonAugmentation(KINDS[JOINT]).view(sequence, 8, np.random.default_rng(i)).clip[0, 0, 0, 0]
         for i in range(60)
     ]
     assert {int(first) for first in firsts} == {1, 0, 2}
     still = SkeletonAugmentation(KINDS[JOINT], SkeletonAugmentSettings(shear=0.0, padding_ratio=0))
-    cut = still.cut(sequence, 8, np.random.default_rng(0))
-    assert torch.equal(cut.clip, torch.from_numpy(sequence))
-    assert not cut.numbers.any()
+    view = still.view(sequence, 8, np.random.default_rng(0))
+    assert torch.equal(view.clip, torch.from_numpy(sequence))
+    assert view.draw == SkeletonDraw()
     assert reflected(6, 2).tolist() == [1, 0, 0, 1, 2, 3, 4, 5, 5, 4]
 
 
@@ -90,7 +91,8 @@ def test_deriving_leaves_its_input_alone() -> None:
     for kind in KINDS.values():
         assert derived(joints, kind).shape == joints.shape
     assert torch.equal(joints, before)
-    assert torch.equal(to_network(joints.permute(0, 2, 3, 4, 1), KINDS[JOINT], (1.0, 1.0)), before)
+    plain = SkeletonAugmentation(KINDS[JOINT]).plain(joints.permute(0, 2, 3, 4, 1), SkeletonDraw())
+    assert torch.equal(plain, before)
 
 
 def loader(workers: int = 0, seed: int = 0, **views: int) -> TrainingLoader:

@@ -61,13 +61,15 @@ def test_a_layout_of_ones_own_is_a_toml_file(tmp_path) -> None:
     [
         ('centre = "head"', 'centre = "neck"', "'neck' is not one of its joints"),
         ('["right", "head"]]', "]", "exactly one parent"),
-        ('["right", "head"]]', '["right", "head"], ["head", "left"]]', "exactly one parent"),
+        ('["right", "head"]]', '["right", "head"], ["right", "left"]]', "exactly one parent"),
+        ('["right", "head"]]', '["right", "head"], ["head", "left"]]', "must form a tree, but go round"),
         ('["left", "head"]', '["left", "right"]', None),
         (
             'edges = [["left", "head"], ["right", "head"]]',
             'edges = [["left", "right"], ["right", "left"]]',
-            "one parent",
+            "must form a tree, but go round: left, right, left",
         ),
+        ('["right", "head"]]', '["right", "right"]]', "must form a tree, but go round: right, right"),
         ('centre = "head"\n', "", "missing or unknown: centre"),
         ('name = "mine"', 'name = "mine"\ncolour = 1', "missing or unknown: colour"),
         ('["head", "left", "right"]', '["head", "left", "left"]', "two joints have the same name"),

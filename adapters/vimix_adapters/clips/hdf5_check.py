@@ -6,12 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import h5py
-import numpy as np
 from attrs import asdict
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of, modalities_in
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of
 from vimix_adapters.clips.hdf5_assembly import fingerprint
 from vimix_adapters.clips.skeleton_writer import skeleton_fingerprint
 from vimix_adapters.config.store_settings import SkeletonSettings
@@ -58,8 +57,6 @@ def _problems(store: Hdf5VideoStore, number: int) -> Iterator[str]:
             if modality not in missing:
                 yield from _differences(group, modality)
                 yield from _undecodable(store, number, modality)
-        if not any("checksum" in group[modality].attrs for modality in modalities_in(group)):
-            yield from _differences_of_old(group, list(store.formats))
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         yield f"cannot be read: {' '.join(str(error).split())}"
 
@@ -74,18 +71,8 @@ def _differences_of_skeleton(store: Hdf5VideoStore, number: int) -> Iterator[str
 
 
 def _differences(group: h5py.Group, modality: Modality) -> Iterator[str]:
-    noted = group[modality].attrs.get("checksum")
-    if noted is not None and str(noted) != checksum_of(group, modality):
+    if group[modality].attrs["checksum"] != checksum_of(group, modality):
         yield f"{modality}: its bytes are not those that were written (checksum)"
-
-
-def _differences_of_old(group: h5py.Group, modalities: list[Modality]) -> Iterator[str]:
-    """Stores of early versions have one checksum a video, over the bytes of all modalities in order."""
-    digest = hashlib.sha256()
-    for modality in modalities:
-        digest.update(np.ascontiguousarray(group[modality][...]).data)
-    if str(group.attrs.get("checksum")) != digest.hexdigest():
-        yield "its bytes are not those that were written (checksum)"
 
 
 def _undecodable(store: Hdf5VideoStore, number: int, modality: Modality) -> Iterator[str]:

@@ -9,8 +9,6 @@ from vimix_adapters.skeletons.sequence import RawSequence
 
 Array = NDArray[np.float64]
 
-ALIGNMENTS = ("none", "shoulders")
-
 
 def preprocessed(
     raw: RawSequence, layout: SkeletonLayout, *, frames: int, persons: int, denoise: str, align: str

@@ -10,13 +10,12 @@ from vimix.ports.clips import EvaluationClips, TrainingClips, VideoStore
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
-from vimix.values.video import ModalityFormat
 from vimix_adapters import config
-from vimix_adapters.clips.augmentation import ClipAugmentation, FlowAugmentation, PictureAugmentation
+from vimix_adapters.clips.augmentation import ClipAugmentation
+from vimix_adapters.clips.by_format import augmentation_of
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.loader import TrainingLoader
-from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation
 from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape, Crop
 from vimix_adapters.encoders.contrastive_network import Compute
 
@@ -55,13 +54,10 @@ def build_store(recipe: config.Recipe) -> Hdf5VideoStore:
 
 def build_augmentations(recipe: config.Recipe, store: VideoStore) -> dict[Modality, ClipAugmentation]:
     """Pictures, vector fields or skeletons, by the format of the store."""
-    return {Modality(name): _augmentation(recipe, store.formats[Modality(name)]) for name in recipe.modalities}
-
-
-def _augmentation(recipe: config.Recipe, kind: ModalityFormat) -> ClipAugmentation:
-    if kind.layout is not None:
-        return SkeletonAugmentation(kind, recipe.augment_skeleton)
-    return FlowAugmentation(recipe.augment) if kind.bound else PictureAugmentation(recipe.augment)
+    return {
+        Modality(name): augmentation_of(store.formats[Modality(name)], recipe.augment, recipe.augment_skeleton)
+        for name in recipe.modalities
+    }
 
 
 def clip_shape(recipe: config.Recipe) -> ClipShape:
