@@ -54,7 +54,6 @@ def import_checkpoint(
     the file is unreadable or holds code, the layout is unknown, less than 95 % match (unless ``allow_partial``),
     nothing matches, or ``out/last.pt`` exists and ``force`` is false.
     """
-    require_new(out / "last.pt", force, [file])
     weights = read_weights(file)
     name = _layout_of(file, weights, layout)
     theirs = of_view(file, weights.tensors, LAYOUTS[name], modality)
@@ -70,6 +69,7 @@ def import_checkpoint(
     match = match_weights(weights.tensors, expected, theirs)
     show_table(match_table(file, name, match), stderr=True)
     _require_enough(file, name, match, allow_partial)
+    require_new(out / "last.pt", force, [file])  # makes the folder, so a refused file leaves none
     network.encoder.load_state_dict({**network.encoder.state_dict(), **_converted(match, theirs)})
     about = {**_about(file, name, match), **graph}
     parts = {"query": network.state_dict()}

@@ -16,10 +16,8 @@ from vimix.values.features import ClipFeatures
 from vimix.values.video import Video
 from vimix_adapters.files import replacing, require_file
 from vimix_adapters.indexes.faiss_index import FaissIndex
-from vimix_adapters.outputs import zip_with
 
 FORMAT = "vimix-clip-index-1"
-INDEX = zip_with("an index of vimix index build", "faiss.npy", "head.npy")
 ARRAYS = ("faiss", "mean", "clip_videos", "starts", "ends", "head")
 
 Rows = NDArray[np.float32]
