@@ -20,7 +20,7 @@ TIMED_CLIPS = 4
 
 
 class StepTimer:
-    """Times a step of each kind once, on noise."""
+    """Times a step of each kind of stage once, on noise."""
 
     def __init__(self, recipe: config.Recipe, compute: Compute) -> None:
         groups = 2 if recipe.contrast.bn_groups > 1 else 1
@@ -30,14 +30,14 @@ class StepTimer:
         self._bytes: dict[Modality, int] = {}
 
     def seconds(self, stage: Stage) -> float:
-        """Of one step with the recipe's batch. Decoding and augmentation run beside it and are not counted."""
+        """Seconds of one step with the recipe's batch, without decoding and augmentation, which run in parallel."""
         key = (stage.modality, stage.partner)
         if key not in self._known:
             self._known[key] = self._timed(stage) * self._recipe.optim.batch / TIMED_CLIPS
         return self._known[key]
 
     def checkpoint_bytes(self, modality: Modality) -> int:
-        """Query and key encoder, two moments, queue."""
+        """Bytes of one checkpoint: query and key encoder, two moments, queue."""
         if modality not in self._bytes:
             self._bytes[modality] = self._counted(modality)
         return self._bytes[modality]
