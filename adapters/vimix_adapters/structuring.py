@@ -66,7 +66,7 @@ def is_finite(number: float) -> bool:
 
 
 def _message(error: BaseException, _: type | None) -> str:
-    """What follows the key of a mistake; unknown keys are a line each, which begins with the rest of the key."""
+    """The message that follows the key of a mistake; each unknown key is a line, which begins with that key."""
     if isinstance(error, ForbiddenExtraKeysError):
         names = [attribute.name for attribute in fields(error.cl)]
         return "\n".join(

@@ -29,7 +29,7 @@ def of_arm(recipe: Recipe, arm: str) -> Recipe:
 
 
 def mistakes_in_set(recipe: Recipe, arm: str) -> list[str]:
-    """What is wrong with the keys that the arm sets, one line each."""
+    """One line for each mistake in the keys that the arm sets."""
     refused = [reason for key in recipe.arms[arm].set if (reason := _refusal(recipe, key))]
     if refused:
         return refused

@@ -15,7 +15,7 @@ from vimix_adapters.structuring import nearest
 
 @frozen
 class EncoderEntry:
-    """What the rest of the code knows of an encoder."""
+    """One encoder: its name, the kind of its maps, the settings that it reads, and its builder."""
 
     name: str
     """Value of ``encoder`` in a recipe."""
@@ -26,7 +26,7 @@ class EncoderEntry:
     builder: str
     """``module:function`` with the signature of ``vimix_adapters.encoders.building.EncoderBuilder``."""
     least_clip: tuple[int, int] = (1, 1)
-    """Fewest frames and smallest side, pixels, of a clip that its poolings leave something of."""
+    """Smallest clip that passes its poolings: (frames, side in pixels)."""
     torchvision: str = ""
     """The constructor of torchvision whose state dict is the encoder's, if there is one."""
 
@@ -91,7 +91,7 @@ class ModalitySettings:
     channels: int = field(default=3, validator=ge(1))
     """Channels of the clips: 3 of pictures and skeletons, 2 of flow."""
     stages: Literal["blocks", "modules"] = "blocks"
-    """Where S3D can be cut: after its five resolution blocks (section 4), or after each of its 16 modules."""
+    """Stages of S3D: its five resolution blocks (section 4), or its 16 modules."""
     stgcn: Stgcn = Stgcn()
     """Settings of ST-GCN."""
     batch_norm_momentum: float = field(default=0.1, validator=and_(gt(0), le(1)))

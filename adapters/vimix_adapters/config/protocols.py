@@ -34,7 +34,7 @@ class Protocol:
     centring: Literal["gallery", "each"] = "gallery"
     """The mean that retrieval subtracts: that of the gallery from both sides, or from each side its own."""
     fusion: Literal["probabilities", "logits"] = "probabilities"
-    """What classification averages over streams; retrieval averages similarities."""
+    """Quantity that classification averages over streams; retrieval averages similarities."""
     probe: LinearSgd | None = None
     """Training of the linear layer on features; None: logistic regression, its penalty chosen on training videos."""
     end_to_end: LinearSgd | None = None
