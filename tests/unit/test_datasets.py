@@ -333,6 +333,11 @@ def test_a_list_of_ones_own_names_splits_labels_and_groups(tmp_path, capsys) -> 
     ]  # fmt: skip
     assert in_split(store, "train1") == {"a b.mp4", "sub/c.mp4"}
     assert in_split(store, "test2") == {"a b.mp4"}
+    command = ["prepare", "csv", tmp_path / "list.csv", "--out", tmp_path / "s.h5", *FAST, "--short-side", "48"]
+    assert vimix(*command) == 2
+    assert "made with other settings: choose another --out, or replace it with --force" in capsys.readouterr().err
+    assert vimix(*command, "--force") == 3
+    assert Hdf5VideoStore(tmp_path / "s.h5").settings.short_side == 48
 
 
 def test_a_split_with_unlabelled_videos_is_not_scored() -> None:

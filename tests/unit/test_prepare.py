@@ -4,6 +4,7 @@ import contextlib
 import csv
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attrs import evolve
+from attrs import asdict, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -26,7 +27,8 @@ from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.listing import source_of
 from vimix_adapters.files import WriteError
-from vimix_adapters.prepare.build_store import PartJob, Report, build_store
+from vimix_adapters.prepare.build_store import BuildResult, PartJob, build_store
+from vimix_adapters.prepare.parts import claim_parts, parts_of
 from vimix_adapters.prepare.video_store import VideoStoreBuilder, pack_frames, write_part_of_video
 from vimix_adapters.prepare.worker_pool import run_jobs
 
@@ -35,7 +37,9 @@ OTHER = PackSettings(short_side=48, flow="none")
 QUIET = Console(quiet=True)
 
 
-def prepare(folder: Path, store: Path, settings: PackSettings = SMALL, workers: int = 1, **changes: object) -> Report:
+def prepare(
+    folder: Path, store: Path, settings: PackSettings = SMALL, workers: int = 1, **changes: object
+) -> BuildResult:
     return build_store(list_folder(folder), store, VideoStoreBuilder(settings, 60, **changes), workers, QUIET)
 
 
@@ -131,6 +135,16 @@ def test_a_second_call_does_nothing_twice_and_refuses_other_settings(videos, tmp
             build_store(evolve(listing, files=files), store, VideoStoreBuilder(SMALL), 1, QUIET)
 
 
+def test_a_call_with_nothing_to_do_removes_left_over_parts_of_its_own_settings_only(videos, tmp_path) -> None:
+    store = tmp_path / "s.h5"
+    prepare(videos, store)
+    for settings, kept in ((OTHER, True), (SMALL, False)):
+        shutil.rmtree(parts_of(store), ignore_errors=True)
+        claim_parts(parts_of(store), asdict(settings), {})
+        prepare(videos, store)
+        assert parts_of(store).exists() == kept
+
+
 def test_force_replaces_a_store_parts_of_other_settings_and_any_other_file_but_no_input(videos, tmp_path) -> None:
     store, other = tmp_path / "s.h5", tmp_path / "notes.txt"
     prepare(videos, store)
@@ -138,8 +152,7 @@ def test_force_replaces_a_store_parts_of_other_settings_and_any_other_file_but_n
     with pytest.raises(VimixError, match=r"notes\.txt.*--force"):
         prepare(videos, other)
     builder = VideoStoreBuilder(OTHER)
-    (tmp_path / "s.h5.parts").mkdir()
-    (tmp_path / "s.h5.parts/settings.json").write_text("{}")
+    claim_parts(parts_of(store), {"short_side": 16}, {})
     for path in (store, other):
         assert build_store(list_folder(videos), path, builder, 1, QUIET, force=True).stored == 5
         assert Hdf5VideoStore(path).settings == OTHER

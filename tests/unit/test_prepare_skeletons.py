@@ -23,7 +23,7 @@ from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.datasets.skeleton_files import list_ntu
 from vimix_adapters.files import replacing
 from vimix_adapters.prepare import skeleton_store, worker_pool
-from vimix_adapters.prepare.build_store import Report, build_store
+from vimix_adapters.prepare.build_store import BuildResult, build_store
 from vimix_adapters.prepare.skeleton_store import SkeletonStoreBuilder
 from vimix_adapters.prepare.store_info import describe, store_table
 from vimix_adapters.prepare.store_tools import merge, verify
@@ -34,7 +34,9 @@ QUIET = Console(quiet=True)
 SETTINGS = SkeletonSettings(find_layout("ntu"), frames=16)
 
 
-def prepare(folder: Path, store: Path, settings: SkeletonSettings = SETTINGS, workers: int = 1, a_part=64) -> Report:
+def prepare(
+    folder: Path, store: Path, settings: SkeletonSettings = SETTINGS, workers: int = 1, a_part=64
+) -> BuildResult:
     return build_store(list_ntu(folder, 60), store, SkeletonStoreBuilder(settings, a_part), workers, QUIET)
 
 

@@ -17,8 +17,8 @@ app.command()(with_video_options(prepare_published.hmdb51))
 app.command()(with_video_options(prepare_published.kinetics))
 app.command("ntu60-videos")(with_video_options(prepare_published.ntu60_videos))
 app.command("ntu120-videos")(with_video_options(prepare_published.ntu120_videos))
-app.command()(prepare_skeletons.ntu60)
-app.command()(prepare_skeletons.ntu120)
+app.command("ntu60")(prepare_skeletons.ntu_command(60))
+app.command("ntu120")(prepare_skeletons.ntu_command(120))
 app.command()(prepare_skeletons.skeletons)
 
 

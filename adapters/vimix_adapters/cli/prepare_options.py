@@ -1,4 +1,4 @@
-"""Options that all ``vimix prepare`` commands share, and the printing of their account."""
+"""Options that all ``vimix prepare`` commands share, and the printing of their report."""
 
 import inspect
 from collections.abc import Callable
@@ -91,15 +91,15 @@ def with_video_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def prepare_and_print(listing: "Listing", out: Path, options: "PrepareOptions", allow_partial: bool = False) -> None:
-    """Store the data set, print the account, and end with its exit code."""
+    """Store the data set, print the report, and end with its exit code."""
     from attrs import evolve
 
-    from vimix_adapters.prepare.report import account_lines, account_table, prepare_store
+    from vimix_adapters.prepare.report import prepare_store, report_lines, report_table
     from vimix_adapters.reports.console import plain_console, show_table
 
-    account = prepare_store(listing, out, evolve(options, allow_partial=allow_partial), plain_console(stderr=True))
-    show_table(account_table(account))
-    for line in account_lines(account):
+    report = prepare_store(listing, out, evolve(options, allow_partial=allow_partial), plain_console(stderr=True))
+    show_table(report_table(report))
+    for line in report_lines(report):
         print(line)
-    if account.exit_code:
-        raise typer.Exit(account.exit_code)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)

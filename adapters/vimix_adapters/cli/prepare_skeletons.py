@@ -1,5 +1,6 @@
 """``vimix prepare ntu60``, ``ntu120`` and ``skeletons``: make a store from skeleton files."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -48,42 +49,31 @@ AlignBy = Annotated[
 ]
 
 
-def ntu60(
-    skeletons: Skeletons,
-    out: Out,
-    missing: Missing = None,
-    denoise: DenoiseBy = Denoise.none,
-    align: AlignBy = Align.shoulders,
-    frames: Frames = 50,
-    persons: Persons = 2,
-    workers: Workers = 0,
-    allow_partial: AllowPartial = False,
-    force: Force = False,
-) -> None:
-    """Store NTU RGB+D 60 skeletons with the splits xsub-train, xsub-test, xview-train and xview-test."""
-    from vimix_adapters.datasets.skeleton_files import list_ntu
+def ntu_command(edition: int) -> Callable[..., None]:
+    """Make the command for NTU RGB+D 60 or 120."""
 
-    listing = list_ntu(skeletons, 60, missing)
-    _prepare(listing, out, "ntu", frames, persons, denoise, align, workers, force, allow_partial)
+    def command(
+        skeletons: Skeletons,
+        out: Out,
+        missing: Missing = None,
+        denoise: DenoiseBy = Denoise.none,
+        align: AlignBy = Align.shoulders,
+        frames: Frames = 50,
+        persons: Persons = 2,
+        workers: Workers = 0,
+        allow_partial: AllowPartial = False,
+        force: Force = False,
+    ) -> None:
+        from vimix_adapters.datasets.skeleton_files import list_ntu
 
+        listing = list_ntu(skeletons, edition, missing)
+        _prepare(listing, out, "ntu", frames, persons, denoise, align, workers, force, allow_partial)
 
-def ntu120(
-    skeletons: Skeletons,
-    out: Out,
-    missing: Missing = None,
-    denoise: DenoiseBy = Denoise.none,
-    align: AlignBy = Align.shoulders,
-    frames: Frames = 50,
-    persons: Persons = 2,
-    workers: Workers = 0,
-    allow_partial: AllowPartial = False,
-    force: Force = False,
-) -> None:
-    """Store NTU RGB+D 120 skeletons with the splits xsub-train, xsub-test, xset-train and xset-test."""
-    from vimix_adapters.datasets.skeleton_files import list_ntu
-
-    listing = list_ntu(skeletons, 120, missing)
-    _prepare(listing, out, "ntu", frames, persons, denoise, align, workers, force, allow_partial)
+    second = "xview" if edition == 60 else "xset"
+    command.__doc__ = (
+        f"Store NTU RGB+D {edition} skeletons with the splits xsub-train, xsub-test, {second}-train and {second}-test."
+    )
+    return command
 
 
 def skeletons(

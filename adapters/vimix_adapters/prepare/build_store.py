@@ -19,7 +19,7 @@ from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.datasets.listing import DatasetFile, Listing
 from vimix_adapters.files import require_new, sweep, write_text
-from vimix_adapters.prepare.parts import claim_parts, parts_of
+from vimix_adapters.prepare.parts import claim_parts, drop_parts, parts_of
 from vimix_adapters.prepare.progress import run_shown
 
 UNLABELLED = -1
@@ -80,7 +80,7 @@ class StoreBuilder(Protocol):
 
 
 @frozen
-class Report:
+class BuildResult:
     """Result of a call of ``build_store``."""
 
     listed: int
@@ -101,7 +101,7 @@ def build_store(
     *,
     force: bool = False,
     all_needed: bool = False,
-) -> Report:
+) -> BuildResult:
     """Store all files of the listing; go on where an earlier call was interrupted.
 
     Files that cannot be read are left out and listed in ``STORE.quarantine.csv``, together with those that the listing
@@ -109,8 +109,8 @@ def build_store(
     it, and any other file. With ``all_needed`` no store is written if a file fails. Raises VimixError if ``store``
     exists and is something else, or no file could be read; WriteError if the store cannot be written.
     """
-    if not force and (report := _complete(listing, store, builder.settings, console)) is not None:
-        return report
+    if not force and (result := _complete(listing, store, builder.settings, console)) is not None:
+        return result
     if not listing.files and not listing.left_out:
         raise VimixError(f"no file of {listing.dataset} was found: check the folder; missing is {_first(listing)}")
     builder.check()
@@ -126,10 +126,10 @@ def build_store(
     if not stored:
         raise VimixError(f"none of {listed} {builder.unit} could be read, the first: {': '.join(failures[0])}")
     if reasons and all_needed:
-        return Report(listed, len(stored), failures, written=False)
+        return BuildResult(listed, len(stored), failures, written=False)
     builder.write(store, stored, listing.classes, len(failures) + len(listing.excluded))
     shutil.rmtree(parts_of(store), ignore_errors=True)
-    return Report(listed, len(stored), failures)
+    return BuildResult(listed, len(stored), failures)
 
 
 def quarantine_file(store: Path) -> Path:
@@ -162,8 +162,8 @@ def _first(listing: Listing) -> str:
 
 def _complete(
     listing: Listing, store: Path, settings: PackSettings | SkeletonSettings, console: Console
-) -> Report | None:
-    """Return the report of a store that was made from the same files before; None if no file is there.
+) -> BuildResult | None:
+    """Return the result for a store that was made from the same files before; None if no file is there.
 
     Raises VimixError if the file is something else.
     """
@@ -177,9 +177,9 @@ def _complete(
     left_out = [row for row in read_quarantine(store) if row[0] not in excluded]
     if what := _difference(made, listing, {name for name, _ in left_out}, settings):
         raise VimixError(f"{store} exists and was made with {what}: choose another --out, or replace it with --force")
-    shutil.rmtree(parts_of(store), ignore_errors=True)  # left if the finishing call was killed just before this
+    drop_parts(parts_of(store), asdict(settings))
     console.print(f"{store} is complete: nothing to do (--force makes it again)")
-    return Report(len(listing.files) + len(listing.left_out), len(made.videos), tuple(left_out))
+    return BuildResult(len(listing.files) + len(listing.left_out), len(made.videos), tuple(left_out))
 
 
 def _difference(

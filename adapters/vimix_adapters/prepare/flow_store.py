@@ -19,7 +19,7 @@ from vimix_adapters.files import require_folder
 from vimix_adapters.flow.images import FlowImages, find_folder, image_size, layout_of
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.prepare.flow_job import FlowJob, compute_part, import_part
-from vimix_adapters.prepare.parts import claim_parts, flow_parts_of
+from vimix_adapters.prepare.parts import claim_parts, drop_parts, flow_parts_of
 from vimix_adapters.prepare.progress import run_shown
 
 BASE_SECONDS = 60.0
@@ -168,7 +168,7 @@ def _add(
     if FLOW in store.formats and not options.force:
         if store.picture_settings != settings:
             raise VimixError(f"{store.path} has other flow already: replace it with --force, or prepare another store")
-        shutil.rmtree(parts, ignore_errors=True)
+        drop_parts(parts, asdict(settings))
         console.print(f"{store.path} has this flow: nothing to do")
         return FlowReport(count, count, complete=True)
     made_for = {"store": store.fingerprint, **asdict(settings)}

@@ -38,3 +38,11 @@ def claim_parts(parts: Path, settings: Mapping[str, Any], listed: Mapping[str, s
     if not file.exists():
         write_text(file, wanted)
     write_text(parts / LISTED, json.dumps(listed))
+
+
+def drop_parts(parts: Path, settings: Mapping[str, Any]) -> None:
+    """Delete the folder of parts if they were made with ``settings``: a killed call may leave it after the store."""
+    file = parts / SETTINGS
+    made = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if json.loads(json.dumps(settings)).items() <= made.items():
+        shutil.rmtree(parts, ignore_errors=True)

@@ -36,7 +36,7 @@ class PrepareOptions:
 
 
 @frozen
-class Account:
+class Report:
     """What was found, stored and left out of a data set."""
 
     listing: Listing
@@ -64,92 +64,92 @@ class Account:
 
 
 def report_file(store: Path) -> Path:
-    """Return the JSON file with the account of a store."""
+    """Return the JSON file with the report of a store."""
     return store.with_name(f"{store.stem}.report.json")
 
 
-def prepare_store(listing: Listing, store: Path, options: PrepareOptions, console: Console) -> Account:
-    """Store the files of a data set and write the account to ``STORE.report.json``.
+def prepare_store(listing: Listing, store: Path, options: PrepareOptions, console: Console) -> Report:
+    """Store the files of a data set and write the report to ``STORE.report.json``.
 
     An incomplete published data set is refused with exit code 3 unless ``allow_partial``: before any file is read if
     some are missing, after reading if some cannot be read; the parts are kept. Less than 95 % stored are exit code 3
     too. Raises what ``build_store`` raises.
     """
     all_needed = listing.official and not options.allow_partial
-    account = Account(listing, store, options.builder.unit, tuple(split_counts(listing, None)))
-    if not options.dry_run and (account.complete or not all_needed):
-        report = build_store(
+    report = Report(listing, store, options.builder.unit, tuple(split_counts(listing, None)))
+    if not options.dry_run and (report.complete or not all_needed):
+        result = build_store(
             listing, store, options.builder, options.workers, console, force=options.force, all_needed=all_needed
         )
         listed = {file.name for file in listing.files}
-        unreadable = {name: reason for name, reason in report.failures if name in listed}
+        unreadable = {name: reason for name, reason in result.failures if name in listed}
         counts = tuple(split_counts(listing, unreadable))
-        account = evolve(account, counts=counts, unreadable=unreadable, written=report.written)
-    account = _advised(account, all_needed, options.dry_run)
-    write_json(report_file(store), as_data(account))
-    return account
+        report = evolve(report, counts=counts, unreadable=unreadable, written=result.written)
+    report = _advised(report, all_needed, options.dry_run)
+    write_json(report_file(store), report_data(report))
+    return report
 
 
-def as_data(account: Account) -> dict[str, Any]:
-    """Return the account as plain data."""
-    listing = account.listing
+def report_data(report: Report) -> dict[str, Any]:
+    """Return the report as plain data."""
+    listing = report.listing
     return {
         "format": FORMAT,
         "dataset": listing.dataset,
-        "store": account.store.name if account.written else None,
-        "complete": account.complete,
-        "decoded": account.unreadable is not None,
+        "store": report.store.name if report.written else None,
+        "complete": report.complete,
+        "decoded": report.unreadable is not None,
         "classes": len(listing.classes),
-        "splits": {count.split: asdict(count) for count in account.counts},
+        "splits": {count.split: asdict(count) for count in report.counts},
         "missing": {name: list(splits) for name, splits in sorted(listing.missing.items())},
-        "unreadable": dict(account.unreadable or {}),
+        "unreadable": dict(report.unreadable or {}),
         "left_out": dict([*listing.left_out, *listing.excluded]),
         "notes": list(listing.notes),
-        "advice": list(account.advice),
+        "advice": list(report.advice),
     }
 
 
-def account_table(account: Account) -> Table:
+def report_table(report: Report) -> Table:
     """Return the numbers of all splits as a table."""
-    listing = account.listing
-    table = Table(title=f"{listing.dataset}: {len(listing.files)} {account.unit}, {len(listing.classes)} classes")
+    listing = report.listing
+    table = Table(title=f"{listing.dataset}: {len(listing.files)} {report.unit}, {len(listing.classes)} classes")
     table.add_column("split")
     for heading in ("official", "listed", "found", "missing", "unreadable"):
         table.add_column(heading, justify="right")
-    for count in account.counts:
+    for count in report.counts:
         numbers = (count.official, count.listed, count.found, count.missing, count.unreadable)
         table.add_row(count.split, *("-" if number is None else f"{number:,}" for number in numbers))
     return table
 
 
-def account_lines(account: Account) -> list[str]:
+def report_lines(report: Report) -> list[str]:
     """Return what to print below the table: what was stored, the first files that were not, notes and advice."""
-    listing = account.listing
-    lines = [f"stored {account.stored} of {listing.count} {account.unit} in {account.store}"] if account.written else []
+    listing = report.listing
+    lines = [f"stored {report.stored} of {listing.count} {report.unit} in {report.store}"] if report.written else []
     lines += [f"missing: {name}" for name in list(listing.missing)[:SHOWN]]
-    failures = [*(account.unreadable or {}).items(), *listing.left_out]
+    failures = [*(report.unreadable or {}).items(), *listing.left_out]
     lines += [f"{name}: {reason}" for name, reason in failures[:SHOWN]]
     if listing.excluded:
-        lines.append(f"{len(listing.excluded)} {account.unit} left out: {listing.excluded[0][1]}")
-    return [*lines, *listing.notes, *account.advice, f"report: {report_file(account.store)}"]
+        lines.append(f"{len(listing.excluded)} {report.unit} left out: {listing.excluded[0][1]}")
+    return [*lines, *listing.notes, *report.advice, f"report: {report_file(report.store)}"]
 
 
-def _advised(account: Account, all_needed: bool, dry_run: bool) -> Account:
+def _advised(report: Report, all_needed: bool, dry_run: bool) -> Report:
     """Add the exit code, and advice on what to do."""
-    listing, advice, code = account.listing, [], 0
-    if account.unreadable or (account.written and (listing.left_out or listing.excluded)):
-        advice.append(f"files that were left out, with reasons: {quarantine_file(account.store)}")
-    if all_needed and not account.complete:
+    listing, advice, code = report.listing, [], 0
+    if report.unreadable or (report.written and (listing.left_out or listing.excluded)):
+        advice.append(f"files that were left out, with reasons: {quarantine_file(report.store)}")
+    if all_needed and not report.complete:
         code = INCOMPLETE
-        kept = "; what was packed is kept" if account.unreadable else ""
-        state = f"so is {account.store}" if account.written else f"no store was written{kept}"
+        kept = "; what was packed is kept" if report.unreadable else ""
+        state = f"so is {report.store}" if report.written else f"no store was written{kept}"
         advice.append(
-            f"{listing.dataset} is incomplete, {state}: add the files named in {report_file(account.store)} and call "
+            f"{listing.dataset} is incomplete, {state}: add the files named in {report_file(report.store)} and call "
             "this again, or store what there is with --allow-partial"
         )
-    elif account.stored < ENOUGH * (listing.count - (len(listing.missing) if listing.official else 0)):
+    elif report.stored < ENOUGH * (listing.count - (len(listing.missing) if listing.official else 0)):
         code = INCOMPLETE
-        advice.append(f"less than {ENOUGH:.0%} of the {account.unit} were {'found' if dry_run else 'stored'}")
+        advice.append(f"less than {ENOUGH:.0%} of the {report.unit} were {'found' if dry_run else 'stored'}")
     if dry_run:
         advice.append("dry run: no file was read")
-    return evolve(account, advice=tuple(advice), exit_code=code)
+    return evolve(report, advice=tuple(advice), exit_code=code)

@@ -117,7 +117,7 @@ class _Pool:
 
     def begin(self, worker: _Worker) -> None:
         """Give a new worker its job if it is ready, or replace it. Raises VimixError if too many failed to start."""
-        if _says_ready(worker):
+        if _is_ready(worker):
             self.failed_starts = 0
             self._give(worker)
             return
@@ -199,7 +199,7 @@ def _due(busy: Sequence[_Worker]) -> list[_Worker]:
     return [worker for worker in busy if worker.pipe in answered or time.monotonic() >= worker.deadline]
 
 
-def _says_ready(worker: _Worker) -> bool:
+def _is_ready(worker: _Worker) -> bool:
     with contextlib.suppress(EOFError, OSError):
         worker.ready = worker.pipe.poll() and worker.pipe.recv() is None
     return worker.ready
