@@ -1,4 +1,4 @@
-"""What every video store must do, the fake and the HDF5 file in both codecs alike."""
+"""The contract of video stores, run on the fake and on the HDF5 file with both codecs."""
 
 import multiprocessing
 import pickle
@@ -22,7 +22,7 @@ def fake(_: Path) -> VideoStore:
 
 
 def hdf5(folder: Path, codec: str) -> VideoStore:
-    """The fake's content as a file."""
+    """Write the fake's content to a file."""
     model, settings, entries = FakeVideoStore(), PackSettings(codec=codec, flow="dis"), []
     for number, video in enumerate(model.videos):
         frames = {m: model.read(number, m, 0, video.frames) for m in model.formats}
@@ -43,7 +43,7 @@ def frame(store: VideoStore, video: int, modality: str) -> int:
     return int(store.read(video, modality, 4, 1)[0, 0, 0, 0])
 
 
-def test_videos_classes_and_formats_are_told(store) -> None:
+def test_a_store_lists_videos_classes_and_formats(store) -> None:
     model = FakeVideoStore()
     assert list(store.videos) == list(model.videos)
     assert list(store.classes) == ["bow", "wave"]

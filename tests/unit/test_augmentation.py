@@ -1,4 +1,4 @@
-"""Batched pixel operations against torchvision's, applied clip by clip; the geometry against first principles."""
+"""Batched pixel operations against torchvision's on each clip, and the geometry against first principles."""
 
 import numpy as np
 import pytest
@@ -27,12 +27,12 @@ from vimix_adapters.clips.views import (
 from vimix_adapters.config.augment_settings import AugmentSettings
 
 TOLERANCE = 1e-5
-"""Of values in [0, 1]: the sums are taken in another order."""
+"""Tolerance for values in [0, 1]: the sums are taken in another order."""
 STILL = AugmentSettings(area_min=1.0, flip=0, jitter=0, grey=0, blur=0)
 
 
 def clips(batch: int = 5, size: int = 24) -> torch.Tensor:
-    """Noise with grey, black, white and saturated pixels among it, and two equal maxima."""
+    """Noise with some grey, black, white and saturated pixels, and pixels with two equal maxima."""
     x = torch.rand(batch, 3, 3, size, size - 4, generator=torch.Generator().manual_seed(1))
     special = torch.tensor(
         [[0, 0, 0], [1, 1, 1], [0.3, 0.3, 0.3], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0.5, 0, 0.5]]
@@ -42,7 +42,7 @@ def clips(batch: int = 5, size: int = 24) -> torch.Tensor:
 
 
 def per_clip(operation, x: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """torchvision's function on each clip as a video [T, C, H, W]."""
+    """Apply torchvision's function to each clip as a video [T, C, H, W]."""
     rows = [operation(row.transpose(0, 1), float(p)).transpose(0, 1) for row, p in zip(x, parameters, strict=True)]
     return torch.stack(rows)
 
@@ -95,7 +95,7 @@ def test_each_operation_is_torchvisions_with_a_parameter_for_each_clip(ours, tor
     ],
 )
 def test_a_neutral_parameter_changes_nothing(operation, neutral: float) -> None:
-    """So clips that draw no jitter can share a batch with those that do."""
+    """Clips without jitter can share a batch with clips that have it."""
     x = clips()
     operation(x, torch.full((len(x),), neutral))
     torch.testing.assert_close(x, clips(), rtol=0, atol=TOLERANCE)
@@ -131,7 +131,7 @@ def test_a_picture_clip_passes_flip_jitter_grey_blur_and_normalisation_in_that_o
 
 
 @pytest.mark.parametrize(("augmentation", "channels"), [(PictureAugmentation(), 3), (FlowAugmentation(), 2)])
-def test_a_clip_is_augmented_alike_whatever_else_is_in_its_batch(augmentation, channels: int) -> None:
+def test_the_augmentation_of_a_clip_does_not_depend_on_the_others_in_its_batch(augmentation, channels: int) -> None:
     batch, draws = cut_batch(augmentation, noise(channels))
     together = augmentation.apply(batch, draws)
     alone = torch.cat([augmentation.apply(batch[i : i + 1], draws[i : i + 1]) for i in range(len(batch))])
@@ -146,8 +146,8 @@ def test_the_chunks_of_a_cpu_change_nothing(monkeypatch) -> None:
         torch.testing.assert_close(PictureAugmentation().apply(batch, draws), chunked, rtol=0, atol=1e-4)
 
 
-def test_every_hue_is_turned_as_torchvision_turns_it() -> None:
-    """All bytes on a coarse grid, corners, edges and greys of the cube among them."""
+def test_the_hue_of_every_colour_is_adjusted_as_by_torchvision() -> None:
+    """A coarse grid of colours that includes corners, edges and greys of the cube."""
     steps = torch.tensor([0, 1, 2, 63, 64, 127, 128, 191, 254, 255]) / 255
     cube = torch.cartesian_prod(steps, steps, steps).T.reshape(1, 3, 1, 20, 50)
     for turn in (-0.5, -1 / 3, -0.1, 0.0, 1e-3, 1 / 6, 0.5):
@@ -158,7 +158,9 @@ def test_every_hue_is_turned_as_torchvision_turns_it() -> None:
 
 
 @pytest.mark.parametrize(("augmentation", "channels"), [(PictureAugmentation(), 3), (FlowAugmentation(), 2)])
-def test_an_accelerator_that_treats_all_at_once_gives_what_a_cpu_does(augmentation, channels, monkeypatch) -> None:
+def test_treating_all_frames_at_once_as_on_an_accelerator_gives_the_same_as_a_few_at_a_time(
+    augmentation, channels, monkeypatch
+) -> None:
     batch, draws = cut_batch(augmentation, noise(channels))
     a_few_at_a_time = augmentation.apply(batch, draws)
     monkeypatch.setattr(batched, "frames_at_a_time", batched.all_at_once)
@@ -166,7 +168,7 @@ def test_an_accelerator_that_treats_all_at_once_gives_what_a_cpu_does(augmentati
 
 
 def test_a_still_video_stays_still_under_augmentation() -> None:
-    """All frames of a clip are treated alike."""
+    """All frames of a clip get the same change."""
     batch, draws = cut_batch(
         PictureAugmentation(AugmentSettings(jitter=1, blur=1)), np.repeat(noise(3, (1, 40, 52)), 6, 0)
     )
@@ -194,8 +196,8 @@ def test_impossible_settings_are_refused() -> None:
             AugmentSettings(**wrong)
 
 
-def moving_square(u: int, v: int, bound: float = 20.0) -> np.ndarray:
-    """Flow bytes of a field that moves by (u, v) pixels everywhere: [2, 40, 60, 2]."""
+def uniform_flow(u: int, v: int, bound: float = 20.0) -> np.ndarray:
+    """Flow bytes [2, 40, 60, 2] of a field that moves by (u, v) pixels everywhere."""
     quantised = np.rint((np.array([u, v]) + bound) / (2 * bound) * 255)
     return np.broadcast_to(quantised.astype(np.uint8), (2, 40, 60, 2)).copy()
 
@@ -203,7 +205,7 @@ def moving_square(u: int, v: int, bound: float = 20.0) -> np.ndarray:
 def test_flow_vectors_shrink_and_grow_with_the_box_each_axis_by_its_own_factor() -> None:
     """A displacement of 6 px in a box 30 wide is one of 3.2 px in a clip 16 wide."""
     box = Box(top=2, left=5, height=20, width=30)
-    frames = moving_square(u=6, v=-4)
+    frames = uniform_flow(u=6, v=-4)
     flow = FlowAugmentation().apply(cut_out(frames, box, 16)[None], [CropDraw(box)]) * 20
     half_a_step = 20 / 255
     assert torch.allclose(flow[:, 0], torch.tensor(6 * 16 / 30), atol=half_a_step * 16 / 30 + 1e-5)
@@ -218,9 +220,9 @@ def test_a_flip_mirrors_flow_in_space_and_negates_u_only() -> None:
 
 
 def test_flow_of_a_resized_video_is_the_flow_of_the_video_resized() -> None:
-    """End to end with real cuts: a uniform motion of (u, v) becomes u·size/width, v·size/height of the box cut."""
+    """With random crops: a uniform motion of (u, v) becomes u·size/width, v·size/height of the box."""
     augmentation = FlowAugmentation(AugmentSettings(flip=0.0))
-    batch, draws = cut_batch(augmentation, moving_square(8, 8), size=16)
+    batch, draws = cut_batch(augmentation, uniform_flow(8, 8), size=16)
     flow = augmentation.apply(batch, draws) * 20
     widths, heights = torch.tensor([[draw.box.width, draw.box.height] for draw in draws]).float().unbind(1)
     assert len(set(widths.tolist())) > 3
@@ -266,7 +268,7 @@ def test_a_frame_too_narrow_for_any_box_gives_the_largest_centred_one() -> None:
     assert draw_box(10, 400, (0.9, 1.0), np.random.default_rng(0)) == Box(top=0, left=193, height=10, width=13)
 
 
-def test_cutting_is_torchvisions_resized_crop() -> None:
+def test_cut_out_equals_torchvisions_resized_crop() -> None:
     frames = noise(3)
     expected = functional.resized_crop(
         torch.from_numpy(frames).permute(0, 3, 1, 2), 3, 7, 30, 25, [16, 16], antialias=True

@@ -1,4 +1,4 @@
-"""The index on disk: what it finds, where in the video, and what is not one."""
+"""The index finds the nearest videos and their clips; other files are refused."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def store(count: int) -> list[Video]:
 
 
 def clip_features(rng: np.random.Generator, counts: list[int], dimension: int = 3) -> ClipFeatures:
-    """Coarse features, so that ties occur; ``counts[n]`` clips of video n."""
+    """``counts[n]`` clips of video n, with coarse features so that ties occur."""
     videos = np.repeat(np.arange(len(counts)), counts)
     starts = np.concatenate([8 * np.arange(n) for n in counts]).astype(np.int64)
     features = rng.integers(-2, 3, (len(videos), dimension)).astype(np.float32)
@@ -31,7 +31,7 @@ def clip_features(rng: np.random.Generator, counts: list[int], dimension: int = 
 
 
 def naive_query(clips: ClipFeatures, queries: NDArray[np.float32]) -> list[tuple[float, int]]:
-    """(similarity, video) of all videos, best first, over all pairs of clips."""
+    """Return (similarity, video) of all videos, best first, from all pairs of clips."""
     mean = clips.features.astype(np.float64).mean(axis=0)
     best: dict[int, float] = {}
     for query in queries:

@@ -75,8 +75,8 @@ def test_closing_waits_for_the_item_that_is_made_and_takes_no_further_one() -> N
     assert not own_threads()
 
 
-def test_a_forgotten_one_ends_wherever_the_garbage_collector_finds_it() -> None:
-    """Also in its own thread, which cannot wait for itself."""
+def test_an_unclosed_generator_ends_in_whatever_thread_collects_it() -> None:
+    """It may be the generator's own thread, which cannot wait for itself."""
     collected = Event()
 
     def items() -> Iterator[int]:

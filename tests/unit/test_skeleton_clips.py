@@ -1,4 +1,4 @@
-"""Views of skeletons: shear, temporal crop, and the streams that are derived from them afterwards."""
+"""Views of skeletons: temporal crop, shear, and the streams derived from the result."""
 
 import multiprocessing
 
@@ -19,11 +19,11 @@ KINDS = formats(FIVE)
 STORE = FakeSkeletonStore()
 CPU = torch.device("cpu")
 PICTURES = ClipShape(frames=4, size=8)
-"""What a recipe says of pictures; it is nothing to skeletons."""
+"""The clip shape of a recipe, which does not apply to skeletons."""
 
 
 def naive(joints: np.ndarray, modality: str) -> np.ndarray:
-    """A stream of joints [T, V, M, 3] by loops."""
+    """Derive a stream of joints [T, V, M, 3] with loops."""
     result = np.zeros_like(joints)
     for t, v, m in np.ndindex(joints.shape[:3]):
         if modality == JOINT:
@@ -118,7 +118,7 @@ def test_batches_of_several_streams_do_not_depend_on_workers() -> None:
 
 
 def test_each_modality_gets_a_view_of_its_own() -> None:
-    """As RGB and flow do: motion is not that of the joint view beside it."""
+    """As for RGB and flow, the motion view is not derived from the joint view of the same batch."""
     batch = next(loader(**{JOINT: 1, MOTION: 1}).batches(0))
     (joint,), (motion,) = batch.views[JOINT], batch.views[MOTION]
     assert not torch.allclose(derived(joint, KINDS[MOTION]), motion)
@@ -126,7 +126,7 @@ def test_each_modality_gets_a_view_of_its_own() -> None:
 
 
 def test_absent_persons_stay_zero_in_every_view() -> None:
-    """So that an encoder can tell them."""
+    """An encoder recognises absent persons by their zeros."""
     for batch in loader(**{JOINT: 2, MOTION: 1, BONE: 1}).batches(0):
         absent = batch.videos % 3 != 0
         for views in batch.views.values():

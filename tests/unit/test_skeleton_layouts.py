@@ -1,4 +1,4 @@
-"""Skeletons are data: what vimix brings along, one of one's own, and what is refused."""
+"""Skeleton layouts are data: those included in vimix, a user's own, and mistakes."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_shipped_layouts_are_trees_whose_left_mirrors_their_right(name) -> None:
         assert layout.joints[right] == layout.joints[left].replace("left", "right")
 
 
-def test_the_bones_of_ntu_are_those_of_the_peers() -> None:
+def test_the_bones_of_ntu_are_those_of_crossclr() -> None:
     layout = find_layout("ntu")
     pairs = [tuple(map(int, pair.split())) for pair in NTU_PAIRS.split(",")]
     assert {(child - 1, parent - 1) for child, parent in pairs} == set(enumerate(layout.parents))
@@ -49,7 +49,7 @@ def test_both_orders_of_kinect_v1_name_the_same_bones() -> None:
     assert one.joints != other.joints
 
 
-def test_a_layout_of_ones_own_is_a_toml_file(tmp_path) -> None:
+def test_a_users_layout_is_read_from_a_toml_file(tmp_path) -> None:
     (tmp_path / "mine.toml").write_text(MINE)
     layout = find_layout(str(tmp_path / "mine.toml"))
     assert layout == SkeletonLayout("mine", ("head", "left", "right"), ((1, 0), (2, 0)), 0, (1, 2))

@@ -42,7 +42,7 @@ def test_raw_frames_are_kept_bit_for_bit_and_jpeg_frames_nearly(tmp_path) -> Non
 
 
 def test_u_and_v_do_not_leak_into_each_other_through_jpeg(tmp_path) -> None:
-    """A colour JPEG would share chroma between the two; two grey halves cannot."""
+    """A colour JPEG would mix them in its chroma channels; two grey halves are independent."""
     flow = np.full((2, 32, 32, 2), 128, dtype=np.uint8)
     flow[:, ::2, ::2, 0] = 255
     stored = one_video(tmp_path, "jpeg", {RGB: np.zeros((2, 32, 32, 3), np.uint8), FLOW: flow}).read(0, FLOW, 0, 2)
@@ -62,7 +62,7 @@ def test_what_is_no_store_is_refused_by_name(tmp_path, content, message) -> None
     assert str(path) in str(refused.value)
 
 
-def test_a_folder_is_told_from_nothing(tmp_path) -> None:
+def test_a_folder_where_a_file_is_expected_is_refused_as_a_folder(tmp_path) -> None:
     for opened in (Hdf5VideoStore, ClipIndex.load, read_weights):
         with pytest.raises(VimixError, match=f"{tmp_path} is a folder, no (store|index|file of weights); "):
             opened(tmp_path)
@@ -110,7 +110,7 @@ def test_the_fingerprint_follows_the_content(tmp_path) -> None:
     assert one_video(tmp_path / "c", "raw", {RGB: changed, FLOW: changed[..., :2]}).fingerprint != one
 
 
-def test_half_a_part_is_none(tmp_path) -> None:
+def test_half_a_part_is_not_a_part(tmp_path) -> None:
     settings, pictures = PackSettings(codec="raw", flow="none"), np.zeros((3, 8, 8, 3), np.uint8)
     write_part(tmp_path / "a", {RGB: pictures}, 30.0, settings)
     assert is_part(tmp_path / "a")
@@ -121,7 +121,7 @@ def test_half_a_part_is_none(tmp_path) -> None:
 
 @pytest.mark.slow
 def test_a_store_of_many_videos_has_room_for_its_head(tmp_path) -> None:
-    """The list of videos is longer than the 64 KiB of an old-style attribute."""
+    """The list of videos is longer than 64 KiB, the limit of attributes in old HDF5 formats."""
     settings = PackSettings(codec="raw", flow="none")
     write_part(tmp_path / "a", {RGB: np.zeros((1, 2, 2, 3), np.uint8)}, 30.0, settings)
     entries = [Entry(tmp_path / "a", f"{'x' * 80}{i}.mp4", 0, f"s{i}", ("train",)) for i in range(1500)]

@@ -269,7 +269,7 @@ def test_a_forked_reader_inherits_no_handle_and_the_parents_stays_open(tmp_path)
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_reads(tmp_path) -> None:
-    """Four thousand reads, after as many to warm up; a hundred thousand are measured in the records."""
+    """Four thousand reads after as many to warm up. The records have a measurement of a hundred thousand."""
     hdf5(tmp_path, "jpeg")
     script = """
 import resource, sys
@@ -295,7 +295,7 @@ print(resident() - before)
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 3 MiB, where mounting is allowed."""
+    """A disk of 3 MiB, if mounting is allowed."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.geteuid() or not shutil.which("mount"):
@@ -347,7 +347,7 @@ def write_within(path: Path, limit: int, pipe) -> None:
 
 @pytest.mark.parametrize("limit", [600_000, 981_000])
 def test_a_limit_on_the_size_of_files_while_merging_leaves_the_parts_and_no_store(tmp_path, limit) -> None:
-    """As a full disk early and at the end of writing the store: HDF5's errors are told from those of bad input."""
+    """The limit acts like a full disk early and late in writing. HDF5's errors must not count as those of bad input."""
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
     child = context.Process(target=write_within, args=(tmp_path / "s.h5", limit, there))

@@ -30,7 +30,7 @@ def _decode(path: Path) -> np.ndarray:
 
 
 def _read_ntu(text: str) -> tuple[np.ndarray, np.ndarray]:
-    """A reader after NTU RGB+D's description, knowing nothing of the writer: joints [T,25,3], colour [T,25,2]."""
+    """Read joints [T, 25, 3] and colour positions [T, 25, 2] by NTU RGB+D's description alone."""
     lines = iter(text.splitlines())
     joints, pixels = [], []
     for _ in range(int(next(lines))):
@@ -56,7 +56,7 @@ def _content(out: Path) -> dict[str, bytes]:
 
 
 def test_the_same_frames_are_encoded_alike_every_time(tmp_path: Path) -> None:
-    """A regression: one file in four differed."""
+    """Once one file in four differed."""
     frames = [render(TINY, sample).frames for sample in plan(TINY)[:3]]
     files = set()
     for _ in range(8):
@@ -68,7 +68,7 @@ def test_the_same_frames_are_encoded_alike_every_time(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(made: Path, tmp_path: Path) -> None:
-    """Skeletons, lists and the record are equal byte for byte, and so are decoded frames."""
+    """Skeletons, lists, the record and decoded frames are equal byte for byte."""
     before = set(multiprocessing.active_children())
     write_dataset(tmp_path / "two", TINY, workers=2)
     one, two = _content(made), _content(tmp_path / "two")
@@ -88,7 +88,7 @@ def test_another_seed_gives_other_videos() -> None:
 
 
 def test_videos_decode_to_what_was_drawn(made: Path) -> None:
-    """Every video has its skeleton's number of frames, the size and rate asked for, and looks like the drawing."""
+    """Each video has its skeleton's number of frames and the requested size and rate, and looks as rendered."""
     for sample in plan(TINY):
         path = made / "videos" / sample.label / f"{sample.name}.mp4"
         drawn, decoded = render(TINY, sample), _decode(path)

@@ -1,4 +1,4 @@
-"""The embedded data set's figures: kinematics, projection, drawing and the randomness around them."""
+"""Figures of the synthetic data set: kinematics, projection, drawing and random variation."""
 
 import attrs
 import numpy as np
@@ -39,7 +39,7 @@ def _standing(**changes: object) -> np.ndarray:
 
 
 def test_a_standing_figure_is_upright_with_its_left_at_x_and_its_feet_on_the_floor() -> None:
-    """The axes are the body's: x to its left, y up, z ahead; 1.8 m tall, the head's middle is about 0.1 m lower."""
+    """The body axes are x to its left, y up, z forwards. At 1.8 m, the centre of the head is about 0.1 m lower."""
     joints = _standing()
     assert 1.6 < joints[body.HEAD, 1] < 1.8
     assert joints[body.SHOULDERS[body.LEFT], 0] > 0.1 > -0.1 > joints[body.SHOULDERS[body.RIGHT], 0]
@@ -81,7 +81,7 @@ def test_bent_knees_lower_the_hips_and_leave_the_feet_on_the_floor() -> None:
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
 def test_an_action_keeps_bone_lengths_repeats_after_a_cycle_and_always_moves(action) -> None:  # type: ignore[no-untyped-def]
-    """Any half second of it moves some joint by several centimetres, so that any sub-clip shows the action."""
+    """Each half second moves some joint by several centimetres, so that each sub-clip shows the action."""
     phase = np.linspace(0, 4 * np.pi, 2 * 60 + 1)
     joints = forward_kinematics(action.pose(phase, Style()), Build(), len(phase))
     for first, second in BONES:
@@ -102,7 +102,7 @@ def test_there_are_at_least_twelve_actions_with_names_fit_for_folders() -> None:
 
 @pytest.mark.parametrize("number", range(0, 30, 3))
 def test_projected_joints_lie_on_the_figure_inside_the_picture(number: int) -> None:
-    """Where a joint is seen, the frame differs from its background, in (nearly) every frame."""
+    """At the position of a visible joint, nearly every frame differs from its background."""
     settings = SynthSettings(videos_per_class=3, performers=3, seed=5)
     sample = plan(settings)[number]
     made, seen = scene(settings, sample), render(settings, sample)
@@ -118,7 +118,7 @@ def test_projected_joints_lie_on_the_figure_inside_the_picture(number: int) -> N
 
 
 def test_pixels_are_the_pinhole_projection_of_the_joints() -> None:
-    """With the camera still, column and row are affine in x/z and y/z with one focal length."""
+    """With a still camera, column and row are affine in x/z and y/z with the same focal length."""
     settings = attrs.evolve(SynthSettings(), variety=STILL)
     made = render(settings, plan(settings)[0])
     x, y, z = np.moveaxis(made.joints.astype(np.float64), -1, 0)
@@ -148,8 +148,8 @@ def test_variety_of_nothing_gives_the_same_background_position_for_a_still_camer
     assert (shaken.background(0) != shaken.background(7)).any()
 
 
-def test_a_single_frames_colours_do_not_tell_the_class() -> None:
-    """Leave-one-out nearest centroid on the mean colour of the frame, and of the figure alone: near 1 in 10."""
+def test_a_single_frames_colours_do_not_give_the_class_away() -> None:
+    """Leave-one-out nearest centroid on the mean colour of the frame, or of the figure: accuracy near 1 in 10."""
     settings = SynthSettings(videos_per_class=12, performers=6, seconds=(0.04, 0.04))
     samples = plan(settings)
     whole, figure = [], []
@@ -164,7 +164,7 @@ def test_a_single_frames_colours_do_not_tell_the_class() -> None:
 
 
 def _nearest_centroid(features: np.ndarray, labels: np.ndarray) -> float:
-    """Leave-one-out accuracy."""
+    """Return the leave-one-out accuracy."""
     right = 0
     for index, (feature, label) in enumerate(zip(features, labels, strict=True)):
         others = np.arange(len(labels)) != index
