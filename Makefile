@@ -1,9 +1,9 @@
-# make demo | test | check | lint | bench : each sets up what it needs in .venv (Python 3.11 or newer).
+# make demo | test | test-fast | check | lint | bench : each sets up what it needs in .venv (Python 3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.vimix-setup
 
-.PHONY: setup demo test check lint bench clean
+.PHONY: setup demo test test-fast check lint bench clean
 
 setup: $(STAMP)
 
@@ -15,6 +15,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Less than a minute on two idle cores: without the tests marked slow, and with 20 random examples a test, not 100.
+test-fast: setup
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --hypothesis-profile fast
 
 lint: setup
 	$(BIN)/ruff check .

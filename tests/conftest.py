@@ -17,6 +17,7 @@ worker_pool.PRELOAD.append("vimix_adapters.prepare.flow_job")  # what all jobs n
 
 # The same examples everywhere, and no time limit an example: a busy machine is no mistake of the code.
 settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("fast", settings.get_profile("steady"), max_examples=20)  # make test-fast
 settings.load_profile("steady")
 
 

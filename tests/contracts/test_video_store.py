@@ -81,7 +81,7 @@ def test_a_store_that_was_used_can_be_pickled(store) -> None:
     assert frame(pickle.loads(pickle.dumps(store)), 3, RGB) == expected
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_processes_of_either_kind_read_what_the_parent_reads(store, method) -> None:
     expected = [frame(store, video, RGB) for video in range(4)]
     with multiprocessing.get_context(method).Pool(2) as pool:

@@ -1,4 +1,4 @@
-"""What members of a group do in the tests, as far as it needs no network."""
+"""Scenarios of the ranks of a group that need no network of their own."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from vimix.ports.process_group import ProcessGroup
 
 
 def exercises(group: ProcessGroup, _: Any) -> dict[str, Any]:
-    """Every method of a group once, on rows that tell where they come from."""
+    """Call every method of a group once, on rows whose values show where they come from."""
     rows = 10 * group.rank + torch.arange(3)
     order = np.random.default_rng(0).permutation(3 * group.size)
     uneven = torch.full((2 * group.rank, 4), float(group.rank))
@@ -22,21 +22,21 @@ def exercises(group: ProcessGroup, _: Any) -> dict[str, Any]:
     return {
         "rank": group.rank,
         "gathered": group.all_gather(rows),
-        "collected": group.all_gather_ragged(uneven),
-        "exchanged": group.permute_rows(wide, order),
-        "either": bool(group.any(torch.tensor(group.rank == 1))),
-        "neither": bool(group.any(torch.tensor(False))),
-        "agreed": group.max(7, group.rank),
+        "ragged": group.all_gather_ragged(uneven),
+        "permuted": group.permute_rows(wide, order),
+        "any": bool(group.any(torch.tensor(group.rank == 1))),
+        "none": bool(group.any(torch.tensor(False))),
+        "max": group.max(7, group.rank),
     }
 
 
 def killed(group: ProcessGroup, _: Any) -> dict[str, Any]:
-    """Member 1 dies in the middle of the third step."""
+    """Rank 1 dies in the middle of the third step."""
     return _broken(group, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
 def hanging(group: ProcessGroup, _: Any) -> dict[str, Any]:
-    """Member 1 stays away for longer than the others wait."""
+    """Rank 1 stays away for longer than the others wait."""
     return _broken(group, lambda: time.sleep(8))
 
 
@@ -74,7 +74,7 @@ slowly_measured.joins = True  # type: ignore[attr-defined]
 
 
 def stop_requested(_: Any, folder: Path) -> dict[str, Any]:
-    """The same; member 1 alone gets a SIGTERM after its second update."""
+    """The same; rank 1 alone gets a SIGTERM after its second update."""
     from vimix_adapters.encoders.contrastive_network import TorchOptimiser
 
     step, updates = TorchOptimiser.step, []

@@ -1,6 +1,6 @@
 """``python -m tests.distributed.ranks MODULE.SCENARIO FOLDER SIZE``: real processes that join over gloo.
 
-torch is imported once, then the members are forked. Each writes what its scenario returns to ``FOLDER/RANK.pt``.
+torch is imported once, then the ranks are forked. Each writes what its scenario returns to ``FOLDER/RANK.pt``.
 """
 
 import os
@@ -24,14 +24,14 @@ ROOT = Path(__file__).parents[2]
 
 
 def launch(scenario: str, folder: Path, size: int = 2, limit: float = 60) -> subprocess.CompletedProcess[str]:
-    """Run a scenario and wait for all members; the exit code is that of the first to end with another than 0."""
+    """Run a scenario and wait for all ranks; the exit code is that of the first to end with another than 0."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "tests.distributed.ranks", scenario, str(folder), str(size)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=limit)
 
 
 def results(folder: Path, size: int = 2) -> list[Any]:
-    """What the members returned."""
+    """What the ranks returned."""
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(size)]
 
 
@@ -44,13 +44,13 @@ def two_together() -> list[Any]:
         return results(Path(folder))
 
 
-def _member(scenario: Callable[[Any, Path], Any], folder: Path, rank: int) -> int:
+def _rank(scenario: Callable[[Any, Path], Any], folder: Path, rank: int) -> int:
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank))
     try:
         if getattr(scenario, "joins", False):
             found = scenario(None, folder)
         else:
-            with join_process_group(torch.device("cpu"), timeout=float(os.environ.get("TEAM_TIMEOUT", "30"))) as group:
+            with join_process_group(torch.device("cpu"), timeout=float(os.environ.get("GROUP_TIMEOUT", "30"))) as group:
                 found = scenario(group, folder)
     except VimixError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
@@ -71,7 +71,7 @@ def main() -> int:
     children = []
     for rank in range(size):
         if (child := os.fork()) == 0:
-            os._exit(_member(scenario, folder, rank))
+            os._exit(_rank(scenario, folder, rank))
         children.append(child)
     return _watched(children)
 
@@ -82,7 +82,7 @@ def _watched(children: list[int]) -> int:
     for _ in children:
         child, status = os.wait()
         codes.append(os.waitstatus_to_exitcode(status))
-        print(f"member {children.index(child)} ended with {codes[-1]} at {time.monotonic():.2f}", flush=True)
+        print(f"rank {children.index(child)} ended with {codes[-1]} at {time.monotonic():.2f}", flush=True)
     return next((code if code > 0 else 128 - code for code in codes if code), 0)
 
 

@@ -1,4 +1,4 @@
-"""What members of a group do in the tests, and one process for comparison."""
+"""Scenarios that the ranks of a group run in the tests, as does one process for comparison."""
 
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ GLOBAL = 8
 
 
 def together(group: ProcessGroup, folder: Path) -> dict[str, Any]:
-    """What can be looked at in one launch."""
+    """Results of all scenarios that one launch can run."""
     return {
         "exercises": exercises(group, folder),
         "steps": steps(group, folder),
@@ -56,7 +56,7 @@ def steps(group: ProcessGroup, _: Any) -> dict[str, Any]:
 
 
 def bad_step(group: ProcessGroup, _: Any) -> dict[str, Any]:
-    """One member's clip holds what is no number."""
+    """A clip of the last rank holds a NaN."""
     learner = wiring.build_learner(recipe(group), RGB, CPU, group)
     before = {name: value.clone() for name, value in learner.query.state_dict().items()}
     own = batch(group, 0)
@@ -69,7 +69,7 @@ def bad_step(group: ProcessGroup, _: Any) -> dict[str, Any]:
 
 
 def evaluation(group: ProcessGroup, _: Any) -> dict[str, Any]:
-    """Seven videos, then a single one: one member has none."""
+    """Seven videos, then a single one: one rank has none."""
     found = {}
     for name, members in {"seven": tuple(range(7)), "one": (3,)}.items():
         own = np.array_split(members, group.size)[group.rank].tolist()
@@ -79,7 +79,7 @@ def evaluation(group: ProcessGroup, _: Any) -> dict[str, Any]:
 
 
 def finetuning(group: ProcessGroup, _: Any) -> dict[str, Any]:
-    """Three steps with labels and without dropout, then seven test videos, and a single one: one member has none."""
+    """Three steps with labels and without dropout, then seven test videos, and a single one: one rank has none."""
     given = recipe(group)
     classifier = wiring.build_classifier(given, RGB, 2, None, CPU)
     sgd = torch.optim.SGD(classifier.parameters(), lr=1e-5, momentum=0.9)
@@ -109,17 +109,17 @@ def _trained_with_labels(learner: SupervisedLearner, group: ProcessGroup) -> dic
     found: dict[str, Any] = {"losses": torch.stack(losses), "state": dict(learner.classifier.state_dict())}
     for name, members in {"seven": tuple(range(7)), "one": (3,)}.items():
         clips = FakeEvaluationClips(members=videos_of_rank(members, group), frames=8, size=32)
-        said = classify(learner.classifier, clips, 2, group)
-        found[name] = [torch.from_numpy(part) for part in (said.probabilities, said.labels, said.videos)]
+        predicted = classify(learner.classifier, clips, 2, group)
+        found[name] = [torch.from_numpy(part) for part in (predicted.probabilities, predicted.labels, predicted.videos)]
     found["logits"] = group.all_gather(learner.classifier.logits(batch(group, 3).views[RGB][0]))
     return found
 
 
 def recipe(group: ProcessGroup) -> config.Recipe:
-    """One process has as many BatchNorm groups as a group has members.
+    """One process has as many BatchNorm groups as a group has ranks.
 
-    The rate is low because gradients of an untrained network are in the hundreds: a higher one makes of a last digit a
-    first one in a few steps, in whatever order one adds up.
+    The rate is low because gradients of an untrained network are in the hundreds: with a higher one
+    the order of summation changes the first digit of the losses within a few steps.
     """
     return config.Recipe(
         name="tiny",
@@ -135,7 +135,7 @@ def recipe(group: ProcessGroup) -> config.Recipe:
 
 
 def batch(group: ProcessGroup, number: int) -> ClipBatch:
-    """A member's rows of a global batch."""
+    """The rows of this rank of a global batch."""
     clips = FakeTrainingClips({RGB: 2, FLOW: 1}, videos=GLOBAL, batch=GLOBAL, frames=8, size=32, seed=3, noise=1.0)
     whole = next(clips.batches(number))
     own = slice(group.rank * GLOBAL // group.size, (group.rank + 1) * GLOBAL // group.size)

@@ -23,10 +23,12 @@ from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.config.protocols import COCLR_END_TO_END
 from vimix_adapters.wiring.supervised_runs import batch_of_rank
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def two():
-    return [member["steps"] for member in two_together()]
+    return [rank["steps"] for rank in two_together()]
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +44,14 @@ def test_loss_and_gradients_are_those_of_one_process(one, two, number) -> None:
     """
     expected = one["steps"][number]
     largest = float(expected["gradient"].abs().max())
-    for member in two:
+    for rank in two:
         for name, size in (("loss", 1.0), ("accuracy", 1.0), ("rank", 1.0), ("gradient", largest)):
-            torch.testing.assert_close(member["steps"][number][name], expected[name], rtol=1e-5, atol=1e-5 * size)
+            torch.testing.assert_close(rank["steps"][number][name], expected[name], rtol=1e-5, atol=1e-5 * size)
 
 
 @pytest.mark.parametrize("number", range(6))
 def test_the_queue_is_the_same_everywhere_and_that_of_one_process(one, two, number) -> None:
-    first, second = (member["steps"][number] for member in two)
+    first, second = (rank["steps"][number] for rank in two)
     assert torch.equal(first["queue"], second["queue"])
     torch.testing.assert_close(first["queue"], one["steps"][number]["queue"], rtol=1e-5, atol=1e-5)
     assert torch.equal(first["sources"], one["steps"][number]["sources"])
@@ -61,41 +63,41 @@ def test_weights_and_running_statistics_are_the_same_everywhere_and_those_of_one
     assert not any(torch.equal(fresh[name], value) for name, value in one["query"].items() if value.ndim > 1)
     for network in ("query", "key"):
         for name, expected in one[network].items():
-            first, second = (member[network][name] for member in two)
+            first, second = (rank[network][name] for rank in two)
             assert torch.equal(first, second), name
             torch.testing.assert_close(first, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_bad_clip_of_one_member_makes_all_skip_the_step() -> None:
+def test_a_bad_clip_of_one_rank_makes_all_skip_the_step() -> None:
     assert scenarios.bad_step(SingleProcess(), None) == {"skipped": True, "kept": True}
-    assert [member["bad_step"] for member in two_together()] == [{"skipped": True, "kept": True}] * 2
+    assert [rank["bad_step"] for rank in two_together()] == [{"skipped": True, "kept": True}] * 2
 
 
 def test_features_are_extracted_once_each_and_come_in_the_order_of_the_store() -> None:
     expected = scenarios.evaluation(SingleProcess(), None)
     assert [len(features) for features, _ in expected.values()] == [7, 1]
-    for member in two_together():
+    for rank in two_together():
         for name, (features, videos) in expected.items():
-            assert torch.equal(member["evaluation"][name][0], features)
-            assert torch.equal(member["evaluation"][name][1], videos)
+            assert torch.equal(rank["evaluation"][name][0], features)
+            assert torch.equal(rank["evaluation"][name][1], videos)
 
 
 @pytest.mark.parametrize("kind", ["finetuning", "linear"])
 def test_training_with_labels_is_that_of_one_process_and_tests_each_video_once(kind) -> None:
-    """Weights, statistics and logits to 1e-5; seven videos and then one are shared out, so that members have unequally
+    """Weights, statistics and logits to 1e-5; seven videos and then one are shared out, so that ranks have unequally
     many, and all know of all.
     """
-    one, two = getattr(scenarios, kind)(SingleProcess(), None), [member[kind] for member in two_together()]
-    for member in two:
+    one, two = getattr(scenarios, kind)(SingleProcess(), None), [rank[kind] for rank in two_together()]
+    for rank in two:
         for name in ("losses", "logits"):
-            torch.testing.assert_close(member[name], one[name], rtol=1e-5, atol=1e-5)
+            torch.testing.assert_close(rank[name], one[name], rtol=1e-5, atol=1e-5)
         for name, expected in one["state"].items():
-            assert torch.equal(member["state"][name], two[0]["state"][name]), name
-            torch.testing.assert_close(member["state"][name], expected, rtol=1e-5, atol=1e-5, msg=name)
+            assert torch.equal(rank["state"][name], two[0]["state"][name]), name
+            torch.testing.assert_close(rank["state"][name], expected, rtol=1e-5, atol=1e-5, msg=name)
         for name, videos in (("seven", list(range(7))), ("one", [3])):
-            assert member[name][2].tolist() == videos
-            assert torch.equal(member[name][1], one[name][1])
-            torch.testing.assert_close(member[name][0], one[name][0], rtol=1e-5, atol=1e-5)
+            assert rank[name][2].tolist() == videos
+            assert torch.equal(rank[name][1], one[name][1])
+            torch.testing.assert_close(rank[name][0], one[name][0], rtol=1e-5, atol=1e-5)
 
 
 def test_the_command_line_in_two_processes_trains_as_in_one_and_writes_once(tmp_path) -> None:
@@ -128,7 +130,7 @@ def test_the_command_line_in_two_processes_trains_as_in_one_and_writes_once(tmp_
     assert "add --resume" in again.stderr
 
 
-def test_a_measurement_longer_than_members_wait_for_each_other_ends_no_training(tmp_path) -> None:
+def test_a_measurement_longer_than_ranks_wait_for_each_other_ends_no_training(tmp_path) -> None:
     """Sixteen videos, a batch each, would take one process eight seconds, and the other waits six for its next step."""
     make_store(tmp_path / "s.h5")
     (tmp_path / "r.toml").write_text(RECIPE.format(store=tmp_path / "s.h5"))
@@ -144,12 +146,10 @@ def test_a_measurement_longer_than_members_wait_for_each_other_ends_no_training(
 
 
 def test_neighbours_are_measured_by_all_as_by_one() -> None:
-    """Seven videos and three among three members, each of whom tells the accuracy of all."""
+    """Three ranks share seven videos and three queries; each gets the accuracy of all."""
 
     def measured(group: ProcessGroup) -> float:
-        gallery, queries = (
-            FakeEvaluationClips(members=videos_of_rank(range(*some), group)) for some in ((7,), (7, 10))
-        )
+        gallery, queries = (FakeEvaluationClips(ranks=videos_of_rank(range(*some), group)) for some in ((7,), (7, 10)))
         return OnlineKnn(FakeNetwork(), gallery, queries, np.arange(10), 3, group=group).measure()["knn_accuracy"]
 
     assert in_threads(3, measured) == [measured(SingleProcess())] * 3
@@ -186,7 +186,7 @@ def test_finetuning_in_two_processes_is_stopped_by_one_goes_on_and_ends_as_in_on
     (tmp_path / "command.txt").write_text("\n".join(two))
     stopped = launch("endings.stop_requested", tmp_path)
     assert stopped.returncode == 75, stopped.stderr
-    assert "member 0 ended with 75" in stopped.stdout
+    assert "rank 0 ended with 75" in stopped.stdout
     assert "stopped by SIGTERM: saved at step 2" in stopped.stderr
     assert not (tmp_path / "two.json").exists()
     done = launch("endings.command", tmp_path)
@@ -205,7 +205,7 @@ def test_a_linear_layer_in_two_processes_shares_the_batch_of_the_protocol(tmp_pa
     same_training(tmp_path)
 
 
-def test_seeds_are_run_by_one_team_and_summarised_once(tmp_path) -> None:
+def test_seeds_are_run_by_one_group_and_summarised_once(tmp_path) -> None:
     """With a stage whose hidden maps are mixed with rows that the other process holds."""
     make_store(tmp_path / "s.h5")
     mixed = '{ cmmc = "rgb", epochs = 1, milestones = [], mix = { policy = "manifold_mixup" } }'
@@ -226,27 +226,27 @@ def test_a_batch_that_does_not_divide_among_the_processes_is_refused() -> None:
     assert batch_of_rank(COCLR_END_TO_END, 100, FakeProcessGroup(1, 2, None)) == 16
 
 
-def test_members_with_more_to_do_are_waited_for() -> None:
-    """Nobody leaves before all are done, and nothing is lost or said twice; the clock makes a meeting of each item."""
+def test_ranks_with_more_to_do_are_waited_for() -> None:
+    """No rank ends before all are done, and no item is lost; the clock makes ranks synchronise at each item."""
     met = in_threads(
         3, lambda group: len(list(synchronised(range(4 * group.rank), group, clock=count(step=9).__next__)))
     )
     assert met == [0, 4, 8]
 
 
-def test_a_dead_member_ends_the_others_at_once_with_the_cause(tmp_path) -> None:
+def test_a_dead_rank_ends_the_others_at_once_with_the_cause(tmp_path) -> None:
     begun = time.monotonic()
     done = launch("endings.killed", tmp_path)
     assert done.returncode != 0
-    assert "member 1 ended with -9" in done.stdout
-    assert "member 0 ended with 2" in done.stdout
+    assert "rank 1 ended with -9" in done.stdout
+    assert "rank 0 ended with 2" in done.stdout
     assert "process 0 of 2 lost the others after its step 2" in done.stderr
     assert time.monotonic() - begun < 30
 
 
-def test_a_hanging_member_is_waited_for_no_longer_than_agreed(tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("TEAM_TIMEOUT", "2")
+def test_a_hanging_rank_is_waited_for_no_longer_than_agreed(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GROUP_TIMEOUT", "2")
     done = launch("endings.hanging", tmp_path)
     assert "process 0 of 2 lost the others after its step 2" in done.stderr
-    ends = {line.split()[1]: float(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("member")}
+    ends = {line.split()[1]: float(line.split()[-1]) for line in done.stdout.splitlines() if line.startswith("rank")}
     assert ends["1"] - ends["0"] > 3, "it did not wait for the other to come back"

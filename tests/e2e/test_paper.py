@@ -17,6 +17,8 @@ from vimix_adapters.commands.run import train_arms
 from vimix_adapters.commands.session import open_session
 from vimix_adapters.config import read_recipe, stage_identities
 
+pytestmark = pytest.mark.slow
+
 CPU = ["--device", "cpu"]
 
 

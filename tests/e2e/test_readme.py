@@ -15,6 +15,8 @@ from tests.fakes.store import moving_square, write_video
 from tests.recipes import ROOT, shrunk
 from vimix_adapters.datasets import ucf101
 
+pytestmark = pytest.mark.slow
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

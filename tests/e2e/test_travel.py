@@ -19,6 +19,8 @@ from vimix_adapters.commands.feature_cache import FeatureCache, cache_beside, we
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.s3d import S3DEncoder
 
+pytestmark = pytest.mark.slow
+
 CPU = Compute(torch.device("cpu"))
 RECIPE = """
 name = "small"

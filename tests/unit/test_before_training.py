@@ -92,6 +92,7 @@ def test_what_encoders_are_judged_on_is_there(place, capsys, settings, expected,
     assert expected.replace("{0}", str(place)) in told
 
 
+@pytest.mark.slow
 def test_another_store_that_is_missing_stops_a_run_and_is_told_by_its_plan(place, capsys) -> None:
     """As the recipe's own store is: a plan may be wanted before all data are there."""
     missing = ["--set", "evaluate.stores.other.store=nowhere.h5"]

@@ -24,8 +24,8 @@ from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.prepare import worker_pool
-from vimix_adapters.prepare.video_job import PackJob, pack_job
-from vimix_adapters.prepare.video_store import prepare
+from vimix_adapters.prepare.build_store import PartJob, build_store
+from vimix_adapters.prepare.video_store import VideoStoreBuilder, write_part_of_video
 from vimix_adapters.prepare.worker_pool import run_jobs
 
 
@@ -190,9 +190,9 @@ def test_an_odd_file_is_read_as_it_should_be_or_refused_with_its_reason(tmp_path
         assert likeness[0] > likeness[1] + 0.2, likeness
 
 
-def hostile(job: PackJob, settings: PackSettings) -> None:
+def hostile(job: PartJob, settings: PackSettings) -> None:
     """A decoder that does its worst with some files."""
-    stem = job.video.stem
+    stem = job.files[0].path.stem
     if stem == "segfault":
         ctypes.string_at(0)
     if stem == "killed":
@@ -204,17 +204,17 @@ def hostile(job: PackJob, settings: PackSettings) -> None:
         raise MemoryError
     if stem == "exit":
         raise SystemExit(7)
-    pack_job(job, settings)
+    write_part_of_video(job, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_no_file_takes_the_others_down_with_it(tmp_path) -> None:
     settings = PackSettings(short_side=32, flow="none", codec="raw")
     for name in ("a", "exit", "hang", "killed", "memory", "segfault", "z"):
         encoded(tmp_path / f"videos/bow/{name}.mp4", 4)
-    work = partial(hostile, settings=settings)
-    listed = list_folder(tmp_path / "videos")
-    done = prepare(listed, tmp_path / "s.h5", settings, 1, 4, Console(quiet=True), work=work)
+    builder = VideoStoreBuilder(settings, 4, partial(hostile, settings=settings))
+    done = build_store(list_folder(tmp_path / "videos"), tmp_path / "s.h5", builder, 1, Console(quiet=True))
     assert dict(done.failures) == {
         "bow/exit.mp4": "the decoder died (exit code 7)",
         "bow/hang.mp4": "not finished within 4 seconds: killed",

@@ -74,30 +74,30 @@ def test_a_truncated_file_is_refused_and_the_one_before_is_named(tmp_path, keep)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 0.5])
-def test_a_damaged_file_that_is_all_a_stage_has_left_is_told_with_the_folder_to_delete(tmp_path, keep) -> None:
+def test_a_damaged_file_that_is_all_a_stage_has_left_is_refused_with_the_folder_to_delete(tmp_path, keep) -> None:
     """Without torch's advice to run what is in it."""
     stage = tmp_path / "1-pretrain-rgb"
     FolderCheckpointStore(stage).save(checkpoint(1))
     whole = (stage / "last.pt").read_bytes()
     (stage / "last.pt").write_bytes(whole[: keep if keep >= 1 else int(len(whole) * keep)])
-    told = "it is cut short, damaged or another kind of file"
-    with pytest.raises(VimixError, match=rf"{told}$"):
+    reason = "it is cut short, damaged or another kind of file"
+    with pytest.raises(VimixError, match=rf"{reason}$"):
         FolderCheckpointStore(stage).last()  # no stage's folder: perhaps one of downloads
     (stage / "metrics.jsonl").touch()
     for name in ("last.pt", "previous.pt"):
-        with pytest.raises(VimixError, match=rf"{name}: .*{told}; to train this stage anew, delete {stage}$"):
+        with pytest.raises(VimixError, match=rf"{name}: .*{reason}; to train this stage anew, delete {stage}$"):
             FolderCheckpointStore(stage).last()
         if name == "last.pt":
             (stage / "last.pt").rename(stage / "previous.pt")
 
 
-def test_code_in_a_checkpoint_is_told_in_our_words(tmp_path) -> None:
+def test_code_in_a_checkpoint_is_refused_in_our_words(tmp_path) -> None:
     torch.save({"format": "vimix-checkpoint-1", "bomb": Bomb(tmp_path / "executed")}, tmp_path / "zip.pt")
     with pytest.raises(VimixError, match=r"it holds more than tensors and plain values, and code is never run$"):
         load_checkpoint(tmp_path / "zip.pt")
 
 
-def test_damage_anywhere_is_told_as_damage(tmp_path) -> None:
+def test_damage_anywhere_is_reported_as_damage(tmp_path) -> None:
     """Unpickling nonsense ends in nearly every exception there is."""
     FolderCheckpointStore(tmp_path).save(checkpoint(1))
     whole = (tmp_path / "last.pt").read_bytes()
@@ -174,7 +174,7 @@ def bytes_read() -> int:
     return int(Path("/proc/self/io").read_text().split()[1])
 
 
-def test_progress_is_told_without_reading_the_weights(tmp_path) -> None:
+def test_progress_is_known_without_reading_the_weights(tmp_path) -> None:
     size = 8 * 2**20
     large = evolve(checkpoint(3), parts={**checkpoint(3).parts, "key": {"w": torch.zeros(size // 4)}})
     store = FolderCheckpointStore(tmp_path)

@@ -147,7 +147,7 @@ def test_missing_keys_are_told() -> None:
         (
             "[arms.a]\nstages = [{ pretrain = 'rgb' }, { pretrain = 'flow' }, "
             "{ cmmc = 'rgb', partner = 'flow', mix = { policy = 'manifold_mixup' } }]\n",
-            "arms.a.stages.2.partner: manifold_mixup mixes rgb with other clips of itself",
+            "arms.a.stages.2.partner: manifold_mixup mixes rgb with other clips of rgb",
         ),
         ("[arms.a]\nstages = [{ cmmc = 'rgb' }]\n", "arms.a.stages.0.partner: missing"),
         (
@@ -158,13 +158,13 @@ def test_missing_keys_are_told() -> None:
         ),
         (
             "[evaluate.stores.other]\nstore = 'o.h5'\nqueries = 'train'\n",
-            "evaluate.stores.other.queries: the gallery is 'train' too",
+            "evaluate.stores.other.queries: 'train' is the gallery too",
         ),
-        ("[contrast]\nnegatives = 'queue'\nqueue = 0\n", "leaves no negatives at all"),
+        ("[contrast]\nnegatives = 'queue'\nqueue = 0\n", "leaves no negatives"),
         (
             "[contrast]\nqueue = 0\n[arms.a]\nset = { 'contrast.negatives' = 'queue' }\n"
             "stages = [{ pretrain = 'rgb', mix = { policy = 'none' } }]\n",
-            "arms.a.set: contrast.queue: 0 with contrast.negatives = 'queue' leaves no negatives at all",
+            "arms.a.set: contrast.queue: 0 with contrast.negatives = 'queue' leaves no negatives",
         ),
         ("[finetune]\nepochs = 20\n", "finetune.milestones: [400, 450] must lie between 0 and epochs = 20"),
         ("[pretrain]\nepochs = 100\n", "pretrain.milestones: [250, 280] must lie between 0 and epochs = 100"),
@@ -185,7 +185,7 @@ def test_missing_keys_are_told() -> None:
         (
             "[modalities.joint]\nencoder = 'stgcn'\n[arms.a]\n"
             "stages = [{ pretrain = 'rgb' }, { pretrain = 'joint' }, { cmmc = 'joint', partner = 'rgb' }]\n",
-            "joints and pixels lie on different axes",
+            "maps of skeletons and pictures have different axes",
         ),
         ("[evaluate]\nqueries = 'train'\n", "each video would find itself"),
         ("[arms.a]\nstages = []\n", "expected at least one stage"),

@@ -146,6 +146,7 @@ def test_skeletonclr_weights_give_the_features_that_its_network_gives(layout, tm
     assert 'hidden_channels = 4, feature_size = 12, persons = "all", hops = "one"' in told
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_each_modality_takes_its_own_encoder_of_three_even_from_a_wrapper(tmp_path) -> None:
     words = {"joint": "encoder_q", "motion": "encoder_q_motion", "bone": "encoder_q_bone"}
@@ -240,6 +241,7 @@ def place(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

@@ -128,7 +128,7 @@ def test_videos_are_found_in_any_folder_case_and_format(tmp_path) -> None:
     first.rename(videos / "v_applyeyemakeup_g01_c01.MP4")
     listing = list_ucf101(videos, lists)
     assert not listing.missing
-    found = {video.name: video.path.name for video in listing.videos}
+    found = {video.name: video.path.name for video in listing.files}
     assert found["ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi"] == "v_applyeyemakeup_g01_c01.MP4"
 
 
@@ -143,7 +143,7 @@ def test_videos_are_found_in_any_folder_case_and_format(tmp_path) -> None:
         ("trainlist01.txt", "Hammering/hammer.avi 2\n", "line 1: expected CLASS/v_CLASS_gNN_cNN.avi"),
         ("testlist01.txt", "Hammering/v_Hammering_g02_c01.avi\n", "is in the training list"),
         ("testlist01.txt", "Hammering/v_Hammering_g01_c01.avi\n" * 2, "line 2: .* is listed twice"),
-        ("testlist02.txt", None, "testlist02.txt: missing, though trainlist02.txt is there"),
+        ("testlist02.txt", None, "testlist02.txt: missing, though trainlist02.txt exists"),
     ],
 )
 def test_a_mistake_in_ucf101s_lists_is_named_with_its_line(tmp_path, file, text, message) -> None:
@@ -181,7 +181,7 @@ def test_a_video_that_no_split_uses_is_left_out(tmp_path) -> None:
     for k in (2, 3):
         (lists / f"climb_test_split{k}.txt").write_text("x_climb_f_cm_np1_ba_bad_0.avi 0\n")
     listing = list_hmdb51(videos, lists)
-    assert {video.class_name for video in listing.videos} == {"brush_hair"}
+    assert {video.class_name for video in listing.files} == {"brush_hair"}
     assert listing.classes == ("brush_hair", "climb")
 
 
@@ -252,13 +252,13 @@ def test_kinetics_is_stored_as_far_as_it_is_there(tmp_path, capsys) -> None:
 
 def test_kinetics_ids_keep_their_case_and_replacements_win(tmp_path) -> None:
     videos, *files = official_datasets.kinetics(tmp_path)
-    found = {video.name: video.path for video in list_kinetics(videos, files).videos}
+    found = {video.name: video.path for video in list_kinetics(videos, files).files}
     assert found["yoga/abcdefghijk_000030_000040.mp4"].parent.name == "yoga"
     assert found["yoga/aBcDeFgHiJk_000030_000040.mp4"].name == "aBcDeFgHiJk_000030_000040.mp4"
     (videos / "val/yoga/abcdefghijk_000030_000040.mp4").unlink()
     assert "yoga/abcdefghijk_000030_000040.mp4" in list_kinetics(videos, files).missing
     (videos / "val/yoga/aBcDeFgHiJk_000030_000040.mp4").rename(videos / "train/aBcDeFgHiJk_000030_000040.mp4")
-    found = {video.name: video.path for video in list_kinetics(videos, files).videos}
+    found = {video.name: video.path for video in list_kinetics(videos, files).files}
     assert found["yoga/aBcDeFgHiJk_000030_000040.mp4"].parent.name == "replacement"
 
 
@@ -299,18 +299,18 @@ def test_ntu_videos_are_split_by_performer_and_camera(tmp_path) -> None:
         tmp_path, [*names, "S018C001P001R001A001_rgb.avi", "S001C001P001R001A001.avi"]
     )
     listing = list_ntu_videos(folder)
-    assert [video.name for video in listing.videos] == sorted(names)
+    assert [video.name for video in listing.files] == sorted(names)
     assert len(listing.classes) == 60
-    for video in listing.videos:
+    for video in listing.files:
         parsed = parse_name(video.path.stem)
         assert video.class_name == class_names(60)[parsed.action - 1]
         assert video.splits == (
             "xsub-train" if parsed.performer == 1 else "xsub-test",
             "xview-test" if parsed.camera == 1 else "xview-train",
         )
-    assert set(Counter(video.source for video in listing.videos).values()) == {3}, "the cameras are siblings"
+    assert set(Counter(video.source for video in listing.files).values()) == {3}, "the cameras are siblings"
     extended = list_ntu_videos(folder, 120)
-    assert len(extended.videos) == len(names) + 1
+    assert len(extended.files) == len(names) + 1
     assert extended.splits == ("xsub-train", "xset-test", "xsub-test", "xset-train")
 
 
@@ -361,7 +361,7 @@ def test_linked_folders_are_entered_once_and_links_in_circles_end(tmp_path) -> N
 def test_a_name_that_is_no_utf8_is_listed_under_another(tmp_path) -> None:
     (tmp_path / "bow").mkdir()
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/bow/caf\xe9.mp4")).touch()
-    (video,) = list_folder(tmp_path)
+    (video,) = list_folder(tmp_path).files
     assert video.name == "bow/caf\\xe9.mp4"
     assert video.path.exists()
 
@@ -439,7 +439,7 @@ def test_any_bytes_give_a_value_or_a_refusal_that_names_the_file(tmp_path_factor
         (b"path,split\n\na\xff.mp4,train\n", "line 3: expected UTF-8 text, found the byte 0xff"),
         (b"path,split\n/etc/a.mp4,train\n", "line 2: /etc/a.mp4 must be a path below"),
         (b"path,split\na.mp4,train;\n", "line 2: split 'train;' must be a name"),
-        (b"path,path,split\n", "line 1: column path stands there twice"),
+        (b"path,path,split\n", "line 1: column path is there twice"),
     ],
 )
 def test_a_mistake_in_a_list_of_ones_own_is_named_with_its_line(tmp_path, data, message) -> None:

@@ -1,6 +1,8 @@
 """``vimix doctor`` names what is missing and how to mend it; ``vimix bench-data`` whether training would wait."""
 
+import importlib
 import json
+import re
 from collections import namedtuple
 from importlib import metadata
 from pathlib import Path
@@ -102,6 +104,31 @@ def test_an_opencv_without_tvl1_little_memory_and_little_disk_are_told(monkeypat
     assert found(findings, "free disk").verdict == "note"
 
 
+def test_the_doctor_prints_verdicts_and_reasons_as_they_are(monkeypatch, capsys) -> None:
+    real = importlib.import_module
+
+    def broken(name: str, package: str | None = None):
+        if name == "cv2":
+            raise ImportError("[red] is missing")
+        return real(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", broken)
+    capsys.readouterr()
+    assert vimix("doctor") == 1
+    shown = capsys.readouterr().out
+    assert not re.search(r"\[/|\\\[|\[(green|yellow)\]", shown), "neither markup of our own nor escaped brackets"
+    assert "does not import: [red] is missing" in shown
+    assert "│ broken │" in shown
+
+
+def test_the_doctor_colours_its_verdicts_on_a_terminal(monkeypatch, capsys) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert vimix("doctor") == 0
+    assert "\x1b[32mok" in capsys.readouterr().out
+
+
 # --- bench-data
 
 
@@ -117,6 +144,7 @@ def store(tmp_path) -> Path:
     return tmp_path / "s.h5"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_store_is_measured_by_number_of_workers(store, capsys) -> None:
     options = ["--frames", 4, "--size", 12, "--batch", 4, "--workers", "0,1", "--seconds", 0.3]
@@ -131,6 +159,7 @@ def test_a_store_is_measured_by_number_of_workers(store, capsys) -> None:
         assert rate["first"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_recipes_steps_are_held_against_it(store, tmp_path, capsys) -> None:
     (tmp_path / "tiny.toml").write_text(TINY.format(store="elsewhere.h5"))

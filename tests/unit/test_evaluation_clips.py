@@ -78,7 +78,7 @@ def test_each_video_is_read_once() -> None:
     assert Counting.reads == [4, 1]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_unreadable_video_is_an_error_that_names_it(workers: int) -> None:
     """No stand-in here: a score is one of the videos it names."""
     clips = windowed(BreakableStore(broken=frozenset({2})), [0, 2, 3], workers=workers)

@@ -50,6 +50,7 @@ def small(tmp_path_factory) -> tuple[Path, ContrastiveNetwork]:
     return made(tmp_path_factory.mktemp("small"))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_torchvision_loads_what_was_exported_for_it_and_gives_the_same_features(tmp_path) -> None:
     checkpoint, network = made(tmp_path, width=1.0)
@@ -65,6 +66,7 @@ def test_torchvision_loads_what_was_exported_for_it_and_gives_the_same_features(
         torch.testing.assert_close(back[f"encoder.{name}"], value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "channels"), [(0.0625, 3), (1.0, 2)])
 def test_torchvision_has_no_other_width_or_channels_and_nothing_is_written(width, channels, tmp_path, capsys) -> None:
     checkpoint, _ = made(tmp_path, width, channels)
@@ -73,6 +75,7 @@ def test_torchvision_has_no_other_width_or_channels_and_nothing_is_written(width
     assert not list(tmp_path.glob("x*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "channels"), [(0.0625, 3), (0.3, 2)])
 def test_safetensors_come_back_bit_for_bit(width, channels, tmp_path) -> None:
     checkpoint, network = made(tmp_path, width, channels)
@@ -89,6 +92,7 @@ def test_safetensors_come_back_bit_for_bit(width, channels, tmp_path) -> None:
         assert torch.equal(back.parts["query"][f"encoder.{name}"], value)
 
 
+@pytest.mark.slow
 def test_an_exported_program_gives_the_same_features_for_any_batch(small, tmp_path) -> None:
     checkpoint, network = small
     export(checkpoint, "torch-export", tmp_path / "encoder.pt2")

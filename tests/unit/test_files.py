@@ -40,8 +40,8 @@ def test_folders_devices_and_places_that_take_no_file_are_refused(tmp_path, forc
     (tmp_path / "file").write_text("")
     for out, reason in [
         (tmp_path, "Is a directory"),
-        (Path("/dev/null"), "no regular file"),
-        (tmp_path / "file/out.json", "no folder|Not a directory"),
+        (Path("/dev/null"), "not a regular file"),
+        (tmp_path / "file/out.json", "not a folder|Not a directory"),
         (tmp_path / ("x" * 300), "name too long"),
     ]:
         with pytest.raises(WriteError, match=f"cannot be written: .*({reason})"):

@@ -1,4 +1,4 @@
-"""Training with labels, and what is said of whole videos."""
+"""Training with labels, and predictions for whole videos."""
 
 import numpy as np
 import pytest
@@ -78,14 +78,14 @@ def test_a_videos_probabilities_are_the_mean_over_windows_and_crops() -> None:
 
 
 def test_streams_are_averaged_and_must_show_the_same_videos() -> None:
-    def said(*rows: list[float], videos=(0, 1)) -> VideoProbabilities:
+    def predicted(*rows: list[float], videos=(0, 1)) -> VideoProbabilities:
         return VideoProbabilities(np.array(rows, dtype=np.float32), np.array([0, 1]), np.array(videos))
 
-    rgb, flow = said([0.9, 0.1], [0.6, 0.4]), said([0.4, 0.6], [0.1, 0.9])
+    rgb, flow = predicted([0.9, 0.1], [0.6, 0.4]), predicted([0.4, 0.6], [0.1, 0.9])
     assert finetune_scores({RGB: rgb}, 3).top1 == 0.5
     assert finetune_scores({RGB: rgb, FLOW: flow}, 3).top1 == 1.0
     with pytest.raises(VimixError, match="different videos"):
-        finetune_scores({RGB: rgb, FLOW: said([1, 0], [1, 0], videos=(0, 2))}, 3)
+        finetune_scores({RGB: rgb, FLOW: predicted([1, 0], [1, 0], videos=(0, 2))}, 3)
 
 
 def test_an_empty_split_and_a_diverged_classifier_are_refused() -> None:

@@ -134,6 +134,7 @@ def imported_features(folder: Path) -> Tensor:
     return nn.Sequential(*encoder.features)(CLIPS.double()).mean(dim=(2, 3, 4))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_coclr_weights_give_the_features_that_coclr_s_network_gives(coclr, tmp_path, capsys) -> None:
     """As its trainer saves them: query, key and sampler in Sequentials, with their heads, and the queue."""
@@ -154,6 +155,7 @@ def test_coclr_weights_give_the_features_that_coclr_s_network_gives(coclr, tmp_p
     assert "of sampler" in printed
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_torchvision_weights_give_its_features_though_its_batchnorm_has_another_epsilon(kinetics, tmp_path) -> None:
     torch.save(kinetics.state_dict(), tmp_path / "s3d.pth")
@@ -201,6 +203,7 @@ def test_a_tensor_of_another_shape_is_told_and_not_taken() -> None:
     assert match.share == pytest.approx(1 - 3 / (len(names) + 1))
 
 
+@pytest.mark.slow
 def test_less_than_95_per_cent_is_refused_unless_asked_for(tmp_path, capsys) -> None:
     """Gated S3D has all of S3D's tensors, and more: it would load and compute something else."""
     state = {**S3DEncoder(width=0.0625).state_dict()}

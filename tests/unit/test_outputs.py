@@ -11,8 +11,8 @@ from vimix_adapters.cli import main
 from vimix_adapters.files import WriteError, make_folder, replacing, require_new, require_writable, write_text
 
 UNDER_A_FILE, A_FOLDER, TOO_LONG = "file/x", "folder", "x" * 300
-PLACES = [(UNDER_A_FILE, "file is no folder"), (A_FOLDER, "Is a directory"), (TOO_LONG, "name too long")]
-"""Paths that cannot be written, and the system's reason; permissions do not bind the superuser."""
+PLACES = [(UNDER_A_FILE, "file is not a folder"), (A_FOLDER, "Is a directory"), (TOO_LONG, "name too long")]
+"""Paths that cannot be written, and the reason the system gives; permissions do not bind the superuser."""
 
 
 @pytest.fixture

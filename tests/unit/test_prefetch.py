@@ -107,6 +107,7 @@ def test_the_thread_computes_with_one_core_and_the_caller_with_as_many_as_before
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_process_that_ends_in_the_middle_of_an_epoch_does_not_hang(workers: int) -> None:

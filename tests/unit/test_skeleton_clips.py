@@ -10,11 +10,7 @@ from tests.fakes.skeletons import FIVE, FakeSkeletonStore, formats
 from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips.evaluation import WindowedClips, windows_of
 from vimix_adapters.clips.loader import TrainingLoader
-from vimix_adapters.clips.skeleton_augmentation import (
-    SkeletonAugmentation,
-    SkeletonDraw,
-    reflected,
-)
+from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation, SkeletonDraw, reflected
 from vimix_adapters.clips.skeleton_streams import derived
 from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape
 from vimix_adapters.config.augment_settings import SkeletonAugmentSettings

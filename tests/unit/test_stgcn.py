@@ -292,6 +292,7 @@ def test_a_projection_is_a_convolution_with_a_stride(stride) -> None:
     torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
 
 
+@pytest.mark.slow
 def test_narrow_blocks_with_a_stride_do_not_write_beyond_their_memory() -> None:
     """A regression: oneDNN's weight gradient killed the process; so in one of its own."""
     script = """

@@ -69,7 +69,7 @@ def test_a_folder_is_told_from_nothing(tmp_path) -> None:
     file = tmp_path / "file"
     file.touch()
     for listed in (list_folder, lambda path: list_ntu(path, 60), find_results, lambda path: list_hmdb51(path, path)):
-        with pytest.raises(VimixError, match="file is a file, no folder; expected "):
+        with pytest.raises(VimixError, match="file is a file, not a folder; expected "):
             listed(file)
 
 
@@ -77,7 +77,7 @@ def test_flow_is_advised_where_flow_is_what_a_store_lacks(tmp_path) -> None:
     def refusal(modality: str) -> str:
         pixels = config.ModalitySettings()
         recipe = config.Recipe("r", config.Data(store=str(path)), modalities={modality: pixels})
-        with pytest.raises(VimixError, match=f"has no modality '{modality}', only rgb: .*take it out") as refused:
+        with pytest.raises(VimixError, match=f"has no modality '{modality}', only rgb: .*remove it") as refused:
             wiring.build_store(recipe)
         return str(refused.value)
 
@@ -119,6 +119,7 @@ def test_half_a_part_is_none(tmp_path) -> None:
     assert not is_part(tmp_path / "missing")
 
 
+@pytest.mark.slow
 def test_a_store_of_many_videos_has_room_for_its_head(tmp_path) -> None:
     """The list of videos is longer than the 64 KiB of an old-style attribute."""
     settings = PackSettings(codec="raw", flow="none")

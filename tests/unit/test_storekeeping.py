@@ -27,9 +27,10 @@ from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.files import WriteError, replacing, sweep
 from vimix_adapters.flow.colours import flow_colours, full_speed
 from vimix_adapters.flow.fields import quantise
+from vimix_adapters.prepare.build_store import build_store, quarantine_file
 from vimix_adapters.prepare.store_info import describe
 from vimix_adapters.prepare.store_tools import export, merge, verify
-from vimix_adapters.prepare.video_store import prepare, quarantine_file
+from vimix_adapters.prepare.video_store import VideoStoreBuilder
 
 QUIET = Console(quiet=True)
 SETTINGS = PackSettings(short_side=32, flow="none", flow_short_side=32, codec="jpeg")
@@ -152,8 +153,11 @@ def test_other_settings_or_classes_and_an_existing_store_are_refused(tmp_path) -
     other = shard(tmp_path / "3.h5", ["a/1"], classes=("a", "c"))
     with pytest.raises(VimixError, match=r"differ in their classes \(b, c\)"):
         merge(tmp_path / "out.h5", [one, other])
-    with pytest.raises(VimixError, match="exists"):
-        merge(one, [one, one])
+    with pytest.raises(VimixError, match="is read by this command"):
+        merge(one, [one, one], force=True)
+    with pytest.raises(VimixError, match="other name, or replace it with --force"):
+        merge(other, [one])
+    assert len(merge(other, [one], force=True).videos) == 1
 
 
 # Export
@@ -196,15 +200,18 @@ def test_a_videos_flow_is_exported_and_unknown_names_are_refused_with_help(tmp_p
     motion = quantise(np.full((6, 32, 40, 2), (4.0, 0.0), dtype=np.float32), 8.0)
     write_part(tmp_path / "p", {RGB: moving_square(6, 32, 40), FLOW: motion}, 29.97, settings)
     merge_parts(tmp_path / "s.h5", [Entry(tmp_path / "p", "bow/x.mp4", 0, "x", ())], ["bow"], settings, 0)
-    said = export(tmp_path / "s.h5", "0", tmp_path / "f.mp4", FLOW, None)
-    assert "4.0 pixels a frame at full brightness" in said
+    message = export(tmp_path / "s.h5", "0", tmp_path / "f.mp4", FLOW)
+    assert "4.0 pixels a frame at full brightness" in message
+    with pytest.raises(VimixError, match=r"f\.mp4 exists: .*--force"):
+        export(tmp_path / "s.h5", "0", tmp_path / "f.mp4", FLOW)
+    assert export(tmp_path / "s.h5", "0", tmp_path / "f.mp4", FLOW, force=True) == message
     red = decoded(tmp_path / "f.mp4").mean((0, 1, 2))
     assert red[0] > 230
     assert red[1:].max() < 40
     with av.open(str(tmp_path / "f.mp4")) as container:
         assert float(container.streams.video[0].average_rate) == pytest.approx(29.97, abs=0.01)
     with pytest.raises(VimixError, match=r"no video 'X\.avi': expected a name such as bow/x\.mp4"):
-        export(tmp_path / "s.h5", "X.avi", tmp_path / "g.mp4", RGB, None)
+        export(tmp_path / "s.h5", "X.avi", tmp_path / "g.mp4", RGB)
 
 
 # How far an unfinished store is
@@ -213,14 +220,14 @@ def test_a_videos_flow_is_exported_and_unknown_names_are_refused_with_help(tmp_p
 def test_info_says_how_far_an_unfinished_store_is(tmp_path, capsys, monkeypatch) -> None:
     for name in ("bow/a.mp4", "bow/b.mp4", "wave/c.mp4"):
         write_video(tmp_path / "videos" / name, moving_square(6))
-    listed = list_folder(tmp_path / "videos")
+    listing = list_folder(tmp_path / "videos")
 
     def stop(*arguments) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("vimix_adapters.prepare.video_store.merge_parts", stop)
     with pytest.raises(KeyboardInterrupt):
-        prepare(listed, tmp_path / "s.h5", SETTINGS, 1, 60, QUIET)
+        build_store(listing, tmp_path / "s.h5", VideoStoreBuilder(SETTINGS, 60), 1, QUIET)
     sorted((tmp_path / "s.h5.parts").glob("*.h5"))[0].unlink()
     found = describe(tmp_path / "s.h5")
     assert (found["unfinished"], found["finished"], found["expected"]) == (True, 2, 3)
@@ -228,7 +235,7 @@ def test_info_says_how_far_an_unfinished_store_is(tmp_path, capsys, monkeypatch)
     assert vimix("store", "info", tmp_path / "s.h5") == 0
     assert "2 of 3 videos are finished" in " ".join(capsys.readouterr().out.split())
     monkeypatch.undo()
-    assert prepare(listed, tmp_path / "s.h5", SETTINGS, 1, 60, QUIET).stored == 3
+    assert build_store(listing, tmp_path / "s.h5", VideoStoreBuilder(SETTINGS, 60), 1, QUIET).stored == 3
 
 
 # Readers
@@ -260,6 +267,7 @@ def test_a_forked_reader_inherits_no_handle_and_the_parents_stays_open(tmp_path)
     assert open_files(path) == 1
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_reads(tmp_path) -> None:
     """Four thousand reads, after as many to warm up; a hundred thousand are measured in the records."""
     hdf5(tmp_path, "jpeg")
@@ -306,22 +314,23 @@ def test_a_disk_that_runs_full_blames_no_video_and_after_freeing_the_store_is_th
 ) -> None:
     for i in range(4):
         write_video(tmp_path / f"videos/c/{i}.mp4", moving_square(30, 64, 64))  # 360 KiB raw each
-    listed, store = list_folder(tmp_path / "videos"), small_disk / "s.h5"
+    listing, store = list_folder(tmp_path / "videos"), small_disk / "s.h5"
+    builder = VideoStoreBuilder(RAW, 60)
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * int(2.3 * 2**20))
     with pytest.raises(WriteError, match="No space left"):
-        prepare(listed, store, RAW, 1, 60, QUIET)  # a part does not fit
+        build_store(listing, store, builder, 1, QUIET)  # a part does not fit
     assert not quarantine_file(store).exists()
     finished = len(list((small_disk / "s.h5.parts").glob("*.h5")))
     assert 1 <= finished < 4
     ballast.write_bytes(b"x" * 2**20)
     with pytest.raises(WriteError, match=r"about .* GiB are needed"):
-        prepare(listed, store, RAW, 1, 60, QUIET)  # the parts fit, the store beside them does not
+        build_store(listing, store, builder, 1, QUIET)  # the parts fit, the store beside them does not
     assert not store.exists()
     ballast.unlink()
-    assert prepare(listed, store, RAW, 1, 60, QUIET).failures == ()
+    assert build_store(listing, store, builder, 1, QUIET).failures == ()
     assert not list(small_disk.glob(".*.tmp"))
-    prepare(listed, tmp_path / "unbroken.h5", RAW, 1, 60, QUIET)
+    build_store(listing, tmp_path / "unbroken.h5", builder, 1, QUIET)
     assert Hdf5VideoStore(store).fingerprint == Hdf5VideoStore(tmp_path / "unbroken.h5").fingerprint
     assert verify(store, 1, QUIET)["bad"] == []
 

@@ -65,7 +65,7 @@ def same(one, other) -> bool:
     return one == other
 
 
-def test_every_epoch_is_trained_and_rows_tell_of_it() -> None:
+def test_every_epoch_is_trained_and_has_its_rows() -> None:
     run = stage_run()
     final = train(run)
     rows = run.metrics.rows
@@ -76,7 +76,7 @@ def test_every_epoch_is_trained_and_rows_tell_of_it() -> None:
     assert rows[-1]["queue_filled"] == 16
 
 
-def test_rows_tell_the_rate_of_their_last_step_warm_up_included() -> None:
+def test_rows_show_the_rate_of_their_last_step_warm_up_included() -> None:
     run = stage_run(epochs=2, milestones=(1,), warmup_steps=4, log_every=1)
     train(run)
     expected = [1e-2 / 4, 1e-2 / 2, 1e-2 * 3 / 4, 1e-3, 1e-3, 1e-3]
@@ -84,8 +84,7 @@ def test_rows_tell_the_rate_of_their_last_step_warm_up_included() -> None:
 
 
 def test_a_network_that_can_learn_does() -> None:
-    made = learner(momentum=0.9)
-    object.__setattr__(made, "queue", vimix.NegativeQueue(4, 5))
+    made = evolve(learner(momentum=0.9), queue=vimix.NegativeQueue(4, 5))
     step = pretrain_step(made, vimix.NoMix())
     run = stage_run(learner=made, step=step, epochs=60, milestones=(), log_every=30)
     train(run)
@@ -149,7 +148,7 @@ class Interrupting(FakeMetrics):
             raise Killed
 
 
-def test_a_stage_resumed_where_an_epoch_ended_has_the_row_that_was_watched_there() -> None:
+def test_a_stage_resumed_where_an_epoch_ended_has_the_row_that_was_measured_there() -> None:
     whole = watched_run(1)
     train(whole)
     clock = iter(range(10_000))
@@ -366,7 +365,7 @@ def test_steps_draw_from_their_own_number_whatever_came_before() -> None:
     assert drawn == [np.random.default_rng((0, n)).bit_generator.state["state"]["state"] for n in range(12)]
 
 
-def test_dropout_too_is_drawn_from_the_number_of_the_step_and_the_member() -> None:
+def test_dropout_is_drawn_from_the_number_of_the_step_and_the_rank() -> None:
     """A resumed run drops what the unbroken one does; torch's own generator and the step's stream are left alone."""
     drawn = []
 
@@ -374,14 +373,14 @@ def test_dropout_too_is_drawn_from_the_number_of_the_step_and_the_member() -> No
         drawn.append((torch.rand(3).tolist(), rng.random()))
 
     cpu, before = torch.device("cpu"), torch.get_rng_state()
-    for member, number in ((0, 5), (0, 6), (0, 5), (1, 5)):
-        seeded(step, cpu, member)(None, np.random.default_rng((1, number)))
+    for rank, number in ((0, 5), (0, 6), (0, 5), (1, 5)):
+        seeded(step, cpu, rank)(None, np.random.default_rng((1, number)))
     assert torch.equal(torch.get_rng_state(), before)
-    first, another, again, other_member = drawn
+    first, another, again, other_rank = drawn
     assert first == again
     assert first[0] != another[0]
-    assert first[0] != other_member[0]
-    assert first[1] == other_member[1] == np.random.default_rng((1, 5)).random()
+    assert first[0] != other_rank[0]
+    assert first[1] == other_rank[1] == np.random.default_rng((1, 5)).random()
 
 
 class SlowClips(FakeTrainingClips):
@@ -395,7 +394,7 @@ class SlowClips(FakeTrainingClips):
     now = 0.0
 
 
-def test_a_row_tells_the_share_of_time_spent_waiting_for_data() -> None:
+def test_a_row_shows_the_share_of_time_spent_waiting_for_data() -> None:
     made = learner()
     inner = pretrain_step(made, vimix.Mixup())
 

@@ -1,4 +1,4 @@
-"""The learner, the two kinds of step and the loop, on fakes."""
+"""The learner, the three kinds of step, layers, rates and stages, on fakes."""
 
 import copy
 
@@ -33,6 +33,10 @@ def learner(seed: int = 0, momentum: float = 0.9) -> Learner:
         momentum=momentum,
         temperature=0.1,
     )
+
+
+def with_sgd(made: Learner, rate: float) -> Learner:
+    return evolve(made, optimiser=TorchOptimiser(torch.optim.SGD(made.query.parameters(), lr=rate)))
 
 
 def batch(seed: int = 0, size: int = 4) -> ClipBatch:
@@ -95,9 +99,8 @@ def test_a_cmmc_step_is_the_six_lines_of_the_method() -> None:
 
 def test_a_manifold_step_mixes_hidden_maps_of_one_encoder_with_gradients_to_both() -> None:
     """λ·g1 + (1-λ)·g1[r] written out; the gradient of the written-out loss is the one that the step takes."""
-    trained, clips = learner(momentum=1.0), batch()
-    rate = 0.5
-    object.__setattr__(trained, "optimiser", TorchOptimiser(torch.optim.SGD(trained.query.parameters(), lr=rate)))
+    rate, clips = 0.5, batch()
+    trained = with_sgd(learner(momentum=1.0), rate)
     rng, query = np.random.default_rng(6), copy.deepcopy(trained.query)
     outcome = manifold_step(trained, vimix.ManifoldMixup(), SameLayer())(clips, np.random.default_rng(6))
 
@@ -117,8 +120,8 @@ def test_a_manifold_step_mixes_hidden_maps_of_one_encoder_with_gradients_to_both
 
 
 @pytest.mark.parametrize("planar", [True, False])
-def test_policies_are_told_whether_the_last_axis_is_one_of_space(planar) -> None:
-    """Of skeletons it is the persons, who are always taken whole: together, in the input space and in hidden maps."""
+def test_policies_know_whether_the_last_axis_is_one_of_space(planar) -> None:
+    """For skeletons it numbers persons, who are always taken whole, in the input space and in hidden maps."""
 
     class Watched(vimix.CrossModalCutMix):
         def plan(self, *, batch, grid, rng, donor=None):
@@ -179,9 +182,7 @@ def test_masking_siblings_takes_the_own_video_out_of_the_queue() -> None:
     """The same videos again: without masking the query's own past key competes with its positive."""
     losses = {}
     for candidates in (BatchAndQueue(), WithoutSiblings()):
-        trained = learner(momentum=1.0)
-        object.__setattr__(trained, "candidates", candidates)
-        object.__setattr__(trained, "optimiser", TorchOptimiser(torch.optim.SGD(trained.query.parameters(), lr=0.0)))
+        trained = evolve(with_sgd(learner(momentum=1.0), rate=0.0), candidates=candidates)
         step = pretrain_step(trained, vimix.NoMix())
         losses[type(candidates)] = [float(step(batch(), np.random.default_rng(i)).loss) for i in range(2)]
     assert losses[BatchAndQueue][0] == losses[WithoutSiblings][0]

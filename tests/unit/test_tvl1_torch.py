@@ -29,6 +29,7 @@ MOTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MOTIONS)
 def test_known_motion_is_found_as_well_as_by_opencv(kind) -> None:
     """End-point error over the whole picture, borders included, no worse than OpenCV's + 10 %."""
@@ -48,6 +49,7 @@ def test_where_the_motion_is_unambiguous_the_field_is_opencvs() -> None:
     assert difference.mean() < 0.02
 
 
+@pytest.mark.slow
 def test_a_pairs_flow_is_the_same_alone_and_in_any_batch() -> None:
     pairs = [moving_texture((40, 52), turn(angle), (angle, 1.0), seed=3)[:2] for angle in (-1.0, 0.0, 2.0)]
     earlier, later = (np.stack(pictures) for pictures in zip(*pairs, strict=True))

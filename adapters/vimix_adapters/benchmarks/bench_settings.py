@@ -1,4 +1,4 @@
-"""How large the benchmarks are."""
+"""Sizes of the benchmarks."""
 
 from attrs import frozen
 
@@ -7,27 +7,27 @@ from vimix_adapters.benchmarks.timing import CLOCKS, Clock
 
 @frozen
 class BenchSettings:
-    """Defaults are the targets' sizes; ``TINY`` only shows that everything runs."""
+    """The defaults are the sizes that the targets are for. ``TINY`` only shows that everything runs."""
 
     device: str = "cpu"
     clock: str = "wall"
-    """Or ``cpu``: see ``timing.CLOCKS``."""
+    """``wall`` or ``cpu``, a key of ``timing.CLOCKS``."""
     batch: int = 4
     frames: int = 32
     size: int = 128
     width: float = 1.0
     steps: int = 3
-    """Timed repeats of a training step."""
+    """Number of timed training steps."""
     pipeline_steps: int = 12
-    """Steps of which each tells how long it waited for its batch."""
+    """Number of steps whose wait for a batch is measured."""
     cmmc_steps: int = 8
-    """Timed pairs of a MoCo and a CMMC step, each pair with its own draw of layers."""
+    """Number of timed pairs of a MoCo step and a CMMC step. Each CMMC step draws its own layers."""
     skeletons: int = 16
-    """Clips of a batch of skeletons."""
+    """Clips in a batch of skeletons."""
     skeleton_steps: int = 5
-    """Timed repeats of a training step of ST-GCN."""
+    """Number of timed training steps of ST-GCN."""
     repeats: int = 5
-    """Of everything shorter."""
+    """Number of timed repeats of everything shorter than a step."""
     gallery: int = 100_000
     queries: int = 1_000
     features: int = 1_024
@@ -36,7 +36,7 @@ class BenchSettings:
 
     @property
     def now(self) -> Clock:
-        """The clock."""
+        """The function that returns the time in seconds."""
         return CLOCKS[self.clock]
 
 

@@ -1,8 +1,7 @@
-"""What TV-L1 costs: OpenCV's and that in PyTorch on one thread (or a GPU), and a pool of processes against one."""
+"""Speed of TV-L1: OpenCV's and PyTorch's on one thread (or a GPU), and a pool of processes against one process."""
 
-from collections.abc import Callable
 from functools import partial
-from time import perf_counter, process_time
+from time import perf_counter
 
 import cv2
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from attrs import frozen
 from numpy.typing import NDArray
 
+from vimix_adapters.benchmarks.timing import CLOCKS, seconds
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.flow.tvl1_torch import TorchTvL1Flow
 from vimix_adapters.prepare.worker_pool import run_jobs
@@ -19,17 +19,19 @@ Pictures = NDArray[np.uint8]
 
 @frozen
 class FlowFinding:
-    """Frame pairs a second, and the mean difference of the two fields in pixels."""
+    """Speed of both implementations on frames of ``width`` × ``height``."""
 
     width: int
     height: int
     opencv: float
+    """Frame pairs a second, as is ``torch``."""
     torch: float
     difference: float
+    """Mean length of the difference of the two flow fields, in pixels."""
 
 
 def measure_flow(width: int, height: int, pairs: int, device: str = "cpu") -> FlowFinding:
-    """Both on the same pairs; on a CPU one thread each, by processor time, on a GPU by the clock."""
+    """Time both on the same pairs: on a CPU with one thread each by processor time, on a GPU by wall clock."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     frames = moving_pictures(pairs + 1, width, height)
@@ -37,20 +39,26 @@ def measure_flow(width: int, height: int, pairs: int, device: str = "cpu") -> Fl
     opencv, estimator = TvL1Flow(), TorchTvL1Flow(device)
     opencv(earlier[0], later[0])
     estimator.batch(earlier[:2], later[:2])
-    clock = process_time if device == "cpu" else perf_counter
-    theirs, first = _timed(lambda: np.stack([opencv(a, b) for a, b in zip(earlier, later, strict=True)]), clock)
-    ours, second = _timed(lambda: estimator.batch(earlier, later), clock)
-    difference = float(np.linalg.norm(first - second, axis=-1).mean())
+    clock, fields = CLOCKS["cpu" if device == "cpu" else "wall"], {}
+
+    def one_by_one() -> None:
+        fields["opencv"] = np.stack([opencv(a, b) for a, b in zip(earlier, later, strict=True)])
+
+    def as_batch() -> None:
+        fields["torch"] = estimator.batch(earlier, later)
+
+    theirs, ours = seconds(one_by_one, clock), seconds(as_batch, clock)
+    difference = float(np.linalg.norm(fields["opencv"] - fields["torch"], axis=-1).mean())
     return FlowFinding(width, height, pairs / theirs, pairs / ours, difference)
 
 
 def measure_pool(width: int, height: int, jobs: int, pairs: int, workers: int) -> float:
-    """How many times faster ``workers`` processes are than one, by the clock, their start left out."""
+    """Return how many times faster ``workers`` processes are than one, by wall clock and without their start."""
     spent = {}
     for count in (1, workers):
         work = partial(_pairs, width=width, height=height, pairs=pairs)
         outcomes = run_jobs(work, range(jobs + count), count, 3600)
-        for _ in range(count):  # the first of each process pays for its imports
+        for _ in range(count):  # the first job of each process includes its imports
             next(outcomes)
         began = perf_counter()
         list(outcomes)
@@ -59,7 +67,7 @@ def measure_pool(width: int, height: int, jobs: int, pairs: int, workers: int) -
 
 
 def moving_pictures(count: int, width: int, height: int) -> Pictures:
-    """Grey frames [T, H, W] of a texture that turns and grows a little from frame to frame."""
+    """Return grey frames uint8 [T, H, W] of a texture that rotates and grows a little from frame to frame."""
     noise = np.random.default_rng(0).random((height + 80, width + 80)).astype(np.float32)
     texture = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.0), np.empty_like(noise), 0, 255, cv2.NORM_MINMAX)
     centre = ((width + 80) / 2, (height + 80) / 2)
@@ -81,9 +89,3 @@ def _pairs(job: int, width: int, height: int, pairs: int) -> None:
     opencv = TvL1Flow()
     for t in range(pairs):
         opencv(frames[t], frames[t + 1])
-
-
-def _timed(work: Callable[[], NDArray[np.float32]], clock: Callable[[], float]) -> tuple[float, NDArray[np.float32]]:
-    began = clock()
-    found = work()
-    return clock() - began, found

@@ -1,4 +1,4 @@
-"""Nearest neighbours: the exact index against bare FAISS."""
+"""Benchmark of the index against bare FAISS."""
 
 from collections.abc import Iterator
 
@@ -13,9 +13,9 @@ K = 20
 
 
 def retrieval(settings: BenchSettings) -> Iterator[Finding]:
-    """The K nearest of each query, the index being there."""
+    """Time the search of the K nearest neighbours of each query in a filled index."""
     rng = np.random.default_rng(0)
-    vectors, queries = unit_rows(rng, settings.gallery, settings), unit_rows(rng, settings.queries, settings)
+    vectors, queries = _unit_rows(rng, settings.gallery, settings), _unit_rows(rng, settings.queries, settings)
     bare = faiss_module().IndexFlatIP(settings.features)
     bare.add(vectors)
     ours_index = FaissIndex(settings.features)
@@ -27,8 +27,8 @@ def retrieval(settings: BenchSettings) -> Iterator[Finding]:
     yield TimedPair("exact retrieval", "bare FAISS (IndexFlatIP)", theirs, ours, 1.2, faster=False, note=note)
 
 
-def unit_rows(rng: np.random.Generator, count: int, settings: BenchSettings) -> NDArray[np.float32]:
-    """[count, D] around 1000 centres, as features of videos lie: noise alone has no neighbours."""
+def _unit_rows(rng: np.random.Generator, count: int, settings: BenchSettings) -> NDArray[np.float32]:
+    """Return unit rows [count, D] clustered around 1000 centres, as features of videos are. Noise has no neighbours."""
     centres = rng.standard_normal((1000, settings.features), dtype=np.float32)
     rows = centres[rng.integers(0, 1000, count)]
     rows += 0.8 * rng.standard_normal(rows.shape, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""What a store costs and gives: size and read rate of both codecs against decoding the video files."""
+"""Benchmark of a store: size and read rate of both codecs against decoding the video files."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -13,43 +13,44 @@ from numpy.typing import NDArray
 from vimix.values.modality import RGB
 from vimix_adapters.clips.decode import decode_video, resized
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.hdf5_writer import Entry, merge_parts
+from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.prepare.video_job import PackJob, pack_job
+from vimix_adapters.prepare.video_store import pack_frames
 from vimix_adapters.synth.dataset import write_dataset
 from vimix_adapters.synth.synth_settings import SynthSettings
 
 CODECS = ("jpeg", "raw")
 CLIP = 32
-"""Frames of a clip."""
+"""Frames in a clip."""
 ROUNDS = 7
+"""Number of rounds. The first one only warms up."""
 
 
 @frozen
 class StoreFinding:
-    """Of videos of one size. Rates are of one thread, by processor time, medians of rounds taken in turn."""
+    """Results for videos of one size. Rates are medians over rounds, of one thread, by processor time."""
 
     width: int
     height: int
     short_side: int
     bytes_a_frame: Mapping[str, float]
-    """By ``mp4``, ``jpeg`` and ``raw``."""
+    """Size by ``mp4``, ``jpeg`` and ``raw``."""
     frames_a_second: Mapping[str, float]
-    """Whole videos."""
+    """Rate of reading whole videos."""
     clips_a_second: Mapping[str, float]
-    """32 frames in a row, from anywhere; the mp4 is decoded from its last key frame before them."""
+    """Rate of reading 32 consecutive frames at random. The mp4 is decoded from the last key frame before them."""
 
     def gain(self, codec: str) -> float:
-        """Times faster than decoding whole files."""
+        """Return how many times faster the store is than decoding whole files."""
         return self.frames_a_second[codec] / self.frames_a_second["mp4"]
 
     def clip_gain(self, codec: str) -> float:
-        """Times faster than seeking in the files."""
+        """Return how many times faster the store is than seeking in the files."""
         return self.clips_a_second[codec] / self.clips_a_second["mp4"]
 
 
 def measure_store(folder: Path, width: int, height: int, short_side: int, videos: int = 8) -> StoreFinding:
-    """Make videos of ``width`` × ``height`` in ``folder``, pack them both ways, and read them in turn."""
+    """Write videos of ``width`` × ``height`` to ``folder``, pack them with both codecs, and time reading them."""
     cv2.setNumThreads(1)
     source = folder / f"{width}x{height}"
     write_dataset(source, SynthSettings(2, max(2, videos // 2), 2, width=width, height=height), workers=1)
@@ -58,7 +59,7 @@ def measure_store(folder: Path, width: int, height: int, short_side: int, videos
     frames = sum(video.frames for video in stores["raw"].videos)
     whole: dict[str, Callable[[int], object]] = {"mp4": lambda i: decode_video(files[i], 30, short_side)}
     clips: dict[str, Callable[[int], object]] = {
-        "mp4": lambda i: sought(files[i], _start(stores["raw"], i), short_side)
+        "mp4": lambda i: read_by_seeking(files[i], _start(stores["raw"], i), short_side)
     }
     for codec, store in stores.items():
         whole[codec] = lambda i, store=store: store.read(i, RGB, 0, store.videos[i].frames)  # type: ignore[misc]
@@ -75,8 +76,8 @@ def measure_store(folder: Path, width: int, height: int, short_side: int, videos
     )
 
 
-def sought(path: Path, start: int, short_side: int) -> NDArray[np.uint8]:
-    """A clip as loaders without a store read it: seek to the key frame before, decode from there (PyAV)."""
+def read_by_seeking(path: Path, start: int, short_side: int) -> NDArray[np.uint8]:
+    """Read a clip as a loader without a store does: seek to the key frame before it and decode from there (PyAV)."""
     import av
 
     with av.open(str(path)) as container:
@@ -100,7 +101,7 @@ def _packed(files: Sequence[Path], out: Path, short_side: int, codec: str) -> Hd
     entries = []
     for file in files:
         part = out.with_name(f"{file.stem}.{codec}.part")
-        pack_job(PackJob(file, part), settings)
+        write_part(part, *pack_frames(file, settings), settings)
         entries.append(Entry(part, file.name, 0, file.stem, ("train",)))
     merge_parts(out, entries, ["any"], settings, quarantined=0)
     return Hdf5VideoStore(out)
@@ -111,7 +112,7 @@ def _start(store: Hdf5VideoStore, video: int) -> int:
 
 
 def _in_turn(ways: Mapping[str, Callable[[int], object]], videos: int) -> dict[str, float]:
-    """Seconds of processor time over all videos: medians of rounds in which each way has its turn."""
+    """Return the processor time in seconds to read all videos, by way of reading: medians over interleaved rounds."""
     spent: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, read in ways.items():

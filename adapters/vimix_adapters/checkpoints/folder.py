@@ -123,7 +123,7 @@ def _damage(file: Path, error: Exception) -> str:
 def _refusal(file: Path, found: str) -> str:
     previous, way_out = file.with_name("previous.pt"), ""
     if file.name == "last.pt" and previous.exists():
-        way_out = f"; to go on from the one before it: mv {previous} {file}"
+        way_out = f"; to continue from the one before it: mv {previous} {file}"
     elif file.name in ("last.pt", "previous.pt") and _only_checkpoint(file):
         way_out = f"; to train this stage anew, delete {file.parent}"
     return f"{file}: expected a whole vimix checkpoint ({FORMAT}) without code; {found}{way_out}"

@@ -1,7 +1,7 @@
-"""How others name the weights of encoders that vimix has: a registry of key maps.
+"""A registry of weight formats: names that other projects give to the weights of the encoders that vimix has.
 
-A new layout is one more entry of ``LAYOUTS``: a function from its names to those of vimix's encoder, and the settings
-of its BatchNorm. Prefixes (``module.``, ``encoder_q.0.``, ``_orig_mod.``, ``backbone.`` ...) are no part of a layout:
+A new format is one more entry of ``LAYOUTS``: a function from its names to those of vimix's encoder, and the settings
+of its BatchNorm. Prefixes (``module.``, ``encoder_q.0.``, ``_orig_mod.``, ``backbone.`` ...) are not part of a format:
 matching finds them.
 """
 
@@ -11,33 +11,34 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 
 Rename = Callable[[str], str | None]
-"""A foreign name without its prefix -> the name in vimix's encoder; None if no layer of the encoder is called so."""
+"""From a name in the file, without its prefix, to the name in vimix's encoder; None if the encoder has no such name."""
 
 
 @frozen
 class WeightFormat:
-    """Names and BatchNorm of one family of weight files."""
+    """Names and BatchNorm settings of one family of weight files."""
 
     about: str
+    """Description for messages and records."""
     rename: Rename
     encoder: str = "s3d"
-    """Which of the recipe's encoders it fits."""
+    """The encoder that the weights fit, as recipes name it."""
     batch_norm_eps: float = 1e-5
     batch_norm_momentum: float = 0.1
     heads: tuple[str, ...] = ("classifier.", "fc.", "head.", "heads.", "final_fc.", "final_bn.", "projector.")
-    """What follows the encoder under the same prefix: dropped without counting as unexpected."""
+    """Starts of the names of heads, under the same prefix as the encoder: dropped, not counted as unexpected."""
     prefers: tuple[str, ...] = ()
-    """Words of a prefix that mark the wanted one of several equal encoders."""
+    """Words of a prefix that mark the wanted encoder if a file holds several equal ones."""
     avoids: tuple[str, ...] = ()
-    """Words of a prefix that mark the encoder of another modality: taken only if there is nothing else."""
+    """Words of a prefix that mark the encoder of another modality: used only if there is no other."""
     views: Mapping[str, str] = field(factory=dict)
-    """Where one file holds encoders of several modalities: the word of each one's prefix, by modality."""
+    """For a file with the encoders of several modalities: a word of the prefix, by modality."""
     constants: tuple[str, ...] = ()
-    """Buffers of the encoder that are no weights: dropped without counting as unexpected."""
+    """Buffers of the encoder that are not weights: dropped, not counted as unexpected."""
 
 
 def _same(name: str) -> str | None:
-    """torchvision's names, with ``features.`` or without."""
+    """torchvision's names, with or without ``features.``."""
     if name.startswith("features."):
         return name
     return f"features.{name}" if name[:1].isdigit() else None
@@ -46,7 +47,7 @@ def _same(name: str) -> str | None:
 _COCLR_STAGES = {
     **{"Conv_1a": 0, "Conv_2b": 2, "Conv_2c": 3, "Mixed_3b": 5, "Mixed_3c": 6},
     **{"Mixed_4b": 8, "Mixed_4c": 9, "Mixed_4d": 10, "Mixed_4e": 11, "Mixed_4f": 12, "Mixed_5b": 14, "Mixed_5c": 15},
-    # The same modules a second time: CoCLR registers each in a Sequential too.
+    # CoCLR registers each module a second time, in a Sequential.
     **{"block1.0": 0, "block2.1": 2, "block2.2": 3, "block3.1": 5, "block3.2": 6, "block5.1": 14, "block5.2": 15},
     **{f"block4.{place}": 7 + place for place in range(1, 6)},
 }
@@ -58,7 +59,7 @@ _COCLR_NAME = re.compile(
 
 
 def _coclr(name: str) -> str | None:
-    """CoCLR's ``backbone/s3dg.py``: stages by their names in the paper, ``conv``/``bn`` within."""
+    """Names of CoCLR's ``backbone/s3dg.py``: the stages as in the paper of S3D, ``conv`` and ``bn`` within them."""
     found = _COCLR_NAME.fullmatch(name)
     if found is None or found["stage"] not in _COCLR_STAGES:
         return None
@@ -70,7 +71,7 @@ def _coclr(name: str) -> str | None:
 
 
 GRAPH = "adjacency"
-"""The graph that an ST-GCN was trained with; no weight of vimix's encoder, whose graph is the layout's."""
+"""Name of the graph that an ST-GCN was trained with. It is no weight: vimix's encoder takes it from the layout."""
 _CROSCLR_LAYERS = {
     "gcn.conv": "space.weigh",
     **{f"tcn.{place}": f"time.{place}" for place in (0, 2, 3)},
@@ -80,9 +81,10 @@ _CROSCLR_NAME = re.compile(r"st_gcn_networks\.(?P<block>\d)\.(?P<layer>\w+\.\w+)
 
 
 def _crosclr(name: str) -> str | None:
-    """CrosSCLR's ``net/st_gcn.py``, which is ST-GCN's: the same shapes and orders of axes as vimix's, other names.
+    """Names of CrosSCLR's ``net/st_gcn.py``, which is ST-GCN's. Shapes and orders of axes are those of vimix's encoder.
 
-    BatchNorm of the input is over joints, then coordinates; the convolution's channels are of subset 0, then 1, 2.
+    The channels of the input's BatchNorm are ordered by joint, then coordinate, those of the spatial convolution by
+    subset 0, 1, 2.
     """
     if name == "A":
         return GRAPH
@@ -98,7 +100,7 @@ def _crosclr(name: str) -> str | None:
 
 
 def _crosclr_block(number: str) -> str:
-    """The first block stands behind the BatchNorm of the input."""
+    """The block with this number; the first one follows the BatchNorm of the input."""
     return "features.0.1" if number == "0" else f"features.{number}"
 
 
@@ -114,7 +116,7 @@ LAYOUTS: Mapping[str, WeightFormat] = {
         **_TORCHVISION_NORM,  # type: ignore[arg-type]  # floats
     ),
     "simclr": WeightFormat(
-        "torchvision's S3D within SimCLR and its kin (backbone, encoder)",
+        "torchvision's S3D within SimCLR and similar methods (backbone, encoder)",
         _same,
         prefers=("backbone", "encoder"),
         **_TORCHVISION_NORM,  # type: ignore[arg-type]  # floats
@@ -129,4 +131,4 @@ LAYOUTS: Mapping[str, WeightFormat] = {
         constants=("A",),
     ),
 }
-"""By the name that ``vimix import --layout`` takes."""
+"""Weight formats by the name that ``vimix import --layout`` takes."""

@@ -1,4 +1,4 @@
-"""Which foreign tensor belongs to which of an encoder's: prefixes found, shapes checked, everything accounted for."""
+"""Matches the tensors of a file with those of an encoder: finds the prefix, checks shapes, accounts for all names."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
@@ -9,29 +9,29 @@ from torch import Size, Tensor
 from vimix_adapters.checkpoints.weight_formats import WeightFormat
 
 COPIES = ("encoder_k", "momentum", "teacher", "target", "sampler", "ema", "key")
-"""Words of a prefix that mark a copy: the key encoder, or (CoCLR's sampler) the encoder of another modality."""
+"""Words of a prefix that mark a copy: the key encoder, or the encoder of another modality (CoCLR's sampler)."""
 
 
 @frozen(eq=False)
 class WeightMatch:
-    """The encoder's tensors that were found, and what was not."""
+    """Tensors of the encoder that the file has, and the names that do not match."""
 
     prefix: str
-    """What stands before the encoder's names in the file."""
+    """The prefix of the encoder's names in the file."""
     found: Mapping[str, Tensor]
-    """By the encoder's names, each of the encoder's shape."""
+    """Tensors of the right shape by the encoder's names."""
     missing: tuple[str, ...]
-    """The encoder's names that the file lacks; counters of batches, which old files do not have, apart."""
+    """Names of the encoder that the file lacks, except counters of batches, which old files never have."""
     misshapen: tuple[str, ...]
-    """``name: shape in the file, shape expected``."""
+    """Tensors of another shape, each as "name: shape in the file, shape expected"."""
     unexpected: tuple[str, ...]
-    """Names under the prefix that are neither of the encoder nor of a head: another network's."""
+    """Names under the prefix that belong neither to the encoder nor to a head: those of another network."""
     dropped: Mapping[str, int] = field(factory=dict)
-    """Tensors outside the encoder (heads, queues, the key encoder ...), counted by the start of their names."""
+    """Number of tensors outside the encoder (heads, queues, the key encoder ...) by the start of their names."""
 
     @property
     def share(self) -> float:
-        """Matched part of all that should or should not be there, 0 to 1."""
+        """Share of matches among all matches and mismatches, 0 to 1."""
         wrong = len(self.missing) + len(self.misshapen) + len(self.unexpected)
         return len(self.found) / max(1, len(self.found) + wrong)
 
@@ -60,7 +60,7 @@ def match_weights(tensors: Mapping[str, Tensor], expected: Mapping[str, Size], l
 
 
 def renamed(tensors: Mapping[str, Tensor], names: set[str], layout: WeightFormat) -> dict[str, Tensor]:
-    """The tensors under the best prefix by the encoder's names, whatever their shapes."""
+    """Tensors under the best prefix by the encoder's names; shapes are not checked."""
     prefix = _best_prefix(tensors, names, layout)
     inside = {name: value for name, value in tensors.items() if name.startswith(prefix)}
     targets = {name: layout.rename(name.removeprefix(prefix)) for name in inside}
@@ -70,14 +70,14 @@ def renamed(tensors: Mapping[str, Tensor], names: set[str], layout: WeightFormat
 def best_layout(
     tensors: Mapping[str, Tensor], names: Callable[[WeightFormat], set[str]], layouts: Mapping[str, WeightFormat]
 ) -> str | None:
-    """The layout that finds most of its encoder's ``names`` (the first of equals); None if none finds any."""
+    """The layout that finds most of its encoder's ``names`` (the first of equals); None if no layout finds any."""
     counts = {key: max(_votes(tensors, names(lay), lay).values(), default=0) for key, lay in layouts.items()}
     best = max(counts, key=lambda name: counts[name])
     return best if counts[best] else None
 
 
 def _best_prefix(tensors: Mapping[str, Tensor], names: set[str], layout: WeightFormat) -> str:
-    """The prefix under which most names are the encoder's; of equals a wanted one, no copy, the shortest."""
+    """The prefix with most of the encoder's names; among equals no copy, then a preferred one, then the shortest."""
     votes = _votes(tensors, names, layout)
 
     def rank(prefix: str) -> tuple[bool, int, bool, bool, int, str]:
@@ -91,7 +91,7 @@ def _best_prefix(tensors: Mapping[str, Tensor], names: set[str], layout: WeightF
 
 
 def _votes(tensors: Mapping[str, Tensor], names: set[str], layout: WeightFormat) -> dict[str, int]:
-    """How many of the encoder's names are found under each prefix."""
+    """Number of the encoder's names that are found under each prefix."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for name in tensors:
         parts = name.split(".")
@@ -103,11 +103,11 @@ def _votes(tensors: Mapping[str, Tensor], names: set[str], layout: WeightFormat)
 
 
 def _aside(name: str, layout: WeightFormat) -> bool:
-    """A head, a constant, or a queue or counter of the method: no layer of the encoder."""
+    """Whether the name is that of a head, a constant, or the queue or a counter of the method."""
     return name.startswith((*layout.heads, "queue", "ptr", "logit_scale")) or name in layout.constants
 
 
 def _start(name: str) -> str:
-    """``encoder_k.0.Conv_1a...`` -> ``encoder_k``; wrappers that all names share do not tell them apart."""
+    """The first part of a name that is not a wrapper's: ``module.encoder_k.0.Conv_1a...`` gives ``encoder_k``."""
     parts = [part for part in name.split(".") if part not in ("module", "_orig_mod", "model")]
     return parts[0] if parts else name

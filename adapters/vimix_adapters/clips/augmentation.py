@@ -76,7 +76,7 @@ class ClipAugmentation(Protocol):
 
 @frozen
 class _CroppedAugmentation:
-    """What pictures and flow share: clips of the recipe's shape, cut out of the frame."""
+    """The base of pictures and flow: clips of the recipe's shape, cropped from the frame."""
 
     settings: AugmentSettings = field(factory=AugmentSettings)
 

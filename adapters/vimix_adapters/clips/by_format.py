@@ -1,4 +1,4 @@
-"""Which augmentation a modality's format asks for."""
+"""The augmentation that a modality's format needs."""
 
 from vimix.values.video import ModalityFormat
 from vimix_adapters.clips.augmentation import ClipAugmentation, FlowAugmentation, PictureAugmentation

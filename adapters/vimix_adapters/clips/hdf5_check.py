@@ -1,4 +1,4 @@
-"""Whether a store still holds what was written: every byte is read, every frame decoded."""
+"""Checking that a store still holds what was written: every byte is read and every frame is decoded."""
 
 import hashlib
 from collections.abc import Iterator
@@ -16,28 +16,27 @@ from vimix_adapters.clips.skeleton_writer import skeleton_fingerprint
 from vimix_adapters.config.store_settings import SkeletonSettings
 
 RUN = 64
-"""Frames that are decoded at once."""
+"""Number of frames that are decoded at once."""
 
 
 def check_video(number: int, store: Path) -> None:
-    """Read one video in full. Raises VimixError with all that is wrong with it. The store stays open in the process."""
-    found = list(_problems(_opened(store), number))
-    if found:
-        raise VimixError("; ".join(found))
+    """Read one video in full. Raises VimixError listing all problems. The store stays open in this process."""
+    if problems := list(_problems(_opened(store), number)):
+        raise VimixError("; ".join(problems))
 
 
 def fits_fingerprint(store: Hdf5VideoStore) -> bool:
-    """Whether the list of videos, the settings and the checksums are those that the fingerprint was made from."""
+    """Return whether the fingerprint is that of the list of videos, the settings and the checksums in the file."""
     numbers, videos = range(len(store.videos)), [asdict(video) for video in store.videos]
     try:
         if isinstance(store.settings, SkeletonSettings):
-            found = skeleton_fingerprint(store.settings, videos, [store.sequence(number)[1] for number in numbers])
+            expected = skeleton_fingerprint(store.settings, videos, [store.sequence(number)[1] for number in numbers])
         else:
             checksums = [str(store.group(number).attrs["checksum"]) for number in numbers]
-            found = fingerprint(store.settings, videos, checksums)
+            expected = fingerprint(store.settings, videos, checksums)
     except (KeyError, OSError, RuntimeError):
         return False
-    return found == store.fingerprint
+    return expected == store.fingerprint
 
 
 @lru_cache(maxsize=1)
@@ -63,8 +62,8 @@ def _problems(store: Hdf5VideoStore, number: int) -> Iterator[str]:
 
 def _differences_of_skeleton(store: Hdf5VideoStore, number: int) -> Iterator[str]:
     try:
-        data, noted = store.sequence(number)
-        if hashlib.sha256(data).hexdigest() != noted:
+        data, checksum = store.sequence(number)
+        if hashlib.sha256(data).hexdigest() != checksum:
             yield "joint: its bytes are not those that were written (checksum)"
     except (KeyError, OSError, RuntimeError, ValueError, IndexError) as error:
         yield f"cannot be read: {' '.join(str(error).split())}"

@@ -72,6 +72,6 @@ class SkeletonAugmentation:
 
 
 def reflected(length: int, padding: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Indices of a sequence with its first and last ``padding`` frames reflected: the frame at the end comes twice."""
+    """Return frame numbers of a sequence padded by reflection at both ends. The end frames occur twice."""
     inside = np.arange(length, dtype=np.int64)
     return np.concatenate([inside[:padding][::-1], inside, inside[length - padding :][::-1]])

@@ -1,4 +1,4 @@
-"""The views of a skeleton: joint as it is, motion and bone made from it, in batches on any device."""
+"""The streams of a skeleton: motion and bone are derived from joint, in batches on any device."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,7 +11,7 @@ from vimix.values.video import ModalityFormat
 
 
 def derived(joints: Tensor, kind: ModalityFormat) -> Tensor:
-    """The modality ``kind`` of joints [B, 3, T, V, M] (section 6 of the method)."""
+    """Return the stream of ``kind`` for joints [B, 3, T, V, M], of the same shape (section 6 of the method)."""
     assert kind.layout is not None
     return _STREAMS[kind.modality](joints, kind.layout)
 
@@ -21,14 +21,14 @@ def _joint(joints: Tensor, _: SkeletonLayout) -> Tensor:
 
 
 def _motion(joints: Tensor, _: SkeletonLayout) -> Tensor:
-    """The way to the next frame; of the last one 0."""
+    """Displacement to the next frame; 0 in the last frame."""
     motion = torch.zeros_like(joints)
     torch.sub(joints[:, :, 1:], joints[:, :, :-1], out=motion[:, :, :-1])
     return motion
 
 
 def _bone(joints: Tensor, layout: SkeletonLayout) -> Tensor:
-    """The way from the parent; of the root 0."""
+    """Vector from the parent joint; 0 at the root."""
     parents = torch.tensor(layout.parents, device=joints.device)
     return joints - joints.index_select(3, parents)
 

@@ -1,4 +1,4 @@
-"""Where a clip lies in its video: frames in time, a box in space. Everything here runs in the workers."""
+"""The position of a clip in its video: frames in time, a box in space. Everything here runs in the workers."""
 
 import math
 import zlib

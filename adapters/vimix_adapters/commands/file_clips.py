@@ -13,8 +13,8 @@ from vimix_adapters.clips.evaluation import windows_of
 from vimix_adapters.clips.hdf5 import formats_of
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.encoders.contrastive_network import Compute
-from vimix_adapters.prepare.skeleton_job import pack_skeleton
-from vimix_adapters.prepare.video_job import pack_frames
+from vimix_adapters.prepare.skeleton_store import pack_skeleton
+from vimix_adapters.prepare.video_store import pack_frames
 
 
 def build_file_clips(

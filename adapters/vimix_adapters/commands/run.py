@@ -1,4 +1,4 @@
-"""Whole runs: one stage, or all arms of a recipe with their evaluation, and what they leave behind."""
+"""``vimix run``, ``pretrain`` and ``cmmc``: train one stage, or all arms of a recipe, and evaluate them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ from vimix_adapters.reports.summaries import read_run, require_place_for_run, re
 from vimix_adapters.reports.tables import Row, console_table
 
 TRACES = ("last.pt", "previous.pt", "metrics.jsonl")
-"""Of training, in a stage's folder."""
+"""Files in a stage's folder that show that it was trained."""
 
 log = structlog.get_logger()
 
@@ -41,89 +41,93 @@ def train_single(
     device: str,
     resume: bool,
 ) -> Checkpoint:
-    """Train one stage in ``out``, from the checkpoints ``inits`` by modality.
+    """Train one stage in a folder of ``out``, starting from the checkpoints ``inits`` by modality.
 
-    Raises VimixError if ``out`` already holds checkpoints of the stage and ``resume`` was not asked for.
+    Raises VimixError if ``out`` already holds checkpoints of the stage and ``resume`` is False.
     """
-    with open_session(recipe, device) as place:
-        built = wiring.build_stage(recipe, _known(recipe, stage))
+    with open_session(recipe, device) as session:
+        built = wiring.build_stage(recipe, _checked(recipe, stage))
         folder = out / built.name
         if FolderCheckpointStore(folder).exists() and not resume:
-            raise VimixError(f"{folder} already holds checkpoints: add --resume to go on, or choose another --out")
-        _claim(place, out)
-        return _execute(place, built, _loaded(inits), folder, number=0)
+            raise VimixError(f"{folder} already holds checkpoints: add --resume to continue, or choose another --out")
+        _claim(session, out)
+        return _execute(session, built, _loaded(inits), folder, number=0)
 
 
 def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
-    """Run and evaluate all arms; stages that are finished are not run again. Writes ``results.json`` and ``.md``."""
+    """Train and evaluate all arms, finished stages excepted; write ``results.json`` and ``results.md`` into ``out``."""
     _require_arms(recipe)
-    with open_session(recipe, device) as place:
-        return _run_plan(place, out)
+    with open_session(recipe, device) as session:
+        return _run_plan(session, out)
 
 
 def _require_arms(recipe: config.Recipe) -> None:
+    """Raise VimixError if the recipe has no plan to run."""
     if not recipe.arms:
         raise VimixError(f"recipe {recipe.name!r} has no [arms]: there is no plan to run; use vimix pretrain")
 
 
-def _run_plan(place: Session, out: Path) -> list[Row]:
-    recipe, compute = place.recipe, place.compute
-    targets = scores.evaluation_targets(recipe, place.store)  # refused before hours of training
-    _claim(place, out)
+def _run_plan(session: Session, out: Path) -> list[Row]:
+    recipe, compute = session.recipe, session.compute
+    targets = scores.evaluation_targets(recipe, session.store)  # an error here comes before hours of training
+    _claim(session, out)
     log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
-    newest = train_arms(place, out)
-    rows = evaluate_run(place, newest, targets, out)
-    if place.writes:
+    newest = train_arms(session, out)
+    rows = evaluate_run(session, newest, targets, out)
+    if session.writes:
         show_table(console_table(rows, title=recipe.name))
         log.info("run.finished", results=str(out / "results.md"))
     return rows
 
 
 def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int]) -> None:
-    """Run the plan once a seed in ``out/seed-N``; write mean, deviation and paired differences into ``out``.
+    """Run the plan in ``out/seed-N`` for each seed; write means, deviations and paired differences into ``out``.
 
     Raises VimixError if ``out`` is the folder of a single run, before anything is trained.
     """
     _require_arms(recipe)
     require_place_for_summary(out)
-    with open_session(recipe, device) as place:  # one for all: processes join a group once
+    with open_session(recipe, device) as session:  # one session for all seeds: processes join a group once
         for seed in seeds:
-            _run_plan(attrs.evolve(place, recipe=attrs.evolve(recipe, seed=seed)), out / f"seed-{seed}")
-        if place.writes:
+            _run_plan(attrs.evolve(session, recipe=attrs.evolve(recipe, seed=seed)), out / f"seed-{seed}")
+        if session.writes:
             text = write_summary(out, [read_run(out / f"seed-{seed}") for seed in seeds])
             print(text)
             log.info("seeds.finished", results=str(out / "results.md"))
 
 
-def train_arms(place: Session, out: Path) -> dict[str, dict[Modality, Checkpoint]]:
-    """The newest encoders by arm and modality, after all stages of all arms; what is finished is not run again."""
-    recipe, places = place.recipe, StageFolders(place.recipe, out, place.writes)
-    return {arm: _run_arm(attrs.evolve(place, recipe=config.of_arm(recipe, arm)), arm, places) for arm in recipe.arms}
+def train_arms(session: Session, out: Path) -> dict[str, dict[Modality, Checkpoint]]:
+    """Train all stages of all arms, finished ones excepted; return the newest encoders by arm and modality."""
+    folders, recipe = StageFolders(session.recipe, out, session.writes), session.recipe
+    return {
+        arm: _run_arm(attrs.evolve(session, recipe=config.of_arm(recipe, arm)), arm, folders) for arm in recipe.arms
+    }
 
 
-def _run_arm(place: Session, arm: str, places: StageFolders) -> dict[Modality, Checkpoint]:
-    stages = [wiring.build_stage(place.recipe, stage) for stage in place.recipe.arms[arm].stages]
+def _run_arm(session: Session, arm: str, folders: StageFolders) -> dict[Modality, Checkpoint]:
+    stages = [wiring.build_stage(session.recipe, stage) for stage in session.recipe.arms[arm].stages]
 
     def execute(number: int, stage: Stage, newest: Mapping[Modality, Checkpoint]) -> Checkpoint:
-        return _execute(place, stage, newest, places.linked(arm, number, stage.name), number, arm)
+        return _execute(session, stage, newest, folders.linked(arm, number, stage.name), number, arm)
 
     return {modality: _slim(checkpoint) for modality, checkpoint in run_stages(stages, execute).items()}
 
 
 def _slim(checkpoint: Checkpoint) -> Checkpoint:
-    """Without what only goes on training: the encoders of all arms are held until they are evaluated."""
+    """The checkpoint with its query encoder only: those of all arms stay in memory until they are evaluated."""
     return attrs.evolve(checkpoint, parts={"query": checkpoint.parts["query"]})
 
 
 def _execute(
-    place: Session,
+    session: Session,
     stage: Stage,
     inits: Mapping[Modality, Checkpoint],
     folder: Path,
     number: int,
     arm: str = "",
 ) -> Checkpoint:
-    recipe, store = place.recipe, place.store
+    """Train the stage in ``folder`` unless it is finished; return its final checkpoint."""
+    recipe, store = session.recipe, session.store
     checkpoints = FolderCheckpointStore(folder)
     progress = checkpoints.progress()
     if progress is not None and progress.finished:
@@ -133,31 +137,33 @@ def _execute(
         assert last is not None
         return last
     _warn_of_long_queue(recipe, store)
-    with place.locked(folder):
-        compute, group = place.compute, place.group
-        about = _about_stage(place, arm, number)
-        run = wiring.build_stage_run(recipe, stage, store, inits, folder, compute, number, group, place.requests, about)
+    with session.locked(folder):
+        compute, group = session.compute, session.group
+        about = _about_stage(session, arm, number)
+        run = wiring.build_stage_run(
+            recipe, stage, store, inits, folder, compute, number, group, session.requests, about
+        )
         log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
         begun = perf_counter()
-        with place.requests.deferred():
+        with session.requests.deferred():
             final = train(run)
         log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
     return final
 
 
-def _about_stage(place: Session, arm: str, number: int) -> dict[str, str | int | float]:
+def _about_stage(session: Session, arm: str, number: int) -> dict[str, str | int | float]:
     """Facts for the record of the stage's checkpoints, besides those that every training has."""
     return {
         "arm": arm,
-        "data": place.store.fingerprint,
+        "data": session.store.fingerprint,
         "commit": commit(),
-        "stages_to_come": _to_come(place.recipe, arm, number),
+        "stages_to_come": _to_come(session.recipe, arm, number),
         **{f"version_{name}": value for name, value in versions().items()},
     }
 
 
 def _to_come(recipe: config.Recipe, arm: str, number: int) -> int:
-    """How many later stages of the arm go on training the modality of this one: after the last there is none."""
+    """Number of later stages of the arm that train the same modality; 0 for its final encoder."""
     stages = recipe.arms[arm].stages if arm else ()
     return sum(later.modality == stages[number].modality for later in stages[number + 1 :])
 
@@ -173,28 +179,28 @@ def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:
         )
 
 
-def _claim(place: Session, out: Path) -> None:
-    """Write ``out/recipe.toml``; refuse a folder in which another recipe was begun, or of several seeds.
+def _claim(session: Session, out: Path) -> None:
+    """Write ``out/recipe.toml``. If an earlier call trained nothing there, its recipe is replaced.
 
-    Where an earlier call failed before anything was trained, another recipe takes its place.
+    Raises VimixError if another recipe was begun in ``out``, or it is the folder of several seeds.
     """
     require_place_for_run(out)
-    recipe, file = place.recipe, out / "recipe.toml"
+    recipe, file = session.recipe, out / "recipe.toml"
     if file.exists():
         changed = config.training_differences(config.read_recipe(file), recipe)
-        if changed and _begun(out, place.writes):
+        if changed and _begun(out, session.writes):
             raise VimixError(
                 f"{out} was begun with another recipe; it differs in {', '.join(changed)}: choose another --out, or "
                 "set these back"
             )
-    if place.writes:
+    if session.writes:
         write_text(file, config.recipe_to_toml(recipe))
 
 
 def _begun(out: Path, alone: bool) -> bool:
-    """Whether a stage was trained in the folder, for a row of metrics at least, or is right now.
+    """Whether a stage has been trained in the folder, for at least one row of metrics, or is being trained now.
 
-    Locks are tried where one process does it ``alone``: those of a group would find each other's.
+    Locks are tried by one process ``alone``: the ranks of a group would find each other's.
     """
     files = [file for name in TRACES for level in ("*", "*/*") for file in out.glob(f"{level}/{name}")]
     if (out / "results.json").exists() or any(file.stat().st_size for file in files):
@@ -203,6 +209,7 @@ def _begun(out: Path, alone: bool) -> bool:
 
 
 def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:
+    """The checkpoints. Raises VimixError if one was trained on another modality."""
     loaded = {Modality(name): load_checkpoint(path) for name, path in inits.items()}
     for name, checkpoint in loaded.items():
         if checkpoint.modality != name:
@@ -210,8 +217,8 @@ def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:
     return loaded
 
 
-def _known(recipe: config.Recipe, stage: config.Stage) -> config.Stage:
-    """The stage, if the recipe has its modalities."""
+def _checked(recipe: config.Recipe, stage: config.Stage) -> config.Stage:
+    """The stage. Raises VimixError if the recipe lacks one of its modalities, or its settings contradict each other."""
     named = [stage.pretrain] if isinstance(stage, config.PretrainStage) else [stage.cmmc, stage.partner]
     for name in named:
         if name is not None and name not in recipe.modalities:

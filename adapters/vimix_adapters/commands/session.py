@@ -1,4 +1,4 @@
-"""What every command that trains or evaluates works with."""
+"""The session of a command that trains or evaluates: recipe, store, device and process group."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from vimix_adapters.metrics.logs import configure_logging, quieten_logging
 
 @frozen(eq=False)
 class Session:
-    """A recipe with its store and device, the processes that share the work, and who may ask to stop."""
+    """A recipe with its store, device and process group, and the requests to stop."""
 
     recipe: config.Recipe
     store: VideoStore
@@ -29,15 +29,15 @@ class Session:
 
     @property
     def writes(self) -> bool:
-        """Whether this is the process that prints and writes."""
+        """Whether this process is the one that prints and writes files."""
         return self.group.rank == 0
 
     @contextmanager
     def locked(self, folder: Path) -> Iterator[None]:
-        """Nobody else trains in ``folder`` meanwhile, say a job that the cluster started twice.
+        """Lock ``folder`` against other processes, such as a job that the cluster started twice.
 
-        The system gives the lock back when the process ends, however it ends. Raises VimixError if it is taken,
-        WriteError if nothing can be written there.
+        The operating system releases the lock when the process ends, however it ends. Raises VimixError if another
+        process holds it, WriteError if the folder is not writable.
         """
         if not self.writes:
             yield
@@ -49,14 +49,14 @@ class Session:
             lock = FileLock(folder / ".lock", timeout=0).acquire()
         except Timeout as error:
             raise VimixError(
-                f"{folder}: another process trains there: wait until it has ended, or choose another --out"
+                f"{folder}: another process is training there: wait until it has ended, or choose another --out"
             ) from error
         with lock:
             yield
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a process trains in ``folder`` right now."""
+    """Whether a process is training in ``folder``."""
     if not (folder / ".lock").exists():
         return False
     try:
@@ -68,10 +68,10 @@ def is_locked(folder: Path) -> bool:
 
 @contextmanager
 def open_session(recipe: config.Recipe, device: str) -> Iterator[Session]:
-    """Set up logging, device, store and group; requests to stop are heard as long as the context lasts."""
+    """Set up logging, device, store, process group and signal handlers for as long as the context lasts."""
     configure_logging()
     compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
-    with wiring.build_process_group(recipe, compute) as group, stop_on_signals(speaks=group.rank == 0) as requests:
+    with wiring.build_process_group(recipe, compute) as group, stop_on_signals(announce=group.rank == 0) as requests:
         if group.rank:
             quieten_logging()
         yield Session(recipe, store, compute, group, requests)

@@ -1,4 +1,4 @@
-"""Arms that begin with the same stages train them once."""
+"""Folders of the stages of a run: arms that begin with the same stages train them once."""
 
 import os
 from pathlib import Path
@@ -14,14 +14,14 @@ log = structlog.get_logger()
 
 @define
 class StageFolders:
-    """Where each stage of a run's arms lies; one that another arm has trained already is a link to it."""
+    """The folder of each stage of each arm; a stage that another arm trains is a link to its folder."""
 
     recipe: config.Recipe
     out: Path
     writes: bool = True
-    """False in the processes of a group that only compute."""
+    """False on all ranks of a process group but the first."""
     _alike: dict[Path, list[Path]] = field(init=False)
-    """Of each stage's folder: those of all arms with the same training, in the recipe's order."""
+    """For each folder those of all arms with the same training of this stage, in the recipe's order."""
 
     @_alike.default
     def _by_identity(self) -> dict[Path, list[Path]]:
@@ -35,14 +35,14 @@ class StageFolders:
     def owner(self, arm: str, number: int, name: str) -> Path:
         """The folder in which the stage is trained: the arm's own, or that of the first arm with the same stage.
 
-        What is trained already stays where it is, also when an arm is put in front of its own later on.
+        A stage that has been trained stays where it is, even if another arm is added before its own later.
         """
         own = self.out / arm / f"{number + 1}-{name}"
         alike = self._alike[own]
         return next((folder for folder in (own, *alike) if _trained(folder)), alike[0])
 
     def linked(self, arm: str, number: int, name: str) -> Path:
-        """``owner``, with a link to it where the arm's own folder would be."""
+        """The folder ``owner``, with a link to it in place of the arm's own folder."""
         own, owner = self.out / arm / f"{number + 1}-{name}", self.owner(arm, number, name)
         if owner != own and self.writes:
             _link(own, owner)
@@ -55,7 +55,7 @@ def _trained(folder: Path) -> bool:
 
 
 def _link(own: Path, owner: Path) -> None:
-    """A relative link, so that a run can be moved. File systems without links lose the convenience only."""
+    """Make a relative link, so that a run can be moved. A file system without links only lacks the convenience."""
     make_folder(own.parent)
     target = os.path.relpath(owner, own.parent)
     if own.is_symlink() and own.readlink() == Path(target):

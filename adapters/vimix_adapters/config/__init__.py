@@ -1,4 +1,4 @@
-"""Recipes: frozen attrs classes, read from and written to TOML."""
+"""Recipes and all settings: frozen attrs classes, read from and written to TOML."""
 
 from vimix_adapters.config.arms import of_arm
 from vimix_adapters.config.augment_settings import AugmentSettings
@@ -7,24 +7,17 @@ from vimix_adapters.config.encoder_settings import ENCODERS, ModalitySettings, S
 from vimix_adapters.config.identity import stage_identities, training_differences
 from vimix_adapters.config.protocols import PROTOCOLS, Protocol, changes, protocol_of
 from vimix_adapters.config.read_recipe import read_recipe, recipe_from_toml, recipe_to_toml
-from vimix_adapters.config.schema import (
+from vimix_adapters.config.recipe_stages import (
     Arm,
     Cmmc,
     CmmcStage,
-    Contrast,
-    Data,
-    Evaluate,
-    EvaluationStore,
-    Finetune,
     HiddenMix,
     InputMix,
-    Optim,
     Pretrain,
     PretrainStage,
-    Recipe,
-    Run,
     Stage,
 )
+from vimix_adapters.config.schema import Contrast, Data, Evaluate, EvaluationStore, Finetune, Optim, Recipe, Run
 
 __all__ = [
     "ENCODERS",

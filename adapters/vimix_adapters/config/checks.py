@@ -1,14 +1,15 @@
-"""Mistakes that no single key shows: settings that contradict each other."""
+"""Settings that contradict each other."""
 
 from collections.abc import Iterator, Sequence
 
 from vimix_adapters.config.arms import mistakes_in_set, of_arm
 from vimix_adapters.config.encoder_settings import ENCODERS, EncoderEntry, ModalitySettings
-from vimix_adapters.config.schema import CmmcStage, Data, HiddenMix, InputMix, Recipe, Stage
+from vimix_adapters.config.recipe_stages import CmmcStage, HiddenMix, InputMix, Stage
+from vimix_adapters.config.schema import Data, Recipe
 
 
 def contradictions(recipe: Recipe) -> list[str]:
-    """One line for each, with the keys and the reason; empty for a sound recipe."""
+    """One line for each contradiction, with the keys and the reason."""
     found = [*_general(recipe), *_sections(recipe)]
     return [*found, *(line for arm in recipe.arms for line in _arm(recipe, arm, found))]
 
@@ -18,20 +19,20 @@ def _general(recipe: Recipe) -> Iterator[str]:
     for key, groups in (("contrast", recipe.contrast.bn_groups), ("finetune", recipe.finetune.bn_groups)):
         if batch % groups or batch < 2 * groups:
             yield (
-                f"optim.batch: {batch} must be a multiple of {key}.bn_groups = {groups}, and at least twice as much: "
-                "each part is normalised by itself"
+                f"optim.batch: {batch} must be a multiple of {key}.bn_groups = {groups}, and at least twice as "
+                "large, because BatchNorm normalises each part separately"
             )
     if recipe.contrast.negatives == "queue" and not recipe.contrast.queue:
-        yield "contrast.queue: 0 with contrast.negatives = 'queue' leaves no negatives at all"
+        yield "contrast.queue: 0 with contrast.negatives = 'queue' leaves no negatives"
     if not recipe.modalities:
         yield "modalities: expected at least one table, such as [modalities.rgb]"
     if recipe.evaluate.queries == recipe.evaluate.gallery:
-        yield f"evaluate.queries: the gallery is {recipe.evaluate.gallery!r} too; each video would find itself"
+        yield f"evaluate.queries: {recipe.evaluate.gallery!r} is the gallery too; each video would find itself"
     if not recipe.evaluate.own and not recipe.evaluate.stores:
-        yield "evaluate.own: false leaves nothing to be judged on: add a table such as [evaluate.stores.ucf101]"
+        yield "evaluate.own: with false there is no store to evaluate on: add a table such as [evaluate.stores.ucf101]"
     for name, other in recipe.evaluate.stores.items():
         if other.queries == other.gallery:
-            yield f"evaluate.stores.{name}.queries: the gallery is {other.gallery!r} too; each video would find itself"
+            yield f"evaluate.stores.{name}.queries: {other.gallery!r} is the gallery too; each video would find itself"
     for name, modality in recipe.modalities.items():
         yield from _encoder(f"modalities.{name}", modality)
         yield from _clip(recipe.data, modality.entry)
@@ -52,8 +53,8 @@ def _clip(data: Data, entry: EncoderEntry) -> Iterator[str]:
     frames, size = entry.least_clip
     if entry.maps == "planes" and (data.frames < frames or data.size < size):
         yield (
-            f"data.frames, data.size: {data.frames} frames of {data.size} pixels do not survive the poolings of "
-            f"{entry.name}; it needs at least {frames} frames of {size} pixels"
+            f"data.frames, data.size: {data.frames} frames of {data.size} pixels are too small for {entry.name}, which "
+            f"needs at least {frames} frames of {size} pixels"
         )
 
 
@@ -67,7 +68,7 @@ def _sections(recipe: Recipe) -> Iterator[str]:
 
 
 def _arm(recipe: Recipe, name: str, of_all: Sequence[str]) -> Iterator[str]:
-    """What is wrong with an arm, besides what is wrong with all."""
+    """Contradictions of an arm that are not among those of the whole recipe, ``of_all``."""
     if wrong := mistakes_in_set(recipe, name):
         yield from (f"arms.{name}.set: {line}" for line in wrong)
         return
@@ -86,7 +87,7 @@ def _arm(recipe: Recipe, name: str, of_all: Sequence[str]) -> Iterator[str]:
 
 
 def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str]:
-    """What is wrong with one stage by itself; ``key`` names it in the messages."""
+    """Contradictions of one stage; ``key`` names it in the messages."""
     named = (
         {"cmmc": stage.cmmc, "partner": stage.partner} if isinstance(stage, CmmcStage) else {"pretrain": stage.pretrain}
     )
@@ -96,7 +97,7 @@ def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str
     settings = recipe.stage(stage)
     inherited = stage.milestones is None and stage.epochs is not None
     if inherited and settings.milestones and max(settings.milestones) >= settings.epochs:
-        yield f"{key}.milestones: the inherited {list(settings.milestones)} exceed {settings.epochs} epochs: give them"
+        yield f"{key}.milestones: the inherited {list(settings.milestones)} exceed {settings.epochs} epochs: set both"
     elif not inherited:
         yield from _schedule(key, settings.epochs, settings.milestones)
     yield from _negatives(recipe, f"{key}.mix", settings.mix)
@@ -106,7 +107,7 @@ def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str
         yield from _partner(key, stage, alone=settings.mix.policy == "manifold_mixup")
         kinds = {settings.entry.maps for name, settings in recipe.modalities.items() if name in named.values()}
         if len(kinds) == 2:
-            yield f"{key}.partner: joints and pixels lie on different axes, so their maps cannot be cut into each other"
+            yield f"{key}.partner: maps of skeletons and pictures have different axes and cannot be mixed"
         elif isinstance(settings.mix, HiddenMix) and settings.mix.layers == "same":
             yield from _same_layer(f"{key}.mix.layers", recipe, stage)
 
@@ -122,8 +123,8 @@ def _same_layer(key: str, recipe: Recipe, stage: CmmcStage) -> Iterator[str]:
 def _partner(key: str, stage: CmmcStage, alone: bool) -> Iterator[str]:
     if alone and stage.partner is not None:
         yield (
-            f"{key}.partner: manifold_mixup mixes {stage.cmmc} with other clips of itself and has no partner: leave "
-            "partner out, or use cm_mixup"
+            f"{key}.partner: manifold_mixup mixes {stage.cmmc} with other clips of {stage.cmmc}: remove partner, "
+            "or use cm_mixup"
         )
     elif not alone and stage.partner is None:
         yield f"{key}.partner: missing; only policy = 'manifold_mixup' mixes without another modality"
@@ -148,13 +149,13 @@ def _negatives(recipe: Recipe, key: str, mix: InputMix | HiddenMix) -> Iterator[
 
 def _layers(key: str, mix: HiddenMix) -> Iterator[str]:
     if mix.policy != "cm_cutmix" and mix.extent != "box":
-        yield f"{key}.extent: {mix.policy!r} cuts no box; extent is of policy = 'cm_cutmix'"
+        yield f"{key}.extent: {mix.policy!r} cuts no box; only policy = 'cm_cutmix' reads extent"
     if mix.layers == "same":
         return
     if mix.policy != "cm_cutmix":
         yield f"{key}.layers: {mix.policy!r} mixes maps of equal size, so only layers = 'same' is legal"
     elif mix.dims != "cthw":
         yield (
-            f"{key}.layers: with dims = {mix.dims!r} some axes are taken whole and must be equally long, so only "
+            f"{key}.layers: with dims = {mix.dims!r} some axes are taken whole and must have equal sizes, so only "
             "layers = 'same' is legal; 'random' needs dims = 'cthw'"
         )

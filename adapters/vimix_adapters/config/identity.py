@@ -9,7 +9,8 @@ from attrs import asdict, evolve
 
 from vimix_adapters.config.arms import of_arm
 from vimix_adapters.config.encoder_settings import ModalitySettings
-from vimix_adapters.config.schema import PretrainStage, Recipe, Stage
+from vimix_adapters.config.recipe_stages import PretrainStage, Stage
+from vimix_adapters.config.schema import Recipe
 
 
 def training_settings(recipe: Recipe) -> dict[str, Any]:

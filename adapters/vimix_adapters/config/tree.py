@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from vimix_adapters.config.schema import CmmcStage, PretrainStage, Recipe, Stage
+from vimix_adapters.config.recipe_stages import CmmcStage, PretrainStage, Stage
+from vimix_adapters.config.schema import Recipe
 from vimix_adapters.structuring import WrongValueError, strict_converter
 
 

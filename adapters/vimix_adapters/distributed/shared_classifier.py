@@ -1,4 +1,4 @@
-"""A classifier whose training batch is spread over a group."""
+"""A classifier whose training batch is spread over a process group."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from vimix_adapters.distributed.statistics import SharedStatistics
 class SharedClassifier(OneOfManyCopies):
     """Implements ``vimix.ports.network.Classifier`` around a ``ClassifyingNetwork``, one copy in each process.
 
-    DistributedDataParallel averages the gradients. In training each process normalises its own rows, as BatchNorm
-    groups of one process's batch would be; when it tests, a process is on its own.
+    DistributedDataParallel averages the gradients. In training each process normalises its own rows, as if they were a
+    BatchNorm group of one process's batch. In evaluation the processes do not communicate.
     """
 
     def __init__(self, network: Any, group: ProcessGroup) -> None:
@@ -24,13 +24,13 @@ class SharedClassifier(OneOfManyCopies):
         self._wrapped = DistributedDataParallel(network, **OWN_BUFFERS)
 
     def logits(self, clips: Tensor) -> Tensor:
-        """[B, classes] of this member's clips, in training mode."""
+        """Logits [B, classes] of the clips of this rank, in training mode."""
         self.network.train()
         with self._statistics.shared():
             logits: Tensor = self._wrapped(clips)
         return logits
 
     def probabilities(self, clips: Tensor) -> Tensor:
-        """Softmax [B, classes] of this member's clips, in evaluation mode."""
+        """Softmax [B, classes] of the clips of this rank, in evaluation mode."""
         probabilities: Tensor = self.network.probabilities(clips)
         return probabilities

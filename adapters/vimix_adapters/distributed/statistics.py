@@ -1,4 +1,4 @@
-"""BatchNorm's running statistics in a group."""
+"""BatchNorm's running statistics in a process group."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +11,10 @@ from vimix.ports.process_group import ProcessGroup
 
 
 class SharedStatistics:
-    """Running statistics as if the members' batches had passed one network one after the other, in order of rank.
+    """Running statistics as if the batches of all ranks had passed one network one after the other, in order of rank.
 
-    A member's batch maps them to keep·r + change, with keep = (1 - momentum)^groups; the maps of all members are
-    applied to what stood before. So all members hold the same, those of one process with W times as many groups.
+    The batch of a rank maps the statistics r to keep·r + change with keep = (1 - momentum)^groups. The maps of all
+    ranks are applied in turn, so that all ranks hold the statistics of one process with W times as many groups.
     """
 
     def __init__(self, network: nn.Module, groups: int, group: ProcessGroup) -> None:
@@ -28,7 +28,7 @@ class SharedStatistics:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Around one pass of this member's batch through the network in train mode."""
+        """Combine the statistics of all ranks after a pass of the network in train mode within this context."""
         if not self._statistics or not self._network.training:
             yield
             return
@@ -41,7 +41,7 @@ class SharedStatistics:
         value = before
         for change in self._group.all_gather((torch.cat(self._statistics) - self._keep * before)[None]):
             value = self._keep * value + change
-        # By way of ``data``: autograd would miss the statistics that it saw, which a backward pass in training ignores.
+        # Writing through ``data`` hides the change from autograd, which would report it although backward ignores it.
         torch._foreach_copy_(
             [s.data for s in self._statistics], list(torch.split(value, [len(s) for s in self._statistics]))
         )

@@ -1,4 +1,4 @@
-"""Group of processes started by torchrun, over torch.distributed: NCCL for tensors on GPUs, gloo for those on CPUs."""
+"""The process group that torchrun started: NCCL for tensors on GPUs, gloo for tensors on CPUs."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 
 _CONTACT = re.compile(r"gloo|nccl|process ?group|connection|socket|timed? ?out|collective", re.IGNORECASE)
-"""Words in what torch.distributed says when a process is gone; gloo raises nothing more telling than RuntimeError."""
+"""Words in the messages of torch.distributed when a process is gone; gloo raises a plain RuntimeError."""
 
 
 class TorchProcessGroup:
@@ -29,7 +29,7 @@ class TorchProcessGroup:
 
     @property
     def rank(self) -> int:
-        """Of this process, 0 ... size-1."""
+        """Number of this process, 0 ... size-1."""
         return dist.get_rank()
 
     @property
@@ -39,7 +39,7 @@ class TorchProcessGroup:
 
     @torch.no_grad()
     def all_gather(self, rows: Tensor) -> Tensor:
-        """Everybody's rows in order of rank."""
+        """The rows of all ranks in order of rank."""
         rows = rows.detach().contiguous()
         parts = [torch.empty_like(rows) for _ in range(self.size)]
         dist.all_gather(parts, rows)
@@ -47,7 +47,7 @@ class TorchProcessGroup:
 
     @torch.no_grad()
     def all_gather_ragged(self, rows: Tensor) -> Tensor:
-        """The same for differing numbers of rows: padded to the longest, and cut again."""
+        """The same for different numbers of rows, which are padded to the longest and cut again."""
         shapes = self.all_gather(torch.tensor([rows.shape]))
         longest, width = shapes.amax(dim=0).tolist()
         padded = rows.new_zeros(longest, width)
@@ -57,38 +57,38 @@ class TorchProcessGroup:
 
     @torch.no_grad()
     def permute_rows(self, rows: Tensor, order: NDArray[np.int64]) -> Tensor:
-        """Each row travels once, from the process that has it to the one that asks for it."""
+        """The rows of this rank after a permutation; each row is sent once, from its rank to the rank that needs it."""
         count, rank = len(rows), self.rank
-        asked = order.reshape(self.size, count)
-        owners = asked // count
-        sent = [wanted[owner == rank] - rank * count for wanted, owner in zip(asked, owners, strict=True)]
-        arrived = torch.empty_like(rows, memory_format=torch.contiguous_format)
+        wanted = order.reshape(self.size, count)
+        owners = wanted // count
+        sent = [numbers[owner == rank] - rank * count for numbers, owner in zip(wanted, owners, strict=True)]
+        received = torch.empty_like(rows, memory_format=torch.contiguous_format)
         dist.all_to_all_single(
-            arrived,
+            received,
             _at(rows.detach(), np.concatenate(sent)).contiguous(),
             output_split_sizes=np.bincount(owners[rank], minlength=self.size).tolist(),
-            input_split_sizes=[len(some) for some in sent],
+            input_split_sizes=[len(numbers) for numbers in sent],
         )
-        # They come sorted by owner, those of one owner in the order asked for.
-        return _at(arrived, np.argsort(np.argsort(owners[rank], kind="stable"), kind="stable"))
+        # Rows arrive sorted by owner; the rows of one owner are in the wanted order.
+        return _at(received, np.argsort(np.argsort(owners[rank], kind="stable"), kind="stable"))
 
     @torch.no_grad()
     def any(self, flag: Tensor) -> Tensor:
-        """The greatest of all flags."""
+        """Whether the flag is true on any rank."""
         number = flag.to(torch.int32)
         dist.all_reduce(number, dist.ReduceOp.MAX)
         return number.bool()
 
     def max(self, step: int, wish: int) -> int:
-        """The greatest wish. Raises VimixError unless all have completed ``step``."""
+        """The greatest wish of all ranks. Raises VimixError unless all have completed ``step``."""
         self.completed = step
-        found = self.all_gather(torch.tensor([[step, wish]]))
-        steps: list[int] = found[:, 0].tolist()
+        wishes = self.all_gather(torch.tensor([[step, wish]]))
+        steps: list[int] = wishes[:, 0].tolist()
         if len(set(steps)) > 1:
             raise VimixError(
                 f"the {self.size} processes stand at the steps {steps}: they must see the same RUN folder and recipe"
             )
-        return int(found[:, 1].max())
+        return int(wishes[:, 1].max())
 
 
 def _at(rows: Tensor, numbers: NDArray[np.int64]) -> Tensor:
@@ -96,15 +96,15 @@ def _at(rows: Tensor, numbers: NDArray[np.int64]) -> Tensor:
 
 
 def local_rank() -> int | None:
-    """The number of this process on its machine, None if torchrun did not start it."""
+    """Number of this process on its machine; None if torchrun did not start it."""
     return int(os.environ["LOCAL_RANK"]) if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ else None
 
 
 @contextmanager
 def join_process_group(device: torch.device, timeout: float) -> Iterator[ProcessGroup]:
-    """The group that torchrun started this process in, for as long as the context lasts; else a group of one.
+    """The group that torchrun started, while the context lasts; without torchrun a group of this process alone.
 
-    Raises VimixError if the others are gone or do not answer within ``timeout`` seconds.
+    Raises VimixError if other processes are gone or do not answer within ``timeout`` seconds.
     """
     if local_rank() is None or os.environ["WORLD_SIZE"] == "1":
         yield SingleProcess()
@@ -125,5 +125,5 @@ def _lost(group: TorchProcessGroup, error: RuntimeError) -> str:
     reason = " ".join(str(error).split())[:200]
     return (
         f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} lost the others after its step {group.completed}: "
-        f"one of them ended or hangs; the cause stands in the output of the first to end ({reason})"
+        f"one of them ended or hangs; see the output of the process that ended first for the cause ({reason})"
     )

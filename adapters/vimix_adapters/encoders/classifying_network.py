@@ -1,4 +1,4 @@
-"""An encoder with a linear layer, trained as a whole."""
+"""An encoder with a linear layer, trained end to end."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +13,9 @@ from vimix_adapters.encoders.contrastive_network import Compute
 class ClassifyingNetwork(nn.Module):
     """Implements ``vimix.ports.network.Classifier``: pooled features, dropout, one linear layer.
 
-    The layer starts as N(0, 0.01²) with bias 0 (CoCLR), so that the first steps do not tear up a pretrained encoder.
-    In training the batch passes the encoder in ``groups`` equal parts, each normalised by its own statistics.
+    The layer starts with weights from N(0, 0.01²) and bias 0 (CoCLR), so that the first gradients of a pretrained
+    encoder are small. In training the batch passes the encoder in ``groups`` equal parts, which BatchNorm normalises
+    separately.
     """
 
     def __init__(self, encoder: StageChain, classes: int, dropout: float, compute: Compute, groups: int = 1) -> None:
@@ -29,24 +30,27 @@ class ClassifyingNetwork(nn.Module):
         self.to(compute.device).to(memory_format=encoder.memory_format)
 
     def logits(self, clips: Tensor) -> Tensor:
-        """[B, classes] float32, in training mode."""
+        """Logits [B, classes] float32 of clips [B, C, T, H, W] in training mode.
+
+        Raises ValueError if the batch does not divide into the BatchNorm groups.
+        """
         self.train()
         if len(clips) % self.groups:
             raise ValueError(f"a batch of {len(clips)} does not divide into {self.groups} BatchNorm groups")
         return self._classified(torch.cat([self._features(part) for part in clips.chunk(self.groups)]))
 
     def forward(self, clips: Tensor) -> Tensor:
-        """The logits: what DistributedDataParallel wraps."""
+        """The logits; DistributedDataParallel wraps this method."""
         return self.logits(clips)
 
     @property
     def moving(self) -> nn.Module:
-        """Where the BatchNorms are whose statistics a process's rows move."""
+        """The module whose BatchNorm statistics are updated from the rows of this process."""
         return self
 
     @torch.no_grad()
     def probabilities(self, clips: Tensor) -> Tensor:
-        """Softmax [B, classes] float32, in evaluation mode."""
+        """Softmax [B, classes] float32 of clips [B, C, T, H, W] in evaluation mode."""
         self.eval()
         return self._classified(self._features(clips)).softmax(dim=1)
 
@@ -60,9 +64,9 @@ class ClassifyingNetwork(nn.Module):
         return scores
 
     def load_encoder(self, state: Mapping[str, Any]) -> None:
-        """Take the encoder out of a contrastive network's state; its projection head is dropped.
+        """Load the encoder from the state of a contrastive network, without the projection head.
 
-        Strict: a missing or unexpected name raises RuntimeError.
+        Raises RuntimeError if a name is missing or unexpected.
         """
         prefix = "encoder."
         self.encoder.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

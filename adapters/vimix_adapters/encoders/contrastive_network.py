@@ -1,4 +1,4 @@
-"""An encoder, its projection head and its BatchNorm groups as one module: the whole query or key path."""
+"""An encoder with its projection head and BatchNorm groups: the whole query or key path as one module."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,14 +16,14 @@ from vimix_adapters.encoders.chain import StageChain
 
 @frozen
 class Compute:
-    """Where and how precisely a network computes. Embeddings, features and losses are float32 in any case."""
+    """Device and precision of a network; embeddings, features and losses are always float32."""
 
     device: torch.device
     dtype: torch.dtype = torch.float32
 
     @contextmanager
     def autocast(self) -> Iterator[None]:
-        """Convolutions in ``dtype``."""
+        """A context in which convolutions run in ``dtype``."""
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             yield
 
@@ -31,9 +31,9 @@ class Compute:
 class ContrastiveNetwork(nn.Module):
     """Implements ``vimix.ports.network.Network`` around a chain of stages.
 
-    In train mode the batch passes the encoder in ``groups`` equal parts, each normalised by its own statistics, as it
-    would on that many devices. With keys permuted first this is MoCo's ShuffleBN on a single device: a network cannot
-    recognise a query's key by the statistics that both were normalised with.
+    In training mode the batch passes the encoder in ``groups`` equal parts, which BatchNorm normalises separately, as
+    on that many devices. With permuted keys this is MoCo's ShuffleBN on one device: the network cannot recognise the
+    key of a query by common batch statistics.
     """
 
     def __init__(self, encoder: StageChain, embedding: int, groups: int, compute: Compute) -> None:
@@ -52,7 +52,7 @@ class ContrastiveNetwork(nn.Module):
 
     @property
     def planar(self) -> bool:
-        """Whether the last two axes of maps are height and width; else they are joints and persons."""
+        """Whether the last two axes of maps are height and width, not joints and persons."""
         return self.encoder.planar
 
     def embed(self, clips: Tensor) -> Tensor:
@@ -61,24 +61,24 @@ class ContrastiveNetwork(nn.Module):
             return self._embedded(self.encoder.laid_out(clips), 0)
 
     def embed_mixed(self, clips: Tensor, layer: int, mix: HiddenMixing) -> tuple[Tensor, MixPlan]:
-        """The same with the map below stage ``layer`` mixed: below, mix, above."""
+        """Embeddings as of ``embed``, with the map before stage ``layer`` mixed; also returns the plan of the mix."""
         with self.compute.autocast():
             mixed, plan = mix(self._stages(self.encoder.laid_out(clips), 0, layer))
             return self._embedded(mixed, layer), plan
 
     def forward(self, clips: Tensor, layer: int = 0, mix: HiddenMixing | None = None) -> tuple[Tensor, MixPlan | None]:
-        """The query path as one callable, mixing included: what DistributedDataParallel wraps."""
+        """The query path, mixing included; DistributedDataParallel wraps this method."""
         return (self.embed(clips), None) if mix is None else self.embed_mixed(clips, layer, mix)
 
     @torch.no_grad()
     def keys(self, clips: Tensor, shuffle: Tensor) -> Tensor:
-        """Embeddings in train mode, without gradient, with groups drawn from the batch permuted by ``shuffle`` [B]."""
+        """Embeddings of the batch permuted by ``shuffle`` [B], in the original order, without gradient."""
         order, back = (rows.to(clips.device, non_blocking=True) for rows in (shuffle, shuffle.argsort()))
         return self.embed(clips[order])[back]
 
     @torch.no_grad()
     def hidden(self, clips: Tensor, layer: int) -> Tensor:
-        """The map below stage ``layer`` in evaluation mode; nothing above it is computed."""
+        """The map before stage ``layer`` in evaluation mode; later stages are not computed."""
         with self._evaluating(), self.compute.autocast():
             return self._stages(self.encoder.laid_out(clips), 0, layer)
 
@@ -93,7 +93,7 @@ class ContrastiveNetwork(nn.Module):
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _pooled(self, x: Tensor, start: int) -> Tensor:
-        """Features of maps below stage ``start``: the groups are put together once they are small."""
+        """Features of maps before stage ``start``; groups are concatenated after pooling, when they are small."""
         return torch.cat(
             [self.encoder.pool(self.encoder.partial_forward(part, start, self.depth)) for part in self._parts(x)]
         )
@@ -106,9 +106,9 @@ class ContrastiveNetwork(nn.Module):
         return x.chunk(self.groups)
 
     def _embedded(self, x: Tensor, start: int) -> Tensor:
-        """Embeddings of maps below stage ``start``."""
+        """Embeddings of maps before stage ``start``."""
         features = self._pooled(x, start)
-        # The head is a thousandth of the work: in float32 the embedding loses no digit to bf16.
+        # The head is a thousandth of the work, so that float32 costs nothing.
         with torch.autocast(self.compute.device.type, enabled=False):
             return nn.functional.normalize(self.head(features), dim=1)
 
@@ -123,7 +123,7 @@ class ContrastiveNetwork(nn.Module):
 
 
 def _begin_momentum(optimiser: torch.optim.Optimizer) -> None:
-    """SGD's momentum as zeros, which changes no number: torch takes raw memory, and a skipped step would keep it."""
+    """Set the momentum of SGD to zeros: torch allocates it uninitialised, and a skipped step would keep it so."""
     if isinstance(optimiser, torch.optim.SGD):
         for group in optimiser.param_groups:
             for parameter in group["params"] if group["momentum"] else ():
@@ -131,10 +131,11 @@ def _begin_momentum(optimiser: torch.optim.Optimizer) -> None:
 
 
 class TorchOptimiser:
-    """Implements ``vimix.ports.network.Optimiser`` around one of torch's.
+    """Implements ``vimix.ports.network.Optimiser`` with an optimiser of torch.
 
-    A fused one is told on the device whether to skip, as torch's GradScaler tells it; any other waits for the answer.
-    ``either`` says whether a flag is set for any process of a group: all skip, or none.
+    A step with a loss or gradient that is not finite is skipped. A fused optimiser reads the flag on the device, as
+    with torch's GradScaler; any other waits for it. ``either`` returns whether a flag is set on any rank of a group,
+    so that all ranks skip or none.
     """
 
     def __init__(self, optimiser: torch.optim.Optimizer, either: Callable[[Tensor], Tensor] | None = None) -> None:
@@ -144,7 +145,7 @@ class TorchOptimiser:
         _begin_momentum(optimiser)
 
     def step(self, loss: Tensor) -> Tensor:
-        """Clear gradients, backpropagate and update, or not; whether not."""
+        """Clear gradients, backpropagate and update. Returns whether the update was skipped, a bool on the device."""
         self._optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward without annotations
         skipped = self._not_finite(loss.detach())
@@ -162,14 +163,14 @@ class TorchOptimiser:
         return found if self._either is None else self._either(found)
 
     def set_learning_rate(self, rate: float) -> None:
-        """From the next step on; a group of parameters with a ``share`` gets that part of it."""
+        """Set the learning rate; a parameter group with a ``share`` gets that share of it."""
         for group in self._optimiser.param_groups:
             group["lr"] = rate * group.get("share", 1.0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Moments and step counts."""
+        """State of torch's optimiser: moments and step counts."""
         return dict(self._optimiser.state_dict())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of ``state_dict``. The state is copied: torch itself would go on sharing its tensors."""
+        """The inverse of ``state_dict``; copies the tensors, which torch would share."""
         self._optimiser.load_state_dict(deepcopy(dict(state)))

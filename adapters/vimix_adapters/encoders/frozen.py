@@ -13,11 +13,11 @@ from vimix_adapters.encoders.contrastive_network import Compute
 
 
 class FrozenClassifier(ClassifyingNetwork):
-    """Implements ``vimix.ports.network.Classifier``: pooled features of an encoder that nothing changes, one layer.
+    """Implements ``vimix.ports.network.Classifier``: pooled features of a frozen encoder, one linear layer.
 
-    The encoder is in evaluation mode throughout and gets no gradient. ``unit_features`` scales features to length 1,
-    ``batch_norm`` normalises them by a BatchNorm with scale 1 and shift 0 at first, as CoCLR does: in a ``group`` by
-    the statistics of everybody's rows, which takes no gradients of others, for there are none below the layer.
+    The encoder stays in evaluation mode and gets no gradient. ``unit_features`` scales features to length 1;
+    ``batch_norm`` then normalises them with a BatchNorm, as CoCLR does. In a ``group`` it uses the statistics of the
+    rows of all ranks; no gradient passes between ranks, because none is needed below the layer.
     """
 
     def __init__(
@@ -36,18 +36,18 @@ class FrozenClassifier(ClassifyingNetwork):
         self.norm = (nn.BatchNorm1d(encoder.feature_size) if batch_norm else nn.Identity()).to(compute.device)
 
     def train(self, mode: bool = True) -> "FrozenClassifier":
-        """The layer alone is ever in training mode."""
+        """Set the mode of the layer; the encoder stays in evaluation mode."""
         super().train(mode)
         self.encoder.eval()
         return self
 
     def layer(self) -> Iterable[nn.Parameter]:
-        """What is trained."""
+        """The parameters that are trained."""
         return [*self.norm.parameters(), *self.linear.parameters()]
 
     @property
     def moving(self) -> nn.Module:
-        """Nothing: the encoder's statistics stand still, and all members move the layer's alike."""
+        """An empty module: no BatchNorm statistics differ between ranks."""
         return nn.Identity()
 
     def _classified(self, features: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The skeleton as a graph: which joints a graph convolution gathers from, in three subsets."""
+"""The graph of a skeleton, in the three subsets of a graph convolution."""
 
 from typing import Literal
 
@@ -14,14 +14,14 @@ Hops = Literal["all", "one"]
 
 
 def spatial_partition(layout: SkeletonLayout, hops: Hops = "all") -> NDArray[np.float32]:
-    """ST-GCN's spatial partitioning [3, V, V] (Yan et al. 2018): the share with which joint w gathers from joint v.
+    """ST-GCN's spatial partitioning (Yan et al. 2018): the weight [3, V, V] with which joint w gathers from joint v.
 
-    Subset 0 is the joint itself, 1 its neighbours as far from the centre or farther (centrifugal), 2 those nearer
-    (centripetal). Shares are 1/degree of w, itself counted, so that every joint gathers 1 in all.
+    Subset 0 is the joint itself, subset 1 its neighbours that are at least as far from the centre (centrifugal), subset
+    2 those that are nearer (centripetal). The weights of a joint w sum to 1: each is 1/degree of w, itself counted.
 
-    Distances to the centre are counted along all of the skeleton, as the paper says. The authors' code, and CrosSCLR's,
-    counts one step only (``hops="one"``): away from the centre both ends of a bone count as infinitely far, and fall
-    into subset 1.
+    Distances to the centre are counted along the whole skeleton, as in the paper. The code of the authors and of
+    CrosSCLR counts one step only (``hops="one"``): both ends of a bone away from the centre then have the same
+    distance, and belong to subset 1.
     """
     joints = len(layout.joints)
     near = np.eye(joints, dtype=bool)

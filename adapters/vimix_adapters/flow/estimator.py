@@ -1,4 +1,4 @@
-"""What every flow estimator of this folder is."""
+"""Types of flow estimators."""
 
 from typing import Protocol, runtime_checkable
 
@@ -10,7 +10,7 @@ class FlowEstimator(Protocol):
     """Estimates the motion between two frames."""
 
     def __call__(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Displacements (u, v) in pixels, float32 [H, W, 2], from grey frames uint8 [H, W].
+        """Estimate displacements (u, v) in pixels, float32 [H, W, 2], from grey frames uint8 [H, W].
 
         The point at (x, y) of the earlier frame is at (x + u, y + v) in the later one.
         """
@@ -19,8 +19,8 @@ class FlowEstimator(Protocol):
 
 @runtime_checkable
 class BatchFlowEstimator(FlowEstimator, Protocol):
-    """Estimates the motion between the frames of many pairs at once."""
+    """Estimates the motion in many pairs of frames at once."""
 
     def batch(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Fields float32 [N, H, W, 2] of pairs of grey frames uint8 [N, H, W]: the same as one by one."""
+        """Estimate fields float32 [N, H, W, 2] from pairs of grey frames uint8 [N, H, W]: those of each pair alone."""
         ...

@@ -47,7 +47,7 @@ class ProgressMetrics:
     def _draw(self, step: int, summary: str) -> None:
         if self._progress is None:
             self._progress = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeRemainingColumn(),
@@ -68,7 +68,8 @@ class ProgressMetrics:
         begun, first = self._begun
         pace = (now - begun) / (step - first) if step > first else 0.0
         left = f", {(self._steps - step) * pace:.0f} s left" if pace else ""
-        self._console.print(f"{self._title}: {step}/{self._steps} {summary}{left}", highlight=False)
+        line = f"{self._title}: {step}/{self._steps} {summary}{left}"
+        self._console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 def _summary(values: Mapping[str, float]) -> str:

@@ -1,6 +1,7 @@
-"""The folder of finished videos beside a store that is being made, so that nothing is done twice."""
+"""The folder of finished parts beside a store that is being made, so that nothing is done twice."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,31 +10,31 @@ from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
 
 SETTINGS = "settings.json"
-"""What the parts were made with."""
+"""File in the folder with the settings of its parts."""
 LISTED = "listed.json"
-"""The name of the video of each part that there is to be."""
+"""File in the folder with the content of every part, finished or not: video name by file name."""
 
 
 def parts_of(store: Path) -> Path:
-    """Where the finished videos of a store lie that is not finished."""
+    """Return the folder of the finished parts of a store that is being made."""
     return store.with_name(f"{store.name}.parts")
 
 
 def flow_parts_of(store: Path) -> Path:
-    """Where the flow of a store's videos lies until all have theirs."""
+    """Return the folder of the finished flow of a store's videos."""
     return store.with_name(f"{store.name}.flow.parts")
 
 
-def claim_parts(parts: Path, settings: Mapping[str, Any]) -> None:
-    """Make the folder, or find it; raises VimixError if its parts were made with other settings."""
-    file = parts / SETTINGS
-    asked = json.dumps(settings, sort_keys=True)
-    if file.exists() and file.read_text(encoding="utf-8") != asked:
-        raise VimixError(f"{parts} holds videos packed with other settings: repeat those, or delete the folder")
+def claim_parts(parts: Path, settings: Mapping[str, Any], listed: Mapping[str, str], replace: bool = False) -> None:
+    """Make the folder of parts, or go on with an existing one; ``listed`` is the content of every part to come.
+
+    Raises VimixError if existing parts were made with other ``settings`` and ``replace`` is false; else deletes them.
+    """
+    file, wanted = parts / SETTINGS, json.dumps(settings, sort_keys=True)
+    if file.exists() and file.read_text(encoding="utf-8") != wanted:
+        if not replace:
+            raise VimixError(f"{parts} holds parts made with other settings: repeat those, or delete the folder")
+        shutil.rmtree(parts)
     if not file.exists():
-        write_text(file, asked)
-
-
-def list_parts(parts: Path, names: Mapping[str, str]) -> None:
-    """Note the video of each part (file name to video) that there is to be."""
-    write_text(parts / LISTED, json.dumps(names))
+        write_text(file, wanted)
+    write_text(parts / LISTED, json.dumps(listed))

@@ -1,94 +1,97 @@
-"""``vimix prepare DATASET``: a data set's listing to a store, with an account of what is there by split."""
+"""``vimix prepare``: store a data set, and report what was found, stored and left out in each split."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, frozen
 from rich.console import Console
 from rich.table import Table
 
-from vimix.values.errors import VimixError
-from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.listing import Listing, SplitCount, split_counts
-from vimix_adapters.prepare.video_store import ENOUGH, prepare, quarantine_file
+from vimix_adapters.prepare.build_store import StoreBuilder, build_store, quarantine_file
 from vimix_adapters.reports.results import write_json
 
 FORMAT = "vimix-prepare-report-1"
+ENOUGH = 0.95
+"""Share of the files that must be stored for the command to succeed."""
 INCOMPLETE = 3
-"""Exit code."""
+"""Exit code of an incomplete data set, or one with too many unreadable files."""
 SHOWN = 10
-"""Names printed of those that are missing or unreadable; the report has all."""
+"""Number of missing or unreadable files that are printed; the report lists all."""
 
 
 @frozen
-class Packing:
-    """What all ``prepare`` commands are asked."""
+class PrepareOptions:
+    """Options that all ``vimix prepare`` commands have."""
 
-    settings: PackSettings
+    builder: StoreBuilder
     workers: int
-    seconds: float
-    """That a file may take."""
+    force: bool = False
+    """Whether to replace an existing store."""
     dry_run: bool = False
+    """Whether to list files only, and read none."""
+    allow_partial: bool = False
+    """Whether to store what there is of an incomplete published data set."""
 
 
 @frozen
 class Account:
-    """What became of a data set."""
+    """What was found, stored and left out of a data set."""
 
     listing: Listing
     store: Path
+    unit: str
+    """Name of the files in messages: ``videos``."""
     counts: tuple[SplitCount, ...]
-    unreadable: Mapping[str, str] | None
-    """Reasons by name; None if nothing was decoded."""
-    written: bool
-    advice: tuple[str, ...] = field(default=())
+    unreadable: Mapping[str, str] | None = None
+    """Reason of each file that cannot be read, by name; None if no file was read."""
+    written: bool = False
+    """Whether the store exists now."""
+    advice: tuple[str, ...] = ()
+    """Sentences that say what to do."""
     exit_code: int = 0
 
     @property
     def complete(self) -> bool:
-        """Whether every official or listed video was found, and read if any was."""
+        """Whether all official or listed files were found, and could be read if they were read."""
         return all(count.missing == 0 and not count.unreadable for count in self.counts)
+
+    @property
+    def stored(self) -> int:
+        """Number of files that can be stored, as far as is known."""
+        return len(self.listing.files) - len(self.unreadable or {})
 
 
 def report_file(store: Path) -> Path:
-    """Where the account is written as JSON."""
+    """Return the JSON file with the account of a store."""
     return store.with_name(f"{store.stem}.report.json")
 
 
-def collect(listing: Listing, store: Path, packing: Packing, console: Console, allow_partial: bool = False) -> Account:
-    """Pack what is there of a data set, and account for the rest in ``STORE.report.json``.
+def prepare_store(listing: Listing, store: Path, options: PrepareOptions, console: Console) -> Account:
+    """Store the files of a data set and write the account to ``STORE.report.json``.
 
-    A published data set that is incomplete is refused with exit code 3 unless ``allow_partial``: at once if files are
-    missing, after decoding if some cannot be read; the parts are kept. Of own data 95 % must be stored. Raises
-    VimixError if no video at all was found or could be read.
+    An incomplete published data set is refused with exit code 3 unless ``allow_partial``: before any file is read if
+    some are missing, after reading if some cannot be read; the parts are kept. Less than 95 % stored are exit code 3
+    too. Raises what ``build_store`` raises.
     """
-    partial = allow_partial or not listing.official
-    account = _account(listing, store, None, written=False)
-    if packing.dry_run or (not partial and not account.complete):
-        account = _advised(account, partial, packing.dry_run)
-    elif not listing.videos:
-        raise VimixError(
-            f"no video of {listing.dataset} was found: check the folder; missing is {_first(listing.missing)}"
+    all_needed = listing.official and not options.allow_partial
+    account = Account(listing, store, options.builder.unit, tuple(split_counts(listing, None)))
+    if not options.dry_run and (account.complete or not all_needed):
+        report = build_store(
+            listing, store, options.builder, options.workers, console, force=options.force, all_needed=all_needed
         )
-    else:
-        packed = prepare(
-            listing.videos,
-            store,
-            packing.settings,
-            packing.workers,
-            packing.seconds,
-            console,
-            classes=listing.classes,
-            partial_allowed=partial,
-        )
-        account = _advised(_account(listing, store, dict(packed.failures), packed.written), partial, False)
+        listed = {file.name for file in listing.files}
+        unreadable = {name: reason for name, reason in report.failures if name in listed}
+        counts = tuple(split_counts(listing, unreadable))
+        account = evolve(account, counts=counts, unreadable=unreadable, written=report.written)
+    account = _advised(account, all_needed, options.dry_run)
     write_json(report_file(store), as_data(account))
     return account
 
 
 def as_data(account: Account) -> dict[str, Any]:
-    """The account as plain data."""
+    """Return the account as plain data."""
     listing = account.listing
     return {
         "format": FORMAT,
@@ -100,15 +103,16 @@ def as_data(account: Account) -> dict[str, Any]:
         "splits": {count.split: asdict(count) for count in account.counts},
         "missing": {name: list(splits) for name, splits in sorted(listing.missing.items())},
         "unreadable": dict(account.unreadable or {}),
+        "left_out": dict([*listing.left_out, *listing.excluded]),
         "notes": list(listing.notes),
         "advice": list(account.advice),
     }
 
 
 def account_table(account: Account) -> Table:
-    """The account for people."""
-    title = f"{account.listing.dataset}: {len(account.listing.videos)} videos, {len(account.listing.classes)} classes"
-    table = Table(title=title)
+    """Return the numbers of all splits as a table."""
+    listing = account.listing
+    table = Table(title=f"{listing.dataset}: {len(listing.files)} {account.unit}, {len(listing.classes)} classes")
     table.add_column("split")
     for heading in ("official", "listed", "found", "missing", "unreadable"):
         table.add_column(heading, justify="right")
@@ -118,40 +122,34 @@ def account_table(account: Account) -> Table:
     return table
 
 
-def left_out(account: Account) -> list[str]:
-    """The first names that are missing or unreadable, one line each."""
-    lines = [f"missing: {name}" for name in list(account.listing.missing)[:SHOWN]]
-    return lines + [f"{name}: {reason}" for name, reason in list((account.unreadable or {}).items())[:SHOWN]]
+def account_lines(account: Account) -> list[str]:
+    """Return what to print below the table: what was stored, the first files that were not, notes and advice."""
+    listing = account.listing
+    lines = [f"stored {account.stored} of {listing.count} {account.unit} in {account.store}"] if account.written else []
+    lines += [f"missing: {name}" for name in list(listing.missing)[:SHOWN]]
+    failures = [*(account.unreadable or {}).items(), *listing.left_out]
+    lines += [f"{name}: {reason}" for name, reason in failures[:SHOWN]]
+    if listing.excluded:
+        lines.append(f"{len(listing.excluded)} {account.unit} left out: {listing.excluded[0][1]}")
+    return [*lines, *listing.notes, *account.advice, f"report: {report_file(account.store)}"]
 
 
-def _account(listing: Listing, store: Path, unreadable: Mapping[str, str] | None, written: bool) -> Account:
-    names = None if unreadable is None else unreadable.keys()
-    return Account(listing, store, tuple(split_counts(listing, names)), unreadable, written)
-
-
-def _advised(account: Account, partial: bool, dry_run: bool) -> Account:
-    """With an exit code, and what to do."""
-    unreadable, listing = account.unreadable or {}, account.listing
-    wanted = len(listing.videos) + len(listing.missing)
-    advice: list[str] = []
-    code = 0
-    if unreadable:
-        advice.append(f"unreadable files and their reasons: {quarantine_file(account.store)}")
-    if not account.complete and not partial:
+def _advised(account: Account, all_needed: bool, dry_run: bool) -> Account:
+    """Add the exit code, and advice on what to do."""
+    listing, advice, code = account.listing, [], 0
+    if account.unreadable or (account.written and (listing.left_out or listing.excluded)):
+        advice.append(f"files that were left out, with reasons: {quarantine_file(account.store)}")
+    if all_needed and not account.complete:
         code = INCOMPLETE
-        kept = "; what was packed is kept" if unreadable else ""
+        kept = "; what was packed is kept" if account.unreadable else ""
         state = f"so is {account.store}" if account.written else f"no store was written{kept}"
         advice.append(
-            f"{listing.dataset} is incomplete, {state}: add the files named in "
-            f"{report_file(account.store)} and call this again, or take what there is with --allow-partial"
+            f"{listing.dataset} is incomplete, {state}: add the files named in {report_file(account.store)} and call "
+            "this again, or store what there is with --allow-partial"
         )
-    elif not listing.official and len(listing.videos) - len(unreadable) < ENOUGH * wanted:
+    elif account.stored < ENOUGH * (listing.count - (len(listing.missing) if listing.official else 0)):
         code = INCOMPLETE
-        advice.append(f"less than {ENOUGH:.0%} of the videos were {'found' if dry_run else 'stored'}")
+        advice.append(f"less than {ENOUGH:.0%} of the {account.unit} were {'found' if dry_run else 'stored'}")
     if dry_run:
-        advice.append("dry run: nothing was decoded")
-    return Account(listing, account.store, account.counts, account.unreadable, account.written, tuple(advice), code)
-
-
-def _first(missing: Mapping[str, tuple[str, ...]]) -> str:
-    return f"{next(iter(missing), 'nothing')}{', ...' if len(missing) > 1 else ''}"
+        advice.append("dry run: no file was read")
+    return evolve(account, advice=tuple(advice), exit_code=code)

@@ -1,129 +1,108 @@
-"""``vimix prepare ntu60``, ``ntu120`` and ``skeletons``: from skeleton files to a store of one array."""
+"""Skeleton files as parts, and the parts as a store of one array."""
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from attrs import asdict
-from rich.console import Console
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.skeleton_writer import SkeletonEntry, part_outcomes, write_skeleton_store
+from vimix_adapters.clips.skeleton_writer import (
+    SkeletonEntry,
+    part_outcomes,
+    write_skeleton_part,
+    write_skeleton_store,
+)
 from vimix_adapters.config.store_settings import SkeletonSettings
-from vimix_adapters.datasets.skeleton_files import SkeletonFile, SkeletonListing
-from vimix_adapters.files import require_writable
-from vimix_adapters.prepare.parts import claim_parts, list_parts, parts_of
-from vimix_adapters.prepare.progress import run_shown
-from vimix_adapters.prepare.skeleton_job import SkeletonJob, pack_skeletons
-from vimix_adapters.prepare.video_store import Report, read_quarantine, version_key, write_quarantine
+from vimix_adapters.datasets.listing import Listing
+from vimix_adapters.prepare.build_store import PartJob, StoredFile
+from vimix_adapters.skeletons.convert import Preparation, pack_file
+from vimix_adapters.skeletons.layouts import find_layout
 
 RATE = 30
-"""Frames a second that Kinect records (MSRAction3D: 15, for which the files give no sign)."""
-TOGETHER = 64
-"""Files a part: a fraction of a second of work, which is what an interruption costs each worker."""
-SECONDS = 3600.0
-"""That a part may take: disks may be slow, not dead."""
+"""Frames a second of Kinect. MSRAction3D has 15, which its files do not say."""
 
 
-def prepare_skeletons(
-    listing: SkeletonListing, store: Path, settings: SkeletonSettings, workers: int, console: Console
-) -> Report:
-    """Store all listed sequences; go on where an earlier call was stopped, but for parts with files that failed.
+@frozen
+class SkeletonStoreBuilder:
+    """Implements ``vimix_adapters.prepare.build_store.StoreBuilder``."""
 
-    What cannot be read is left out and listed in ``STORE.quarantine.csv``; samples that the authors exclude are listed
-    there too, but no failure. Raises VimixError if the store exists with other settings or files, no sequence at all
-    could be stored, or the store cannot be written.
+    settings: SkeletonSettings
+    files_a_part: int = 64
+    """Files in a part: reading them takes a fraction of a second, which is what an interruption costs each worker."""
+    seconds: float = 3600.0
+    """Time limit of a part, long enough for a slow disk."""
+    unit: str = "sequences"
+
+    @property
+    def work(self) -> Callable[[PartJob], None]:
+        """Function that a worker process calls to make a part."""
+        return partial(write_part_of_skeletons, settings=self.settings)
+
+    def check(self) -> None:
+        """Do nothing: each file fails for reasons of its own."""
+
+    def is_done(self, part: Path) -> bool:
+        """Whether the part holds all its files: those that failed are read again, since the disk may be to blame."""
+        outcomes = part_outcomes(part)
+        return bool(outcomes) and not any(isinstance(outcome, str) for outcome in outcomes)
+
+    def failures(self, job: PartJob, reason: str | None) -> Sequence[str | None]:
+        """Return why each file was left out, None for a file in the part. Raises VimixError if the job failed."""
+        if reason is not None:
+            raise VimixError(
+                f"the files from {job.files[0].path} on could not be read: {reason}; call again to go on, with fewer "
+                "--workers if memory is short"
+            )
+        return [outcome if isinstance(outcome, str) else None for outcome in part_outcomes(job.part)]
+
+    def write(self, store: Path, files: Sequence[StoredFile], classes: Sequence[str], left_out: int) -> None:
+        """Join the parts to a store, atomically. Raises VimixError if it cannot be written."""
+        parts = list(dict.fromkeys(stored.part for stored in files))
+        lengths = [outcome for part in parts for outcome in part_outcomes(part) if not isinstance(outcome, str)]
+        entries = [
+            SkeletonEntry(s.file.name, s.label, s.file.source, s.file.splits, RATE * self.settings.frames / length)
+            for s, length in zip(files, lengths, strict=True)
+        ]
+        write_skeleton_store(store, parts, entries, classes, self.settings, left_out)
+
+
+def skeleton_store_builder(
+    listing: Listing, layout: str, frames: int, persons: int, denoise: str, align: str
+) -> SkeletonStoreBuilder:
+    """Build from the options of ``vimix prepare``; 0 ``persons``: one for ``.txt`` files, else two.
+
+    ``layout`` is the name of a layout or the path of a TOML file. Raises VimixError if there is no such layout.
     """
-    if (report := _already_there(listing, store, settings, console)) is not None:
-        return report
-    require_writable(store)
-    parts = parts_of(store)
-    claim_parts(parts, asdict(settings))
-    jobs = _jobs(listing, parts)
-    list_parts(parts, {job.part.name: f"{job.files[0].name} and {len(job.files) - 1} more" for job in jobs})
-    _read(jobs, settings, workers, console)
-    outcomes = [outcome for job in jobs for outcome in part_outcomes(job.part)]
-    entries, failures = _sorted(listing, outcomes, settings)
-    failures = sorted([*failures, *listing.left_out])
-    write_quarantine(store, [*failures, *listing.excluded])
-    if not entries:
-        raise VimixError(f"none of {_asked(listing)} sequences could be read, the first: {': '.join(failures[0])}")
-    out = len(failures) + len(listing.excluded)
-    write_skeleton_store(store, [job.part for job in jobs], entries, listing.classes, settings, out)
-    shutil.rmtree(parts, ignore_errors=True)
-    return Report(_asked(listing), len(entries), tuple(failures))
+    only_text = all(file.path.suffix == ".txt" for file in listing.files)
+    settings = SkeletonSettings(find_layout(layout), frames, persons or (1 if only_text else 2), denoise, align)
+    return SkeletonStoreBuilder(settings)
 
 
-def split_counts(store: Path) -> dict[str, int]:
-    """Sequences by split."""
-    there = Hdf5VideoStore(store)
-    return {split: len(there.members(split)) for split in there.splits}
+def pack_skeleton(path: Path, settings: SkeletonSettings) -> NDArray[np.float32]:
+    """Read a skeleton file as a store with ``settings`` holds it: float32 [T, V, M, 3].
+
+    Raises VimixError with the reason if the file cannot be read.
+    """
+    return pack_file(path, _preparation(settings)).joints
 
 
-def _asked(listing: SkeletonListing) -> int:
-    return len(listing.files) + len(listing.left_out)
-
-
-def _already_there(
-    listing: SkeletonListing, store: Path, settings: SkeletonSettings, console: Console
-) -> Report | None:
-    """The report of a store that was made from the same files before; None if there is none."""
-    if not store.exists():
-        return None
-    there = Hdf5VideoStore(store)
-    excluded = {name for name, _ in listing.excluded}
-    left_out = [row for row in read_quarantine(store) if row[0] not in excluded]
-    names = {video.name for video in there.videos} | {name for name, _ in left_out}
-    asked = {file.name for file in listing.files} | {name for name, _ in listing.left_out}
-    if there.settings != settings or names != asked:
-        what = "other settings" if there.settings != settings else "other files"
-        raise VimixError(f"{store} exists and was made with {what}: choose another --out, or delete it first")
-    shutil.rmtree(parts_of(store), ignore_errors=True)  # where the call that finished it was killed right then
-    console.print(f"{store} is complete: nothing to do (delete it to make it again)")
-    return Report(len(asked), len(there.videos), tuple(left_out))
-
-
-def _jobs(listing: SkeletonListing, parts: Path) -> list[SkeletonJob]:
-    """The files in order, some together."""
-    groups = [listing.files[first : first + TOGETHER] for first in range(0, len(listing.files), TOGETHER)]
-    return [SkeletonJob(tuple(file.path for file in files), parts / f"{version_key(*files)}.h5") for files in groups]
-
-
-def _read(jobs: Sequence[SkeletonJob], settings: SkeletonSettings, workers: int, console: Console) -> None:
-    """See to it that all parts are there."""
-    done = {job.part for job in jobs if _without_failure(part_outcomes(job.part))}
-    if done:
-        console.print(f"{len(done)} of {len(jobs)} parts of {TOGETHER} sequences were read before: going on")
-    to_do, work = [job for job in jobs if job.part not in done], partial(pack_skeletons, settings=settings)
-    failed = run_shown("reading", "files", work, to_do, workers, SECONDS, console, lambda job: len(job.files))
-    if failed:
-        first = failed[0]
-        raise VimixError(
-            f"{len(failed)} parts of the files could not be read, the first, from {first.job.files[0]} on: "
-            f"{first.reason}; call it again, with fewer --workers if memory is short: what was read is kept"
-        )
-
-
-def _without_failure(outcomes: Sequence[int | str]) -> bool:
-    """Whether it is a whole part in which nothing failed: what failed may have been the disk's fault."""
-    return bool(outcomes) and not any(isinstance(outcome, str) for outcome in outcomes)
-
-
-def _sorted(
-    listing: SkeletonListing, outcomes: Sequence[int | str], settings: SkeletonSettings
-) -> tuple[list[SkeletonEntry], list[tuple[str, str]]]:
-    """Entries of the sequences that could be read, in order, and (name, reason) of the others."""
-    entries: list[SkeletonEntry] = []
-    failures: list[tuple[str, str]] = []
-    for file, outcome in zip(listing.files, outcomes, strict=True):
-        if isinstance(outcome, str):
-            failures.append((file.name, outcome))
+def write_part_of_skeletons(job: PartJob, settings: SkeletonSettings) -> None:
+    """Read files into a part; for a file that cannot be read, the part holds the reason."""
+    preparation, sequences = _preparation(settings), []
+    outcomes: list[int | str] = []
+    for file in job.files:
+        try:
+            packed = pack_file(file.path, preparation)
+        except VimixError as error:
+            outcomes.append(str(error))
         else:
-            entries.append(_entry(file, listing.classes, RATE * settings.frames / outcome))
-    return entries, failures
+            sequences.append(packed.joints)
+            outcomes.append(packed.recorded)
+    write_skeleton_part(job.part, sequences, outcomes, settings)
 
 
-def _entry(file: SkeletonFile, classes: Sequence[str], rate: float) -> SkeletonEntry:
-    return SkeletonEntry(file.name, classes.index(file.class_name), file.source, file.splits, rate)
+def _preparation(settings: SkeletonSettings) -> Preparation:
+    return Preparation(settings.layout, settings.frames, settings.persons, settings.denoise, settings.align)

@@ -1,4 +1,4 @@
-"""``vimix store info``: what a store holds, as plain data and as a table."""
+"""``vimix store info``: the content of a store, as plain data and as a table."""
 
 import json
 from collections import Counter
@@ -14,7 +14,10 @@ from vimix_adapters.prepare.parts import LISTED, SETTINGS, flow_parts_of, parts_
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Counts, formats and settings of a store, or how far an unfinished one is. Raises VimixError if it is none."""
+    """Return counts, formats and settings of a store, or the progress of an unfinished one.
+
+    Raises VimixError if the file is not a store.
+    """
     if not path.exists() and parts_of(path).is_dir():
         return {"store": str(path), "unfinished": True, **_progress(parts_of(path))}
     store = Hdf5VideoStore(path)
@@ -33,12 +36,12 @@ def describe(path: Path) -> dict[str, Any]:
         "splits": {split: len(store.members(split)) for split in store.splits},
         "modalities": {name: _format(kind) for name, kind in store.formats.items()},
         "settings": asdict(store.settings),
-        **({"flow_in_the_making": _progress(flow_parts_of(path))} if flow_parts_of(path).is_dir() else {}),
+        **({"unfinished_flow": _progress(flow_parts_of(path))} if flow_parts_of(path).is_dir() else {}),
     }
 
 
 def _progress(parts: Path) -> dict[str, Any]:
-    """Of a folder of parts: each is written whole or not at all, so that counting names is enough."""
+    """Describe a folder of parts; a part is finished or absent, so counting names is enough."""
     try:
         expected = json.loads((parts / LISTED).read_text(encoding="utf-8"))
         settings = json.loads((parts / SETTINGS).read_text(encoding="utf-8"))
@@ -57,7 +60,7 @@ def _progress(parts: Path) -> dict[str, Any]:
 
 
 def _format(kind: ModalityFormat) -> dict[str, Any]:
-    """As plain data; of a skeleton's layout the name (the settings have it whole)."""
+    """Return a format as plain data, with the name only of a skeleton layout, which is in the settings."""
     described = asdict(kind)
     if kind.layout is not None:
         described["layout"] = kind.layout.name
@@ -65,32 +68,35 @@ def _format(kind: ModalityFormat) -> dict[str, Any]:
 
 
 def _setting(value: object) -> object:
-    """A layout in short."""
+    """Shorten a layout."""
     if not isinstance(value, dict):
         return value
     return f"{value['name']} ({len(value['joints'])} joints around {value['joints'][value['centre']]!r})"
 
 
-def store_table(found: dict[str, Any]) -> Table:
-    """The description for people."""
-    table = Table(title=found["store"], show_header=False)
-    if "unfinished" in found:
-        table.add_row("unfinished", f"{_share(found)} are finished: call the same vimix prepare again to go on")
-        table.add_row("size", f"{found['bytes'] / 2**20:.1f} MiB in {found['parts']}")
-        table.add_row("missing", ", ".join(found["missing"][:5]) + (", ..." if len(found["missing"]) > 5 else ""))
+def store_table(described: dict[str, Any]) -> Table:
+    """Return the description as a table."""
+    table = Table(title=described["store"], show_header=False)
+    if "unfinished" in described:
+        table.add_row("unfinished", f"{_share(described)} are finished: call the same vimix prepare again to go on")
+        table.add_row("size", f"{described['bytes'] / 2**20:.1f} MiB in {described['parts']}")
+        table.add_row(
+            "missing", ", ".join(described["missing"][:5]) + (", ..." if len(described["missing"]) > 5 else "")
+        )
         return table
+    left_out = described["quarantined"]
     rows = {
-        "videos": f"{found['videos']} of {found['sources']} recordings, {found['quarantined']} files left out",
-        "length": f"{found['frames']} frames, {found['hours']:.2f} hours",
-        "size": f"{found['bytes'] / 2**20:.1f} MiB",
-        "splits": ", ".join(f"{name}: {count}" for name, count in found["splits"].items()),
-        "modalities": ", ".join(found["modalities"]),
-        "settings": ", ".join(f"{key} = {_setting(value)}" for key, value in found["settings"].items()),
-        "classes": ", ".join(f"{name} ({count})" for name, count in found["classes"].items()),
-        "fingerprint": found["fingerprint"],
+        "videos": f"{described['videos']} of {described['sources']} recordings, {left_out} files left out",
+        "length": f"{described['frames']} frames, {described['hours']:.2f} hours",
+        "size": f"{described['bytes'] / 2**20:.1f} MiB",
+        "splits": ", ".join(f"{name}: {count}" for name, count in described["splits"].items()),
+        "modalities": ", ".join(described["modalities"]),
+        "settings": ", ".join(f"{key} = {_setting(value)}" for key, value in described["settings"].items()),
+        "classes": ", ".join(f"{name} ({count})" for name, count in described["classes"].items()),
+        "fingerprint": described["fingerprint"],
     }
-    if "flow_in_the_making" in found:
-        rows["flow"] = f"{_share(found['flow_in_the_making'])} have theirs: call the same vimix flow again to go on"
+    if "unfinished_flow" in described:
+        rows["flow"] = f"{_share(described['unfinished_flow'])} have flow: call the same vimix flow again to go on"
     for heading, text in rows.items():
         table.add_row(heading, text)
     return table

@@ -1,4 +1,4 @@
-"""``vimix store verify``, ``merge`` and ``export``: keep stores sound, join them, look into them."""
+"""``vimix store verify``, ``merge`` and ``export``: check a store, join stores, write a video of a store."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -24,13 +24,13 @@ from vimix_adapters.prepare.progress import run_shown
 from vimix_adapters.synth.encode import choose_codec, write_video
 
 SECONDS_A_FRAME = 1.0
-"""That checking a video may take, besides a minute."""
+"""Time limit for checking a frame; a video may take a minute more."""
 
 
 def verify(path: Path, workers: int, console: Console) -> dict[str, Any]:
-    """Read everything, compare checksums, decode all frames; the findings as plain data, ``bad`` by video.
+    """Read everything, compare checksums and decode all frames; returns plain data with a list ``bad`` of videos.
 
-    Raises VimixError if the file is no store. Videos are read in other processes, which a damaged file may bring down.
+    Videos are read in worker processes, which a damaged file may crash. Raises VimixError if the file is not a store.
     """
     store = Hdf5VideoStore(path)
     videos = store.videos
@@ -53,12 +53,12 @@ def verify(path: Path, workers: int, console: Console) -> dict[str, Any]:
         "fingerprint": store.fingerprint,
         "videos": len(videos),
         "modalities": list(store.formats),
-        "bad": sorted(bad, key=lambda found: str(found["video"])),
+        "bad": sorted(bad, key=lambda finding: str(finding["video"])),
     }
 
 
 @frozen
-class _Member:
+class _ShardVideo:
     """A video of one of the stores that are merged."""
 
     store: Hdf5VideoStore = field(eq=False)
@@ -67,41 +67,40 @@ class _Member:
     checksum: str
 
 
-def merge(out: Path, paths: Sequence[Path]) -> Hdf5VideoStore:
-    """Shards of one data set as one store, its videos sorted by name; the shards stay.
+def merge(out: Path, paths: Sequence[Path], force: bool = False) -> Hdf5VideoStore:
+    """Join shards of one data set to one store, its videos sorted by name; the shards are kept.
 
     A video that is in two shards must be the same in both, but may be in different splits. Raises VimixError if ``out``
-    exists, settings or classes differ, or videos of one name do.
+    exists and ``force`` is false, or if settings, classes or videos of one name differ.
     """
-    if out.exists():
-        raise VimixError(f"{out} exists: choose another name, or delete it first")
+    require_new(out, force, paths)
     stores = [Hdf5VideoStore(path) for path in paths]
     settings = stores[0].picture_settings
     for store in stores[1:]:
         _require_alike(stores[0], store)
     chosen, splits = _joined(stores)
     videos = [
-        Placed(m.video.name, m.video.label, m.video.source, ((m.store.path, f"videos/{m.number:08d}"),)) for m in chosen
+        Placed(c.video.name, c.video.label, c.video.source, ((c.store.path, f"videos/{c.number:08d}"),)) for c in chosen
     ]
-    members = {name: [i for i, video in enumerate(videos) if video.name in names] for name, names in splits.items()}
+    numbers = {name: [i for i, video in enumerate(videos) if video.name in names] for name, names in splits.items()}
     quarantined = sum(store.quarantined for store in stores)
-    write_store(out, videos, Head(tuple(stores[0].classes), members, settings, quarantined))
+    write_store(out, videos, Head(tuple(stores[0].classes), numbers, settings, quarantined))
     return Hdf5VideoStore(out)
 
 
-def _joined(stores: Sequence[Hdf5VideoStore]) -> tuple[list[_Member], dict[str, set[str]]]:
-    """The videos of all stores, each once, by name; and the names in each split."""
-    chosen: dict[str, _Member] = {}
+def _joined(stores: Sequence[Hdf5VideoStore]) -> tuple[list[_ShardVideo], dict[str, set[str]]]:
+    """Return the videos of all stores, each once, sorted by name, and the names in each split."""
+    chosen: dict[str, _ShardVideo] = {}
     splits: dict[str, set[str]] = {name: set() for store in stores for name in store.splits}
     for store in stores:
         for name in store.splits:
             splits[name] |= {store.videos[number].name for number in store.members(name)}
         for number, video in enumerate(store.videos):
-            member = _Member(store, number, video, str(store.group(number).attrs["checksum"]))
-            known = chosen.setdefault(video.name, member)
-            if known != member:
-                where = f"{known.store.path} and {store.path}"
-                raise VimixError(f"{video.name} is in {where}, but not the same: leave one of them out")
+            candidate = _ShardVideo(store, number, video, str(store.group(number).attrs["checksum"]))
+            first = chosen.setdefault(video.name, candidate)
+            if first != candidate:
+                stores_of_both = f"{first.store.path} and {store.path}"
+                raise VimixError(f"{video.name} is in {stores_of_both}, but not the same: leave one of them out")
     return [chosen[name] for name in sorted(chosen)], dict(sorted(splits.items()))
 
 
@@ -114,32 +113,37 @@ def _require_alike(one: Hdf5VideoStore, other: Hdf5VideoStore) -> None:
         )
     if list(one.classes) != list(other.classes):
         odd = sorted(set(one.classes) ^ set(other.classes))[:5] or ["their order"]
-        where = f"{one.path} and {other.path}"
-        raise VimixError(f"{where} differ in their classes ({', '.join(odd)}): labels would not fit")
+        raise VimixError(
+            f"{one.path} and {other.path} differ in their classes ({', '.join(odd)}): labels would not fit"
+        )
 
 
-def export(path: Path, video: str, out: Path, modality: Modality, scale: float | None) -> str:
-    """One video of the store, by name or number, as a playable file; flow in colours. Returns what was written.
+def export(
+    path: Path, video: str, out: Path, modality: Modality, scale: float | None = None, force: bool = False
+) -> str:
+    """Write a video of the store, chosen by name or number, as MP4; flow is drawn in colours.
 
-    Raises VimixError if the store has no such video or modality, or ``out`` is the store or anything but a video.
+    ``scale`` is the speed in pixels a frame at full brightness, by default that of ``full_speed``. Returns a sentence
+    about the file. Raises VimixError if the store has no such video or modality, or ``out`` exists and ``force`` is
+    false.
     """
-    require_new(out, inputs=[path])
+    require_new(out, force, [path])
     store = Hdf5VideoStore(path)
     formats, number = formats_of(store.picture_settings), _find(store, video)
     if modality not in formats:
         raise VimixError(f"{path} has no {modality}, only {', '.join(formats)}")
-    known = store.videos[number]
-    frames, note = store.read(number, modality, 0, known.frames), ""
+    chosen = store.videos[number]
+    frames, note = store.read(number, modality, 0, chosen.frames), ""
     if modality == FLOW:
         fields = dequantise(frames, store.formats[FLOW].bound)
         full = scale or full_speed(fields)
         frames, note = flow_colours(fields, full), f", {full:.1f} pixels a frame at full brightness"
-    write_video(out, _even(frames), Fraction(known.rate).limit_denominator(1001), choose_codec())
-    return f"{out}: {known.name} ({modality}), {known.frames} frames at {known.rate:g} a second{note}"
+    write_video(out, _even(frames), Fraction(chosen.rate).limit_denominator(1001), choose_codec())
+    return f"{out}: {chosen.name} ({modality}), {chosen.frames} frames at {chosen.rate:g} a second{note}"
 
 
 def _find(store: Hdf5VideoStore, video: str) -> int:
-    names = [known.name for known in store.videos]
+    names = [stored.name for stored in store.videos]
     if video in names:
         return names.index(video)
     if video.isdecimal() and int(video) < len(names):
@@ -149,6 +153,6 @@ def _find(store: Hdf5VideoStore, video: str) -> int:
 
 
 def _even(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Players want even sides: the last row or column is repeated."""
+    """Repeat the last row or column where a side is odd, which players do not accept."""
     height, width = frames.shape[1:3]
     return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -1,4 +1,4 @@
-"""Worker processes that may hang or die: each job has a time limit, and a lost worker costs its job only."""
+"""Worker processes that may hang or crash: each job has a time limit, and a lost worker fails its own job only."""
 
 import contextlib
 import multiprocessing
@@ -19,28 +19,29 @@ from vimix_adapters.files import WriteError, no_room
 Job = TypeVar("Job")
 
 START_SECONDS = 120.0
-"""That a fresh worker may take to import its code; a job's own time begins when its worker is ready."""
+"""Time limit for a new worker to import its code; the time of a job begins when its worker is ready."""
 START_ATTEMPTS = 3
-"""Workers that may end in turn before they are ready."""
+"""Number of workers that may end in turn before they are ready."""
 CHANCES = 2
-"""Workers that may die of a job before it is to blame: they also die of a full memory, or are killed by hand."""
+"""Number of workers that a job may lose before it fails: they also die if memory is short, or are killed by hand."""
 PRELOAD: list[str] = []
-"""Modules that are imported, besides that of the work, before workers are forked: of work that may come later."""
+"""Modules to import before workers are forked, in addition to that of the work: those of later work."""
 END_SECONDS = 5.0
-"""That a killed worker is waited for: one that hangs in the kernel (a dead network disk) is left behind."""
+"""Time to wait for a killed worker: one that hangs in the kernel (a dead network disk) is left behind."""
 
 
 @frozen
 class Outcome(Generic[Job]):
-    """What became of a job: ``reason`` is None if it was done, else why not."""
+    """Result of a job."""
 
     job: Job
     reason: str | None
+    """Why the job failed; None if it succeeded."""
 
 
 @frozen
 class _Full:
-    """A worker's answer where the disk is full."""
+    """Answer of a worker that found the disk full."""
 
     reason: str
 
@@ -55,13 +56,13 @@ class _Worker:
     deadline: float = 0.0
 
     def end(self) -> None:
-        """Kill it, and wait a little."""
+        """Kill the process and wait for its end."""
         self.process.kill()
         self.process.join(END_SECONDS)
         self.pipe.close()
 
     def cause(self) -> str:
-        """Why it ended by itself."""
+        """Say why the process ended."""
         self.process.join(END_SECONDS)
         code = self.process.exitcode
         if code is None or code >= 0:
@@ -73,12 +74,12 @@ class _Worker:
 def run_jobs(
     work: Callable[[Job], None], jobs: Sequence[Job], workers: int, seconds: float | Callable[[Job], float]
 ) -> Iterator[Outcome[Job]]:
-    """Do all jobs in up to ``workers`` processes, each killed with its job after ``seconds``; outcomes as they come.
+    """Run all jobs in up to ``workers`` processes and yield outcomes as they come; a job is killed after ``seconds``.
 
-    ``work`` and the jobs are pickled to fresh processes, never forked from this one: it may have threads. A VimixError
-    is a reason, as is any other exception, a time-out or the death of two workers in turn. The workers end with this
-    process, however it ends. Raises VimixError if workers cannot be started at all, WriteError as soon as a job finds
-    the disk full: neither is a job's fault.
+    ``work`` and the jobs are pickled to new processes, which are not forked from this one, since it may have threads. A
+    job fails if it raises an exception, takes too long, or loses two workers in turn. The workers end with this
+    process, however it ends. Raises VimixError if no worker can be started, and WriteError as soon as a job finds the
+    disk full: no job is to blame for either.
     """
     pool = _Pool(work, [(job, CHANCES) for job in reversed(jobs)], seconds)
     try:
@@ -98,14 +99,14 @@ def run_jobs(
 class _Pool:
     work: Callable[[Any], None]
     waiting: list[tuple[Any, int]]
-    """Jobs, and how many workers they may still lose."""
+    """Jobs that wait for a worker, and the number of workers that each may still lose."""
     seconds: float | Callable[[Any], float]
     busy: list[_Worker] = field(factory=list)
     idle: list[_Worker] = field(factory=list)
     failed_starts: int = 0
 
     def fill(self, workers: int) -> None:
-        """Give every worker a job: idle ones at once, fresh ones when they are ready."""
+        """Give every worker a job: idle workers at once, new ones when they are ready."""
         while self.waiting and len(self.busy) < workers:
             worker = self.idle.pop() if self.idle else _start(self.work)
             worker.job, worker.chances = self.waiting.pop()
@@ -115,7 +116,7 @@ class _Pool:
                 self._give(worker)
 
     def begin(self, worker: _Worker) -> None:
-        """A fresh worker has said that it is ready, or never will."""
+        """Give a new worker its job if it is ready, or replace it. Raises VimixError if too many failed to start."""
         if _says_ready(worker):
             self.failed_starts = 0
             self._give(worker)
@@ -126,12 +127,12 @@ class _Pool:
             why = f"not ready within {START_SECONDS:g} seconds" if late else worker.cause()
             raise VimixError(
                 f"{self.failed_starts} decoding processes ended before they could start ({why}): is there memory left? "
-                "--workers 1 needs least; what was done is kept, call the command again to go on"
+                "--workers 1 needs least; finished work is kept, call the command again to go on"
             )
         self._take_back(worker)
 
     def outcome(self, worker: _Worker) -> Outcome[Any] | None:
-        """What became of the worker's job, None if it goes to another; the worker is idle then, or gone."""
+        """Return the outcome of the worker's job, None if another worker gets the job; ends or frees this one."""
         try:
             answered = worker.pipe.poll()
             answer = worker.pipe.recv() if answered else f"not finished within {self._limit(worker):g} seconds: killed"
@@ -167,14 +168,14 @@ class _Pool:
             self._take_back(worker)
 
     def _take_back(self, worker: _Worker) -> None:
-        """The job is not to blame: it goes to another worker."""
+        """End the worker and give its job to another."""
         self.busy.remove(worker)
         self.waiting.append((worker.job, worker.chances))
         worker.end()
 
 
 def _context(work: Callable[[Any], None]) -> Any:
-    """Processes forked from a fresh one that has imported what ``work`` needs once for all of them, or spawned ones."""
+    """Return a context that forks workers from a server with the imports of ``work``, or spawns them without fork."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -192,7 +193,7 @@ def _start(work: Callable[[Any], None]) -> _Worker:
 
 
 def _due(busy: Sequence[_Worker]) -> list[_Worker]:
-    """Wait for the workers that have something to say, have died or have run out of time."""
+    """Wait for workers that have answered, have died or have run out of time."""
     soonest = min(worker.deadline for worker in busy)
     answered = wait([worker.pipe for worker in busy], timeout=max(0.0, soonest - time.monotonic()))
     return [worker for worker in busy if worker.pipe in answered or time.monotonic() >= worker.deadline]
@@ -205,11 +206,11 @@ def _says_ready(worker: _Worker) -> bool:
 
 
 def _serve(work: Callable[[Any], None], pipe: Connection) -> None:
-    """Take jobs until the other end is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    """Run jobs from the pipe until it is closed: the code of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with contextlib.suppress(OSError):
-        # Where memory runs out, Linux should end the decoder at fault, not the run.
+        # If memory runs out, Linux should kill the decoder at fault, not the command.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     try:
         pipe.send(None)
@@ -221,7 +222,7 @@ def _serve(work: Callable[[Any], None], pipe: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """A worker that hangs in its job would outlive a parent that was killed."""
+    """End this worker when its parent ends: one that hangs in its job would outlive a killed parent."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
@@ -229,7 +230,7 @@ def _end_with_parent() -> None:
 
 
 def _reason(work: Callable[[Any], None], job: Any) -> str | _Full | None:
-    """Do the job; why not, if it fails."""
+    """Run the job; returns why it failed, None if it succeeded."""
     try:
         work(job)
     except WriteError as error:
@@ -238,7 +239,7 @@ def _reason(work: Callable[[Any], None], job: Any) -> str | _Full | None:
         return str(error)
     except MemoryError:
         return "out of memory"
-    except Exception as error:  # a broken file may raise anything; it must cost that file only
+    except Exception as error:  # a broken file may raise anything, and must fail alone
         if no_room(error) is not None:
             return _Full(str(error))
         return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

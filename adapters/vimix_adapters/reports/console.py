@@ -1,4 +1,4 @@
-"""Tables and notes for people."""
+"""Tables and notes for people: text is printed as it is and never read as rich's markup."""
 
 import sys
 
@@ -9,11 +9,16 @@ PIPED_WIDTH = 200
 """Columns of a table in a pipe or a file, which no window limits."""
 
 
-def show_table(table: Table, stderr: bool = False) -> None:
-    """Print a table without markup or emoji: a video may be named ``clip[1].mp4`` or ``:cat:``."""
+def plain_console(stderr: bool = False) -> Console:
+    """A console on which ``clip[1].mp4`` is no markup and ``:cat:`` no emoji. For colours, print ``rich.text.Text``."""
     # rich takes a pipe for 80 columns wide and folds longer lines.
     width = None if Console(stderr=stderr).is_terminal else PIPED_WIDTH
-    Console(width=width, stderr=stderr, markup=False, emoji=False, highlight=False).print(table)
+    return Console(width=width, stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def show_table(table: Table, stderr: bool = False) -> None:
+    """Print a table."""
+    plain_console(stderr).print(table)
 
 
 def print_note(text: str) -> None:

@@ -40,7 +40,8 @@ def draw_curves(path: Path, stages: Mapping[str, Path], title: str = "") -> None
         axes.set(xlabel="step", ylabel=label)
         axes.grid(alpha=0.3)
     if stages:
-        panels[0].legend(fontsize=8)
+        for text in panels[0].legend(fontsize=8).get_texts():
+            text.set_parse_math(False)  # an arm's name may hold dollar signs
     figure.suptitle(title, parse_math=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)

@@ -54,7 +54,8 @@ def draw_panels(path: Path, panels: Sequence[Panel], title: str) -> None:
             _draw(axes, arm, curves, panel.factor, colour=f"C{number}")
         axes.set(xlabel="epoch", ylabel=panel.label)
         axes.grid(alpha=0.3)
-    every[0].legend(fontsize=8, reverse=True)
+    for text in every[0].legend(fontsize=8, reverse=True).get_texts():
+        text.set_parse_math(False)  # an arm's name may hold dollar signs
     figure.suptitle(title, parse_math=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

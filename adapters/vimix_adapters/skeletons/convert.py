@@ -1,4 +1,4 @@
-"""Skeleton files turned into what a store holds."""
+"""Converting skeleton files to the sequences of a store."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from vimix_adapters.skeletons.texts import read_skeletons
 
 @frozen
 class Preparation:
-    """The choices of ``preprocessed``, to be sent to a worker."""
+    """The arguments of ``preprocessed``, as a value that can be sent to a worker."""
 
     layout: SkeletonLayout
     frames: int
@@ -24,14 +24,14 @@ class Preparation:
 
 @frozen(eq=False)
 class PackedSkeleton:
-    """``joints`` [T, V, M, 3] float32 as stored, of a recording of ``recorded`` frames."""
+    """Joints [T, V, M, 3] float32 as stored, and the number of recorded frames."""
 
     joints: NDArray[np.float32]
     recorded: int
 
 
 def pack_file(path: Path, how: Preparation) -> PackedSkeleton:
-    """One file. Raises VimixError with the reason if it cannot be read."""
+    """Read and preprocess one file. Raises VimixError with the reason if it cannot be read."""
     raw = read_skeletons(path, len(how.layout.joints))
     joints = preprocessed(raw, how.layout, frames=how.frames, persons=how.persons, denoise=how.denoise, align=how.align)
     return PackedSkeleton(joints, int(raw.frame[-1]) + 1)

@@ -1,4 +1,4 @@
-"""The actions: joint-angle curves over a phase that runs on and on, so that every second shows the action."""
+"""The actions: joint-angle curves over a phase that repeats, so that every second shows the action."""
 
 from collections.abc import Callable
 
@@ -10,10 +10,10 @@ from vimix_adapters.synth.body import LEFT, RIGHT, ArmPose, Array, Curve, LegPos
 
 @frozen
 class Style:
-    """How one performance differs from another of the same action.
+    """The differences between performances of the same action.
 
-    ``amplitude`` scales the swing, ``lead`` is the side that acts, ``free`` four numbers in [0, 1) whose meaning
-    is the action's, ``rest`` the arms' pose where the action leaves them alone.
+    ``amplitude`` scales the swing. ``lead`` is the side that acts. ``free`` are four numbers in [0, 1) whose meaning
+    depends on the action. ``rest`` is the pose of an arm that does not act.
     """
 
     amplitude: float = 1.0
@@ -24,7 +24,7 @@ class Style:
 
 @frozen
 class Action:
-    """``pose(phase, style)`` takes a phase ``[T]`` in radians, one cycle being 2π; ``rate`` is in cycles a second."""
+    """``pose(phase, style)`` takes a phase ``[T]`` in radians, with a cycle of 2π. ``rate`` is in cycles per second."""
 
     name: str
     rate: float
@@ -32,12 +32,12 @@ class Action:
 
 
 def _rise(phase: Array) -> Array:
-    """0 at phase 0, 1 half a cycle later, smooth."""
+    """Rise smoothly from 0 at phase 0 to 1 half a cycle later, and fall again."""
     return (1 - np.cos(phase)) / 2
 
 
 def _bump(phase: Array) -> Array:
-    """The positive half of a sine."""
+    """Return the positive half of a sine."""
     return np.maximum(0.0, np.sin(phase))
 
 
@@ -67,7 +67,7 @@ def wave(phase: Array, style: Style) -> Pose:
 
 
 def clap(phase: Array, style: Style) -> Pose:
-    """The hands meet before the chest and part."""
+    """The hands meet in front of the chest and part."""
     apart = _rise(phase)
     arm = ArmPose(
         lift=55 + 35 * style.free[0],
@@ -78,7 +78,7 @@ def clap(phase: Array, style: Style) -> Pose:
 
 
 def jump(phase: Array, style: Style) -> Pose:
-    """Crouch and leap, on the spot."""
+    """Crouches and leaps on the spot."""
     low, high = _bump(phase), _bump(phase + np.pi)
     arm = ArmPose(
         lift=20 + (60 + 80 * style.free[0]) * high - 40 * low, plane=20 + 40 * style.free[1], elbow=20 + 20 * low
@@ -92,7 +92,7 @@ def jump(phase: Array, style: Style) -> Pose:
 
 
 def squat(phase: Array, style: Style) -> Pose:
-    """Deep knee bends with the arms stretched ahead."""
+    """Deep knee bends with the arms stretched forwards."""
     depth = _rise(phase)
     arm = ArmPose(lift=15 + 75 * (depth if style.free[0] < 0.5 else 1.0), plane=5 + 15 * style.free[1], elbow=5)
     legs = _crouch(depth * style.amplitude, 85, 8 + 8 * style.free[2])
@@ -100,7 +100,7 @@ def squat(phase: Array, style: Style) -> Pose:
 
 
 def kick(phase: Array, style: Style) -> Pose:
-    """One leg is drawn back and thrown ahead."""
+    """One leg is drawn back and swings forwards."""
     reach = np.sin(phase)
     lead = LegPose(swing=25 + 60 * style.amplitude * reach, knee=35 - 40 * np.sin(phase + 0.9), toes=15)
     lead = evolve(lead, knee=np.maximum(5.0, np.asarray(lead.knee) * 1.4))
@@ -110,7 +110,7 @@ def kick(phase: Array, style: Style) -> Pose:
 
 
 def punch(phase: Array, style: Style) -> Pose:
-    """The fists shoot ahead in turn."""
+    """The fists punch forwards in turn."""
 
     def arm(out: Array) -> ArmPose:
         return ArmPose(
@@ -124,7 +124,7 @@ def punch(phase: Array, style: Style) -> Pose:
 
 
 def walk(phase: Array, style: Style) -> Pose:
-    """Steps ahead, the camera keeping pace."""
+    """Steps forwards; the camera keeps pace."""
     stride = (26 + 8 * style.free[0]) * style.amplitude
 
     def leg(at: Array) -> LegPose:
@@ -144,7 +144,7 @@ def walk(phase: Array, style: Style) -> Pose:
 
 
 def sit(phase: Array, style: Style) -> Pose:
-    """Down on an unseen chair and up again, the hands on the thighs."""
+    """Sits down on an invisible chair and stands up again, with the hands on the thighs."""
     depth = _rise(phase + 0.35 * np.sin(phase))
     leg = LegPose(swing=82 * depth, knee=84 * depth, spread=5 + 6 * style.free[0])
     arm = ArmPose(lift=12 + 38 * depth, plane=12, elbow=18 + 22 * depth)
@@ -154,14 +154,14 @@ def sit(phase: Array, style: Style) -> Pose:
 
 
 def bow(phase: Array, style: Style) -> Pose:
-    """The trunk bends ahead from the hips."""
+    """The trunk bends forwards from the hips."""
     depth = _rise(phase) * style.amplitude
     arm = ArmPose(lift=8 + (10 + 50 * style.free[0]) * depth, plane=15, elbow=8)
     return Pose(arms=(arm, arm), lean=55 * depth, bend=32 * depth, nod=15 * depth)
 
 
 def turn(phase: Array, style: Style) -> Pose:
-    """Round and round about the upright axis, with small steps."""
+    """Turns about the vertical axis, with small steps."""
     way = 1.0 if style.lead == LEFT else -1.0
     step = np.sin(4 * phase)
     legs = tuple(
@@ -180,21 +180,21 @@ def jumping_jack(phase: Array, style: Style) -> Pose:
 
 
 def arm_circles(phase: Array, style: Style) -> Pose:
-    """Both straight arms go round beside the body."""
+    """Both straight arms circle beside the body."""
     way = 1.0 if style.lead == LEFT else -1.0
     arm = ArmPose(lift=way * np.degrees(phase), plane=5 + 20 * style.free[0], elbow=5)
     return Pose(arms=(arm, arm), bend=3 * np.sin(phase))
 
 
 def side_bend(phase: Array, style: Style) -> Pose:
-    """The trunk bends to the left and to the right, the arms overhead or out."""
+    """The trunk bends to the left and to the right, with the arms overhead or out."""
     swing = np.sin(phase)
     arm = ArmPose(lift=95 + 60 * style.free[0], plane=80, elbow=20)
     return Pose(arms=(arm, arm), tilt=52 * style.amplitude * swing, legs=(LegPose(spread=10), LegPose(spread=10)))
 
 
 def throw(phase: Array, style: Style) -> Pose:
-    """One arm hurls overhead from behind to ahead."""
+    """One arm throws overhead from back to front."""
     ahead = np.sin(phase)
     lead = ArmPose(lift=120 - 50 * style.amplitude * ahead, plane=45 - 40 * ahead, elbow=65 - 55 * np.sin(phase - 0.6))
     legs = _led_legs(style, LegPose(swing=-10.0, knee=10.0), LegPose(swing=16.0, knee=14.0))
@@ -204,7 +204,7 @@ def throw(phase: Array, style: Style) -> Pose:
 
 
 def march(phase: Array, style: Style) -> Pose:
-    """High knees on the spot."""
+    """Marches on the spot with high knees."""
 
     def leg(up: Array) -> LegPose:
         return LegPose(swing=80 * style.amplitude * up, knee=90 * up)
@@ -242,4 +242,4 @@ ACTIONS: tuple[Action, ...] = (
     Action("march", 1.1, march),
     Action("twist", 0.8, twist),
 )
-"""A data set of N classes takes the first N; a class's label is its place here, its NTU action number one more."""
+"""A data set of N classes uses the first N. The label of a class is its index; its NTU action number is one more."""

@@ -1,4 +1,4 @@
-"""Which videos there are, what they are called and which list each is in: decided before any is drawn."""
+"""The list of videos to make, with their names and splits, which is decided before any video is rendered."""
 
 import numpy as np
 from attrs import frozen
@@ -12,9 +12,9 @@ SETUPS = CAMERAS = 3
 
 @frozen
 class Sample:
-    """One video to make. Numbers start at 1 as in NTU's names, but ``action``, an index into ACTIONS.
+    """One video to make. Numbers start at 1 as in NTU's names, except for ``action``, an index into ACTIONS.
 
-    ``camera`` is the third of the azimuth's range it stands in, ``setup`` the third of the elevation's.
+    ``camera`` is the third of the range of azimuths that the camera is in, ``setup`` the third of the elevations.
     """
 
     action: int
@@ -26,22 +26,22 @@ class Sample:
 
     @property
     def name(self) -> str:
-        """``SsssCcccPpppRrrrAaaa``."""
+        """NTU's name of the video, ``SsssCcccPpppRrrrAaaa``."""
         numbers = (self.setup, self.camera, self.performer, self.replication, self.action + 1)
         return "".join(f"{letter}{number:03d}" for letter, number in zip("SCPRA", numbers, strict=True))
 
     @property
     def label(self) -> str:
-        """The class name, which is the folder's."""
+        """Name of the class and of its folder."""
         return ACTIONS[self.action].name
 
     def rng(self, settings: SynthSettings) -> np.random.Generator:
-        """The video's own randomness, which no other video's number or order changes."""
+        """Return the video's generator, which does not depend on other videos."""
         return np.random.default_rng((settings.seed, 1, self.action, self.performer, self.replication))
 
 
 def plan(settings: SynthSettings) -> tuple[Sample, ...]:
-    """All samples in order of class; the performers take turns, about 30 % of them (at least one) are for the test."""
+    """Return all samples in order of class. About 30 % of the performers (at least one) are in the test split."""
     test = _test_performers(settings)
     return tuple(
         _sample(settings, action, number, test)
@@ -51,7 +51,9 @@ def plan(settings: SynthSettings) -> tuple[Sample, ...]:
 
 
 def _test_performers(settings: SynthSettings) -> frozenset[int]:
-    cast = min(settings.performers, settings.videos_per_class)  # with fewer videos, the others never appear
+    cast = min(
+        settings.performers, settings.videos_per_class
+    )  # with fewer videos than performers, the others never appear
     order = np.random.default_rng((settings.seed, 2)).permutation(cast) + 1
     return frozenset(order[: max(1, round(TEST_SHARE * cast))].tolist())
 

@@ -1,4 +1,4 @@
-"""The composition root: from a recipe to the objects that do the work."""
+"""Builds the objects that a recipe describes."""
 
 from vimix_adapters.wiring.clip_shapes import batch_shape, skeleton_settings
 from vimix_adapters.wiring.compute import build_compute, build_process_group

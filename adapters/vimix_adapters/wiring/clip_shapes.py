@@ -10,14 +10,14 @@ from vimix_adapters.skeletons.layouts import find_layout
 
 
 def skeleton_settings(recipe: config.Recipe) -> SkeletonSettings:
-    """Layout and sizes of the recipe's store; without one yet (``--plan``) NTU RGB+D's, as in the paper."""
+    """Layout and sizes of the skeletons in the recipe's store; of NTU RGB+D if there is no such store."""
     path = Path(recipe.data.store)
     settings = Hdf5VideoStore(path).settings if recipe.data.store and path.exists() else None
     return settings if isinstance(settings, SkeletonSettings) else SkeletonSettings(layout=find_layout("ntu"))
 
 
 def batch_shape(recipe: config.Recipe, modality: Modality) -> tuple[int, int, int, int]:
-    """Sizes of the recipe's clips of a modality, without the batch: [C, T, H, W] or [3, T, V, M]."""
+    """Sizes of a clip of the modality: [C, T, H, W] of pictures, [3, T, V, M] of skeletons."""
     if modality in recipe.skeletons:
         settings = skeleton_settings(recipe)
         return 3, settings.frames, len(settings.layout.joints), settings.persons

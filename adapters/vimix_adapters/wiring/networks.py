@@ -1,4 +1,4 @@
-"""Encoders, networks, and what learns with them."""
+"""Builds encoders, networks, learners and optimisers."""
 
 from collections.abc import Callable
 from zlib import crc32
@@ -34,7 +34,7 @@ def build_encoder(recipe: config.Recipe, modality: Modality) -> StageChain:
 
 
 def build_network(recipe: config.Recipe, modality: Modality, compute: Compute) -> ContrastiveNetwork:
-    """A network with random weights that depend on the recipe's seed and the modality alone."""
+    """A network with random weights that depend only on the recipe's seed and the modality."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed * 1_000_003 + crc32(modality.encode()) % 1_000_003)
         encoder = build_encoder(recipe, modality)
@@ -57,7 +57,7 @@ def build_trained(recipe: config.Recipe, checkpoint: Checkpoint, compute: Comput
 def build_classifier(
     recipe: config.Recipe, modality: Modality, classes: int, checkpoint: Checkpoint | None, compute: Compute
 ) -> ClassifyingNetwork:
-    """A classifier over the encoder of a checkpoint; without one its encoder has ``build_network``'s random weights.
+    """A classifier on the encoder of a checkpoint, or, without one, on the random encoder of ``build_network``.
 
     Raises VimixError if the recipe describes another encoder than the checkpoint's.
     """
@@ -76,7 +76,7 @@ def load_pretrained(
     checkpoint: Checkpoint | None,
     compute: Compute,
 ) -> None:
-    """Give a classifier the encoder of a checkpoint, or ``build_network``'s random weights if there is none.
+    """Load the encoder of a checkpoint into a classifier, or the random encoder of ``build_network``.
 
     Raises VimixError if the recipe describes another encoder than the checkpoint's.
     """
@@ -90,14 +90,14 @@ def load_pretrained(
 
 
 def distributed_classifier(classifier: ClassifyingNetwork, group: ProcessGroup) -> Classifier:
-    """The classifier, trained together with the copies of it that the other members have."""
+    """The classifier, trained with data parallelism if the group has several processes."""
     return SharedClassifier(classifier, group) if group.size > 1 else classifier
 
 
 def build_learner(
     recipe: config.Recipe, modality: Modality, compute: Compute, group: ProcessGroup | None = None
 ) -> Learner:
-    """Query and key networks with equal weights, an empty queue and a fresh optimiser; without a group, alone."""
+    """Query and key networks with equal weights, an empty queue and a new optimiser; by default for one process."""
     query, key = (build_network(recipe, modality, compute) for _ in range(2))
     key.requires_grad_(False)
     group = group or SingleProcess()
@@ -118,7 +118,7 @@ def build_learner(
 def build_optimiser(
     recipe: config.Recipe, network: torch.nn.Module, group: ProcessGroup | None = None
 ) -> TorchOptimiser:
-    """Adam or SGD over all parameters, fused; the members of a group skip a bad step together."""
+    """Fused Adam or SGD over all parameters; all ranks of a group skip a bad step together."""
     optim, either = recipe.optim, together(group or SingleProcess())
     if optim.name == "sgd":
         sgd = torch.optim.SGD(
@@ -135,6 +135,6 @@ def together(group: ProcessGroup) -> Callable[[Tensor], Tensor] | None:
 
 
 def build_candidates(contrast: config.Contrast) -> Candidates:
-    """Which keys a query is compared with."""
+    """The keys that a query is compared with."""
     among = WithoutSiblings() if contrast.mask_siblings else BatchAndQueue()
     return OwnKeyAndQueue(among) if contrast.negatives == "queue" else among

@@ -1,4 +1,4 @@
-"""What turns features into scores, as the recipe's protocol says."""
+"""Builds the parts of the recipe's protocol that turn features into scores."""
 
 from collections.abc import Callable, Mapping
 
@@ -13,21 +13,21 @@ FUSIONS: Mapping[str, Fusion] = {"probabilities": MEAN_PROBABILITY, "logits": ME
 
 
 def build_probe(recipe: config.Recipe) -> LogisticProbe | SgdProbe:
-    """The linear probe on features."""
+    """The linear probe of the protocol."""
     sgd = config.protocol_of(recipe).probe
     return LogisticProbe(recipe.evaluate.probe_inverse_regularisation) if sgd is None else SgdProbe(sgd)
 
 
 def build_pooling(recipe: config.Recipe) -> Callable[[Rows], Rows]:
-    """From a video's clip features to its feature."""
+    """The function from the clip features of a video to its feature."""
     return mean_of_unit_rows if config.protocol_of(recipe).unit_clips else mean_row
 
 
 def build_centring(recipe: config.Recipe) -> Centring:
-    """What retrieval subtracts."""
+    """The centring of features before retrieval."""
     return CENTRINGS[config.protocol_of(recipe).centring]
 
 
 def build_fusion(recipe: config.Recipe) -> Fusion:
-    """How streams become one in classification."""
+    """The fusion of several streams in classification."""
     return FUSIONS[config.protocol_of(recipe).fusion]

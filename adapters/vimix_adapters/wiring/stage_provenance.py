@@ -1,4 +1,4 @@
-"""The origin of a training, as its checkpoints say it."""
+"""Provenance of a training: digests of what it starts from, which its checkpoints keep."""
 
 from collections.abc import Mapping
 
@@ -13,19 +13,22 @@ from vimix_adapters import config
 from vimix_adapters.checkpoints.digests import settings_digest, state_digest
 
 INHERITED = ("query", "key", "queue")
-"""Parts of a checkpoint that a stage starts from."""
+"""Parts of a checkpoint that the next stage starts from."""
 
 
 def stage_provenance(store: VideoStore, stage: Stage, inits: Mapping[Modality, Checkpoint]) -> Provenance:
-    """Of a stage without labels: its settings are the recipe's, which its run's folder keeps."""
-    seen = {m: inits[m] for m in stage.views_needed if m in inits}
-    return {"data": store.fingerprint, **{f"weights of {m}": _weights(init) for m, init in seen.items()}}
+    """Data and initial weights of a self-supervised stage. Its settings are in the recipe of the run's folder."""
+    weights = {f"weights of {m}": _weights(inits[m]) for m in stage.views_needed if m in inits}
+    return {"data": store.fingerprint, **weights}
 
 
 def supervised_provenance(
     store: VideoStore, recipe: config.Recipe, modality: Modality, init: Checkpoint | None, settings: object
 ) -> Provenance:
-    """Of a training with labels and ``settings`` of its own; None: from random weights."""
+    """Data, initial weights (``init`` None: random ones) and settings of a training with labels.
+
+    ``settings`` are those of the task; ``supervised_settings`` adds those of the recipe.
+    """
     trained_as = supervised_settings(recipe, modality)
     return {
         "data": store.fingerprint,
@@ -36,7 +39,7 @@ def supervised_provenance(
 
 
 def supervised_settings(recipe: config.Recipe, modality: Modality) -> dict[str, object]:
-    """What decides a training with labels, beside the settings of its own: plain data by the recipe's keys."""
+    """Settings of the recipe that decide a training with labels, as plain data by the recipe's keys."""
     data = recipe.data
     clips = {"split": data.train_split, "frames": data.frames, "size": data.size, "stride": data.stride}
     pictures = modality in recipe.pictures

@@ -1,4 +1,4 @@
-"""How much of a training's time goes by waiting for data."""
+"""The share of training time that is spent waiting for data."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
@@ -7,13 +7,13 @@ Item = TypeVar("Item")
 
 
 class DataTimer:
-    """Time spent in ``next`` of what is iterated, as a share of all time since the last reading."""
+    """Measures the time spent in ``next`` of an iterator, as a share of the time since the last reading."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock, self._waited, self._since = clock, 0.0, clock()
 
     def through(self, items: Iterable[Item]) -> Iterator[Item]:
-        """The items, with the time that each makes one wait added up."""
+        """Yield the items, and add up the time that each of them takes to arrive."""
         iterator = iter(items)
         while True:
             begun = self._clock()
@@ -26,7 +26,7 @@ class DataTimer:
             yield item
 
     def share(self) -> float:
-        """0 to 1; the next reading starts from here."""
+        """The share since the last reading, 0 to 1; starts the next reading."""
         now = self._clock()
         share = self._waited / (now - self._since) if now > self._since else 0.0
         self._waited, self._since = 0.0, now

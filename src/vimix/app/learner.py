@@ -1,4 +1,4 @@
-"""MoCo: a query encoder, the key encoder that follows it, and the queue (He et al. 2020; Eq. 1)."""
+"""MoCo: a query encoder, a key encoder that is its moving average, and a queue (He et al. 2020; Eq. 1)."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,37 +22,39 @@ from vimix.values.modality import Modality
 
 @frozen(eq=False)
 class ContrastedBatch:
-    """What a step compared: this member's queries ``z`` [B, D] with ``keys`` [G, D] and the queue, before the update.
-
-    ``cosines`` and ``excluded`` are [B, G+K]; query i's own key is candidate ``first`` + i.
-    """
+    """Queries, keys and similarities of a step, as they were before its update. For the diagnostics."""
 
     z: Tensor
+    """Queries [B, D] of this rank."""
     keys: Tensor
+    """Keys [G, D] of all ranks."""
     cosines: Tensor
+    """Cosines [B, G+K] of the queries with the keys, then with the queue."""
     excluded: Tensor
+    """Bool [B, G+K]: candidates that were left out of the comparison."""
     first: int
+    """The own key of query i is candidate first + i."""
 
 
 @frozen(eq=False)
 class StepOutcome:
-    """What one step measured, as scalars on the training device (read them rarely: reading waits for the device)."""
+    """Measurements of one step, as scalars on the training device. Reading them waits for the device."""
 
     loss: Tensor
     """Soft cross-entropy in nats."""
     accuracy: Tensor
     """Pretext accuracy, 0 to 1."""
     weight: float
-    """Mean share that was left of the query clips."""
+    """Mean share of the query clips that mixing left."""
     skipped: Tensor
-    """Bool: loss or gradient were not finite, and nothing was updated."""
+    """Bool: loss or gradient was not finite, so nothing was updated."""
     compared: ContrastedBatch | None = None
-    """What the diagnostics look at; nothing where there are no embeddings."""
+    """Input of the diagnostics; None in a training without embeddings."""
 
 
 @frozen(eq=False)
 class Learner:
-    """Everything of one modality that training changes."""
+    """The networks, queue and optimiser of one modality: all state that contrastive training changes."""
 
     modality: Modality
     query: Network
@@ -94,24 +96,24 @@ class Learner:
 
     @property
     def mutable_state(self) -> Iterator[Tensor]:
-        """What a step changes before it is known to be a good one; the optimiser guards the parameters it updates."""
+        """Tensors that a step changes before its loss is known to be finite, except those that the optimiser guards."""
         yield from self.query.buffers()
         yield from self.key.parameters()
         yield from self.key.buffers()
         yield from self.queue.state
 
     def diagnostics(self, last: StepOutcome) -> dict[str, float]:
-        """What a row of metrics says beside the means over its steps, seen at its last step."""
-        seen, filled = last.compared, len(self.queue)
-        assert seen is not None
-        own = seen.keys[seen.first : seen.first + len(seen.z)]
+        """Fill of the queue, and collapse measures of the last step's embeddings, by name."""
+        compared, filled = last.compared, len(self.queue)
+        assert compared is not None
+        own = compared.keys[compared.first : compared.first + len(compared.z)]
         return {
             "queue_filled": float(filled),
-            "queue_age": filled / len(seen.keys),
-            "alignment": float(alignment(seen.z, own)),
-            "uniformity": float(uniformity(seen.keys)),
-            "effective_rank": float(effective_rank(seen.keys)),
-            "margin": float(margin(seen.cosines, seen.excluded, seen.first)),
+            "queue_age": filled / len(compared.keys),
+            "alignment": float(alignment(compared.z, own)),
+            "uniformity": float(uniformity(compared.keys)),
+            "effective_rank": float(effective_rank(compared.keys)),
+            "margin": float(margin(compared.cosines, compared.excluded, compared.first)),
         }
 
     def state_dict(self) -> dict[str, Mapping[str, Any]]:
@@ -124,12 +126,12 @@ class Learner:
         }
 
     def load_weights(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
-        """Go on from another stage: its encoders and queue; the optimiser starts afresh."""
+        """Start from the encoders and the queue of another stage; the optimiser starts afresh."""
         self.query.load_state_dict(parts["query"])
         self.key.load_state_dict(parts["key"])
         self.queue.load_state_dict(parts["queue"])
 
     def resume(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
-        """Go on within a stage: as if it had never stopped."""
+        """Restore all state from a checkpoint of the same stage, so that training continues as if never interrupted."""
         self.load_weights(parts)
         self.optimiser.load_state_dict(parts["optimiser"])

@@ -1,4 +1,4 @@
-"""What a step does with a batch that may be spread over several processes."""
+"""A batch, or a list of videos, spread over the processes of a group."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,8 +16,8 @@ from vimix.values.mixing import MixPlan
 
 Item = TypeVar("Item")
 
-MEETING_SECONDS = 2.0
-"""Between two signs of life of members that work through lists of their own."""
+SYNC_SECONDS = 2.0
+"""Seconds between two synchronisations of ranks that work through lists of their own."""
 
 
 @frozen
@@ -28,71 +28,71 @@ class SingleProcess:
     size: int = 1
 
     def all_gather(self, rows: Tensor) -> Tensor:
-        """The rows themselves."""
+        """Return the rows."""
         return rows.detach()
 
     def all_gather_ragged(self, rows: Tensor) -> Tensor:
-        """The rows themselves."""
+        """Return the rows."""
         return rows.detach()
 
     def permute_rows(self, rows: Tensor, order: NDArray[np.int64]) -> Tensor:
-        """The rows permuted."""
+        """Return the rows permuted by ``order``."""
         return rows.detach()[order]
 
     def any(self, flag: Tensor) -> Tensor:
-        """The flag itself."""
+        """Return the flag."""
         return flag
 
     def max(self, step: int, wish: int) -> int:
-        """The wish itself."""
+        """Return the wish."""
         del step
         return wish
 
 
 def videos_of_rank(videos: Sequence[int], group: ProcessGroup) -> list[int]:
-    """The videos that this member takes on: all members together have each once, in order of rank."""
+    """The videos of this rank: a contiguous part of the list; the ranks together have each video once."""
     return [int(video) for video in np.array_split(videos, group.size)[group.rank]]
 
 
 def synchronised(
     items: Iterable[Item], group: ProcessGroup, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[Item]:
-    """The items of this member, while the others work through theirs, be they more, fewer or none.
+    """Yield the items of this rank while other ranks work through theirs, which may be more, fewer or none.
 
-    Members that are at work meet every few seconds, and those that are done go on meeting them until all are: nobody is
-    given up for lost for having more to do.
+    Ranks synchronise every two seconds, and a rank that finishes early keeps synchronising until all have finished, so
+    that it does not time out.
     """
-    met = clock()
+    last = clock()
     for item in items:
         yield item
-        if group.size > 1 and clock() - met > MEETING_SECONDS:
+        if group.size > 1 and clock() - last > SYNC_SECONDS:
             group.any(torch.tensor(True))
-            met = clock()
+            last = clock()
     while group.size > 1 and group.any(torch.tensor(False)):
         pass
 
 
-def collected(
+def gathered(
     rows: list[NDArray[np.float32]], labels: list[int], videos: list[int], group: ProcessGroup
 ) -> tuple[list[NDArray[np.float32]], list[int], list[int]]:
-    """What all members found of their videos, in order of rank: a row, a label and the number of each."""
+    """A row, a label and a number for each video of all ranks, in order of rank; a rank may have no video."""
     if group.size == 1:
         return rows, labels, videos
-    found = torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, 0)
+    own_rows = torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, 0)
     numbers = group.all_gather_ragged(torch.tensor([labels, videos], dtype=torch.int64).T)
-    return list(group.all_gather_ragged(found).numpy()), numbers[:, 0].tolist(), numbers[:, 1].tolist()
+    return list(group.all_gather_ragged(own_rows).numpy()), numbers[:, 0].tolist(), numbers[:, 1].tolist()
 
 
 def rows_of_rank(plan: MixPlan, group: ProcessGroup) -> MixPlan:
-    """The member's rows of a plan for the global batch; their partners still number the rows of that."""
+    """The rows of this rank of a plan for the global batch; ``partner`` still numbers rows of the global batch."""
     rows = len(plan) // group.size
     return plan.rows(group.rank * rows, (group.rank + 1) * rows)
 
 
 def blend_rows_of_rank(g1: Tensor, g2: Tensor, plan: MixPlan, group: ProcessGroup) -> Tensor:
-    """The member's rows of ``blend`` over the global batch: partners may be rows of other members.
+    """The rows of this rank of ``blend`` over the global batch; partners may be rows of other ranks.
 
-    ``g1`` and ``g2`` hold this member's B rows, ``plan`` all G. Gradients flow to both, also to the rows of others.
+    ``g1`` and ``g2`` hold this rank's B rows, ``plan`` all G. Gradients flow to both, also to rows of other ranks.
     """
     if group.size == 1:
         return blend(g1, g2, plan)
@@ -101,9 +101,9 @@ def blend_rows_of_rank(g1: Tensor, g2: Tensor, plan: MixPlan, group: ProcessGrou
 
 
 class _PermuteRows(torch.autograd.Function):
-    """``ProcessGroup.permute_rows``, with gradients that travel back to the members whose rows they are of.
+    """``ProcessGroup.permute_rows`` with gradients, which are sent back to the ranks that the rows came from.
 
-    All members go through the same graph in the same order, so that they meet in its backward pass too.
+    All ranks build the same graph in the same order, so that their backward passes communicate in the same order too.
     """
 
     @staticmethod

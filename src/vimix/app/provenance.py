@@ -1,4 +1,4 @@
-"""What a training was started from: a run continues only from a checkpoint with the same provenance."""
+"""Provenance of a training: a run continues only from a checkpoint that was started from the same."""
 
 from collections.abc import Mapping
 

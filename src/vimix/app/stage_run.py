@@ -21,7 +21,7 @@ from vimix.values.modality import Modality
 
 
 class Trainable(Protocol):
-    """What the loop needs of a learner, contrastive or supervised."""
+    """A learner, contrastive or supervised, as the loop sees it."""
 
     @property
     def modality(self) -> Modality:
@@ -91,7 +91,7 @@ class StageRun:
     about: Mapping[str, str | int | float] = field(factory=dict)
     """Further facts for the checkpoints' record, such as arm and commit."""
     origin: Provenance = field(factory=dict)
-    """What the stage starts from; a checkpoint with another origin is refused."""
+    """Digests of data, initial weights and settings; a checkpoint with other digests is refused."""
     names: Sequence[str] = ()
     """Names of the store's videos, for messages."""
 

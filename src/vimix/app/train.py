@@ -108,7 +108,7 @@ def _checkpoint(run: StageRun, done: int, meter: Meter) -> Checkpoint:
 
 
 CONTINUE, SAVE, STOP = 0, 1, 2
-"""What a process wants to do after a step; the group does the greatest of its ranks' wishes."""
+"""Wishes of a process after a step; the group acts on the greatest wish of its ranks."""
 
 
 @define

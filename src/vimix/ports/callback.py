@@ -1,4 +1,4 @@
-"""What watches a training run."""
+"""Callbacks that watch a training run."""
 
 from collections.abc import Mapping
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""Where the state of a training stage is kept."""
+"""Storage for the checkpoints of a training stage."""
 
 from typing import Protocol
 

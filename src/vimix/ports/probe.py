@@ -13,7 +13,7 @@ Probabilities = NDArray[np.float32]
 
 @frozen(eq=False)
 class ProbeOutcome:
-    """What a trained probe predicts for Q queries, and how it was trained."""
+    """Predictions of a trained probe for Q queries, and a record of its training."""
 
     probabilities: Probabilities
     protocol: Mapping[str, object]
