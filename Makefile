@@ -1,16 +1,19 @@
 # make demo | test | test-fast | check | lint | bench : each sets up what it needs in .venv (Python 3.11 or newer).
 PYTHON ?= python3
-BIN := .venv/bin
-STAMP := .venv/.vimix-setup
+# Versions to install: those of the records in .venv; constraints-oldest.txt in .venv-oldest; the newest (CONSTRAINTS=) in .venv-newest.
+CONSTRAINTS ?= constraints.txt
+VENV := .venv$(patsubst constraints%.txt,%,$(or $(CONSTRAINTS),constraints-newest.txt))
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.vimix-setup
 
 .PHONY: setup demo test test-fast check lint bench clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vimix needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev]'
 	touch $(STAMP)
 
 test: setup
@@ -34,7 +37,7 @@ bench: setup
 	$(BIN)/vimix bench --out $(BENCH) --force
 
 clean:
-	rm -rf demo .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf demo .venv .venv-oldest .venv-newest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # The whole main job on the embedded data set: some eight minutes on two cores, the installation included.
 demo: setup

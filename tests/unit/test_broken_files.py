@@ -76,7 +76,7 @@ def sound(path: Path, cover: bool = False) -> None:
         if cover:
             picture = container.add_stream("mjpeg")
             picture.width, picture.height, picture.pix_fmt = 64, 48, "yuvj420p"
-            picture.disposition = av.stream.Disposition.attached_pic
+            picture.disposition = av.stream.Disposition.attached_pic.value  # PyAV 15 wants the number
             container.mux(picture.encode(av.VideoFrame.from_ndarray(moving_square(1)[0], format="rgb24")))
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         frame.sample_rate = 8000
