@@ -1,16 +1,16 @@
-# make demo | test | check | lint | bench : each sets up what it needs in .venv (Python 3.11 or newer).
+# make demo | test | check | lint | docs | bench : each sets up what it needs in .venv (Python 3.11 or newer).
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.vimix-setup
 
-.PHONY: setup demo test check lint bench clean
+.PHONY: setup demo test check lint docs bench clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vimix needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	touch $(STAMP)
 
 test: setup
@@ -24,13 +24,17 @@ lint: setup
 
 check: lint test
 
+# The documentation as web pages: docs/_build/index.html.
+docs: setup
+	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
+
 # Ratios against plain ways of doing the same, some five minutes: leave the machine alone meanwhile.
 BENCH ?= experiments/records/bench-$(shell date +%Y-%m-%d).md
 bench: setup
 	$(BIN)/vimix bench --out $(BENCH)
 
 clean:
-	rm -rf demo .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf demo docs/_build docs/commands.md .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # The whole main job on the embedded data set: some eight minutes on two cores, the installation included.
 demo: setup
