@@ -1,4 +1,4 @@
-# make demo | test | test-fast | check | lint | bench : each sets up what it needs in .venv (Python 3.11 or newer).
+# make demo | test | test-fast | check | lint | docs | bench : each sets up what it needs in .venv (Python 3.11 or newer).
 PYTHON ?= python3
 # Versions to install: those of the records in .venv; constraints-oldest.txt in .venv-oldest; the newest (CONSTRAINTS=) in .venv-newest.
 CONSTRAINTS ?= constraints.txt
@@ -6,14 +6,14 @@ VENV := .venv$(patsubst constraints%.txt,%,$(or $(CONSTRAINTS),constraints-newes
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.vimix-setup
 
-.PHONY: setup demo test test-fast check lint bench clean
+.PHONY: setup demo test test-fast check lint docs bench clean
 
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vimix needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev,docs]'
 	touch $(STAMP)
 
 test: setup
@@ -31,13 +31,17 @@ lint: setup
 
 check: lint test
 
+# The documentation as web pages: docs/_build/index.html.
+docs: setup
+	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
+
 # Ratios against plain ways of doing the same, some five minutes: leave the machine alone meanwhile.
 BENCH ?= experiments/records/bench-$(shell date +%Y-%m-%d).md
 bench: setup
 	$(BIN)/vimix bench --out $(BENCH) --force
 
 clean:
-	rm -rf demo .venv .venv-oldest .venv-newest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf demo docs/_build docs/commands.md .venv .venv-oldest .venv-newest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # The whole main job on the embedded data set: some eight minutes on two cores, the installation included.
 demo: setup

@@ -7,8 +7,8 @@ import pytest
 import tomli_w
 
 from tests.e2e.test_command_line import vimix
-from tests.e2e.test_readme import shrunk
 from tests.fakes.skeletons import write_walk
+from tests.recipes import shrunk
 
 ROOT = Path(__file__).parents[2]
 DEVICE = ["--device", "cpu"]
