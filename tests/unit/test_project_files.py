@@ -76,3 +76,12 @@ def test_the_recorded_versions_are_exact_and_include_every_dependency() -> None:
 
 def lines(name: str) -> list[str]:
     return [line for line in text(name).splitlines() if line and not line.startswith("#")]
+
+
+def test_the_tour_names_files_that_exist_and_each_of_them_once() -> None:
+    """The tour follows a clip from the store to the loss and never goes back."""
+    named = re.findall(r"`([a-z0-9_/]+\.py)`", (ROOT / "docs/tour.md").read_text(encoding="utf-8"))
+    places = [ROOT / "src/vimix", ROOT / "adapters/vimix_adapters"]
+    assert len(named) > 20
+    assert len(set(named)) == len(named)
+    assert [name for name in named if not any((place / name).is_file() for place in places)] == []
