@@ -444,7 +444,7 @@ def test_any_bytes_give_a_value_or_a_refusal_that_names_the_file(tmp_path_factor
         (b"path,split\n\na\xff.mp4,train\n", "line 3: expected UTF-8 text, found the byte 0xff"),
         (b"path,split\n/etc/a.mp4,train\n", "line 2: /etc/a.mp4 must be a path below"),
         (b"path,split\na.mp4,train;\n", "line 2: split 'train;' must be a name"),
-        (b"path,path,split\n", "line 1: column path is there twice"),
+        (b"path,path,split\n", "line 1: column path occurs twice"),
     ],
 )
 def test_a_mistake_in_a_list_of_ones_own_is_named_with_its_line(tmp_path, data, message) -> None:

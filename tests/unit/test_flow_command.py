@@ -258,7 +258,7 @@ def test_a_query_video_is_packed_as_the_store_was(tmp_path) -> None:
     stored, _ = pack_frames(tmp_path / "v.mp4", evolve(settings, flow_origin=STORED_FRAMES))
     assert np.array_equal(plain[RGB], stored[RGB])
     assert not np.array_equal(plain[FLOW], stored[FLOW])  # JPEG's traces are in the flow, as in the store's
-    with pytest.raises(VimixError, match="cannot be computed alike"):
+    with pytest.raises(VimixError, match="cannot be computed in the same way"):
         pack_frames(tmp_path / "v.mp4", evolve(settings, flow="imported"))
 
 

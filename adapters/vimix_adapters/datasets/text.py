@@ -31,7 +31,7 @@ def csv_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) ->
     try:
         header = [name.strip() for name in next(reader, [])]
         if twice := sorted({name for name in header if name and header.count(name) > 1}):
-            raise VimixError(f"{path}, line 1: column {twice[0]} is there twice")
+            raise VimixError(f"{path}, line 1: column {twice[0]} occurs twice")
         if absent := [name for name in needed if name not in header]:
             raise VimixError(f"{path}, line 1: expected the header {expected}; {', '.join(absent)} missing")
         for cells in reader:

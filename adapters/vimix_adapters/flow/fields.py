@@ -1,4 +1,4 @@
-"""From frames to stored flow: estimate, resize, clip, quantise."""
+"""Flow as a store holds it: estimated, resized, clipped, quantised."""
 
 import itertools
 from collections.abc import Iterable, Sequence

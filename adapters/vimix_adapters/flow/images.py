@@ -36,7 +36,7 @@ class FlowImages:
     bound: float = field(default=20.0, validator=gt(0))
     """Displacement in pixels at which flow was clipped."""
     rounding: str = field(default="round", validator=in_(("round", "truncate")))
-    """How displacements became levels. mmaction2 truncates, which loses half a level on average: it is added again."""
+    """Rounding of displacements to levels. mmaction2 truncates: the half level lost on average is added again."""
 
     @property
     def about(self) -> str:

@@ -1,4 +1,4 @@
-"""From a listing to a store: each file is read once into a part, and all parts together become the store.
+"""Build a store from a listing: each file is read once into a part, and all parts together become the store.
 
 A part is finished or absent, so an interrupted call goes on where it stopped.
 """
@@ -44,7 +44,7 @@ class StoredFile:
 
 
 class StoreBuilder(Protocol):
-    """What differs between a store of videos and one of skeletons."""
+    """The steps of building a store that depend on its kind of files, videos or skeletons."""
 
     @property
     def settings(self) -> PackSettings | SkeletonSettings:

@@ -1,4 +1,4 @@
-"""The folder of finished parts beside a store that is being made, so that nothing is done twice."""
+"""The folder with the finished parts of a store that is being made, so that no file is read twice."""
 
 import json
 import shutil

@@ -37,7 +37,7 @@ class PrepareOptions:
 
 @frozen
 class Report:
-    """What was found, stored and left out of a data set."""
+    """Report on a data set: the files that were found, stored and left out."""
 
     listing: Listing
     store: Path

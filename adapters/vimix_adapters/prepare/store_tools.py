@@ -105,8 +105,8 @@ def _joined(stores: Sequence[Hdf5VideoStore]) -> tuple[list[_ShardVideo], dict[s
 
 
 def _require_alike(one: Hdf5VideoStore, other: Hdf5VideoStore) -> None:
-    here, there = asdict(one.picture_settings), asdict(other.picture_settings)
-    if different := [f"{key} {here[key]} and {there[key]}" for key in here if here[key] != there[key]]:
+    first, second = asdict(one.picture_settings), asdict(other.picture_settings)
+    if different := [f"{key} {first[key]} and {second[key]}" for key in first if first[key] != second[key]]:
         raise VimixError(
             f"{one.path} and {other.path} were made with different settings ({', '.join(different)}): only shards of "
             "one data set can be merged"

@@ -83,8 +83,8 @@ def flow_estimator(settings: PackSettings) -> FlowEstimator:
     estimators: dict[str, Callable[[], FlowEstimator]] = {"dis": DisFlow, "tvl1": TvL1Flow, "tvl1-torch": _torch_tvl1}
     if settings.flow not in estimators:
         raise VimixError(
-            f"the flow of the store is {settings.flow} ({settings.flow_origin}): the flow of other videos cannot be "
-            "computed alike"
+            f"the flow of the store is {settings.flow} ({settings.flow_origin}): it cannot be computed in the same way "
+            "for other videos"
         )
     return estimators[settings.flow]()
 

@@ -185,11 +185,11 @@ def _context(work: Callable[[Any], None]) -> Any:
 
 def _start(work: Callable[[Any], None]) -> _Worker:
     context = _context(work)
-    here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(work, there), daemon=True)
+    parent_end, child_end = context.Pipe()
+    process = context.Process(target=_serve, args=(work, child_end), daemon=True)
     process.start()
-    there.close()
-    return _Worker(process, here)
+    child_end.close()
+    return _Worker(process, parent_end)
 
 
 def _due(busy: Sequence[_Worker]) -> list[_Worker]:
