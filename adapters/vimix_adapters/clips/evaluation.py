@@ -118,19 +118,6 @@ class WindowedClips:
                     yield VideoClips(video, label, to_network(clips, self._format, scale, crop.flip), starts[part])
 
 
-def windows_of(
-    frames: Frames, kind: ModalityFormat, clip: ClipShape, window_stride: int, device: torch.device
-) -> tuple[Tensor, tuple[int, ...]]:
-    """The evaluation clips of a video that is in no store, from its frames as a store would give them.
-
-    Returns float32 [N, C, clip.frames, size, size] on the device and the first frames of the N windows: what
-    ``WindowedClips`` gives for the same frames.
-    """
-    whole = _cropped(frames, kind, clip.size, (CENTRE,))
-    indices, starts = _windows(len(frames), clip_of(clip, kind, len(frames)), window_stride)
-    return to_network(whole.crops[0].to(device)[indices.to(device)], kind, whole.scales[0]), starts
-
-
 def _cropped(frames: Frames, kind: ModalityFormat, size: int, crops: Sequence[Crop]) -> WholeVideo:
     if kind.layout is not None:  # there is nothing to cut
         return WholeVideo([torch.from_numpy(frames)], [(1.0, 1.0)])

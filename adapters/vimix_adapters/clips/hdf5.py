@@ -61,6 +61,10 @@ class PackSettings:
         return (RGB,) if self.flow == "none" else (RGB, FLOW)
 
 
+StoreSettings = PackSettings | SkeletonSettings
+"""How videos or skeletons are turned into what a store holds."""
+
+
 class Hdf5VideoStore:
     """Implements ``vimix.ports.clips.VideoStore``. Raises VimixError if the file is missing or no store.
 

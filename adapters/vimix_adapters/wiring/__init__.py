@@ -21,14 +21,21 @@ from vimix_adapters.wiring.networks import (
     build_trained,
 )
 from vimix_adapters.wiring.origin import stage_origin, supervised_settings
-from vimix_adapters.wiring.packing import ESTIMATORS, PackJob, pack_frames, pack_job
+from vimix_adapters.wiring.packing import (
+    ESTIMATORS,
+    PackJob,
+    pack_frames,
+    pack_job,
+    packing_record,
+    recorded_packing,
+    store_settings,
+)
 from vimix_adapters.wiring.scores import build_centring, build_fusion, build_pooling, build_probe
 from vimix_adapters.wiring.skeletons import SkeletonJob, batch_shape, pack_skeleton, pack_skeletons, skeleton_settings
 from vimix_adapters.wiring.stores import (
     CROPS,
     build_augmentations,
     build_evaluation_clips,
-    build_file_clips,
     build_store,
     build_training_clips,
     clip_shape,
@@ -44,6 +51,7 @@ from vimix_adapters.wiring.training import (
     metrics_in,
     stage_seed,
 )
+from vimix_adapters.wiring.unstored import UnstoredClips, build_file_clips, read_as_stored
 
 __all__ = [
     "CROPS",
@@ -53,6 +61,7 @@ __all__ = [
     "LAYERS",
     "PackJob",
     "SkeletonJob",
+    "UnstoredClips",
     "batch_shape",
     "build_augmentations",
     "build_candidates",
@@ -89,11 +98,15 @@ __all__ = [
     "pack_job",
     "pack_skeleton",
     "pack_skeletons",
+    "packing_record",
+    "read_as_stored",
+    "recorded_packing",
     "require_labels",
     "skeleton_settings",
     "sources_of",
     "stage_origin",
     "stage_seed",
+    "store_settings",
     "supervised_settings",
     "window_stride",
 ]

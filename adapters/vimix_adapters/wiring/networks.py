@@ -16,6 +16,7 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
+from vimix_adapters.clips.hdf5 import StoreSettings
 from vimix_adapters.distributed.classifier import SharedClassifier
 from vimix_adapters.distributed.network import SharedNetwork
 from vimix_adapters.encoders.chain import StageChain
@@ -24,15 +25,16 @@ from vimix_adapters.encoders.network import Compute, ContrastiveNetwork, TorchOp
 from vimix_adapters.encoders.s3d import S3DEncoder
 from vimix_adapters.encoders.stgcn import STGCNEncoder
 from vimix_adapters.wiring.inheriting import query_state
+from vimix_adapters.wiring.packing import recorded_packing
 from vimix_adapters.wiring.skeletons import skeleton_settings
 
 
-def build_encoder(recipe: config.Recipe, modality: Modality) -> StageChain:
-    """The encoder of one modality, with random weights."""
+def build_encoder(recipe: config.Recipe, modality: Modality, packing: StoreSettings | None = None) -> StageChain:
+    """The encoder of one modality, with random weights. ``packing`` has ST-GCN's graph if the store does not exist."""
     settings = recipe.modalities[modality]
     if settings.encoder == "stgcn":
         return STGCNEncoder(
-            skeleton_settings(recipe).layout,
+            skeleton_settings(recipe, packing).layout,
             settings.stgcn.hidden_channels,
             settings.stgcn.feature_size,
             settings.stgcn.dropout,
@@ -48,17 +50,19 @@ def build_s3d(settings: config.ModalitySettings) -> S3DEncoder:
     return S3DEncoder(settings.channels, settings.width, settings.batch_norm_momentum, settings.stages)
 
 
-def build_network(recipe: config.Recipe, modality: Modality, compute: Compute) -> ContrastiveNetwork:
+def build_network(
+    recipe: config.Recipe, modality: Modality, compute: Compute, packing: StoreSettings | None = None
+) -> ContrastiveNetwork:
     """A network with random weights that depend on the recipe's seed and the modality alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed * 1_000_003 + crc32(modality.encode()) % 1_000_003)
-        encoder = build_encoder(recipe, modality)
+        encoder = build_encoder(recipe, modality, packing)
         return ContrastiveNetwork(encoder, recipe.contrast.embedding, recipe.contrast.bn_groups, compute)
 
 
 def build_trained(recipe: config.Recipe, checkpoint: Checkpoint, compute: Compute) -> ContrastiveNetwork:
     """The query network of a checkpoint. Raises VimixError if the recipe describes another network."""
-    network = build_network(recipe, Modality(checkpoint.modality), compute)
+    network = build_network(recipe, Modality(checkpoint.modality), compute, recorded_packing(checkpoint.about))
     try:
         network.load_state_dict(query_state(checkpoint, network.state_dict()))
     except RuntimeError as error:

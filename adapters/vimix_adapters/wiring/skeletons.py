@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.hdf5 import StoreSettings
 from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.clips.skeleton_writer import write_skeleton_part
 from vimix_adapters.skeletons.layouts import find_layout
 from vimix_adapters.skeletons.packing import Preparation, pack_file
+from vimix_adapters.wiring.packing import store_settings
 
 
 def pack_skeleton(path: Path, settings: SkeletonSettings) -> NDArray[np.float32]:
@@ -51,10 +52,9 @@ def _preparation(settings: SkeletonSettings) -> Preparation:
     return Preparation(settings.layout, settings.frames, settings.persons, settings.denoise, settings.align)
 
 
-def skeleton_settings(recipe: config.Recipe) -> SkeletonSettings:
-    """Layout and sizes of the recipe's store; without one yet (``--plan``) NTU RGB+D's, as in the paper."""
-    path = Path(recipe.data.store)
-    settings = Hdf5VideoStore(path).settings if recipe.data.store and path.exists() else None
+def skeleton_settings(recipe: config.Recipe, packing: StoreSettings | None = None) -> SkeletonSettings:
+    """Layout and sizes of the recipe's store; if it does not exist, ``packing``'s, else NTU RGB+D's."""
+    settings = store_settings(recipe.data.store) or packing
     return settings if isinstance(settings, SkeletonSettings) else SkeletonSettings(layout=find_layout("ntu"))
 
 

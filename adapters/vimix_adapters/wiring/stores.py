@@ -4,26 +4,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from attrs import evolve
 from numpy.typing import NDArray
-from torch import Tensor
 
-from vimix.ports.clips import EvaluationClips, Frames, TrainingClips, VideoStore
+from vimix.ports.clips import EvaluationClips, TrainingClips, VideoStore
 from vimix.ports.team import Team
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix.values.video import ModalityFormat
 from vimix_adapters import config
 from vimix_adapters.clips.augmentation import ClipAugmentation, FlowAugmentation, PictureAugmentation
-from vimix_adapters.clips.evaluation import WindowedClips, windows_of
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings, formats_of
+from vimix_adapters.clips.evaluation import WindowedClips
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.loader import TrainingLoader
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.clips.skeletons import SkeletonAugmentation
 from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape, Crop
 from vimix_adapters.encoders.network import Compute
-from vimix_adapters.wiring.packing import pack_frames
-from vimix_adapters.wiring.skeletons import pack_skeleton
 
 CROPS: Mapping[str, tuple[Crop, ...]] = {"centre": (CENTRE,), "ten": TEN_CROPS}
 """By name; ``protocol`` stands for the one crop of the recipe's protocol."""
@@ -127,28 +122,6 @@ def window_stride(recipe: config.Recipe) -> int:
     """Frames between two evaluation windows: the protocol's; half a window less one is CoCLR's and ours."""
     chosen = config.protocol_of(recipe).window_stride
     return chosen if isinstance(chosen, int) else max(1, recipe.data.frames * recipe.data.stride // 2 - 1)
-
-
-def build_file_clips(
-    recipe: config.Recipe,
-    video: Path,
-    settings: PackSettings | SkeletonSettings,
-    modality: Modality,
-    compute: Compute,
-) -> Tensor:
-    """Evaluation clips [N, C, T, H, W] of a video or skeleton file, prepared as a store with ``settings`` has it."""
-    if modality != FLOW and isinstance(settings, PackSettings) and settings.flow == "imported":
-        settings = evolve(settings, flow="none")
-    kind = formats_of(settings)[modality]
-    frames: Frames
-    try:
-        if isinstance(settings, SkeletonSettings):
-            frames = pack_skeleton(video, settings)
-        else:
-            frames = pack_frames(video, settings)[0][modality]
-    except VimixError as error:
-        raise VimixError(f"{video}: {error}") from error
-    return windows_of(frames, kind, clip_shape(recipe), window_stride(recipe), compute.device)[0]
 
 
 def require_labels(store: VideoStore, split: str) -> None:

@@ -33,6 +33,7 @@ from vimix_adapters.metrics.watch import Watch
 from vimix_adapters.wiring.inheriting import inherited_parts
 from vimix_adapters.wiring.networks import build_classifier, build_learner, build_trained, spread, together
 from vimix_adapters.wiring.origin import stage_origin, supervised_origin
+from vimix_adapters.wiring.packing import packing_record, store_settings
 from vimix_adapters.wiring.stores import build_training_clips, require_labels
 from vimix_adapters.wiring.watch import build_watch
 
@@ -67,7 +68,13 @@ def build_stage_run(
         names=[video.name for video in store.videos],
         team=team,
         asked_to_stop=asked_to_stop,
-        about={"stage": stage.name, "epochs": stage.epochs, "steps_per_epoch": clips.steps, "seed": recipe.seed},
+        about={
+            "stage": stage.name,
+            "epochs": stage.epochs,
+            "steps_per_epoch": clips.steps,
+            "seed": recipe.seed,
+            **packing_record(store_settings(recipe.data.store)),
+        },
         origin=stage_origin(store, stage, inits),
         watch=watch,
     )
