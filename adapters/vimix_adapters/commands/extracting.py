@@ -12,11 +12,11 @@ from attrs import frozen
 from numpy.typing import NDArray
 from rich.console import Console
 
-from vimix.domain.scores.features import mean_row, unit_rows
+from vimix.domain.scores.features import Rows, mean_row, unit_rows
 from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
-from vimix_adapters import config
+from vimix_adapters import config, wiring
 from vimix_adapters.commands import scoring
 from vimix_adapters.commands.caching import weights_hash
 from vimix_adapters.commands.embedding import embed_store
@@ -69,7 +69,8 @@ def extract_to_file(
         "commit": commit(),
         "versions": versions(),
     }
-    table = table_of(found, videos, recipe.data.frames * recipe.data.stride, per, l2, manifest)
+    pool = mean_row if per == "clip" else wiring.build_pooling(recipe)
+    table = table_of(found, videos, recipe.data.frames * recipe.data.stride, per, pool, l2, manifest)
     WRITERS[out.suffix](out, table)
     Console(stderr=True).print(
         f"written {len(table.features)} features of {table.features.shape[1]} numbers to {out}", soft_wrap=True
@@ -77,13 +78,19 @@ def extract_to_file(
 
 
 def table_of(
-    found: ClipFeatures, store: VideoStore, window: int, per: str, l2: bool, manifest: Mapping[str, Any]
+    found: ClipFeatures,
+    store: VideoStore,
+    window: int,
+    per: str,
+    pool: Callable[[Rows], Rows],
+    l2: bool,
+    manifest: Mapping[str, Any],
 ) -> FeatureTable:
-    """Rows with what is known of them; ``window`` is the span of a clip in frames."""
+    """Rows with what is known of them; ``window`` is the span of a clip in frames, ``pool`` makes a row of clips."""
     rows = [np.flatnonzero(found.videos == number) for number in dict.fromkeys(found.videos.tolist())]
     if per == "clip":
         rows = [np.array([row]) for row in range(len(found))]
-    features = np.stack([mean_row(found.features[row]) for row in rows])
+    features = np.stack([pool(found.features[row]) for row in rows])
     numbers = [int(found.videos[row[0]]) for row in rows]
     videos = [store.videos[number] for number in numbers]
     splits = {split: set(store.members(split)) for split in store.splits}
