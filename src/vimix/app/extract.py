@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vimix.app.team import Alone, collected, in_company
 from vimix.domain.scores.features import mean_row
 from vimix.ports.clips import EvaluationClips
-from vimix.ports.network import Network
+from vimix.ports.network import FeatureExtractor
 from vimix.ports.team import Team
 from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
@@ -20,7 +20,7 @@ Rows = NDArray[np.float32]
 
 
 def extract_features(
-    network: Network,
+    network: FeatureExtractor,
     clips: EvaluationClips,
     sources: Sequence[int] | NDArray[np.int64],
     batch: int = 16,
@@ -50,7 +50,7 @@ def extract_features(
     )
 
 
-def extract_clip_features(network: Network, clips: EvaluationClips, batch: int = 16) -> ClipFeatures:
+def extract_clip_features(network: FeatureExtractor, clips: EvaluationClips, batch: int = 16) -> ClipFeatures:
     """One feature a clip, with the first frame of its window: what an index that tells places in time is made of.
 
     Raises VimixError if there is no video, or a feature is not finite (the training diverged).
@@ -69,7 +69,7 @@ def extract_clip_features(network: Network, clips: EvaluationClips, batch: int =
     )
 
 
-def _parts(network: Network, clips: EvaluationClips, batch: int) -> Iterator[tuple[VideoClips, Rows]]:
+def _parts(network: FeatureExtractor, clips: EvaluationClips, batch: int) -> Iterator[tuple[VideoClips, Rows]]:
     """Videos, or parts of long ones, with their clips' features; short ones share a batch: single clips are slow."""
     waiting: list[VideoClips] = []
     for video in clips.videos():  # in one crop
@@ -81,7 +81,7 @@ def _parts(network: Network, clips: EvaluationClips, batch: int) -> Iterator[tup
         yield from _together(network, waiting, batch)
 
 
-def _together(network: Network, videos: Sequence[VideoClips], batch: int) -> Iterator[tuple[VideoClips, Rows]]:
+def _together(network: FeatureExtractor, videos: Sequence[VideoClips], batch: int) -> Iterator[tuple[VideoClips, Rows]]:
     clips = torch.cat([video.clips for video in videos])
     rows = torch.cat([network.features(part) for part in torch.split(clips, batch)])
     for video, own in zip(videos, torch.split(rows, [len(video.clips) for video in videos]), strict=True):

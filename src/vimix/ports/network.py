@@ -41,7 +41,15 @@ class Encoder(Protocol):
         ...
 
 
-class Network(Protocol):
+class FeatureExtractor(Protocol):
+    """What turns clips into features."""
+
+    def features(self, clips: Tensor) -> Tensor:
+        """Features [B, D] float32 before the projection head, without gradient, in evaluation mode."""
+        ...
+
+
+class Network(FeatureExtractor, Protocol):
     """An encoder with its projection head: the whole query (or key) path of MoCo as one callable."""
 
     @property
@@ -64,10 +72,6 @@ class Network(Protocol):
 
     def hidden(self, clips: Tensor, layer: int) -> Tensor:
         """``g^layer``: the map below stage ``layer``, without gradient, in evaluation mode (the frozen partner)."""
-        ...
-
-    def features(self, clips: Tensor) -> Tensor:
-        """Features [B, D] float32 before the projection head, without gradient, in evaluation mode."""
         ...
 
     def keys(self, clips: Tensor, shuffle: Tensor) -> Tensor:
