@@ -1,8 +1,8 @@
 """Vi-Mix: self-supervised video representations by cross-modal manifold cutmix.
 
 The names below are public and stable. They are loaded on first use, so that importing vimix does not import torch.
-``load_encoder`` and ``embed_videos`` read files, so they live in ``vimix_adapters``, which is installed with vimix. The
-core itself still knows no adapter: only this page of names does.
+``load_encoder`` and ``embed_videos`` read files, so they are defined in ``vimix_adapters``, which is installed with
+vimix. No other module of the core imports anything from there.
 """
 
 from importlib import import_module
