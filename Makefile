@@ -1,20 +1,27 @@
-# make demo | test | check | lint | bench : each sets up what it needs in .venv (Python 3.11 or newer).
+# make demo | test | test-fast | check | lint | bench : each sets up what it needs in .venv (Python 3.11 or newer).
 PYTHON ?= python3
-BIN := .venv/bin
-STAMP := .venv/.vimix-setup
+# Versions to install: those of the records in .venv; constraints-oldest.txt in .venv-oldest; the newest (CONSTRAINTS=) in .venv-newest.
+CONSTRAINTS ?= constraints.txt
+VENV := .venv$(patsubst constraints%.txt,%,$(or $(CONSTRAINTS),constraints-newest.txt))
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.vimix-setup
 
-.PHONY: setup demo test check lint bench clean
+.PHONY: setup demo test test-fast check lint bench clean
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "vimix needs Python 3.11 or newer; choose one with: make PYTHON=python3.12 ...")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev]'
 	touch $(STAMP)
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Less than a minute on two idle cores: without the tests marked slow, and with 20 random examples a test, not 100.
+test-fast: setup
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --hypothesis-profile fast
 
 lint: setup
 	$(BIN)/ruff check .
@@ -27,10 +34,10 @@ check: lint test
 # Ratios against plain ways of doing the same, some five minutes: leave the machine alone meanwhile.
 BENCH ?= experiments/records/bench-$(shell date +%Y-%m-%d).md
 bench: setup
-	$(BIN)/vimix bench --out $(BENCH)
+	$(BIN)/vimix bench --out $(BENCH) --force
 
 clean:
-	rm -rf demo .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf demo .venv .venv-oldest .venv-newest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # The whole main job on the embedded data set: some eight minutes on two cores, the installation included.
 demo: setup

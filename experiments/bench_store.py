@@ -10,8 +10,8 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from vimix_adapters.benchmarks.flow import measure_flow, measure_pool
-from vimix_adapters.benchmarks.store import measure_store
+from vimix_adapters.benchmarks.flow_speed import measure_flow, measure_pool
+from vimix_adapters.benchmarks.store_speed import measure_store
 
 
 def main() -> None:

@@ -10,13 +10,14 @@ import structlog
 import torch
 from hypothesis import settings
 
-from vimix_adapters.packing import pool
+from vimix_adapters.prepare import worker_pool
 
 torch.set_num_threads(1)
-pool.PRELOAD.append("vimix_adapters.wiring.flowing")  # what all jobs need, once for all tests of a process
+worker_pool.PRELOAD.append("vimix_adapters.prepare.flow_job")  # what all jobs need, once for all tests of a process
 
 # The same examples everywhere, and no time limit an example: a busy machine is no mistake of the code.
 settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("fast", settings.get_profile("steady"), max_examples=20)  # make test-fast
 settings.load_profile("steady")
 
 

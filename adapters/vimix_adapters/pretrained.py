@@ -20,11 +20,12 @@ from vimix.values.video import ModalityFormat
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.checkpoints.foreign import read_weights
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings, StoreSettings, formats_of
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of
+from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings
 from vimix_adapters.encoders.chain import StageChain
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.flow.fields import quantise
+from vimix_adapters.prepare.single_file import read_as_stored
 
 AnyPath = str | PathLike[str]
 AXES = 4
@@ -202,7 +203,7 @@ def embed_videos(paths: Iterable[AnyPath], encoder: PretrainedEncoder) -> NDArra
         raise VimixError(f"a file holds no {encoder.modality}: make its frames yourself and give them to .embed")
     files = [Path(path) for path in paths]
     return encoder.embed_each(
-        len(files), lambda number: wiring.read_as_stored(files[number], encoder.packing, encoder.modality)
+        len(files), lambda number: read_as_stored(files[number], encoder.packing, encoder.modality)
     )
 
 

@@ -1,6 +1,6 @@
 """``python -m vimix``: the installed ``vimix`` command, for ``torchrun -m vimix``.
 
-The core does not know the command line; the distribution's entry point says where it is.
+The core does not import the command line; it is found through the entry point of the distribution.
 """
 
 import sys
@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 
 def main() -> None:
-    """Run it."""
+    """Run the command."""
     found = entry_points(group="console_scripts", name="vimix")
     if not found:
         sys.exit("the vimix command is not installed: pip install vimix-ssl, or pip install -e . in the sources")

@@ -6,9 +6,9 @@ import torch
 from tests.fakes.classifier import FakeClassifier
 from tests.fakes.skeletons import chain
 from vimix.ports.network import Classifier
-from vimix_adapters.encoders.classifier import ClassifyingNetwork
+from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
+from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.frozen import FrozenClassifier
-from vimix_adapters.encoders.network import Compute
 from vimix_adapters.encoders.s3d import S3DEncoder
 from vimix_adapters.encoders.stgcn import STGCNEncoder
 
@@ -85,7 +85,9 @@ def test_training_a_layer_moves_nothing_of_its_frozen_encoder() -> None:
         optimiser.step()
     moved = {name for name, value in classifier.state_dict().items() if not torch.equal(before[name], value)}
     assert moved == {"linear.weight", "linear.bias", *(n for n in before if n.startswith("norm."))}
-    features = classifier.encoder.pool(classifier.encoder.partial_forward(clips(), 0, 16)).detach()
+    features = classifier.encoder.pool(
+        classifier.encoder.partial_forward(clips(), 0, classifier.encoder.depth)
+    ).detach()
     unit = torch.nn.functional.normalize(features, dim=1)
     expected = classifier.linear(classifier.norm.train(False)(unit)).softmax(dim=1)
     torch.testing.assert_close(classifier.probabilities(clips()), expected.detach(), rtol=1e-4, atol=1e-5)

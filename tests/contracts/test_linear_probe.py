@@ -1,5 +1,6 @@
 """What every ``LinearProbe`` must do; run on the fake, on logistic regression and on the peers' SGD."""
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from tests.fakes.probe import NearestMeanProbe
 from vimix.ports.probe import LinearProbe
+from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.probes.logistic import LogisticProbe
-from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
+from vimix_adapters.probes.sgd import SgdProbe
 
 Factory = Callable[[], LinearProbe]
 Data = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
@@ -47,7 +49,7 @@ def test_probabilities_of_separable_data_add_up_to_one_and_are_right(
     features, labels, sources = clusters(rng, sorted(classes), each)
     order = rng.permutation(len(labels))
     queries, expected, _ = clusters(rng, sorted(classes), 3)
-    result = make().probabilities(features[order], labels[order], sources[order], queries, seed)
+    result = make().fit_predict(features[order], labels[order], sources[order], queries, seed).probabilities
     assert result.shape == (len(queries), max(classes) + 1)
     assert result.dtype == np.float32
     assert result.min() >= 0
@@ -58,14 +60,14 @@ def test_probabilities_of_separable_data_add_up_to_one_and_are_right(
 @pytest.mark.parametrize("each", [1, 2, 3])
 def test_a_handful_of_videos_is_enough_for_probabilities(make: Factory, each: int) -> None:
     features, labels, sources = clusters(np.random.default_rng(0), [0, 1, 2], each)
-    result = make().probabilities(features, labels, sources, features, 0)
+    result = make().fit_predict(features, labels, sources, features, 0).probabilities
     assert result.sum(axis=1) == pytest.approx(np.ones(len(features)), abs=1e-5)
     assert result.argmax(axis=1).tolist() == labels.tolist()
 
 
 def test_a_column_stands_for_its_label_and_an_unseen_class_has_no_probability(make: Factory) -> None:
     features, labels, sources = clusters(np.random.default_rng(0), [1, 4], 8)
-    result = make().probabilities(features, labels, sources, features, 0)
+    result = make().fit_predict(features, labels, sources, features, 0).probabilities
     assert result.shape == (16, 5)
     assert (result[:, [0, 2, 3]] == 0).all()
     assert (result[:8, 1] > 0.5).all()
@@ -76,12 +78,23 @@ def test_the_same_seed_gives_the_same_probabilities(make: Factory) -> None:
     rng = np.random.default_rng(3)
     features, labels, sources = clusters(rng, [0, 1, 2], 12, noise=5.0)
     queries = rng.normal(size=(9, 7)).astype(np.float32)
-    first, again = (make().probabilities(features, labels, sources, queries, 5) for _ in range(2))
+    first, again = (make().fit_predict(features, labels, sources, queries, 5).probabilities for _ in range(2))
     assert (first == again).all()
 
 
-def test_the_protocol_is_plain_data_that_names_the_classifier(make: Factory) -> None:
-    probe = make()
+def test_an_outcome_names_the_classifier_and_stays_as_it_is_when_the_probe_is_used_again(make: Factory) -> None:
+    probe, rng = make(), np.random.default_rng(0)
+    features, labels, sources = clusters(rng, [0, 1], 4)
+    outcome = probe.fit_predict(features, labels, sources, features, 0)
+    protocol, probabilities = json.dumps(dict(outcome.protocol)), outcome.probabilities.copy()
+    assert isinstance(outcome.protocol["classifier"], str)
+    probe.fit_predict(*clusters(rng, [0, 1, 2], 7), features, 1)
+    assert json.dumps(dict(outcome.protocol)) == protocol
+    assert (outcome.probabilities == probabilities).all()
+
+
+def test_predictions_by_epoch_end_with_the_result(make: Factory) -> None:
     features, labels, sources = clusters(np.random.default_rng(0), [0, 1], 4)
-    probe.probabilities(features, labels, sources, features, 0)
-    assert isinstance(probe.protocol["classifier"], str)
+    outcome = make().fit_predict(features, labels, sources, features, 0)
+    if outcome.by_epoch:
+        assert (outcome.by_epoch[max(outcome.by_epoch)] == outcome.probabilities).all()

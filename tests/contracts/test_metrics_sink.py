@@ -6,9 +6,9 @@ import pytest
 from rich.console import Console
 
 from tests.fakes.metrics import FakeMetrics
-from vimix_adapters.metrics.console import ProgressMetrics, Together
-from vimix_adapters.metrics.hints import InputBoundHint
 from vimix_adapters.metrics.jsonl import JsonlMetrics
+from vimix_adapters.metrics.multi_sink import MultiSink
+from vimix_adapters.metrics.progress_bar import ProgressMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 
 ROW = {"loss": 1.5, "pretext_accuracy": 0.25, "clips_per_second": 80.0}
@@ -28,8 +28,7 @@ SINKS = {
     "tensorboard": lambda folder: TensorBoardMetrics(folder / "tb"),
     "bar": bar,
     "lines": lines,
-    "hint": lambda _: InputBoundHint(),
-    "together": lambda folder: Together([FakeMetrics(), JsonlMetrics(folder / "m.jsonl"), lines(folder)]),
+    "multi": lambda folder: MultiSink([FakeMetrics(), JsonlMetrics(folder / "m.jsonl"), lines(folder)]),
 }
 
 

@@ -1,5 +1,7 @@
 """What every network must do, the fake and the real ones alike."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,9 @@ import vimix
 from tests.fakes.network import FakeNetwork
 from tests.fakes.skeletons import chain
 from vimix.ports.network import Network
-from vimix_adapters.encoders.network import Compute, ContrastiveNetwork
-from vimix_adapters.encoders.s3d import S3DEncoder
-from vimix_adapters.encoders.stgcn import STGCNEncoder
+from vimix_adapters.config.encoder_settings import ENCODERS, ModalitySettings, Stgcn
+from vimix_adapters.encoders.building import encoder_of
+from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 
 CPU = Compute(torch.device("cpu"))
 
@@ -19,23 +21,24 @@ def fake(groups: int) -> Network:
     return FakeNetwork(groups=groups)
 
 
-def s3d(groups: int) -> Network:
+def built(name: str, groups: int) -> Network:
+    """An encoder of the registry, made small. The clips of this suite are 32 joints of 32 persons to a graph."""
+    width = 0.0625 if "width" in ENCODERS[name].settings else 1.0
+    stgcn = Stgcn(hidden_channels=4, feature_size=8, dropout=0.0)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return ContrastiveNetwork(S3DEncoder(width=0.0625), embedding=5, groups=groups, compute=CPU)
-
-
-def stgcn(groups: int) -> Network:
-    """The clips of this suite are 32 joints of 32 persons to it."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        encoder = STGCNEncoder(chain(32), hidden_channels=4, feature_size=8, dropout=0.0)
+        encoder = encoder_of(ModalitySettings(encoder=name, width=width, stgcn=stgcn), chain(32))
         return ContrastiveNetwork(encoder, embedding=5, groups=groups, compute=CPU)
 
 
-@pytest.fixture(params=[fake, s3d, stgcn])
-def build(request):
+@pytest.fixture(params=["fake", *ENCODERS])
+def name(request):
     return request.param
+
+
+@pytest.fixture
+def build(name):
+    return fake if name == "fake" else partial(built, name)
 
 
 def clips(batch: int = 4) -> torch.Tensor:
@@ -129,5 +132,10 @@ def test_state_moves_to_another_network_and_makes_it_the_same(build) -> None:
     assert torch.equal(one.features(clips()), other.features(clips()))
 
 
-def test_only_maps_of_pictures_are_planar(build) -> None:
-    assert build(1).planar is (build is not stgcn)
+def test_only_maps_of_pictures_are_planar(name, build) -> None:
+    assert build(1).planar is (name == "fake" or ENCODERS[name].maps == "planes")
+
+
+def test_an_encoder_on_a_graph_needs_the_layout_of_its_skeletons() -> None:
+    with pytest.raises(ValueError, match="stgcn needs the layout"):
+        encoder_of(ModalitySettings(encoder="stgcn"))

@@ -1,4 +1,4 @@
-"""What every store of skeletons must do, the fake and the HDF5 file alike."""
+"""The contract of stores of skeletons, run on the fake and on the HDF5 file."""
 
 import multiprocessing
 import pickle
@@ -12,8 +12,8 @@ from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.clips.skeleton_writer import SkeletonEntry, write_skeleton_part, write_skeleton_store
+from vimix_adapters.config.store_settings import SkeletonSettings
 
 MODEL = FakeSkeletonStore()
 
@@ -23,7 +23,7 @@ def fake(_: Path) -> VideoStore:
 
 
 def hdf5(folder: Path) -> VideoStore:
-    """The fake's content as a file."""
+    """Write the fake's content to a file."""
     settings = SkeletonSettings(FIVE, frames=MODEL.length)
     sequences, entries = [MODEL.sequence(number) for number in range(MODEL.count)], []
     parts = [folder / "one", folder / "none", folder / "two"]
@@ -45,7 +45,7 @@ def total(store: VideoStore, video: int) -> float:
     return float(store.read(video, JOINT, 0, 12).sum(dtype=np.float64))
 
 
-def test_videos_classes_splits_and_formats_are_told(store) -> None:
+def test_a_store_lists_videos_classes_splits_and_formats(store) -> None:
     assert list(store.videos) == list(MODEL.videos)
     assert list(store.classes) == ["bow", "wave"]
     assert {split: list(store.members(split)) for split in store.splits} == {

@@ -1,4 +1,4 @@
-"""What every source of clips must do, the fakes and the real ones alike."""
+"""The contract of training and evaluation clips, run on the fakes and on the real ones."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What every video store must do, the fake and the HDF5 file in both codecs alike."""
+"""The contract of video stores, run on the fake and on the HDF5 file with both codecs."""
 
 import multiprocessing
 import pickle
@@ -12,8 +12,9 @@ from tests.fakes.store import FakeVideoStore
 from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
+from vimix_adapters.config.store_settings import PackSettings
 
 
 def fake(_: Path) -> VideoStore:
@@ -21,7 +22,7 @@ def fake(_: Path) -> VideoStore:
 
 
 def hdf5(folder: Path, codec: str) -> VideoStore:
-    """The fake's content as a file."""
+    """Write the fake's content to a file."""
     model, settings, entries = FakeVideoStore(), PackSettings(codec=codec, flow="dis"), []
     for number, video in enumerate(model.videos):
         frames = {m: model.read(number, m, 0, video.frames) for m in model.formats}
@@ -42,7 +43,7 @@ def frame(store: VideoStore, video: int, modality: str) -> int:
     return int(store.read(video, modality, 4, 1)[0, 0, 0, 0])
 
 
-def test_videos_classes_and_formats_are_told(store) -> None:
+def test_a_store_lists_videos_classes_and_formats(store) -> None:
     model = FakeVideoStore()
     assert list(store.videos) == list(model.videos)
     assert list(store.classes) == ["bow", "wave"]
@@ -80,7 +81,7 @@ def test_a_store_that_was_used_can_be_pickled(store) -> None:
     assert frame(pickle.loads(pickle.dumps(store)), 3, RGB) == expected
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_processes_of_either_kind_read_what_the_parent_reads(store, method) -> None:
     expected = [frame(store, video, RGB) for video in range(4)]
     with multiprocessing.get_context(method).Pool(2) as pool:

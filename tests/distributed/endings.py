@@ -1,4 +1,4 @@
-"""What members of a team do in the tests, as far as it needs no network."""
+"""Scenarios of the ranks of a group that need no network of their own."""
 
 import os
 import signal
@@ -10,34 +10,34 @@ from typing import Any
 import numpy as np
 import torch
 
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 
 
-def exercises(team: Team, _: Any) -> dict[str, Any]:
-    """Every method of a team once, on rows that tell where they come from."""
-    rows = 10 * team.rank + torch.arange(3)
-    order = np.random.default_rng(0).permutation(3 * team.size)
-    uneven = torch.full((2 * team.rank, 4), float(team.rank))
+def exercises(group: ProcessGroup, _: Any) -> dict[str, Any]:
+    """Call every method of a group once, on rows whose values show where they come from."""
+    rows = 10 * group.rank + torch.arange(3)
+    order = np.random.default_rng(0).permutation(3 * group.size)
+    uneven = torch.full((2 * group.rank, 4), float(group.rank))
     wide = torch.stack([rows, -rows]).T.float().requires_grad_()
     return {
-        "rank": team.rank,
-        "gathered": team.gather(rows),
-        "collected": team.collect(uneven),
-        "exchanged": team.exchange(wide, order),
-        "either": bool(team.either(torch.tensor(team.rank == 1))),
-        "neither": bool(team.either(torch.tensor(False))),
-        "agreed": team.agree(7, team.rank),
+        "rank": group.rank,
+        "gathered": group.all_gather(rows),
+        "ragged": group.all_gather_ragged(uneven),
+        "permuted": group.permute_rows(wide, order),
+        "any": bool(group.any(torch.tensor(group.rank == 1))),
+        "none": bool(group.any(torch.tensor(False))),
+        "max": group.max(7, group.rank),
     }
 
 
-def killed(team: Team, _: Any) -> dict[str, Any]:
-    """Member 1 dies in the middle of the third step."""
-    return _broken(team, lambda: os.kill(os.getpid(), signal.SIGKILL))
+def killed(group: ProcessGroup, _: Any) -> dict[str, Any]:
+    """Rank 1 dies in the middle of the third step."""
+    return _broken(group, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
-def hanging(team: Team, _: Any) -> dict[str, Any]:
-    """Member 1 stays away for longer than the others wait."""
-    return _broken(team, lambda: time.sleep(8))
+def hanging(group: ProcessGroup, _: Any) -> dict[str, Any]:
+    """Rank 1 stays away for longer than the others wait."""
+    return _broken(group, lambda: time.sleep(8))
 
 
 def command(_: Any, folder: Path) -> dict[str, Any]:
@@ -58,7 +58,7 @@ command.joins = True  # type: ignore[attr-defined]
 
 def slowly_measured(_: Any, folder: Path) -> dict[str, Any]:
     """The same; features take half a second a batch."""
-    from vimix_adapters.encoders.network import ContrastiveNetwork
+    from vimix_adapters.encoders.contrastive_network import ContrastiveNetwork
 
     features = ContrastiveNetwork.features
 
@@ -73,9 +73,9 @@ def slowly_measured(_: Any, folder: Path) -> dict[str, Any]:
 slowly_measured.joins = True  # type: ignore[attr-defined]
 
 
-def asked_to_stop(_: Any, folder: Path) -> dict[str, Any]:
-    """The same; member 1 alone gets a SIGTERM after its second update."""
-    from vimix_adapters.encoders.network import TorchOptimiser
+def stop_requested(_: Any, folder: Path) -> dict[str, Any]:
+    """The same; rank 1 alone gets a SIGTERM after its second update."""
+    from vimix_adapters.encoders.contrastive_network import TorchOptimiser
 
     step, updates = TorchOptimiser.step, []
 
@@ -89,13 +89,13 @@ def asked_to_stop(_: Any, folder: Path) -> dict[str, Any]:
     return command(None, folder)
 
 
-asked_to_stop.joins = True  # type: ignore[attr-defined]
+stop_requested.joins = True  # type: ignore[attr-defined]
 
 
-def _broken(team: Team, end: Any) -> dict[str, Any]:
+def _broken(group: ProcessGroup, end: Any) -> dict[str, Any]:
     for step in range(6):
-        if team.rank == 1 and step == 3:
+        if group.rank == 1 and step == 3:
             end()
-        team.gather(torch.ones(2))
-        team.agree(step, 0)
+        group.all_gather(torch.ones(2))
+        group.max(step, 0)
     return {}

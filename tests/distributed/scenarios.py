@@ -1,4 +1,4 @@
-"""What members of a team do in the tests, and one process for comparison."""
+"""Scenarios that the ranks of a group run in the tests, as does one process for comparison."""
 
 from pathlib import Path
 from typing import Any
@@ -13,109 +13,113 @@ from tests.fakes.network import FakeNetwork
 from vimix.app.extract import extract_features
 from vimix.app.finetune import SupervisedLearner, classify, supervised_step
 from vimix.app.learner import Learner
+from vimix.app.parallel import SingleProcess, videos_of_rank
 from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
-from vimix.app.team import Alone, own_share
 from vimix.domain.mixing.layers import RandomLayer, SameLayer
 from vimix.domain.mixing.policies import CrossModalCutMix, ManifoldMixup, Mixup
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
+from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
 from vimix_adapters.encoders.frozen import FrozenClassifier
-from vimix_adapters.encoders.network import Compute, TorchOptimiser
-from vimix_adapters.wiring.networks import spread
+from vimix_adapters.wiring.networks import distributed_classifier
 
 CPU = Compute(torch.device("cpu"))
 GLOBAL = 8
 """Clips of the global batch: 2 × 4, or 8 in one process."""
 
 
-def together(team: Team, folder: Path) -> dict[str, Any]:
-    """What can be looked at in one launch."""
+def together(group: ProcessGroup, folder: Path) -> dict[str, Any]:
+    """Results of all scenarios that one launch can run."""
     return {
-        "exercises": exercises(team, folder),
-        "steps": steps(team, folder),
-        "bad_step": bad_step(team, folder),
-        "evaluation": evaluation(team, folder),
-        "finetuning": finetuning(team, folder),
-        "linear": linear(team, folder),
+        "exercises": exercises(group, folder),
+        "steps": steps(group, folder),
+        "bad_step": bad_step(group, folder),
+        "evaluation": evaluation(group, folder),
+        "finetuning": finetuning(group, folder),
+        "linear": linear(group, folder),
     }
 
 
-def steps(team: Team, _: Any) -> dict[str, Any]:
+def steps(group: ProcessGroup, _: Any) -> dict[str, Any]:
     """Two steps each of pretraining, of a CMMC stage and of manifold mixup of a real network."""
-    learner = wiring.build_learner(recipe(team), RGB, CPU, team)
-    partner = wiring.build_network(recipe(Alone()), FLOW, CPU).eval().requires_grad_(False)
+    learner = wiring.build_learner(recipe(group), RGB, CPU, group)
+    partner = wiring.build_network(recipe(SingleProcess()), FLOW, CPU).eval().requires_grad_(False)
     kinds: list[Step] = [
         pretrain_step(learner, Mixup()),
         cmmc_step(learner, partner, FLOW, CrossModalCutMix(), RandomLayer()),
         manifold_step(learner, ManifoldMixup(), SameLayer()),
     ]
-    seen = [_seen(learner, kinds[number % 3], number, team) for number in range(6)]
+    seen = [_seen(learner, kinds[number % 3], number, group) for number in range(6)]
     return {"steps": seen, "query": dict(learner.query.state_dict()), "key": dict(learner.key.state_dict())}
 
 
-def bad_step(team: Team, _: Any) -> dict[str, Any]:
-    """One member's clip holds what is no number."""
-    learner = wiring.build_learner(recipe(team), RGB, CPU, team)
+def bad_step(group: ProcessGroup, _: Any) -> dict[str, Any]:
+    """A clip of the last rank holds a NaN."""
+    learner = wiring.build_learner(recipe(group), RGB, CPU, group)
     before = {name: value.clone() for name, value in learner.query.state_dict().items()}
-    own = batch(team, 0)
-    if team.rank == team.size - 1:
+    own = batch(group, 0)
+    if group.rank == group.size - 1:
         own.views[RGB][0][0, 0, 0, 0, 0] = torch.nan
     outcome = pretrain_step(learner, Mixup())(own, np.random.default_rng(0))
-    parameters = {name for name, _ in wiring.build_network(recipe(team), RGB, CPU).named_parameters()}
+    parameters = {name for name, _ in wiring.build_network(recipe(group), RGB, CPU).named_parameters()}
     kept = all(torch.equal(before[name], learner.query.state_dict()[name]) for name in parameters)
     return {"skipped": bool(outcome.skipped), "kept": kept}
 
 
-def evaluation(team: Team, _: Any) -> dict[str, Any]:
-    """Seven videos, then a single one: one member has none."""
+def evaluation(group: ProcessGroup, _: Any) -> dict[str, Any]:
+    """Seven videos, then a single one: one rank has none."""
     found = {}
     for name, members in {"seven": tuple(range(7)), "one": (3,)}.items():
-        own = np.array_split(members, team.size)[team.rank].tolist()
-        features = extract_features(FakeNetwork(), FakeEvaluationClips(members=own), np.arange(9), team=team)
+        own = np.array_split(members, group.size)[group.rank].tolist()
+        features = extract_features(FakeNetwork(), FakeEvaluationClips(members=own), np.arange(9), group=group)
         found[name] = [torch.from_numpy(np.asarray(part)) for part in (features.features, features.videos)]
     return found
 
 
-def finetuning(team: Team, _: Any) -> dict[str, Any]:
-    """Three steps with labels and without dropout, then seven test videos, and a single one: one member has none."""
-    given = recipe(team)
+def finetuning(group: ProcessGroup, _: Any) -> dict[str, Any]:
+    """Three steps with labels and without dropout, then seven test videos, and a single one: one rank has none."""
+    given = recipe(group)
     classifier = wiring.build_classifier(given, RGB, 2, None, CPU)
     sgd = torch.optim.SGD(classifier.parameters(), lr=1e-5, momentum=0.9)
-    return _trained_with_labels(SupervisedLearner(RGB, spread(classifier, team), TorchOptimiser(sgd)), team)
+    return _trained_with_labels(
+        SupervisedLearner(RGB, distributed_classifier(classifier, group), TorchOptimiser(sgd)), group
+    )
 
 
-def linear(team: Team, _: Any) -> dict[str, Any]:
+def linear(group: ProcessGroup, _: Any) -> dict[str, Any]:
     """The same of a linear layer on a frozen encoder, its features normalised over the batch."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        encoder = wiring.build_encoder(recipe(team), RGB)
-        classifier = FrozenClassifier(encoder, 2, unit_features=True, batch_norm=True, compute=CPU, team=team)
+        encoder = wiring.build_encoder(recipe(group), RGB)
+        classifier = FrozenClassifier(encoder, 2, unit_features=True, batch_norm=True, compute=CPU, group=group)
     sgd = torch.optim.SGD(classifier.layer(), lr=0.1, momentum=0.9)
-    return _trained_with_labels(SupervisedLearner(RGB, spread(classifier, team), TorchOptimiser(sgd)), team)
+    return _trained_with_labels(
+        SupervisedLearner(RGB, distributed_classifier(classifier, group), TorchOptimiser(sgd)), group
+    )
 
 
-def _trained_with_labels(learner: SupervisedLearner, team: Team) -> dict[str, Any]:
+def _trained_with_labels(learner: SupervisedLearner, group: ProcessGroup) -> dict[str, Any]:
     step, losses = supervised_step(learner), []
     for number in range(3):
-        own = batch(team, number)
+        own = batch(group, number)
         outcome = step(own, np.random.default_rng(0))
-        losses.append(team.gather(outcome.loss[None]).mean())
+        losses.append(group.all_gather(outcome.loss[None]).mean())
     found: dict[str, Any] = {"losses": torch.stack(losses), "state": dict(learner.classifier.state_dict())}
     for name, members in {"seven": tuple(range(7)), "one": (3,)}.items():
-        clips = FakeEvaluationClips(members=own_share(members, team), frames=8, size=32)
-        said = classify(learner.classifier, clips, 2, team)
-        found[name] = [torch.from_numpy(part) for part in (said.probabilities, said.labels, said.videos)]
-    found["logits"] = team.gather(learner.classifier.logits(batch(team, 3).views[RGB][0]))
+        clips = FakeEvaluationClips(members=videos_of_rank(members, group), frames=8, size=32)
+        predicted = classify(learner.classifier, clips, 2, group)
+        found[name] = [torch.from_numpy(part) for part in (predicted.probabilities, predicted.labels, predicted.videos)]
+    found["logits"] = group.all_gather(learner.classifier.logits(batch(group, 3).views[RGB][0]))
     return found
 
 
-def recipe(team: Team) -> config.Recipe:
-    """One process has as many BatchNorm groups as a team has members.
+def recipe(group: ProcessGroup) -> config.Recipe:
+    """One process has as many BatchNorm groups as a group has ranks.
 
-    The rate is low because gradients of an untrained network are in the hundreds: a higher one makes of a last digit a
-    first one in a few steps, in whatever order one adds up.
+    The rate is low because gradients of an untrained network are in the hundreds: with a higher one
+    the order of summation changes the first digit of the losses within a few steps.
     """
     return config.Recipe(
         name="tiny",
@@ -124,30 +128,30 @@ def recipe(team: Team) -> config.Recipe:
             "rgb": config.ModalitySettings(width=0.0625),
             "flow": config.ModalitySettings(width=0.0625, channels=2),
         },
-        contrast=config.Contrast(queue=12, bn_groups=2 // team.size, momentum=0.9),
-        finetune=config.Finetune(dropout=0.0, bn_groups=2 // team.size),
-        optim=config.Optim(name="sgd", lr=1e-5, batch=GLOBAL // team.size),
+        contrast=config.Contrast(queue=12, bn_groups=2 // group.size, momentum=0.9),
+        finetune=config.Finetune(dropout=0.0, bn_groups=2 // group.size),
+        optim=config.Optim(name="sgd", lr=1e-5, batch=GLOBAL // group.size),
     )
 
 
-def batch(team: Team, number: int) -> ClipBatch:
-    """A member's rows of a global batch."""
+def batch(group: ProcessGroup, number: int) -> ClipBatch:
+    """The rows of this rank of a global batch."""
     clips = FakeTrainingClips({RGB: 2, FLOW: 1}, videos=GLOBAL, batch=GLOBAL, frames=8, size=32, seed=3, noise=1.0)
     whole = next(clips.batches(number))
-    own = slice(team.rank * GLOBAL // team.size, (team.rank + 1) * GLOBAL // team.size)
+    own = slice(group.rank * GLOBAL // group.size, (group.rank + 1) * GLOBAL // group.size)
     views = {modality: tuple(view[own] for view in views) for modality, views in whole.views.items()}
     return ClipBatch(views, whole.videos[own], whole.sources[own], whole.labels[own])
 
 
-def _seen(learner: Learner, step: Step, number: int, team: Team) -> dict[str, Tensor]:
-    outcome = step(batch(team, number), np.random.default_rng((5, number)))
-    gauges = learner.gauges(outcome)
+def _seen(learner: Learner, step: Step, number: int, group: ProcessGroup) -> dict[str, Tensor]:
+    outcome = step(batch(group, number), np.random.default_rng((5, number)))
+    diagnostics = learner.diagnostics(outcome)
     assert outcome.compared is not None
     return {
-        "loss": team.gather(outcome.loss[None]).mean(),
-        "accuracy": team.gather(outcome.accuracy[None]).mean(),
+        "loss": group.all_gather(outcome.loss[None]).mean(),
+        "accuracy": group.all_gather(outcome.accuracy[None]).mean(),
         "gradient": torch.cat([parameter.grad.flatten() for parameter in learner.query.parameters()]),
         "queue": learner.queue.keys.clone(),
         "sources": learner.queue.sources.clone(),
-        "rank": torch.tensor(gauges["effective_rank"]),
+        "rank": torch.tensor(diagnostics["effective_rank"]),
     }

@@ -20,10 +20,10 @@ import torch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.checkpoints import folder as checkpoint_folder
 from vimix_adapters.cli import main as command_line
-from vimix_adapters.clips.hdf5 import PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
-from vimix_adapters.commands import scoring
-from vimix_adapters.encoders.network import TorchOptimiser
+from vimix_adapters.commands import scores
+from vimix_adapters.config.store_settings import PackSettings
+from vimix_adapters.encoders.contrastive_network import TorchOptimiser
 from vimix_adapters.metrics import jsonl
 
 AIMED = (("half a checkpoint", 2), ("second name", 1), ("half a row", 1), ("new name", 4), ("updated", 3))
@@ -84,7 +84,7 @@ class Events:
 
     def watch(self) -> None:
         """Put an event into everything that changes a file or the state."""
-        step, record, extract = TorchOptimiser.step, jsonl.JsonlMetrics.record, scoring.extract_features
+        step, record, extract = TorchOptimiser.step, jsonl.JsonlMetrics.record, scores.extract_features
         write, replace, link = Path.write_bytes, Path.replace, os.link
 
         def stepping(optimiser: TorchOptimiser, loss: torch.Tensor) -> torch.Tensor:
@@ -114,7 +114,7 @@ class Events:
             self("second name")
             link(source, target)
 
-        TorchOptimiser.step, jsonl.JsonlMetrics.record, scoring.extract_features = stepping, recording, extracting
+        TorchOptimiser.step, jsonl.JsonlMetrics.record, scores.extract_features = stepping, recording, extracting
         Path.write_bytes, Path.replace, checkpoint_folder.os.link = writing, renaming, linking
 
 

@@ -103,6 +103,7 @@ def test_the_broken_file_is_left_out_and_listed(place, capsys) -> None:
     assert "fingerprint" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_plan_is_printed_and_nothing_is_done(place, capsys) -> None:
     assert vimix("run", place / "tiny.toml", "--out", place / "planned", "--plan", "--device", "cpu") == 0
     printed = capsys.readouterr().out
@@ -124,13 +125,14 @@ def test_a_plan_that_the_store_cannot_carry_out_is_refused(place, capsys) -> Non
     assert "less than a batch of 400: lower the batch size (optim.batch)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_train_in_one_folder(place, capsys) -> None:
     command = ["pretrain", place / "tiny.toml", "--modality", "rgb", "--out", place / "shared", "--device", "cpu"]
     (place / "shared/pretrain-rgb").mkdir(parents=True)
     with (place / "shared/pretrain-rgb/.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         assert vimix(*command) == 2
-        assert "another process trains there" in capsys.readouterr().err
+        assert "another process is training there" in capsys.readouterr().err
         assert not list((place / "shared/pretrain-rgb").glob("*.pt"))
     assert vimix(*command) == 0, "a lock that nobody holds is none"
 
@@ -141,6 +143,7 @@ def test_a_recipe_that_is_none_in_a_runs_folder_is_one_line(place, tmp_path, cap
     assert "recipe.toml: expected a recipe in TOML, but it cannot be read" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_folder_in_which_nothing_was_trained_takes_another_recipe(place, capsys) -> None:
     """The first call fails with what the next one changes; from the first row of metrics on it is the run's."""
     out = place / "again"
@@ -161,6 +164,7 @@ def test_a_folder_in_which_nothing_was_trained_takes_another_recipe(place, capsy
     assert "was begun with another recipe; it differs in optim.batch" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_leaves_everything_behind(finished) -> None:
     stages = sorted(str(path.relative_to(finished).parent) for path in finished.glob("*/*/last.pt"))
     assert stages == [
@@ -180,6 +184,7 @@ def test_a_run_leaves_everything_behind(finished) -> None:
         assert (finished / name).stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_the_table_has_every_arm_every_modality_and_both_streams(finished) -> None:
     results = json.loads((finished / "results.json").read_text())
     lines = [(row["arm"], row["modality"]) for row in results["rows"]]
@@ -189,6 +194,7 @@ def test_the_table_has_every_arm_every_modality_and_both_streams(finished) -> No
     assert {"seed", "commit", "versions", "machine", "data", "protocol", "videos", "recipe"} <= results["about"].keys()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_tells_its_arm_and_whether_a_later_stage_goes_on_training_it(finished) -> None:
     told = {
         folder: load_checkpoint(finished / folder).about
@@ -201,6 +207,7 @@ def test_a_checkpoint_tells_its_arm_and_whether_a_later_stage_goes_on_training_i
     ]
 
 
+@pytest.mark.slow
 def test_called_again_a_run_goes_on_after_its_last_finished_stage(finished, place) -> None:
     stamps = {path: path.stat().st_mtime_ns for path in finished.glob("*/*/last.pt")}
     for path in (finished / "vimix/4-cmmc-flow-from-rgb").glob("*.pt"):
@@ -211,11 +218,13 @@ def test_called_again_a_run_goes_on_after_its_last_finished_stage(finished, plac
     assert (finished / "vimix/4-cmmc-flow-from-rgb/last.pt").exists()
 
 
+@pytest.mark.slow
 def test_another_recipe_in_the_same_folder_is_refused(finished, place, capsys) -> None:
     assert vimix("run", place / "tiny.toml", "--out", finished, "--set", "optim.lr=0.1") == 2
     assert "differs in optim.lr" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_arm_may_be_added_to_a_run_and_trains_only_what_no_other_has(finished, place, tmp_path, capsys) -> None:
     """Wherever in the recipe it is put: what is trained stays where it is."""
     shutil.copytree(finished, tmp_path / "run", symlinks=True)
@@ -237,6 +246,7 @@ def test_an_arm_may_be_added_to_a_run_and_trains_only_what_no_other_has(finished
     assert "differs in [arms.again]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["retrieval", "linear"])
 def test_an_evaluation_records_scores_protocol_and_the_untrained_encoder(finished, place, task) -> None:
     out = place / f"{task}.json"
@@ -250,6 +260,7 @@ def test_an_evaluation_records_scores_protocol_and_the_untrained_encoder(finishe
     assert {"protocol", "seed", "commit", "versions", "machine", "data"} <= record.keys()
 
 
+@pytest.mark.slow
 def test_finetuning_starts_from_checkpoints_or_from_nothing_and_is_not_overwritten(finished, place, capsys) -> None:
     out = place / "tuned.json"
     quick = ["--set", "finetune.epochs=1", "--set", "finetune.milestones=[]", "--device", "cpu"]
@@ -267,11 +278,25 @@ def test_finetuning_starts_from_checkpoints_or_from_nothing_and_is_not_overwritt
     assert "--from-scratch rgb --from-scratch flow" in printed, "the baseline that is missing is named"
     assert (place / "tuned/flow/last.pt").exists()
     assert vimix(*command) == 2
-    assert "--resume" in capsys.readouterr().err
+    assert "tuned.json exists" in capsys.readouterr().err
+    assert vimix(*command, "--force") == 2
+    assert "already holds a training: add --resume" in capsys.readouterr().err
     assert vimix(*command, "--resume") == 0
     assert json.loads(out.read_text())["scores"] == record["scores"]
 
 
+def test_finetuning_on_another_store_uses_the_splits_of_that_store(finished, place) -> None:
+    """Trained on what is the test split of the recipe's own store, and tested on the other one."""
+    other = f'{{ other = {{ store = "{place / "s.h5"}", gallery = "test", queries = "train" }} }}'
+    options = ["--set", f"evaluate.stores={other}", "--on", "other", "--set", "finetune.epochs=1", "--device", "cpu"]
+    command = ["evaluate", "finetune", place / "tiny.toml", finished / "moco/2-pretrain-flow", *options]
+    assert vimix(*command, "--set", "finetune.milestones=[]", "--out", place / "other.json") == 0
+    record = json.loads((place / "other.json").read_text())
+    assert record["tested_on"] == "other"
+    assert record["protocol"]["trained_as"]["flow"]["clips"]["split"] == "test"
+
+
+@pytest.mark.slow
 def test_a_finetuning_goes_on_only_from_the_same_weights_and_settings(finished, place, capsys) -> None:
     quick = ["--set", "finetune.epochs=1", "--set", "finetune.milestones=[]", "--device", "cpu"]
     stage = finished / "moco/2-pretrain-flow"
@@ -295,6 +320,7 @@ def test_a_finetuning_goes_on_only_from_the_same_weights_and_settings(finished, 
     assert vimix(*command, stage, *again) == 0, "tested and reported otherwise"
 
 
+@pytest.mark.slow
 def test_a_linear_layer_goes_on_only_from_the_same_encoder(finished, place, capsys) -> None:
     options = ["--protocol", "coclr", "--set", "evaluate.linear_epochs=1", "--device", "cpu"]
     command = ["evaluate", "linear-end-to-end", place / "tiny.toml", "--out", place / "same-linear.json", *options]
@@ -304,6 +330,7 @@ def test_a_linear_layer_goes_on_only_from_the_same_encoder(finished, place, caps
     assert vimix(*command, finished / "moco/2-pretrain-flow", "--resume") == 0
 
 
+@pytest.mark.slow
 def test_training_with_labels_wants_labels_and_splits_that_do_not_overlap(finished, place, capsys) -> None:
     stage = finished / "moco/2-pretrain-flow"
     for task in (["finetune"], ["linear-end-to-end", "--protocol", "coclr"]):
@@ -316,6 +343,7 @@ def test_training_with_labels_wants_labels_and_splits_that_do_not_overlap(finish
     assert not (place / "no").exists(), "refused before anything is trained"
 
 
+@pytest.mark.slow
 def test_a_baseline_from_random_weights_stands_beside_the_scores(finished, place, capsys) -> None:
     quick = ["--set", "finetune.epochs=1", "--set", "finetune.milestones=[]", "--device", "cpu"]
     command, stage = ["evaluate", "finetune", place / "tiny.toml"], finished / "moco/2-pretrain-flow"
@@ -341,7 +369,7 @@ def test_a_baseline_from_random_weights_stands_beside_the_scores(finished, place
 
 
 @pytest.mark.parametrize(
-    ("named", "told"), [([], "nothing to finetune"), (["--from-scratch", "joint"], "another modality of the recipe")]
+    ("named", "told"), [([], "nothing to train"), (["--from-scratch", "joint"], "another modality of the recipe")]
 )
 def test_finetuning_nothing_is_refused(place, capsys, named, told) -> None:
     assert vimix("evaluate", "finetune", place / "tiny.toml", *named, "--out", place / "no.json") == 2
@@ -349,6 +377,7 @@ def test_finetuning_nothing_is_refused(place, capsys, named, told) -> None:
     assert not (place / "no.json").exists()
 
 
+@pytest.mark.slow
 def test_stages_by_hand_hand_their_checkpoints_on(place, capsys) -> None:
     recipe, out = place / "tiny.toml", place / "hand"
     for modality in ("rgb", "flow"):
@@ -366,6 +395,7 @@ def test_stages_by_hand_hand_their_checkpoints_on(place, capsys) -> None:
     assert "was begun with other weights of rgb" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_only_on_the_data_that_it_began_with_wherever_they_lie(finished, place, capsys, tmp_path) -> None:
     shutil.copytree(finished, tmp_path / "run", symlinks=True)
     command = ["run", place / "tiny.toml", "--out", tmp_path / "run", "--device", "cpu", "--set"]
@@ -386,6 +416,7 @@ def test_a_run_goes_on_only_on_the_data_that_it_began_with_wherever_they_lie(fin
     assert "finetune was begun with other data" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_video_finds_itself_in_an_index(finished, place, capsys) -> None:
     index = place / "flow.index"
     checkpoint = finished / "moco/2-pretrain-flow"

@@ -18,7 +18,7 @@ from vimix.values.clips import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.encoders.contrastive_network import Compute
 
 pytestmark = [
     pytest.mark.cuda,
@@ -140,9 +140,9 @@ def test_torchrun_trains_with_nccl(place, tmp_path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1", "-m"]
     command += ["vimix_adapters.cli.main", "pretrain", str(place / "recipe.toml"), "--modality", "rgb", *GPU]
     ended = subprocess.run(
-        [*command, "--out", str(tmp_path / "team")], env=dict(os.environ), capture_output=True, text=True, timeout=240
+        [*command, "--out", str(tmp_path / "group")], env=dict(os.environ), capture_output=True, text=True, timeout=240
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
-    rows = [json.loads(line) for line in (tmp_path / "team/pretrain-rgb/metrics.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "group/pretrain-rgb/metrics.jsonl").read_text().splitlines()]
     assert rows
     assert all(np.isfinite(row["loss"]) for row in rows)

@@ -16,9 +16,10 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.modality import RGB
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.config.store_settings import PackSettings
+from vimix_adapters.encoders.contrastive_network import Compute
 
 EXAMPLES = ("cmmc_step", "embed_a_video", "moco_mixup", "own_modality")
 

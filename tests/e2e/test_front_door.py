@@ -24,7 +24,7 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.flow.fields import dequantise
 from vimix_adapters.pretrained import PretrainedEncoder
 

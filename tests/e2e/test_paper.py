@@ -13,9 +13,11 @@ from tests.e2e.test_command_line import vimix
 from tests.fakes.store import moving_square, write_video
 from tests.recipes import ROOT, all_recipes, of_skeletons, on_store, shrunk
 from vimix.values.modality import Modality
-from vimix_adapters.commands.runs import train_arms
-from vimix_adapters.commands.workplace import workplace
+from vimix_adapters.commands.run import train_arms
+from vimix_adapters.commands.session import open_session
 from vimix_adapters.config import read_recipe, stage_identities
+
+pytestmark = pytest.mark.slow
 
 CPU = ["--device", "cpu"]
 
@@ -65,7 +67,7 @@ def test_every_recipe_is_planned_and_takes_two_steps_of_each_stage(path, request
     assert vimix("run", path, "--out", tmp_path / "plan", "--plan", *CPU) == 0
     assert "to do" in capsys.readouterr().out
     recipe = read_recipe(tiny(path, store, tmp_path), ["evaluate.knn_every=0"])
-    with workplace(recipe, "cpu") as place:
+    with open_session(recipe, "cpu") as place:
         newest = train_arms(place, tmp_path / "run")
     assert newest.keys() == recipe.arms.keys()
     for arm, stages in recipe.arms.items():
@@ -267,4 +269,4 @@ def test_arms_that_begin_alike_share_their_stages_by_a_link_that_can_be_moved(st
 @pytest.mark.parametrize("seeds", ["0", "x", "1,1", "-1,2", "1,"])
 def test_seeds_that_are_none_are_refused(runs, seeds, capsys) -> None:
     assert vimix("run", runs / "table1.toml", "--out", runs / "no", "--seeds", seeds, *CPU) == 2
-    assert "expected how many" in capsys.readouterr().err
+    assert "expected a number of seeds" in capsys.readouterr().err

@@ -9,11 +9,13 @@ import pytest
 import tomli_w
 
 from tests.e2e.test_command_line import vimix
-from tests.fakes import layouts
+from tests.fakes import official_datasets
 from tests.fakes.skeletons import write_walk
 from tests.fakes.store import moving_square, write_video
 from tests.recipes import ROOT, shrunk
 from vimix_adapters.datasets import ucf101
+
+pytestmark = pytest.mark.slow
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -23,14 +25,16 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture
-def workplace(tmp_path, monkeypatch) -> Path:
+def open_session(tmp_path, monkeypatch) -> Path:
     """``my_videos``, NTU's skeletons, and the demos' recipes made small: same arms, same names of stages."""
     for number in range(8):
         write_video(tmp_path / f"my_videos/bow/{number}.mp4", moving_square(16 + number, 48, 48))
         write_video(tmp_path / f"my_videos/wave/{number}.mp4", moving_square(20, 48, 48, speed=1 + number))
     shutil.copy(tmp_path / "my_videos/wave/0.mp4", tmp_path / "my_videos/wave/clip.mp4")
-    layouts.ucf101(tmp_path)
-    monkeypatch.setattr(ucf101, "TOTALS", {f"{kind}{k}": n for k in (1, 2, 3) for kind, n in layouts.UCF_SIZES})
+    official_datasets.ucf101(tmp_path)
+    monkeypatch.setattr(
+        ucf101, "TOTALS", {f"{kind}{k}": n for k in (1, 2, 3) for kind, n in official_datasets.UCF_SIZES}
+    )
     for number in range(6):
         name = f"S001C001P00{number + 1}R001A00{1 + number % 2}"
         write_walk(tmp_path / f"nturgb+d_skeletons/{name}.skeleton", number, 1)
@@ -41,13 +45,13 @@ def workplace(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def test_every_vimix_command_line_of_the_readme_runs(workplace) -> None:
+def test_every_vimix_command_line_of_the_readme_runs(open_session) -> None:
     lines = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("vimix ")]
     assert len(lines) >= 8
     for line in lines:
         assert vimix(*shlex.split(line, comments=True)[1:]) == 0, line
-    assert (workplace / "runs/mine/results.md").exists()
-    assert (workplace / "two-stream.json").exists()
+    assert (open_session / "runs/mine/results.md").exists()
+    assert (open_session / "two-stream.json").exists()
 
 
 def test_every_make_target_of_the_readme_exists() -> None:
@@ -57,7 +61,7 @@ def test_every_make_target_of_the_readme_exists() -> None:
     assert all(f"\n{target}:" in makefile for target in targets)
 
 
-def test_the_examples_of_the_readme_run(workplace) -> None:
+def test_the_examples_of_the_readme_run(open_session) -> None:
     """Where ``my.h5`` was made with the first of its command lines."""
     lines = [line for block in blocks("bash") for line in block.splitlines()]
     first = next(line for line in lines if line.startswith("vimix prepare folder"))

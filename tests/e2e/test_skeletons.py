@@ -44,6 +44,7 @@ def finished(place) -> Path:
     return place / "run"
 
 
+@pytest.mark.slow
 def test_a_run_trains_every_stream_against_the_partner_that_its_stage_names(finished) -> None:
     results = json.loads((finished / "results.json").read_text())
     rows = {(row["arm"], row["modality"]) for row in results["rows"]}
@@ -61,6 +62,7 @@ def test_a_run_trains_every_stream_against_the_partner_that_its_stage_names(fini
     assert (finished / "retrieval.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["retrieval", "linear"])
 def test_streams_are_evaluated_together(finished, place, task) -> None:
     out = place / f"{task}.json"
@@ -71,6 +73,7 @@ def test_streams_are_evaluated_together(finished, place, task) -> None:
     assert set(record["checkpoints"]) == {"joint", "motion"}
 
 
+@pytest.mark.slow
 def test_finetuning_and_stages_by_hand(finished, place) -> None:
     recipe, out = place / "recipe.toml", place / "hand"
     for modality in ("joint", "bone"):
@@ -83,6 +86,7 @@ def test_finetuning_and_stages_by_hand(finished, place) -> None:
     assert json.loads((place / "tuned.json").read_text())["scores"]["top-1"] >= 0
 
 
+@pytest.mark.slow
 def test_a_skeleton_file_finds_itself_in_an_index(finished, place, capsys) -> None:
     checkpoint = finished / "skeletonclr/1-pretrain-joint"
     index = ["index", "build", place / "recipe.toml", checkpoint, place / "s.h5", "--out", place / "i", *DEVICE]
@@ -104,6 +108,7 @@ def test_a_plan_of_skeletons_needs_no_store(place, capsys) -> None:
     assert "does not exist yet" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -145,10 +150,12 @@ def test_too_many_broken_files_are_exit_code_three(tmp_path, capsys) -> None:
     (tmp_path / "raw/S001C001P001R001A009.skeleton").write_text("2\r\n0\r\n")
     command = ["prepare", "ntu60", "--skeletons", tmp_path / "raw", "--out", tmp_path / "s.h5", "--workers", 1]
     assert vimix(*command) == 3
-    assert "the data set is incomplete: nothing was stored" in capsys.readouterr().out
+    assert "ntu60 is incomplete, no store was written" in capsys.readouterr().out
     assert not (tmp_path / "s.h5").exists()
     assert vimix(*command, "--allow-partial") == 3, "files are unreadable"
     printed = capsys.readouterr().out
     assert "stored 4 of 5 sequences" in printed
-    assert "xsub-train: 4 of 40091" in printed
+    assert "less than 95% of the sequences were stored" in printed
+    counts = json.loads((tmp_path / "s.report.json").read_text())["splits"]["xsub-train"]
+    assert (counts["official"], counts["found"], counts["unreadable"]) == (40091, 5, 1)
     assert "truncated: after line 2" in printed

@@ -14,10 +14,12 @@ from tests.fakes.store import moving_square, write_video
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
-from vimix_adapters.commands import scoring
-from vimix_adapters.commands.caching import FeatureCache, cache_beside, weights_hash
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.commands import scores
+from vimix_adapters.commands.feature_cache import FeatureCache, cache_beside, weights_hash
+from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.s3d import S3DEncoder
+
+pytestmark = pytest.mark.slow
 
 CPU = Compute(torch.device("cpu"))
 RECIPE = """
@@ -96,8 +98,8 @@ def test_features_of_a_store_open_with_numpy_alone(place, per) -> None:
     assert (table["end"] > table["start"]).all()
     assert table["features"].dtype == np.float32
     if per == "video":
-        pairs = scoring.extract(recipe_of(place), store, {Modality("rgb"): network_of(place)}, CPU)
-        (pair,) = pairs.values()
+        target = scores.EvaluationTarget("", recipe_of(place), store)
+        (pair,) = scores.extract(target, {Modality("rgb"): network_of(place)}, CPU).values()
         rows = dict(zip(table["names"], table["features"], strict=True))
         for video, row in zip(pair.gallery.videos, pair.gallery.features, strict=True):
             np.testing.assert_allclose(rows[store.videos[video].name], row, rtol=1e-5, atol=1e-6)
@@ -132,71 +134,46 @@ def test_another_ending_is_refused_before_anything_is_computed(place, capsys) ->
     assert ".npz, .h5, .csv" in capsys.readouterr().err
 
 
-OVER_SOMETHING = [
-    ("extract {0}/r.toml {0}/weights {0}/s.h5 --out {0}/s.h5", "s.h5 is read by this command"),
-    ("extract {0}/r.toml {0}/weights {0}/s.h5 --out {0}/again.h5", "again.h5 is read by this command"),
-    ("extract {0}/r.toml {0}/weights {0}/s.h5 --out {0}/copy.h5", "copy.h5 exists and is not features"),
-    ("extract {0}/r.toml {0}/weights {0}/s.h5 --out {0}/list.csv", "list.csv exists and is not features"),
-    ("index build {0}/r.toml {0}/weights {0}/s.h5 --out {0}/s.h5", "s.h5 is read by this command"),
-    ("index build {0}/r.toml {0}/weights {0}/s.h5 --out {0}/weights/last.pt", "last.pt exists and is not an index"),
-    ("index build {0}/r.toml {0}/weights {0}/s.h5 --out {0}/r.toml", "r.toml exists and is not an index"),
-    ("index build {0}/r.toml {0}/weights {0}/s.h5 --out {0}/weights", "weights is read by this command"),
-    ("store export {0}/s.h5 0 --out {0}/s.h5", "s.h5 is read by this command"),
-    ("store export {0}/s.h5 0 --out {0}/copy.h5", "copy.h5 exists and is not a video"),
-    ("evaluate retrieval {0}/r.toml {0}/weights --out {0}/s.h5", "s.h5: expected a name that ends in .json"),
-    ("evaluate linear {0}/r.toml {0}/weights --out {0}/run.json", "run.json exists and is not the JSON of an eval"),
-    ("evaluate finetune {0}/r.toml {0}/weights --baseline {0}/b.json --out {0}/b.json", "b.json is read by this"),
-    ("export {0}/weights --format safetensors --out {0}/weights/last.pt", "last.pt exists and is not weights"),
-    ("export {0}/weights/last.pt --format torchvision --out {0}/weights/last.pt", "last.pt is read by this command"),
-    ("export {0}/weights --format torchvision --out {0}/weights/last.pt", "last.pt exists and is not weights"),
-    ("export {0}/weights --format safetensors --out {0}/NOTES", "NOTES.md exists and is not a model card"),
-    ("experiments table 1 --out {0}/r.toml", "r.toml exists and is not a table"),
-    ("experiments figure 3 --runs {0} --out {0}/run.png", "run.json exists and is not the numbers of a figure"),
-    ("experiments stages {0} --out {0}/run.json", "run.json exists and is not the JSON of vimix experiments stages"),
-    ("bench --tiny --only blend --out {0}/NOTES.md", "NOTES.md exists and is not a report of vimix bench"),
+OUTPUTS = [
+    "extract {0}/r.toml {0}/weights {0}/s.h5 --device cpu --out {0}/twice.npz",
+    "extract {0}/r.toml {0}/weights {0}/s.h5 --device cpu --out {0}/twice.csv",
+    "index build {0}/r.toml {0}/weights {0}/s.h5 --device cpu --out {0}/twice.index",
+    "evaluate retrieval {0}/r.toml {0}/weights --device cpu --out {0}/twice.json",
+    "export {0}/weights --format safetensors --out {0}/twice.safetensors",
+    "experiments table 1 --out {0}/twice.md",
+    "bench --tiny --only blend --out {0}/bench.md",
 ]
 
 
-@pytest.mark.parametrize(("command", "told"), OVER_SOMETHING)
-def test_no_output_takes_the_place_of_an_input_or_of_another_kind_of_file(place, capsys, command, told) -> None:
-    record = {"task": "finetune", "scores": {}, "untrained": {}, "protocol": {}, "videos": {}, "seed": 0, "data": ""}
-    files = {
-        "list.csv": "path,label,split\n",
-        "NOTES.md": "# Of my own\n",
-        "run.json": '{"format": "vimix-table-1", "rows": []}',
-        "b.json": json.dumps({"format": "vimix-results-1", **record, "checkpoints": {"rgb": {"init": "random"}}}),
-    }
-    for name, text in files.items():
-        (place / name).write_text(text)
-    (place / "copy.h5").write_bytes((place / "s.h5").read_bytes())
-    if not (place / "again.h5").exists():
-        (place / "again.h5").hardlink_to(place / "s.h5")
+@pytest.mark.parametrize("command", OUTPUTS)
+def test_an_output_that_exists_is_replaced_only_with_force(place, capsys, command) -> None:
+    words = command.format(place).split()
+    out = Path(words[-1])
+    out.write_text("of the user")
+    assert vimix(*words) == 2
+    assert f"{out} exists: choose another name, or replace it with --force" in capsys.readouterr().err
+    assert out.read_text() == "of the user"
+    assert vimix(*words, "--force") == 0
+    assert not out.read_bytes().startswith(b"of the user")
+
+
+INPUTS = [
+    ("extract {0}/r.toml {0}/weights {0}/s.h5 --out {0}/s.h5", "s.h5 is read by this command"),
+    ("index build {0}/r.toml {0}/weights {0}/s.h5 --out {0}/weights/last.pt", "last.pt is read by this command"),
+    ("evaluate finetune {0}/r.toml {0}/weights --baseline {0}/b.json --out {0}/b.json", "b.json is read by this"),
+    ("export {0}/weights --format safetensors --out {0}/weights/last.pt", "last.pt is read by this command"),
+    ("import {0}/weights/last.pt --modality rgb --out {0}/weights", "last.pt is read by this command"),
+    ("evaluate retrieval {0}/r.toml {0}/weights --out {0}/s.h5", "s.h5: expected a name that ends in .json"),
+]
+
+
+@pytest.mark.parametrize(("command", "message"), INPUTS)
+def test_no_output_replaces_an_input_even_with_force(place, capsys, command, message) -> None:
+    (place / "b.json").write_text("{}")
     before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
-    assert vimix(*command.format(place).split(), *(["--device", "cpu"] if "r.toml {0}/w" in command else [])) == 2
-    assert told in capsys.readouterr().err
+    assert vimix(*command.format(place).split(), "--force") == 2
+    assert message in capsys.readouterr().err
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
-
-
-def test_what_an_earlier_call_wrote_is_written_anew(place, capsys) -> None:
-    """Also where a file was made beforehand and is empty."""
-    commands = [
-        "extract {0}/r.toml {0}/weights {0}/s.h5 --device cpu --out {0}/twice.npz",
-        "extract {0}/r.toml {0}/weights {0}/s.h5 --device cpu --out {0}/twice.h5",
-        "extract {0}/r.toml {0}/weights {0}/s.h5 --device cpu --out {0}/twice.csv",
-        "index build {0}/r.toml {0}/weights {0}/s.h5 --device cpu --out {0}/twice.index",
-        "store export {0}/s.h5 0 --out {0}/twice.mp4",
-        "evaluate retrieval {0}/r.toml {0}/weights --device cpu --out {0}/twice.json",
-        "export {0}/weights --format safetensors --out {0}/twice.safetensors",
-        "export {0}/weights --format torch-export --out {0}/twice.pt2",
-        "experiments table 1 --out {0}/twice.md",
-        "experiments table 1 --format json --out {0}/twice.table",
-    ]
-    for command in commands:
-        out = Path(command.format(place).split()[-1])
-        out.touch()
-        for _ in range(2):
-            assert vimix(*command.format(place).split()) == 0, capsys.readouterr().err
-            assert out.stat().st_size > 0
 
 
 class Counting:
@@ -218,8 +195,8 @@ def test_features_are_computed_once_and_again_only_when_what_they_depend_on_chan
 
     def extract(*overrides: str) -> tuple[bool, np.ndarray]:
         before = counting.calls
-        networks = {Modality("rgb"): counting}
-        (pair,) = scoring.extract(recipe_of(place, *overrides), store, networks, CPU, cache=cache).values()
+        target = scores.EvaluationTarget("", recipe_of(place, *overrides), store)
+        (pair,) = scores.extract(target, {Modality("rgb"): counting}, CPU, cache=cache).values()
         return counting.calls > before, pair.gallery.features
 
     computed, first = extract()

@@ -18,7 +18,7 @@ from vimix.domain.mixing.layers import RandomLayer
 from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.encoders.contrastive_network import Compute
 
 FILE = Path(__file__).parent / "losses.json"
 RECIPE = config.Recipe(

@@ -28,6 +28,7 @@ def test_the_first_loss_is_near_that_of_chance(found) -> None:
     assert 1.6 < found["pretrain"][0] < 2.6
 
 
+@pytest.mark.slow
 def test_another_learning_rate_would_be_seen() -> None:
     recorded, faster = json.loads(FILE.read_text()), losses(lr=2 * RECIPE.optim.lr)
     assert all(faster[kind] != pytest.approx(recorded[kind], rel=TOLERANCE) for kind in recorded)

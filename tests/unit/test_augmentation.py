@@ -1,40 +1,38 @@
-"""Batched pixel operations against torchvision's, applied clip by clip; the geometry against first principles."""
+"""Batched pixel operations against torchvision's on each clip, and the geometry against first principles."""
 
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 from torchvision.transforms.v2 import functional
 
 from vimix.values.modality import FLOW, RGB
-from vimix.values.video import ModalityFormat
-from vimix_adapters.clips import augmentation as treatment
-from vimix_adapters.clips import pixels
+from vimix_adapters.clips import batched, pixels
 from vimix_adapters.clips.augmentation import (
-    AugmentSettings,
     FlowAugmentation,
     PictureAugmentation,
-    to_network,
 )
 from vimix_adapters.clips.views import (
+    CENTRE,
     Box,
     ClipShape,
-    centre_square,
+    CropDraw,
     cut_out,
     draw_box,
     draw_start,
     frame_indices,
-    vector_scale,
     view_generator,
     window_starts,
 )
+from vimix_adapters.config.augment_settings import AugmentSettings
 
 TOLERANCE = 1e-5
-"""Of values in [0, 1]: the sums are taken in another order."""
+"""Tolerance for values in [0, 1]: the sums are taken in another order."""
 STILL = AugmentSettings(area_min=1.0, flip=0, jitter=0, grey=0, blur=0)
 
 
 def clips(batch: int = 5, size: int = 24) -> torch.Tensor:
-    """Noise with grey, black, white and saturated pixels among it, and two equal maxima."""
+    """Noise with some grey, black, white and saturated pixels, and pixels with two equal maxima."""
     x = torch.rand(batch, 3, 3, size, size - 4, generator=torch.Generator().manual_seed(1))
     special = torch.tensor(
         [[0, 0, 0], [1, 1, 1], [0.3, 0.3, 0.3], [1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0.5, 0, 0.5]]
@@ -44,7 +42,7 @@ def clips(batch: int = 5, size: int = 24) -> torch.Tensor:
 
 
 def per_clip(operation, x: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-    """torchvision's function on each clip as a video [T, C, H, W]."""
+    """Apply torchvision's function to each clip as a video [T, C, H, W]."""
     rows = [operation(row.transpose(0, 1), float(p)).transpose(0, 1) for row, p in zip(x, parameters, strict=True)]
     return torch.stack(rows)
 
@@ -97,7 +95,7 @@ def test_each_operation_is_torchvisions_with_a_parameter_for_each_clip(ours, tor
     ],
 )
 def test_a_neutral_parameter_changes_nothing(operation, neutral: float) -> None:
-    """So clips that draw no jitter can share a batch with those that do."""
+    """Clips without jitter can share a batch with clips that have it."""
     x = clips()
     operation(x, torch.full((len(x),), neutral))
     torch.testing.assert_close(x, clips(), rtol=0, atol=TOLERANCE)
@@ -108,48 +106,48 @@ def noise(channels: int, shape=(6, 40, 52), seed: int = 0) -> np.ndarray:
 
 
 def cut_batch(augmentation, frames, size=16, batch=12):
-    cuts = [augmentation.cut(frames, size, np.random.default_rng(i)) for i in range(batch)]
-    return torch.stack([c.clip for c in cuts]), torch.from_numpy(np.stack([c.numbers for c in cuts]))
+    views = [augmentation.view(frames, size, np.random.default_rng(i)) for i in range(batch)]
+    return torch.stack([view.clip for view in views]), [view.draw for view in views]
 
 
 def test_a_picture_clip_passes_flip_jitter_grey_blur_and_normalisation_in_that_order() -> None:
     settings = AugmentSettings(jitter=1, blur=1, grey=0.5)
-    batch, numbers = cut_batch(PictureAugmentation(settings), noise(3))
+    batch, draws = cut_batch(PictureAugmentation(settings), noise(3))
     expected = []
-    for clip, (flip, brightness, contrast, saturation, hue, grey, sigma) in zip(batch, numbers.tolist(), strict=True):
+    for clip, draw in zip(batch, draws, strict=True):
         x = clip.permute(0, 3, 1, 2).float() / 255
-        x = functional.horizontal_flip(x) if flip else x
-        x = functional.adjust_brightness(x, brightness)
-        x = functional.adjust_contrast(x, contrast)
-        x = functional.adjust_saturation(x, saturation)
-        x = functional.adjust_hue(x, hue)
-        x = functional.rgb_to_grayscale(x, 3) if grey else x
-        x = functional.gaussian_blur(x, [11, 11], [sigma, sigma])
+        x = functional.horizontal_flip(x) if draw.flip else x
+        x = functional.adjust_brightness(x, draw.brightness)
+        x = functional.adjust_contrast(x, draw.contrast)
+        x = functional.adjust_saturation(x, draw.saturation)
+        x = functional.adjust_hue(x, draw.hue)
+        x = functional.rgb_to_grayscale(x, 3) if draw.grey else x
+        x = functional.gaussian_blur(x, [11, 11], [draw.blur, draw.blur])
         expected.append(functional.normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]).transpose(0, 1))
-    assert 0 < numbers[:, 0].sum() < len(numbers)
-    assert 0 < numbers[:, 5].sum() < len(numbers)
-    result = PictureAugmentation(settings).apply(batch, numbers)
+    assert 0 < sum(draw.flip for draw in draws) < len(draws)
+    assert 0 < sum(draw.grey for draw in draws) < len(draws)
+    result = PictureAugmentation(settings).apply(batch, draws)
     torch.testing.assert_close(result, torch.stack(expected), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(("augmentation", "channels"), [(PictureAugmentation(), 3), (FlowAugmentation(), 2)])
-def test_a_clip_is_augmented_alike_whatever_else_is_in_its_batch(augmentation, channels: int) -> None:
-    batch, numbers = cut_batch(augmentation, noise(channels))
-    together = augmentation.apply(batch, numbers)
-    alone = torch.cat([augmentation.apply(batch[i : i + 1], numbers[i : i + 1]) for i in range(len(batch))])
+def test_the_augmentation_of_a_clip_does_not_depend_on_the_others_in_its_batch(augmentation, channels: int) -> None:
+    batch, draws = cut_batch(augmentation, noise(channels))
+    together = augmentation.apply(batch, draws)
+    alone = torch.cat([augmentation.apply(batch[i : i + 1], draws[i : i + 1]) for i in range(len(batch))])
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
 
 
 def test_the_chunks_of_a_cpu_change_nothing(monkeypatch) -> None:
-    batch, numbers = cut_batch(PictureAugmentation(), noise(3))
-    chunked = PictureAugmentation().apply(batch, numbers)
+    batch, draws = cut_batch(PictureAugmentation(), noise(3))
+    chunked = PictureAugmentation().apply(batch, draws)
     for values in (1, 5000):
-        monkeypatch.setattr("vimix_adapters.clips.augmentation.CPU_CHUNK", values)
-        torch.testing.assert_close(PictureAugmentation().apply(batch, numbers), chunked, rtol=0, atol=1e-4)
+        monkeypatch.setattr("vimix_adapters.clips.batched.CPU_CHUNK", values)
+        torch.testing.assert_close(PictureAugmentation().apply(batch, draws), chunked, rtol=0, atol=1e-4)
 
 
-def test_every_hue_is_turned_as_torchvision_turns_it() -> None:
-    """All bytes on a coarse grid, corners, edges and greys of the cube among them."""
+def test_the_hue_of_every_colour_is_adjusted_as_by_torchvision() -> None:
+    """A coarse grid of colours that includes corners, edges and greys of the cube."""
     steps = torch.tensor([0, 1, 2, 63, 64, 127, 128, 191, 254, 255]) / 255
     cube = torch.cartesian_prod(steps, steps, steps).T.reshape(1, 3, 1, 20, 50)
     for turn in (-0.5, -1 / 3, -0.1, 0.0, 1e-3, 1 / 6, 0.5):
@@ -159,33 +157,30 @@ def test_every_hue_is_turned_as_torchvision_turns_it() -> None:
         torch.testing.assert_close(turned, expected, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize(
-    ("augmentation", "channels", "operations"),
-    [
-        (PictureAugmentation(), 3, "_picture_operations"),
-        (FlowAugmentation(), 2, "_flow_operations"),
-    ],
-)
-def test_an_accelerator_that_treats_all_at_once_gives_what_a_cpu_does(augmentation, channels, operations) -> None:
-    batch, numbers = cut_batch(augmentation, noise(channels))
-    at_once = treatment._all_at_once(batch, numbers, getattr(treatment, operations))
-    torch.testing.assert_close(augmentation.apply(batch, numbers), at_once, rtol=0, atol=1e-5)
+@pytest.mark.parametrize(("augmentation", "channels"), [(PictureAugmentation(), 3), (FlowAugmentation(), 2)])
+def test_treating_all_frames_at_once_as_on_an_accelerator_gives_the_same_as_a_few_at_a_time(
+    augmentation, channels, monkeypatch
+) -> None:
+    batch, draws = cut_batch(augmentation, noise(channels))
+    a_few_at_a_time = augmentation.apply(batch, draws)
+    monkeypatch.setattr(batched, "frames_at_a_time", batched.all_at_once)
+    torch.testing.assert_close(a_few_at_a_time, augmentation.apply(batch, draws), rtol=0, atol=1e-5)
 
 
 def test_a_still_video_stays_still_under_augmentation() -> None:
-    """All frames of a clip are treated alike."""
-    batch, numbers = cut_batch(
+    """All frames of a clip get the same change."""
+    batch, draws = cut_batch(
         PictureAugmentation(AugmentSettings(jitter=1, blur=1)), np.repeat(noise(3, (1, 40, 52)), 6, 0)
     )
-    result = PictureAugmentation().apply(batch, numbers)
+    result = PictureAugmentation().apply(batch, draws)
     torch.testing.assert_close(result, result[:, :, :1].expand_as(result), rtol=0, atol=1e-5)
 
 
 def test_settings_decide_how_often_and_how_strongly() -> None:
-    drawn = np.stack(
-        [PictureAugmentation().cut(noise(3, (1, 8, 8)), 8, np.random.default_rng(i)).numbers for i in range(2000)]
+    _, draws = cut_batch(PictureAugmentation(), noise(3, (1, 8, 8)), 8, 2000)
+    flip, brightness, hue, grey, sigma = (
+        np.array([getattr(draw, name) for draw in draws]) for name in ("flip", "brightness", "hue", "grey", "blur")
     )
-    flip, brightness, _, _, hue, grey, sigma = drawn.T
     assert abs(flip.mean() - 0.5) < 0.04
     assert abs((brightness != 1).mean() - 0.8) < 0.04
     assert abs(grey.mean() - 0.2) < 0.04
@@ -201,8 +196,8 @@ def test_impossible_settings_are_refused() -> None:
             AugmentSettings(**wrong)
 
 
-def moving_square(u: int, v: int, bound: float = 20.0) -> np.ndarray:
-    """Flow bytes of a field that moves by (u, v) pixels everywhere: [2, 40, 60, 2]."""
+def uniform_flow(u: int, v: int, bound: float = 20.0) -> np.ndarray:
+    """Flow bytes [2, 40, 60, 2] of a field that moves by (u, v) pixels everywhere."""
     quantised = np.rint((np.array([u, v]) + bound) / (2 * bound) * 255)
     return np.broadcast_to(quantised.astype(np.uint8), (2, 40, 60, 2)).copy()
 
@@ -210,9 +205,8 @@ def moving_square(u: int, v: int, bound: float = 20.0) -> np.ndarray:
 def test_flow_vectors_shrink_and_grow_with_the_box_each_axis_by_its_own_factor() -> None:
     """A displacement of 6 px in a box 30 wide is one of 3.2 px in a clip 16 wide."""
     box = Box(top=2, left=5, height=20, width=30)
-    frames = moving_square(u=6, v=-4)
-    numbers = torch.tensor([[0.0, *vector_scale(box, 16)]])
-    flow = FlowAugmentation().apply(cut_out(frames, box, 16)[None], numbers) * 20
+    frames = uniform_flow(u=6, v=-4)
+    flow = FlowAugmentation().apply(cut_out(frames, box, 16)[None], [CropDraw(box)]) * 20
     half_a_step = 20 / 255
     assert torch.allclose(flow[:, 0], torch.tensor(6 * 16 / 30), atol=half_a_step * 16 / 30 + 1e-5)
     assert torch.allclose(flow[:, 1], torch.tensor(-4 * 16 / 20), atol=half_a_step * 16 / 20 + 1e-5)
@@ -220,17 +214,17 @@ def test_flow_vectors_shrink_and_grow_with_the_box_each_axis_by_its_own_factor()
 
 def test_a_flip_mirrors_flow_in_space_and_negates_u_only() -> None:
     batch, _ = cut_batch(FlowAugmentation(STILL), noise(2), batch=2)
-    straight, flipped = (FlowAugmentation().apply(batch, torch.tensor([[f, 0.5, 2.0]] * 2)) for f in (0.0, 1.0))
+    straight, flipped = (FlowAugmentation().apply(batch, [CropDraw(Box(0, 0, 8, 32), f)] * 2) for f in (False, True))
     torch.testing.assert_close(flipped[:, 0], -straight[:, 0].flip(-1))
     torch.testing.assert_close(flipped[:, 1], straight[:, 1].flip(-1))
 
 
 def test_flow_of_a_resized_video_is_the_flow_of_the_video_resized() -> None:
-    """End to end with real cuts: a uniform motion of (u, v) becomes u·size/width, v·size/height of the box cut."""
+    """With random crops: a uniform motion of (u, v) becomes u·size/width, v·size/height of the box."""
     augmentation = FlowAugmentation(AugmentSettings(flip=0.0))
-    batch, numbers = cut_batch(augmentation, moving_square(8, 8), size=16)
-    flow = augmentation.apply(batch, numbers) * 20
-    widths, heights = 16 / numbers[:, 1], 16 / numbers[:, 2]
+    batch, draws = cut_batch(augmentation, uniform_flow(8, 8), size=16)
+    flow = augmentation.apply(batch, draws) * 20
+    widths, heights = torch.tensor([[draw.box.width, draw.box.height] for draw in draws]).float().unbind(1)
     assert len(set(widths.tolist())) > 3
     torch.testing.assert_close(flow[:, 0, 0, 3, 3] * widths, torch.full_like(widths, 8 * 16), rtol=0.02, atol=0)
     torch.testing.assert_close(flow[:, 1, 0, 3, 3] * heights, torch.full_like(heights, 8 * 16), rtol=0.02, atol=0)
@@ -239,18 +233,22 @@ def test_flow_of_a_resized_video_is_the_flow_of_the_video_resized() -> None:
 def test_evaluation_normalises_pictures_and_puts_flow_into_units_of_its_bound() -> None:
     pictures = torch.from_numpy(noise(3))[None]
     expected = functional.normalize(pictures.permute(0, 1, 4, 2, 3) / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-    torch.testing.assert_close(to_network(pictures, ModalityFormat(RGB, 3), (1.0, 1.0)), expected.transpose(1, 2))
+    whole = CropDraw(Box(0, 0, 40, 52))
+    torch.testing.assert_close(PictureAugmentation().plain(pictures, whole), expected.transpose(1, 2))
+    mirrored = evolve(whole, flip=True)
+    torch.testing.assert_close(PictureAugmentation().plain(pictures, mirrored), expected.transpose(1, 2).flip(-1))
     flow = torch.tensor([0, 255], dtype=torch.uint8).expand(1, 2, 4, 4, 2)
-    u, v = to_network(flow, ModalityFormat(FLOW, 2, bound=20.0), (0.5, 0.25)).unbind(1)
+    u, v = FlowAugmentation().plain(flow, CropDraw(Box(0, 0, height=16, width=8))).unbind(1)
     assert torch.all(u == -0.5)
     assert torch.all(v == 0.25)
 
 
 def test_a_clip_without_augmentation_is_the_evaluation_clip() -> None:
     frames = noise(3, (4, 16, 16))
-    cut = PictureAugmentation(STILL).cut(frames, 16, np.random.default_rng(0))
-    augmented = PictureAugmentation(STILL).apply(cut.clip[None], torch.from_numpy(cut.numbers)[None])
-    torch.testing.assert_close(augmented, to_network(torch.from_numpy(frames)[None], ModalityFormat(RGB, 3), (1, 1)))
+    still = PictureAugmentation(STILL)
+    augmented = still.apply(*cut_batch(still, frames, batch=1))
+    (view,) = still.crops(frames, 16, [CENTRE])
+    torch.testing.assert_close(augmented, still.plain(view.clip[None], view.draw))
 
 
 def test_boxes_lie_in_the_frame_and_keep_to_area_and_aspect() -> None:
@@ -270,7 +268,7 @@ def test_a_frame_too_narrow_for_any_box_gives_the_largest_centred_one() -> None:
     assert draw_box(10, 400, (0.9, 1.0), np.random.default_rng(0)) == Box(top=0, left=193, height=10, width=13)
 
 
-def test_cutting_is_torchvisions_resized_crop() -> None:
+def test_cut_out_equals_torchvisions_resized_crop() -> None:
     frames = noise(3)
     expected = functional.resized_crop(
         torch.from_numpy(frames).permute(0, 3, 1, 2), 3, 7, 30, 25, [16, 16], antialias=True
@@ -278,7 +276,6 @@ def test_cutting_is_torchvisions_resized_crop() -> None:
     cut = cut_out(frames, Box(3, 7, 30, 25), 16)
     assert torch.equal(cut, expected.permute(0, 2, 3, 1))
     assert torch.equal(cut_out(frames, Box(3, 7, 16, 16), 16), torch.from_numpy(frames[:, 3:19, 7:23]))
-    assert centre_square(40, 52) == Box(0, 6, 40, 40)
 
 
 def test_temporal_crops_reach_every_start_and_short_videos_begin_at_0() -> None:

@@ -1,5 +1,7 @@
 """What a run cannot be finished with is refused before it trains, by file or key."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +12,9 @@ from tests.e2e.test_command_line import vimix
 from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import RGB
-from vimix_adapters.clips.hdf5 import PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
-from vimix_adapters.commands.scoring import require_fair_splits
+from vimix_adapters.commands.scores import require_fair_splits
+from vimix_adapters.config.store_settings import PackSettings
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def test_channels_are_those_of_the_store(place, capsys, more) -> None:
 
 
 def test_seeds_are_what_every_generator_takes(place, capsys) -> None:
-    assert "expected how many, such as 5, or which" in refused(place, capsys, "--seeds", "0,4294967296")
+    assert "expected a number of seeds such as 5, or seeds" in refused(place, capsys, "--seeds", "0,4294967296")
 
 
 ONLY_RGB = ["arms.vimix.stages=[{ pretrain = 'rgb' }]"]
@@ -90,12 +92,26 @@ def test_what_encoders_are_judged_on_is_there(place, capsys, settings, expected,
     assert expected.replace("{0}", str(place)) in told
 
 
+@pytest.mark.slow
 def test_another_store_that_is_missing_stops_a_run_and_is_told_by_its_plan(place, capsys) -> None:
     """As the recipe's own store is: a plan may be wanted before all data are there."""
     missing = ["--set", "evaluate.stores.other.store=nowhere.h5"]
     assert "evaluate.stores.other: nowhere.h5: there is no such store" in refused(place, capsys, *missing)
     assert vimix("run", place / "r.toml", "--out", place / "run", "--device", "cpu", "--plan", *missing) == 0
     assert "evaluate.stores.other: nowhere.h5 does not exist yet" in capsys.readouterr().out
+
+
+def test_the_plan_of_a_missing_store_imports_no_torch(place) -> None:
+    """It is instant: the recipe, its checks and its settings are plain data."""
+    code = (
+        "import sys\nfrom vimix_adapters.cli.main import app\n"
+        f"app(['run', {str(place / 'r.toml')!r}, '--out', 'x', '--plan', '--set', 'data.store=nowhere.h5'], "
+        "standalone_mode=False)\n"
+        "assert not {'torch', 'cv2', 'h5py', 'torchvision', 'scipy'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False)
+    assert (done.stderr.strip(), done.returncode) == ("", 0)
+    assert "steps, disk and time need the store: nowhere.h5 does not exist yet" in done.stdout
 
 
 def test_a_split_without_videos_is_refused() -> None:

@@ -20,12 +20,13 @@ from rich.console import Console
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.decode import as_fraction, decode_video, probe_video
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
-from vimix_adapters.commands.preparing import prepare
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
-from vimix_adapters.packing import pool
-from vimix_adapters.packing.pool import run_jobs
-from vimix_adapters.wiring.packing import PackJob, pack_job
+from vimix_adapters.prepare import worker_pool
+from vimix_adapters.prepare.build_store import PartJob, build_store
+from vimix_adapters.prepare.video_store import VideoStoreBuilder, write_part_of_video
+from vimix_adapters.prepare.worker_pool import run_jobs
 
 
 @frozen
@@ -75,7 +76,7 @@ def sound(path: Path, cover: bool = False) -> None:
         if cover:
             picture = container.add_stream("mjpeg")
             picture.width, picture.height, picture.pix_fmt = 64, 48, "yuvj420p"
-            picture.disposition = av.stream.Disposition.attached_pic
+            picture.disposition = av.stream.Disposition.attached_pic.value  # PyAV 15 wants the number
             container.mux(picture.encode(av.VideoFrame.from_ndarray(moving_square(1)[0], format="rgb24")))
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
         frame.sample_rate = 8000
@@ -189,9 +190,9 @@ def test_an_odd_file_is_read_as_it_should_be_or_refused_with_its_reason(tmp_path
         assert likeness[0] > likeness[1] + 0.2, likeness
 
 
-def hostile(job: PackJob, settings: PackSettings) -> None:
+def hostile(job: PartJob, settings: PackSettings) -> None:
     """A decoder that does its worst with some files."""
-    stem = job.video.stem
+    stem = job.files[0].path.stem
     if stem == "segfault":
         ctypes.string_at(0)
     if stem == "killed":
@@ -203,17 +204,17 @@ def hostile(job: PackJob, settings: PackSettings) -> None:
         raise MemoryError
     if stem == "exit":
         raise SystemExit(7)
-    pack_job(job, settings)
+    write_part_of_video(job, settings)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_no_file_takes_the_others_down_with_it(tmp_path) -> None:
     settings = PackSettings(short_side=32, flow="none", codec="raw")
     for name in ("a", "exit", "hang", "killed", "memory", "segfault", "z"):
         encoded(tmp_path / f"videos/bow/{name}.mp4", 4)
-    work = partial(hostile, settings=settings)
-    listed = list_folder(tmp_path / "videos")
-    done = prepare(listed, tmp_path / "s.h5", settings, 1, 4, Console(quiet=True), work=work)
+    builder = VideoStoreBuilder(settings, 4, partial(hostile, settings=settings))
+    done = build_store(list_folder(tmp_path / "videos"), tmp_path / "s.h5", builder, 1, Console(quiet=True))
     assert dict(done.failures) == {
         "bow/exit.mp4": "the decoder died (exit code 7)",
         "bow/hang.mp4": "not finished within 4 seconds: killed",
@@ -231,7 +232,7 @@ def nothing(_: str) -> None:
 @pytest.mark.timeout(60)
 def test_a_worker_that_dies_between_two_jobs_costs_no_job(monkeypatch) -> None:
     """An idle worker is killed from outside (out of memory): its next job goes to another."""
-    give, killed = pool._Pool._give, []
+    give, killed = worker_pool._Pool._give, []
 
     def give_to_the_dead(self, worker) -> None:
         if worker.job == "third" and not killed:
@@ -240,7 +241,7 @@ def test_a_worker_that_dies_between_two_jobs_costs_no_job(monkeypatch) -> None:
             worker.process.join()
         give(self, worker)
 
-    monkeypatch.setattr(pool._Pool, "_give", give_to_the_dead)
+    monkeypatch.setattr(worker_pool._Pool, "_give", give_to_the_dead)
     outcomes = [(outcome.job, outcome.reason) for outcome in run_jobs(nothing, ["first", "second", "third"], 1, 20)]
     assert outcomes == [("first", None), ("second", None), ("third", None)]
     assert len(killed) == 1

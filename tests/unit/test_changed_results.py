@@ -1,39 +1,24 @@
-"""Files of results that somebody changed: one line that names the file and the place, whatever was done to them."""
+"""Files of results that somebody edited or that were cut short: one line that names the file and the key."""
 
-import copy
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.unit.test_experiments import FINETUNED, record, run, trained
 from vimix.values.errors import VimixError
-from vimix_adapters.commands.experimenting import find_results, print_table, summarise
-from vimix_adapters.commands.tracing import draw_figure, show_stages
-from vimix_adapters.reports.results import read_results, unlike, write_results
+from vimix_adapters.commands.paper_figures import draw_figure, show_stages
+from vimix_adapters.commands.paper_tables import find_results, print_table, summarise
+from vimix_adapters.reports.results import read_results, write_results
 from vimix_adapters.reports.tables import write_tables
 
 ROW = {"arm": "A", "modality": "rgb"}
-JUNK = (None, "x", "1", [], [1], {}, {"x": None}, 1.5, -1, True, float("nan"), 10**400)
-
-
-def changed(content: object) -> Iterator[object]:
-    """The content with each of its parts replaced by something else, or left out."""
-    yield from JUNK
-    places = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
-    for place, part in places:
-        for other in changed(part):
-            whole = copy.copy(content)
-            whole[place] = other
-            yield whole
-        whole = copy.copy(content)
-        del whole[place]
-        yield whole
 
 
 def refusal(act: Callable[[], object]) -> str:
-    """What ``act`` refuses with, raising nothing else; empty if it does not."""
+    """The message that ``act`` refuses with; empty if it does not."""
     try:
         act()
     except VimixError as error:
@@ -41,98 +26,81 @@ def refusal(act: Callable[[], object]) -> str:
     return ""
 
 
-def refused_or_read(act: Callable[[], object], file: Path) -> int:
-    """How often ``act`` refused a changed file, which it has to name."""
-    refusals = []
-    for content in changed(json.loads(file.read_text())):
-        file.write_text(json.dumps(content))
-        refusals.append(refusal(act))
-    assert all(str(file) in told for told in refusals if told)
-    return sum(map(bool, refusals))
-
-
-def test_whatever_is_changed_in_the_results_of_a_run_a_summary_refuses_or_reads_it(tmp_path) -> None:
-    for seed in (1, 2):
-        write_tables(tmp_path / f"seed-{seed}", run(seed).rows[:2], {"seed": seed, "name": "r"})
-    other = {"different recipes", "same seed"}  # what a summary says of files that are right, each by itself
-
-    def act() -> None:
-        told = refusal(lambda: summarise([tmp_path], tmp_path / "out"))
-        if told and not any(reason in told for reason in other):
-            raise VimixError(told)
-
-    assert refused_or_read(act, tmp_path / "seed-2/results.json") > 100
-
-
-def test_whatever_is_changed_in_results_a_table_refuses_or_reads_it(tmp_path, capsys) -> None:
-    write_tables(tmp_path / "run", run(1, recipe="table2").rows[:2], {"seed": 1, "name": "table2"})
-    assert refused_or_read(lambda: print_table(2, tmp_path, "markdown", None), tmp_path / "run/results.json") > 50
-    (tmp_path / "run/results.json").unlink()
-    write_results(tmp_path / "tuned.json", record(versions={"a": "1"}))
-    assert refused_or_read(lambda: print_table(3, tmp_path, "markdown", None), tmp_path / "tuned.json") > 150
-
-
-def test_whatever_is_changed_in_a_baseline_it_is_refused_or_read(tmp_path) -> None:
-    file, mine = tmp_path / "baseline.json", record()
-    write_results(file, record(versions={"a": "1"}))
-
-    def act() -> None:
-        other = read_results(file)
-        unlike(mine, other)
-        assert all(isinstance(value, float) for value in other.scores.values())
-        assert all(hasattr(about, "get") for about in other.checkpoints.values())
-
-    assert refused_or_read(act, file) > 150
-
-
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ([1], "expected vimix-table-1, found no object"),
-        ({"rows": 3}, "rows is '3', not a list; about is missing"),
-        ({"rows": [{**ROW, "scores": {"R@1": "a"}}], "about": {"seed": True}}, "rows[0].scores['R@1'] is 'a', not a"),
+        ({"format": "vimix-results-1"}, "expected vimix-table-1, found vimix-results-1"),
+        ({"rows": 3}, "rows: expected a list, got 3; about: missing"),
+        (
+            {"rows": [{**ROW, "scores": {"R@1": "a"}}], "about": {"seed": True}},
+            "rows.0.scores.R@1: expected a number, got 'a'",
+        ),
+        ({"rows": [{**ROW, "scores": {"R@1": float("nan")}}], "about": {"seed": 1}}, "expected a finite number"),
         ({"rows": [{**ROW, "scores": {"mAP": 1}}], "about": {"seed": 1}}, "no column for ['mAP']"),
         ({"rows": [], "about": {"seed": 1}}, "no row is in all of them"),
     ],
 )
-def test_the_message_names_the_place(tmp_path, content, told) -> None:
+def test_changed_results_of_a_run_are_refused_with_the_key(tmp_path, content, message) -> None:
     write_tables(tmp_path / "b", run(2).rows, {"seed": 2})
-    (tmp_path / "a").mkdir()
-    text = json.dumps({"format": "vimix-table-1", **content} if isinstance(content, dict) else content)
-    (tmp_path / "a/results.json").write_text(text)
-    with pytest.raises(VimixError) as caught:
-        summarise([tmp_path / "a", tmp_path / "b"], tmp_path / "out")
-    assert str(tmp_path / "a/results.json") in str(caught.value)
-    assert told in str(caught.value)
-    assert not (tmp_path / "out").exists()
+    file = tmp_path / "a/results.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"format": "vimix-table-1", **content} if isinstance(content, dict) else content))
+    refused = refusal(lambda: summarise([tmp_path / "a", tmp_path / "b"], tmp_path / "out"))
+    assert str(file) in refused
+    assert message in refused
+    assert not (tmp_path / "out/results.json").exists()
 
 
-def test_whatever_is_changed_in_metrics_stages_and_figures_refuse_or_read_it(tmp_path, capsys) -> None:
-    trained(tmp_path / "run", 1, {"1-pretrain-rgb": [{"loss": 1.0, "knn_accuracy": 0.5}] * 2})
+def test_results_that_were_cut_short_are_refused_by_a_summary_and_left_out_of_a_table(tmp_path, capsys) -> None:
+    write_tables(tmp_path / "run", run(1, recipe="table2").rows, {"seed": 1, "name": "table2"})
+    file = tmp_path / "run/results.json"
+    file.write_text(file.read_text()[:-20])
+    assert f"{file}: expected the results of a run" in refusal(lambda: summarise([file.parent] * 2, tmp_path / "out"))
+    print_table(2, tmp_path, "markdown", None)
+    assert f"file={file}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"scores": {"top-1": "0.8"}}, "scores.top-1: expected a number, got '0.8'"),
+        ({"checkpoints": ["rgb"]}, "checkpoints: expected an object"),
+        ({"seed": 1.5}, "seed: expected a whole number, got 1.5"),
+        ({"seed": None}, "seed: missing"),
+    ],
+)
+def test_a_changed_record_of_an_evaluation_is_refused_with_the_key(tmp_path, changes, message) -> None:
+    file = tmp_path / "tuned.json"
+    write_results(file, record())
+    content: dict[str, Any] = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({name: value for name, value in content.items() if value is not None}))
+    for read in (lambda: read_results(file), lambda: print_table(3, tmp_path, "markdown", None)):
+        assert message in refusal(read)
+        assert str(file) in refusal(read)
+
+
+@pytest.mark.parametrize("line", ['{"step": 1, "epo', "[1]", '{"step": 1}', '{"step": 1, "epoch": 0, "loss": "x"}'])
+def test_a_changed_line_of_metrics_is_refused_with_its_number(tmp_path, line) -> None:
+    trained(tmp_path / "run", 1, {"1-pretrain-rgb": [{"loss": 1.0}] * 2})
     file = tmp_path / "run/a/1-pretrain-rgb/metrics.jsonl"
-    row = json.loads(file.read_text().splitlines()[0])
-    refusals = []
-    for content in changed(row):
-        for lines in ([content, row], [row, content]):
-            file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-            refusals.append(refusal(lambda: show_stages([tmp_path / "run"], tmp_path / "stages.json")))
-    assert all(str(file) in told for told in refusals if told)
-    assert sum(map(bool, refusals)) > 50
+    file.write_text(f"{line}\n{file.read_text()}")
+    assert f"{file}: line 1 is not a row of metrics" in refusal(lambda: show_stages([tmp_path / "run"], None))
 
 
 @pytest.mark.parametrize("value", ["x", float("nan"), 10**400])
-def test_a_figure_refuses_what_is_no_number_and_leaves_out_what_is_not_finite(tmp_path, value) -> None:
+def test_a_figure_refuses_text_and_leaves_out_numbers_that_are_not_finite(tmp_path, value) -> None:
     rows = [{"knn_accuracy": 0.5}, {"knn_accuracy": value}]
     trained(tmp_path / "run", 1, {"1-pretrain-rgb": rows})
-    told = refusal(lambda: draw_figure(2, tmp_path / "run", tmp_path / "f.png", "rgb", []))
-    assert ("line 2 is not a row of metrics" in told) == (value == "x")
+    refused = refusal(lambda: draw_figure(2, tmp_path / "run", tmp_path / "f.png", "rgb", []))
+    assert ("line 2 is not a row of metrics" in refused) == (value == "x")
     assert (tmp_path / "f.json").exists() == (value != "x")
 
 
-def test_a_recipe_that_is_no_text_and_links_to_nothing_are_no_traceback(tmp_path) -> None:
+def test_a_recipe_that_is_no_text_is_refused_and_broken_links_are_passed_over(tmp_path) -> None:
     (tmp_path / "recipe.toml").write_bytes(b"\xff\xfe\xff")
     with pytest.raises(VimixError, match=r"recipe\.toml: expected a recipe"):
         show_stages([tmp_path], None)
     (tmp_path / "gone.json").symlink_to(tmp_path / "nowhere.json")
     (tmp_path / "folder.json").mkdir()
-    assert find_results(tmp_path).values(FINETUNED) == []
+    assert find_results(Path(tmp_path)).values(FINETUNED) == []

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from attrs import evolve
@@ -66,36 +67,37 @@ def test_a_truncated_file_is_refused_and_the_one_before_is_named(tmp_path, keep)
     store.save(checkpoint(2))
     whole = (tmp_path / "last.pt").read_bytes()
     (tmp_path / "last.pt").write_bytes(whole[: keep if keep >= 1 else int(len(whole) * keep)])
-    with pytest.raises(VimixError, match=r"last\.pt: expected a whole vimix checkpoint.*previous\.pt"):
-        store.last()
+    for question in (store.last, store.progress):
+        with pytest.raises(VimixError, match=r"last\.pt: expected a whole vimix checkpoint.*previous\.pt"):
+            question()
     assert load_checkpoint(tmp_path / "previous.pt").about["steps"] == 1
 
 
 @pytest.mark.parametrize("keep", [0, 1, 0.5])
-def test_a_damaged_file_that_is_all_a_stage_has_left_is_told_with_the_folder_to_delete(tmp_path, keep) -> None:
+def test_a_damaged_file_that_is_all_a_stage_has_left_is_refused_with_the_folder_to_delete(tmp_path, keep) -> None:
     """Without torch's advice to run what is in it."""
     stage = tmp_path / "1-pretrain-rgb"
     FolderCheckpointStore(stage).save(checkpoint(1))
     whole = (stage / "last.pt").read_bytes()
     (stage / "last.pt").write_bytes(whole[: keep if keep >= 1 else int(len(whole) * keep)])
-    told = "it is cut short, damaged or another kind of file"
-    with pytest.raises(VimixError, match=rf"{told}$"):
+    reason = "it is cut short, damaged or another kind of file"
+    with pytest.raises(VimixError, match=rf"{reason}$"):
         FolderCheckpointStore(stage).last()  # no stage's folder: perhaps one of downloads
     (stage / "metrics.jsonl").touch()
     for name in ("last.pt", "previous.pt"):
-        with pytest.raises(VimixError, match=rf"{name}: .*{told}; to train this stage anew, delete {stage}$"):
+        with pytest.raises(VimixError, match=rf"{name}: .*{reason}; to train this stage anew, delete {stage}$"):
             FolderCheckpointStore(stage).last()
         if name == "last.pt":
             (stage / "last.pt").rename(stage / "previous.pt")
 
 
-def test_code_in_a_checkpoint_is_told_in_our_words(tmp_path) -> None:
+def test_code_in_a_checkpoint_is_refused_in_our_words(tmp_path) -> None:
     torch.save({"format": "vimix-checkpoint-1", "bomb": Bomb(tmp_path / "executed")}, tmp_path / "zip.pt")
     with pytest.raises(VimixError, match=r"it holds more than tensors and plain values, and code is never run$"):
         load_checkpoint(tmp_path / "zip.pt")
 
 
-def test_damage_anywhere_is_told_as_damage(tmp_path) -> None:
+def test_damage_anywhere_is_reported_as_damage(tmp_path) -> None:
     """Unpickling nonsense ends in nearly every exception there is."""
     FolderCheckpointStore(tmp_path).save(checkpoint(1))
     whole = (tmp_path / "last.pt").read_bytes()
@@ -166,6 +168,25 @@ def test_equal_states_make_equal_files(tmp_path) -> None:
     for place in ("a", "b"):
         FolderCheckpointStore(tmp_path / place).save(checkpoint(1))
     assert (tmp_path / "a/last.pt").read_bytes() == (tmp_path / "b/last.pt").read_bytes()
+
+
+def bytes_read() -> int:
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+def test_progress_is_known_without_reading_the_weights(tmp_path) -> None:
+    size = 8 * 2**20
+    large = evolve(checkpoint(3), parts={**checkpoint(3).parts, "key": {"w": torch.zeros(size // 4)}})
+    store = FolderCheckpointStore(tmp_path)
+    store.save(large)
+    read = [bytes_read()]
+    for question in (store.exists, store.progress, store.last):
+        assert question()
+        read.append(bytes_read())
+    existing, progressing, loading = np.diff(read)
+    assert existing < 2**12
+    assert progressing < size / 8
+    assert loading >= size
 
 
 def test_what_a_killed_process_left_is_removed_and_one_that_may_not_write_does_not(tmp_path) -> None:

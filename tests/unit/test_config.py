@@ -10,10 +10,12 @@ from vimix_adapters.config import (
     CmmcStage,
     InputMix,
     PretrainStage,
+    of_arm,
     read_recipe,
     recipe_from_toml,
     recipe_to_toml,
     stage_identities,
+    training_differences,
 )
 
 MINIMAL = """
@@ -139,35 +141,51 @@ def test_missing_keys_are_told() -> None:
         ("[cmmc.mix]\npolicy = 'cm_mixup'\nlayers = 'random'\n", "only layers = 'same' is legal"),
         ("[contrast]\nnegatives = 'queue'\n", "contrast.negatives cannot be 'queue'"),
         (
-            "[arms.a]\nnegatives = 'queue'\nstages = [{ pretrain = 'rgb' }]\n",
+            "[arms.a]\nset = { 'contrast.negatives' = 'queue' }\nstages = [{ pretrain = 'rgb' }]\n",
             "arms.a.stages.0.mix.policy: 'mixup' makes other keys of the batch targets",
         ),
         (
             "[arms.a]\nstages = [{ pretrain = 'rgb' }, { pretrain = 'flow' }, "
             "{ cmmc = 'rgb', partner = 'flow', mix = { policy = 'manifold_mixup' } }]\n",
-            "arms.a.stages.2.partner: manifold_mixup mixes rgb with other clips of itself",
+            "arms.a.stages.2.partner: manifold_mixup mixes rgb with other clips of rgb",
         ),
         ("[arms.a]\nstages = [{ cmmc = 'rgb' }]\n", "arms.a.stages.0.partner: missing"),
         (
-            "[evaluate.stores.other]\nstore = 'o.h5'\nqueries = 'train'\n",
-            "evaluate.stores.other.queries: the gallery is 'train' too",
+            "stages = 'modules'\n[arms.a]\nstages = [{ pretrain = 'rgb' }, { pretrain = 'flow' }, "
+            "{ cmmc = 'rgb', partner = 'flow', mix = { policy = 'cm_mixup' } }]\n",
+            "arms.a.stages.2.mix.layers: 'same' needs encoders that are cut alike, but rgb is s3d in blocks and flow "
+            "is s3d in modules",
         ),
-        ("[contrast]\nnegatives = 'queue'\nqueue = 0\n", "leaves no negatives at all"),
         (
-            "[contrast]\nqueue = 0\n[arms.a]\nnegatives = 'queue'\n"
+            "[evaluate.stores.other]\nstore = 'o.h5'\nqueries = 'train'\n",
+            "evaluate.stores.other.queries: 'train' is the gallery too",
+        ),
+        ("[contrast]\nnegatives = 'queue'\nqueue = 0\n", "leaves no negatives"),
+        (
+            "[contrast]\nqueue = 0\n[arms.a]\nset = { 'contrast.negatives' = 'queue' }\n"
             "stages = [{ pretrain = 'rgb', mix = { policy = 'none' } }]\n",
-            "contrast.queue: 0 with arms.a.negatives = 'queue' leaves no negatives at all",
+            "arms.a.set: contrast.queue: 0 with contrast.negatives = 'queue' leaves no negatives",
         ),
         ("[finetune]\nepochs = 20\n", "finetune.milestones: [400, 450] must lie between 0 and epochs = 20"),
         ("[pretrain]\nepochs = 100\n", "pretrain.milestones: [250, 280] must lie between 0 and epochs = 100"),
         ("[pretrain]\nmilestones = [9, 3]\n", "pretrain.milestones: [9, 3] must ascend"),
         ("[data]\nstore = 's'\nframes = 4\n", "needs at least 8 frames of 32 pixels"),
-        ("[modalities.joint]\nencoder = 'stgcn'\nwidth = 0.5\n", "the size of ST-GCN is stgcn.hidden_channels"),
-        ("[modalities.joint]\nstgcn = { dropout = 0.1 }\n", "for skeletons add encoder = 'stgcn'"),
+        (
+            "[modalities.joint]\nencoder = 'stgcn'\nwidth = 0.5\n",
+            "width: is read by encoder = 's3d' only; this one is 'stgcn'",
+        ),
+        (
+            "[modalities.joint]\nstgcn = { dropout = 0.1 }\n",
+            "joint.stgcn: is read by encoder = 'stgcn' only",
+        ),
+        (
+            "[modalities.joint]\nencoder = 'sgtcn'\n",
+            "'stgcn', got 'sgtcn' (did you mean 'stgcn'?)",
+        ),
         (
             "[modalities.joint]\nencoder = 'stgcn'\n[arms.a]\n"
             "stages = [{ pretrain = 'rgb' }, { pretrain = 'joint' }, { cmmc = 'joint', partner = 'rgb' }]\n",
-            "joints and pixels lie on different axes",
+            "maps of skeletons and pictures have different axes",
         ),
         ("[evaluate]\nqueries = 'train'\n", "each video would find itself"),
         ("[arms.a]\nstages = []\n", "expected at least one stage"),
@@ -226,7 +244,7 @@ stages = [
     recipe = evolve(recipe, modalities={**recipe.modalities, "flow": evolve(recipe.modalities["flow"], lr=0.5)})
     stages = [wiring.build_stage(recipe, stage) for stage in recipe.arms["a"].stages]
     assert [stage.rate for stage in stages] == [0.25, 0.5, 0.125, 0.0625, 0.5]
-    assert [wiring.build_train_settings(recipe, stage, 0).rate for stage in stages] == [0.25, 0.5, 0.125, 0.0625, 0.5]
+    assert [stage.rate for stage in stages] == [0.25, 0.5, 0.125, 0.0625, 0.5]
     with pytest.raises(VimixError, match=r"stages\.0\.lr: must be > 0"):
         recipe_from_toml(MINIMAL + "[arms.a]\nstages = [{ pretrain = 'rgb', lr = 0.0 }]\n", "r.toml")
 
@@ -236,14 +254,77 @@ def test_moco_as_published_stands_beside_arms_that_mix() -> None:
         MINIMAL
         + """
 [arms.moco]
-negatives = "queue"
+set = { "contrast.negatives" = "queue" }
 stages = [{ pretrain = "rgb", mix = { policy = "none" } }]
 [arms.mixup]
+set = { "modalities.rgb.lr" = 0.5, cmmc.mix = { dims = "thw", layers = "same" } }
 stages = [{ pretrain = "rgb" }]
 """,
         "r.toml",
     )
-    assert [recipe.of_arm(arm).contrast.negatives for arm in recipe.arms] == ["queue", "batch+queue"]
+    moco, mixup = (of_arm(recipe, arm) for arm in recipe.arms)
+    assert (moco.contrast.negatives, mixup.contrast.negatives) == ("queue", "batch+queue")
+    assert (moco.modalities["rgb"].lr, mixup.modalities["rgb"].lr) == (None, 0.5)
+    assert (mixup.cmmc.mix.dims, mixup.cmmc.mix.policy) == ("thw", "cm_cutmix")
+    assert [*moco.arms] == ["moco"]
+    assert recipe_from_toml(recipe_to_toml(moco), "the checkpoint") == moco
+    assert of_arm(moco, "moco") == moco
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ('"contrast.negatives" = "bach"', "arms.a.set: contrast.negatives: expected one of 'batch+queue', 'queue'"),
+        ('"contrast.negativs" = "queue"', "contrast.negativs: unknown key (did you mean 'negatives'?)"),
+        ('"optim.lr" = -1', "arms.a.set: optim.lr: must be > 0: -1.0"),
+        ('"optim.lr.x" = 1', "arms.a.set: optim.lr.x: there is no such place in the recipe"),
+        ('"pretrain.epochs" = 9', "arms.a.set: pretrain.milestones: [250, 280] must lie between 0 and epochs = 9"),
+        ('"data.store" = "other.h5"', "arms.a.set: data.store: an arm can only change how it trains"),
+        ("contrast = 3", "arms.a.set: contrast: an arm can only change how it trains"),
+        ('"modalities.rbg.lr" = 1', "arms.a.set: modalities.rbg.lr: 'rbg' is not in [modalities], which has rgb, flow"),
+        ('"modalities.rgb.width" = 0.5', "modalities.rgb.width: all arms have the same encoders: expected one of"),
+        ('"contrast.embedding" = 64', "contrast.embedding: is the same for all arms: set it in [contrast]"),
+    ],
+)
+def test_what_an_arm_may_not_set_is_refused_with_key_and_reason(changes, expected) -> None:
+    assert expected in refusal("", f"[arms.a]\nset = {{ {changes} }}\nstages = [{{ pretrain = 'rgb' }}]\n")
+
+
+OLD = """
+[data]
+store = "s.h5"
+test_split = "val"
+[modalities.rgb]
+[modalities.flow]
+channels = 2
+[modalities.joint]
+encoder = "stgcn"
+[contrast]
+negatives = "queue"
+[arms.moco]
+negatives = "queue"
+cuts = "modules"
+stages = [{ pretrain = "rgb", mix = { policy = "none" } }]
+[arms.mixup]
+stages = [{ pretrain = "rgb" }]
+"""
+
+
+def test_the_recipe_of_an_old_checkpoint_is_read(tmp_path, caplog) -> None:
+    """It has keys that are gone, and was written for one arm, of which it holds others that contradict it."""
+    recipe = recipe_from_toml('name = "x"\n' + OLD, "the checkpoint", check=False)
+    cuts = {"modalities.rgb.stages": "modules", "modalities.flow.stages": "modules"}
+    assert recipe.arms["moco"].set == {"contrast.negatives": "queue", **cuts}
+    assert [(one.stages) for one in of_arm(recipe, "moco").modalities.values()] == ["modules", "modules", "blocks"]
+    assert not caplog.text
+    with pytest.raises(
+        VimixError, match=r"1 mistake .*\n  arms\.mixup\.stages\.0\.mix\.policy: 'mixup' makes other keys"
+    ):
+        recipe_from_toml('name = "x"\n' + OLD, "r.toml")
+    (tmp_path / "r.toml").write_text('name = "x"\n' + OLD.replace('[contrast]\nnegatives = "queue"\n', ""))
+    assert of_arm(read_recipe(tmp_path / "r.toml"), "moco").contrast.negatives == "queue"
+    assert "r.toml: data.test_split is no longer used" in caplog.text
+    assert 'arms.moco.negatives is now written set = { "contrast.negatives" = "queue" }' in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -308,6 +389,54 @@ def test_stages_are_the_same_training_if_they_and_what_they_start_from_are_set_a
 def test_what_is_only_looked_at_later_changes_no_training(change, same) -> None:
     assert (identities(arms=ARMS + change) == identities()) == same
     assert identities("seed = 1\n")["one"][0] != identities()["one"][0]
+
+
+def test_an_arm_shares_the_stages_that_its_own_keys_do_not_change() -> None:
+    """Where an encoder can be cut matters only if maps are mixed, and settings of another modality never matter."""
+    stages = 'stages = [{ pretrain = "rgb" }, { pretrain = "flow" }, { cmmc = "rgb", partner = "flow" }]\n'
+    sets = {
+        "plain": "",
+        "cut": '"modalities.rgb.stages" = "modules"',
+        "fast": '"modalities.flow.lr" = 0.5',
+        "short": '"cmmc.epochs" = 90',
+    }
+    found = identities(arms="".join(f"[arms.{name}]\nset = {{ {keys} }}\n{stages}" for name, keys in sets.items()))
+    same = {name: [a == b for a, b in zip(found["plain"], found[name], strict=True)] for name in sets}
+    assert same == {
+        "plain": [True, True, True],
+        "cut": [True, True, False],
+        "fast": [True, False, False],
+        "short": [True, True, False],
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "differs"),
+    [
+        ("[finetune]\nlr = 0.5\n", []),
+        ("[evaluate]\nstride = 3\nqueries = 'val'\n", []),
+        ("[run]\nlog_every = 3\n", []),
+        ("[arms.other]\nstages = [{ pretrain = 'rgb' }]\n", []),
+        ("[optim]\nlr = 0.5\n", ["optim.lr"]),
+        ("[augment]\nflip = 0.0\n[cmmc.mix]\nextent = 'map'\n", ["augment.flip", "cmmc.mix.extent"]),
+    ],
+)
+def test_a_run_goes_on_unless_what_decides_its_training_was_changed(text, differs) -> None:
+    begun = recipe_from_toml(MINIMAL + ARMS, "r.toml")
+    assert training_differences(begun, recipe_from_toml(MINIMAL + ARMS + text, "r.toml")) == differs
+
+
+def test_a_run_goes_on_under_another_name_on_a_store_that_was_moved_but_not_with_other_stages() -> None:
+    begun = recipe_from_toml(MINIMAL + ARMS, "r.toml")
+    moved = evolve(begun, name="y", data=evolve(begun.data, store="elsewhere/s.h5", workers=7, max_bad_fraction=0.5))
+    assert not training_differences(begun, moved)
+    renamed = {name: evolve(arm, about="another title") for name, arm in begun.arms.items()}
+    assert not training_differences(begun, evolve(begun, arms=renamed))
+    one, two = begun.arms["one"], begun.arms["two"]
+    assert training_differences(begun, evolve(begun, arms={**begun.arms, "one": two})) == ["[arms.one]"]
+    other = evolve(one, set={"contrast.queue": 9})
+    assert training_differences(begun, evolve(begun, arms={**begun.arms, "one": other})) == ["[arms.one]"]
+    assert training_differences(begun, evolve(begun, seed=1)) == ["seed"]
 
 
 def test_set_changes_any_key_and_reports_unknown_ones(tmp_path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import vimix
 from vimix.domain.contrast.candidates import BatchAndQueue, OwnKeyAndQueue, WithoutSiblings
 from vimix.domain.contrast.losses import candidate_logits, pretext_accuracy
-from vimix.domain.contrast.momentum import follow
+from vimix.domain.contrast.momentum import ema_update
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -91,6 +91,16 @@ def test_weights_add_up_where_an_instance_is_its_own_partner() -> None:
     torch.testing.assert_close(vimix.mixed_info_nce(q, keys, queue, own), expected)
 
 
+def test_the_ranks_of_a_shared_batch_have_the_loss_of_the_whole_batch() -> None:
+    """Each rank compares its own rows of the queries with all keys; the mean of their losses is the loss of one."""
+    q, keys, queue, plan = unit(6, 4, 0), unit(6, 4, 1), unit(5, 4, 2), mixed_plan(6, 3)
+    parts = [
+        vimix.mixed_info_nce(q[first : first + 3], keys, queue, plan.rows(first, first + 3), first=first)
+        for first in (0, 3)
+    ]
+    torch.testing.assert_close(torch.stack(parts).mean(), vimix.mixed_info_nce(q, keys, queue, plan))
+
+
 def test_siblings_of_both_targets_are_masked_and_the_targets_are_not() -> None:
     sources, queued, partner = torch.tensor([7, 8, 7]), torch.tensor([8, 9, 7]), torch.tensor([1, 2, 0])
     excluded = WithoutSiblings().excluded(sources, queued, partner)
@@ -160,9 +170,9 @@ def test_a_restored_queue_goes_on_as_the_saved_one() -> None:
 
 def test_the_key_encoder_follows_by_one_minus_momentum() -> None:
     key, query = [torch.zeros(3), torch.ones(2, 2)], [torch.ones(3), torch.zeros(2, 2)]
-    follow(key, query, 0.9)
+    ema_update(key, query, 0.9)
     torch.testing.assert_close(key[0], torch.full((3,), 0.1))
     torch.testing.assert_close(key[1], torch.full((2, 2), 0.9))
     for _ in range(3):
-        follow(key, query, 0.5)
+        ema_update(key, query, 0.5)
     torch.testing.assert_close(key[0], torch.full((3,), 1 - 0.9 / 8))

@@ -13,9 +13,9 @@ from tests.fakes.skeletons import write_walk
 from tests.recipes import ROOT, shrunk
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
-from vimix_adapters.commands.importing import import_weights
+from vimix_adapters.commands.import_weights import import_checkpoint
+from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.graph import spatial_partition
-from vimix_adapters.encoders.network import Compute
 from vimix_adapters.skeletons.layouts import find_layout
 
 BONES = (  # of net/utils/graph.py, from 1
@@ -136,16 +136,17 @@ def test_their_graph_counts_one_step_and_vimix_has_it_too() -> None:
 def test_skeletonclr_weights_give_the_features_that_its_network_gives(layout, tmp_path, capsys) -> None:
     network = TheirStgcn()
     torch.save(under(encoder_q=network, encoder_k=TheirStgcn(1)), tmp_path / "epoch300_model.pt")
-    report = import_weights(tmp_path / "epoch300_model.pt", "joint", tmp_path / "out", layout)
+    report = import_checkpoint(tmp_path / "epoch300_model.pt", "joint", tmp_path / "out", layout)
     assert (report.layout, report.match.prefix) == ("crosclr", "encoder_q.")
     assert (report.match.share, report.match.missing, report.match.unexpected) == (1.0, (), ())
     assert report.match.dropped["encoder_q"] == 5, "A and the head"
     torch.testing.assert_close(imported_features(tmp_path / "out"), their_features(network), rtol=1e-6, atol=1e-7)
     told = capsys.readouterr().err
-    assert "that of the file exactly" in told
+    assert "identical to that of the file" in told
     assert 'hidden_channels = 4, feature_size = 12, persons = "all", hops = "one"' in told
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_each_modality_takes_its_own_encoder_of_three_even_from_a_wrapper(tmp_path) -> None:
     words = {"joint": "encoder_q", "motion": "encoder_q_motion", "bone": "encoder_q_bone"}
@@ -153,7 +154,7 @@ def test_each_modality_takes_its_own_encoder_of_three_even_from_a_wrapper(tmp_pa
     keys = {word.replace("_q", "_k"): TheirStgcn(9) for word in networks}
     torch.save({f"module.{k}": v for k, v in under(**networks, **keys).items()}, tmp_path / "three.pt")
     for modality, word in words.items():
-        report = import_weights(tmp_path / "three.pt", modality, tmp_path / modality)
+        report = import_checkpoint(tmp_path / "three.pt", modality, tmp_path / modality)
         assert report.match.prefix == f"module.{word}."
         torch.testing.assert_close(
             imported_features(tmp_path / modality), their_features(networks[word]), rtol=1e-6, atol=1e-7
@@ -162,7 +163,7 @@ def test_each_modality_takes_its_own_encoder_of_three_even_from_a_wrapper(tmp_pa
 
 def test_skeletonclr_trained_on_motion_has_one_encoder_which_is_taken(tmp_path) -> None:
     torch.save(under(encoder_q=TheirStgcn()), tmp_path / "motion.pt")
-    assert import_weights(tmp_path / "motion.pt", "motion", tmp_path / "out").match.prefix == "encoder_q."
+    assert import_checkpoint(tmp_path / "motion.pt", "motion", tmp_path / "out").match.prefix == "encoder_q."
 
 
 def test_an_own_encoder_with_a_gap_is_told_and_not_replaced_by_another_modalitys(tmp_path) -> None:
@@ -170,7 +171,7 @@ def test_an_own_encoder_with_a_gap_is_told_and_not_replaced_by_another_modalitys
     del state["encoder_q_motion.edge_importance.3"]
     state["encoder_q_motion.attention.weight"] = torch.zeros(1)
     torch.save(state, tmp_path / "two.pt")
-    match = import_weights(tmp_path / "two.pt", "motion", tmp_path / "out").match
+    match = import_checkpoint(tmp_path / "two.pt", "motion", tmp_path / "out").match
     assert match.prefix == "encoder_q_motion."
     assert match.missing == ("features.3.space.importance",)
     assert match.unexpected == ("encoder_q_motion.attention.weight",)
@@ -180,9 +181,9 @@ def test_another_graph_is_told_and_recorded(tmp_path, capsys) -> None:
     network = TheirStgcn()
     network.A[1, 0, 1] += 0.5
     torch.save(under(encoder_q=network), tmp_path / "w.pt")
-    import_weights(tmp_path / "w.pt", "bone", tmp_path / "out")
-    assert "entries that differ from the file's: 1" in capsys.readouterr().err
-    assert "entries that differ from the file's: 1" in str(load_checkpoint(tmp_path / "out").about["graph"])
+    import_checkpoint(tmp_path / "w.pt", "bone", tmp_path / "out")
+    assert "1 entries differ from the file's" in capsys.readouterr().err
+    assert "1 entries differ from the file's" in str(load_checkpoint(tmp_path / "out").about["graph"])
 
 
 def wider(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -240,6 +241,7 @@ def place(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

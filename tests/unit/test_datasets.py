@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.e2e.test_command_line import vimix
-from tests.fakes import layouts
+from tests.fakes import official_datasets
 from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
@@ -43,15 +43,17 @@ def report(path: Path) -> dict:
 @pytest.fixture
 def small_ucf(monkeypatch):
     """The official sizes of the small layout."""
-    monkeypatch.setattr(ucf101, "TOTALS", {f"{kind}{k}": n for k in (1, 2, 3) for kind, n in layouts.UCF_SIZES})
+    monkeypatch.setattr(
+        ucf101, "TOTALS", {f"{kind}{k}": n for k in (1, 2, 3) for kind, n in official_datasets.UCF_SIZES}
+    )
 
 
 def test_ucf101_becomes_one_store_with_all_splits(tmp_path, small_ucf, capsys) -> None:
-    videos, lists = layouts.ucf101(tmp_path)
+    videos, lists = official_datasets.ucf101(tmp_path)
     command = ["prepare", "ucf101", "--videos", videos, "--splits", lists, "--out", tmp_path / "u.h5", *FAST]
     assert vimix(*command) == 0
     store = Hdf5VideoStore(tmp_path / "u.h5")
-    assert list(store.classes) == list(layouts.UCF_CLASSES), "classInd's order, not the alphabet's"
+    assert list(store.classes) == list(official_datasets.UCF_CLASSES), "classInd's order, not the alphabet's"
     assert set(store.splits) == {"train1", "test1", "train2", "test2", "train3", "test3"}
     assert len(store.videos) == 24
     for k in (1, 2, 3):
@@ -71,7 +73,7 @@ def test_ucf101_becomes_one_store_with_all_splits(tmp_path, small_ucf, capsys) -
 
 
 def test_an_incomplete_set_is_refused_before_anything_is_decoded(tmp_path, small_ucf, capsys) -> None:
-    videos, lists = layouts.ucf101(tmp_path)
+    videos, lists = official_datasets.ucf101(tmp_path)
     (videos / "Hammering/v_Hammering_g01_c02.avi").unlink()
     command = ["prepare", "ucf101", "--videos", videos, "--splits", lists, "--out", tmp_path / "u.h5", *FAST]
     assert vimix(*command) == 3
@@ -83,7 +85,7 @@ def test_an_incomplete_set_is_refused_before_anything_is_decoded(tmp_path, small
 
 
 def test_unreadable_files_keep_the_parts_and_a_second_call_takes_what_there_is(tmp_path, small_ucf, capsys) -> None:
-    videos, lists = layouts.ucf101(tmp_path)
+    videos, lists = official_datasets.ucf101(tmp_path)
     (videos / "Hammering/v_Hammering_g01_c02.avi").write_bytes(b"")
     command = ["prepare", "ucf101", "--videos", videos, "--splits", lists, "--out", tmp_path / "u.h5", *FAST]
     assert vimix(*command) == 3
@@ -100,7 +102,7 @@ def test_unreadable_files_keep_the_parts_and_a_second_call_takes_what_there_is(t
 
 
 def test_a_dry_run_does_all_but_decode(tmp_path, small_ucf) -> None:
-    videos, lists = layouts.ucf101(tmp_path)
+    videos, lists = official_datasets.ucf101(tmp_path)
     command = ["prepare", "ucf101", "--videos", videos, "--splits", lists, "--out", tmp_path / "u.h5", "--dry-run"]
     assert vimix(*command) == 0
     assert not (tmp_path / "u.h5").exists()
@@ -109,7 +111,7 @@ def test_a_dry_run_does_all_but_decode(tmp_path, small_ucf) -> None:
 
 
 def test_official_totals_tell_a_shortened_list_from_a_whole_one(tmp_path) -> None:
-    videos, lists = layouts.ucf101(tmp_path)
+    videos, lists = official_datasets.ucf101(tmp_path)
     command = ["prepare", "ucf101", "--videos", videos, "--splits", lists, "--out", tmp_path / "u.h5", "--dry-run"]
     assert vimix(*command) == 3
     count = report(tmp_path / "u.report.json")["splits"]["train1"]
@@ -120,13 +122,13 @@ def test_official_totals_tell_a_shortened_list_from_a_whole_one(tmp_path) -> Non
 
 
 def test_videos_are_found_in_any_folder_case_and_format(tmp_path) -> None:
-    videos, lists = layouts.ucf101(tmp_path)
+    videos, lists = official_datasets.ucf101(tmp_path)
     (videos / "HandstandPushups").rename(videos / "HANDSTANDPUSHUPS")
     first = videos / "ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi"
     first.rename(videos / "v_applyeyemakeup_g01_c01.MP4")
     listing = list_ucf101(videos, lists)
     assert not listing.missing
-    found = {video.name: video.path.name for video in listing.videos}
+    found = {video.name: video.path.name for video in listing.files}
     assert found["ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi"] == "v_applyeyemakeup_g01_c01.MP4"
 
 
@@ -141,11 +143,11 @@ def test_videos_are_found_in_any_folder_case_and_format(tmp_path) -> None:
         ("trainlist01.txt", "Hammering/hammer.avi 2\n", "line 1: expected CLASS/v_CLASS_gNN_cNN.avi"),
         ("testlist01.txt", "Hammering/v_Hammering_g02_c01.avi\n", "is in the training list"),
         ("testlist01.txt", "Hammering/v_Hammering_g01_c01.avi\n" * 2, "line 2: .* is listed twice"),
-        ("testlist02.txt", None, "testlist02.txt: missing, though trainlist02.txt is there"),
+        ("testlist02.txt", None, "testlist02.txt: missing, though trainlist02.txt exists"),
     ],
 )
 def test_a_mistake_in_ucf101s_lists_is_named_with_its_line(tmp_path, file, text, message) -> None:
-    videos, lists = layouts.ucf101(tmp_path)
+    videos, lists = official_datasets.ucf101(tmp_path)
     if text is None:
         (lists / file).unlink()
     else:
@@ -158,14 +160,14 @@ def test_a_mistake_in_ucf101s_lists_is_named_with_its_line(tmp_path, file, text,
 
 
 def test_hmdb51_becomes_one_store_with_tags_and_odd_names_as_they_are(tmp_path, monkeypatch) -> None:
-    videos, lists = layouts.hmdb51(tmp_path)
+    videos, lists = official_datasets.hmdb51(tmp_path)
     monkeypatch.setattr(hmdb51, "TOTALS", {"train1": 2, "test1": 2, "train2": 2, "test2": 2, "train3": 2, "test3": 0})
     command = ["prepare", "hmdb51", "--videos", videos, "--splits", lists, "--out", tmp_path / "h.h5", *FAST]
     assert vimix(*command) == 0
     store = Hdf5VideoStore(tmp_path / "h.h5")
     assert list(store.classes) == ["brush_hair", "climb"]
-    first = {f"{name}/{stems[0]}.avi" for name, stems in layouts.HMDB_CLASSES.items()}
-    second = {f"{name}/{stems[1]}.avi" for name, stems in layouts.HMDB_CLASSES.items()}
+    first = {f"{name}/{stems[0]}.avi" for name, stems in official_datasets.HMDB_CLASSES.items()}
+    second = {f"{name}/{stems[1]}.avi" for name, stems in official_datasets.HMDB_CLASSES.items()}
     assert (in_split(store, "train1"), in_split(store, "test1")) == (first, second)
     assert (in_split(store, "train2"), in_split(store, "test2")) == (second, first)
     assert in_split(store, "train3") == second
@@ -174,12 +176,12 @@ def test_hmdb51_becomes_one_store_with_tags_and_odd_names_as_they_are(tmp_path, 
 
 
 def test_a_video_that_no_split_uses_is_left_out(tmp_path) -> None:
-    videos, lists = layouts.hmdb51(tmp_path)
+    videos, lists = official_datasets.hmdb51(tmp_path)
     (lists / "climb_test_split1.txt").write_text("x_climb_f_cm_np1_ba_bad_0.avi 0\n")
     for k in (2, 3):
         (lists / f"climb_test_split{k}.txt").write_text("x_climb_f_cm_np1_ba_bad_0.avi 0\n")
     listing = list_hmdb51(videos, lists)
-    assert {video.class_name for video in listing.videos} == {"brush_hair"}
+    assert {video.class_name for video in listing.files} == {"brush_hair"}
     assert listing.classes == ("brush_hair", "climb")
 
 
@@ -199,14 +201,14 @@ def test_hmdb51s_recording_is_the_title_before_the_class(stem, class_name, sourc
 
 @pytest.mark.parametrize("line", ["a.avi 3", "a.avi", "1", "a.mp4 1", "x/a.avi 1", "a.avi one"])
 def test_a_mistake_in_hmdb51s_lists_is_named_with_its_line(tmp_path, line) -> None:
-    videos, lists = layouts.hmdb51(tmp_path)
+    videos, lists = official_datasets.hmdb51(tmp_path)
     (lists / "climb_test_split2.txt").write_text(f"ok_climb_f_cm_np1_ba_bad_0.avi 1\n{line}\n")
     with pytest.raises(VimixError, match=r"climb_test_split2\.txt, line 2: expected"):
         list_hmdb51(videos, lists)
 
 
 def test_a_class_without_its_list_is_named(tmp_path) -> None:
-    videos, lists = layouts.hmdb51(tmp_path)
+    videos, lists = official_datasets.hmdb51(tmp_path)
     (lists / "climb_test_split3.txt").unlink()
     with pytest.raises(VimixError, match=r"climb_test_split3\.txt: missing"):
         list_hmdb51(videos, lists)
@@ -216,7 +218,7 @@ def test_a_class_without_its_list_is_named(tmp_path) -> None:
 
 
 def test_kinetics_is_stored_as_far_as_it_is_there(tmp_path, capsys) -> None:
-    videos, *files = layouts.kinetics(tmp_path)
+    videos, *files = official_datasets.kinetics(tmp_path)
     annotations = ",".join(map(str, files))
     command = [
         "prepare",
@@ -249,19 +251,19 @@ def test_kinetics_is_stored_as_far_as_it_is_there(tmp_path, capsys) -> None:
 
 
 def test_kinetics_ids_keep_their_case_and_replacements_win(tmp_path) -> None:
-    videos, *files = layouts.kinetics(tmp_path)
-    found = {video.name: video.path for video in list_kinetics(videos, files).videos}
+    videos, *files = official_datasets.kinetics(tmp_path)
+    found = {video.name: video.path for video in list_kinetics(videos, files).files}
     assert found["yoga/abcdefghijk_000030_000040.mp4"].parent.name == "yoga"
     assert found["yoga/aBcDeFgHiJk_000030_000040.mp4"].name == "aBcDeFgHiJk_000030_000040.mp4"
     (videos / "val/yoga/abcdefghijk_000030_000040.mp4").unlink()
     assert "yoga/abcdefghijk_000030_000040.mp4" in list_kinetics(videos, files).missing
     (videos / "val/yoga/aBcDeFgHiJk_000030_000040.mp4").rename(videos / "train/aBcDeFgHiJk_000030_000040.mp4")
-    found = {video.name: video.path for video in list_kinetics(videos, files).videos}
+    found = {video.name: video.path for video in list_kinetics(videos, files).files}
     assert found["yoga/aBcDeFgHiJk_000030_000040.mp4"].parent.name == "replacement"
 
 
 def test_a_plain_name_is_not_guessed_at_where_a_video_has_several_clips(tmp_path) -> None:
-    layouts.clip(tmp_path / "v/abc.mp4")
+    official_datasets.clip(tmp_path / "v/abc.mp4")
     (tmp_path / "a.csv").write_text("label,youtube_id,time_start,time_end,split\nx,abc,0,10,train\nx,abc,10,20,train\n")
     assert len(list_kinetics(tmp_path / "v", [tmp_path / "a.csv"]).missing) == 2
 
@@ -293,26 +295,28 @@ def test_a_mistake_in_kinetics_annotations_is_named_with_its_line(tmp_path, text
 
 def test_ntu_videos_are_split_by_performer_and_camera(tmp_path) -> None:
     names = [f"S001C00{c}P00{p}R001A0{a}_rgb.avi" for c in (1, 2, 3) for p in (1, 3) for a in (10, 60)]
-    folder = layouts.ntu_videos(tmp_path, [*names, "S018C001P001R001A001_rgb.avi", "S001C001P001R001A001.avi"])
+    folder = official_datasets.ntu_videos(
+        tmp_path, [*names, "S018C001P001R001A001_rgb.avi", "S001C001P001R001A001.avi"]
+    )
     listing = list_ntu_videos(folder)
-    assert [video.name for video in listing.videos] == sorted(names)
+    assert [video.name for video in listing.files] == sorted(names)
     assert len(listing.classes) == 60
-    for video in listing.videos:
+    for video in listing.files:
         parsed = parse_name(video.path.stem)
         assert video.class_name == class_names(60)[parsed.action - 1]
         assert video.splits == (
             "xsub-train" if parsed.performer == 1 else "xsub-test",
             "xview-test" if parsed.camera == 1 else "xview-train",
         )
-    assert set(Counter(video.source for video in listing.videos).values()) == {3}, "the cameras are siblings"
+    assert set(Counter(video.source for video in listing.files).values()) == {3}, "the cameras are siblings"
     extended = list_ntu_videos(folder, 120)
-    assert len(extended.videos) == len(names) + 1
+    assert len(extended.files) == len(names) + 1
     assert extended.splits == ("xsub-train", "xset-test", "xsub-test", "xset-train")
 
 
 def test_a_list_of_ones_own_names_splits_labels_and_groups(tmp_path, capsys) -> None:
     for name in ("a b.mp4", "sub/c.mp4", "d.mp4"):
-        layouts.clip(tmp_path / name)
+        official_datasets.clip(tmp_path / name)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "list.csv").write_text(
         'path,split,label,group\n"a b.mp4",train1;test2,wave,g1\nsub/c.mp4,train1,,\nd.mp4,test1,bow,g1\n'
@@ -329,6 +333,11 @@ def test_a_list_of_ones_own_names_splits_labels_and_groups(tmp_path, capsys) -> 
     ]  # fmt: skip
     assert in_split(store, "train1") == {"a b.mp4", "sub/c.mp4"}
     assert in_split(store, "test2") == {"a b.mp4"}
+    command = ["prepare", "csv", tmp_path / "list.csv", "--out", tmp_path / "s.h5", *FAST, "--short-side", "48"]
+    assert vimix(*command) == 2
+    assert "made with other settings: choose another --out, or replace it with --force" in capsys.readouterr().err
+    assert vimix(*command, "--force") == 3
+    assert Hdf5VideoStore(tmp_path / "s.h5").settings.short_side == 48
 
 
 def test_a_split_with_unlabelled_videos_is_not_scored() -> None:
@@ -346,7 +355,7 @@ def test_a_split_with_unlabelled_videos_is_not_scored() -> None:
 
 
 def test_linked_folders_are_entered_once_and_links_in_circles_end(tmp_path) -> None:
-    layouts.clip(tmp_path / "elsewhere/bow/a.mp4")
+    official_datasets.clip(tmp_path / "elsewhere/bow/a.mp4")
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos/bow").symlink_to(tmp_path / "elsewhere/bow")
     (tmp_path / "videos/loop").symlink_to(tmp_path / "videos")
@@ -357,7 +366,7 @@ def test_linked_folders_are_entered_once_and_links_in_circles_end(tmp_path) -> N
 def test_a_name_that_is_no_utf8_is_listed_under_another(tmp_path) -> None:
     (tmp_path / "bow").mkdir()
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/bow/caf\xe9.mp4")).touch()
-    (video,) = list_folder(tmp_path)
+    (video,) = list_folder(tmp_path).files
     assert video.name == "bow/caf\\xe9.mp4"
     assert video.path.exists()
 
@@ -435,7 +444,7 @@ def test_any_bytes_give_a_value_or_a_refusal_that_names_the_file(tmp_path_factor
         (b"path,split\n\na\xff.mp4,train\n", "line 3: expected UTF-8 text, found the byte 0xff"),
         (b"path,split\n/etc/a.mp4,train\n", "line 2: /etc/a.mp4 must be a path below"),
         (b"path,split\na.mp4,train;\n", "line 2: split 'train;' must be a name"),
-        (b"path,path,split\n", "line 1: column path stands there twice"),
+        (b"path,path,split\n", "line 1: column path is there twice"),
     ],
 )
 def test_a_mistake_in_a_list_of_ones_own_is_named_with_its_line(tmp_path, data, message) -> None:

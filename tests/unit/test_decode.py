@@ -12,7 +12,7 @@ from vimix_adapters.clips.decode import decode_video, nearest_frames, resized
 
 
 def numbers(frames) -> list[int]:
-    """The frame numbers that ``moving_square`` wrote into the corner."""
+    """Read the frame numbers that ``moving_square`` wrote into the corner."""
     return [round(float(frame[2:10, 2:10].mean()) / 8) for frame in frames]
 
 
@@ -39,7 +39,7 @@ def test_decord_reads_what_pyav_reads(tmp_path, monkeypatch) -> None:
 
 @pytest.mark.parametrize("width", [48, 62, 90, 100, 340])
 def test_frames_of_any_width_are_whole(tmp_path, monkeypatch, width) -> None:
-    """decord pads its lines: where that shows, PyAV must be asked."""
+    """decord misreads frames whose lines are padded, so PyAV must read them."""
     write_video(tmp_path / "a.mp4", moving_square(5, 48, width))
     found = decode_video(tmp_path / "a.mp4", 0, 48).frames
     monkeypatch.setattr(decode, "_try_decord", lambda *_: None)
@@ -48,7 +48,7 @@ def test_frames_of_any_width_are_whole(tmp_path, monkeypatch, width) -> None:
     assert np.abs(found.astype(int) - expected).mean() < 3
 
 
-def test_without_a_rate_the_videos_own_is_kept_and_told(tmp_path) -> None:
+def test_without_a_rate_the_videos_own_rate_is_kept_and_returned(tmp_path) -> None:
     write_video(tmp_path / "a.mp4", moving_square(24), rate=12)
     decoded = decode_video(tmp_path / "a.mp4", rate=0, short_side=24)
     assert len(decoded.frames) == 24
@@ -66,7 +66,7 @@ def test_resampling_keeps_the_duration(tmp_path, own, rate, expected) -> None:
 
 
 def test_variable_frame_rates_are_followed_by_time_stamp(tmp_path) -> None:
-    """Ten frames in the first third of a second, then ten at a tenth of the pace."""
+    """Ten frames in the first third of a second, then ten at a tenth of that rate."""
     times = [*range(10), *(10 + 10 * i for i in range(10))]
     write_video(tmp_path / "a.mkv", moving_square(20), rate=30, times=times)
     found = numbers(decode_video(tmp_path / "a.mkv", rate=30, short_side=48).frames)

@@ -1,4 +1,4 @@
-"""Numbers that show a collapse, each against a naive version, closed forms and invariances; and taking a step back."""
+"""Measures of collapse, each against a naive version, closed forms and invariances; and snapshots."""
 
 import itertools
 import math
@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from tests.unit.test_contrast import seeds, unit
 from vimix.domain.contrast.diagnostics import alignment, effective_rank, looks_collapsed, margin, uniformity
 from vimix.domain.contrast.snapshot import Snapshot
-from vimix_adapters.metrics.watch import Watch
+from vimix_adapters.metrics.collapse_warning import CollapseWarning
 
 
 @given(rows=st.integers(2, 7), size=st.integers(1, 6), seed=seeds)
-def test_they_are_the_naive_ones(rows, size, seed) -> None:
+def test_the_measures_are_the_naive_ones(rows, size, seed) -> None:
     z, keys = unit(rows, size, seed), unit(rows, size, seed + 1)
     a, b = z.double().numpy(), keys.double().numpy()
     distances = [sum((x - y) ** 2) for x, y in zip(a, b, strict=True)]
@@ -55,7 +55,7 @@ def test_one_point_and_an_orthonormal_frame_are_the_two_ends() -> None:
     assert float(uniformity(frame[:1])) == 0
 
 
-def test_they_do_not_see_a_rotation_nor_an_order() -> None:
+def test_the_measures_ignore_rotations_and_order() -> None:
     rows = unit(9, 6, 1)
     rotation = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(5)))[0]
     for measure in (uniformity, effective_rank):
@@ -64,14 +64,14 @@ def test_they_do_not_see_a_rotation_nor_an_order() -> None:
 
 
 def test_a_collapse_is_warned_of_once_while_it_lasts_and_skipped_steps_when_there_are_more() -> None:
-    watch = Watch(possible_rank=128)
+    warning = CollapseWarning(possible_rank=128)
     ranks = [40.0, 7.0, 6.0, 30.0, 1.5]
     with structlog.testing.capture_logs() as logs:
         for step, rank in enumerate(ranks):
-            watch.record(step, {"effective_rank": rank, "bad_steps": float(step > 2)})
-        watch.record(9, {"loss": 1.0})
-    told = [(log["event"], log["step"]) for log in logs]
-    assert told == [("embeddings.look_collapsed", 1), ("steps.skipped", 3), ("embeddings.look_collapsed", 4)]
+            warning.on_row(step, {"effective_rank": rank, "bad_steps": float(step > 2)})
+        warning.on_row(9, {"loss": 1.0})
+    events = [(log["event"], log["step"]) for log in logs]
+    assert events == [("embeddings.look_collapsed", 1), ("steps.skipped", 3), ("embeddings.look_collapsed", 4)]
     assert looks_collapsed(1.9, 16)
     assert not looks_collapsed(2.1, 16)
 
@@ -84,7 +84,7 @@ def tensors() -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("bad", [True, False])
 def test_a_snapshot_is_put_back_where_it_is_asked_for_to_the_last_bit(bad) -> None:
-    """What had become no number comes back too, which no arithmetic would do."""
+    """NaN and infinity are undone too, which arithmetic could not do."""
     live, before = tensors(), tensors()
     parameter = torch.nn.Parameter(torch.ones(2))
     snapshot = Snapshot([*live, parameter])
@@ -93,7 +93,7 @@ def test_a_snapshot_is_put_back_where_it_is_asked_for_to_the_last_bit(bad) -> No
     live[0][0, 0] = torch.nan
     parameter.data.fill_(torch.inf)
     changed = [tensor.clone() for tensor in live]
-    snapshot.put_back_where(torch.tensor(bad))
+    snapshot.restore_where(torch.tensor(bad))
     for tensor, expected in zip(live, before if bad else changed, strict=True):
         assert torch.equal(tensor.nan_to_num(9.0), expected.nan_to_num(9.0))
         assert tensor.stride() == expected.stride()

@@ -1,6 +1,8 @@
-"""``vimix doctor`` names what is missing and how to mend it; ``vimix bench-data`` whether training would starve."""
+"""``vimix doctor`` names what is missing and how to mend it; ``vimix bench-data`` whether training would wait."""
 
+import importlib
 import json
+import re
 from collections import namedtuple
 from importlib import metadata
 from pathlib import Path
@@ -10,11 +12,11 @@ import pytest
 from tests.e2e.test_command_line import TINY, vimix
 from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError
-from vimix_adapters.clips.hdf5 import PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
-from vimix_adapters.commands import doctoring
-from vimix_adapters.commands.benching import Rate, Step, advice
-from vimix_adapters.commands.doctoring import diagnose, healthy
+from vimix_adapters.commands import doctor
+from vimix_adapters.commands.bench_data import Rate, Step, advice
+from vimix_adapters.commands.doctor import diagnose, healthy
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.flow import tvl1
 
 Usage = namedtuple("Usage", "total used free")
@@ -32,7 +34,9 @@ def test_here_where_the_tests_run_the_main_job_can_run(capsys) -> None:
     assert {"torch", "av", "faiss-cpu", "cpu features", "precision", "h264", "av1", "self-check", "tvl1"} <= names
     assert {"cores", "free disk"} <= names
     assert vimix("doctor") == 0
-    assert "the main job can run" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "the main job can run" in printed
+    assert "[green]" not in printed, "no markup is printed as it is"
 
 
 @pytest.mark.parametrize(
@@ -55,21 +59,21 @@ def test_a_missing_or_old_library_is_named_with_the_command_that_mends_it(
             raise metadata.PackageNotFoundError(name)
         return version
 
-    monkeypatch.setattr(doctoring.metadata, "version", pretended)
+    monkeypatch.setattr(doctor.metadata, "version", pretended)
     assert vimix("doctor", "--json") == (1 if verdict == "broken" else 0)
     told = next(f for f in json.loads(capsys.readouterr().out)["findings"] if f["name"] == name)
     assert (told["verdict"], told["mend"]) == (verdict, mend)
 
 
 def test_a_library_that_does_not_import_is_a_finding_not_a_traceback(monkeypatch) -> None:
-    real = doctoring.importlib.import_module
+    real = doctor.importlib.import_module
 
     def broken(name: str):
         if name == "cv2":
             raise ImportError("libGL.so.1: cannot open shared object file")
         return real(name)
 
-    monkeypatch.setattr(doctoring.importlib, "import_module", broken)
+    monkeypatch.setattr(doctor.importlib, "import_module", broken)
     told = found(diagnose(Path.cwd()), "opencv-contrib-python-headless")
     assert told.verdict == "broken"
     assert "libGL" in told.value
@@ -81,7 +85,7 @@ def test_a_probe_that_fails_does_not_hide_the_others(monkeypatch) -> None:
         raise RuntimeError("driver mismatch")
         yield
 
-    monkeypatch.setattr(doctoring, "_devices", fails)
+    monkeypatch.setattr(doctor, "_devices", fails)
     findings = diagnose(Path.cwd())
     assert found(findings, "probe").value == "RuntimeError: driver mismatch"
     assert not healthy(findings)
@@ -93,11 +97,36 @@ def test_an_opencv_without_tvl1_little_memory_and_little_disk_are_told(monkeypat
         raise VimixError("this OpenCV has no TV-L1: pip install opencv-contrib-python-headless; or choose --flow dis")
 
     monkeypatch.setattr(tvl1, "_create", absent)
-    monkeypatch.setattr(doctoring.shutil, "disk_usage", lambda _: Usage(64 * 2**20, 0, 2**30))
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: Usage(64 * 2**20, 0, 2**30))
     findings = diagnose(Path.cwd())
     assert found(findings, "tvl1").mend.startswith("pip install opencv-contrib-python-headless")
     assert "--shm-size" in found(findings, "shared memory").mend
     assert found(findings, "free disk").verdict == "note"
+
+
+def test_the_doctor_prints_verdicts_and_reasons_as_they_are(monkeypatch, capsys) -> None:
+    real = importlib.import_module
+
+    def broken(name: str, package: str | None = None):
+        if name == "cv2":
+            raise ImportError("[red] is missing")
+        return real(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", broken)
+    capsys.readouterr()
+    assert vimix("doctor") == 1
+    shown = capsys.readouterr().out
+    assert not re.search(r"\[/|\\\[|\[(green|yellow)\]", shown), "neither markup of our own nor escaped brackets"
+    assert "does not import: [red] is missing" in shown
+    assert "│ broken │" in shown
+
+
+def test_the_doctor_colours_its_verdicts_on_a_terminal(monkeypatch, capsys) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert vimix("doctor") == 0
+    assert "\x1b[32mok" in capsys.readouterr().out
 
 
 # --- bench-data
@@ -115,6 +144,7 @@ def store(tmp_path) -> Path:
     return tmp_path / "s.h5"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_store_is_measured_by_number_of_workers(store, capsys) -> None:
     options = ["--frames", 4, "--size", 12, "--batch", 4, "--workers", "0,1", "--seconds", 0.3]
@@ -129,6 +159,7 @@ def test_a_store_is_measured_by_number_of_workers(store, capsys) -> None:
         assert rate["first"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_recipes_steps_are_held_against_it(store, tmp_path, capsys) -> None:
     (tmp_path / "tiny.toml").write_text(TINY.format(store="elsewhere.h5"))
@@ -155,9 +186,9 @@ def test_a_store_that_keeps_up_is_told_the_least_workers_that_do() -> None:
         (128, "raw", 4, ["a faster disk"], ["--codec", "--short-side", "more workers"]),
     ],
 )
-def test_what_would_help_a_step_that_starves_is_told(side, codec, cores, told, untold) -> None:
+def test_what_would_help_a_step_that_waits_is_named(side, codec, cores, told, untold) -> None:
     text = "\n".join(advice([Rate(0, 10, 1, 1), Rate(4, 40, 1, 1)], [Step("s", 100)], side, 112, codec, cores))
-    assert "would starve: at most 40.0 come" in text
+    assert "would wait: at most 40.0 are read" in text
     assert all(word in text for word in told)
     assert not any(word in text for word in untold)
 

@@ -1,4 +1,4 @@
-"""Windows over whole videos, compared with windows cut by hand."""
+"""Windows over whole videos are compared with windows cut by hand."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def windowed(store, videos, modality=RGB, **changes) -> WindowedClips:
 
 
 def by_hand(frames: np.ndarray, starts: list[int]) -> torch.Tensor:
-    """Frames [T, H, W, 3] → largest centred square → 12 × 12 → normalised → windows [N, 3, 4, 12, 12]."""
+    """Crop frames [T, H, W, 3] to the centred square, resize, normalise: windows [N, 3, 4, 12, 12]."""
     square = functional.center_crop(torch.from_numpy(frames).permute(0, 3, 1, 2), [min(frames.shape[1:3])] * 2)
     small = functional.resize(square, [12, 12], antialias=True)
     normal = functional.normalize(small / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -57,7 +57,7 @@ def test_a_video_in_memory_gets_the_same_windows_as_one_in_a_store() -> None:
 
 
 def test_flow_vectors_shrink_with_the_square() -> None:
-    """Video 0 is 40 × 56: its square of 40 becomes 12. Bytes 64 and 192 of 255 stand for -0.498 and 0.506."""
+    """Video 0 is 40 × 56, and its square of 40 is resized to 12. The bytes 64 and 192 stand for -0.498 and 0.506."""
     (flow,) = windowed(BreakableStore(), [0], FLOW).videos()
     assert flow.clips.shape[1:] == (2, 4, 12, 12)
     u, v = flow.clips.unbind(1)
@@ -86,9 +86,9 @@ def test_each_video_is_read_once() -> None:
     assert Counting.reads == [4, 1]
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_unreadable_video_is_an_error_that_names_it(workers: int) -> None:
-    """No stand-in here: a score is one of the videos it names."""
+    """Evaluation replaces no video: a score must be that of the videos it names."""
     clips = windowed(BreakableStore(broken=frozenset({2})), [0, 2, 3], workers=workers)
     videos = clips.videos()
     assert next(videos).video == 0
@@ -102,7 +102,7 @@ def test_a_missing_modality_is_refused() -> None:
 
 
 def test_ten_crops_are_centre_and_corners_and_their_mirror_images() -> None:
-    """Frames of 16 × 20 pixels: seven eighths of 16 is 14, which is what a crop of 14 shows unresized."""
+    """Frames have 16 × 20 pixels. Crops are 7/8 of 16 = 14 pixels, so clips of size 14 are not resized."""
     frames = np.random.default_rng(0).integers(0, 256, (4, 16, 20, 3), dtype=np.uint8)
     store = BreakableStore(lengths=(4,), pictures={0: frames})
     clips = windowed(store, [0], clip=ClipShape(frames=4, size=14), crops=TEN_CROPS)

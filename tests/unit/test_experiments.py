@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attrs import asdict
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from tests.recipes import ROOT, of_skeletons
 from vimix.values.errors import VimixError
-from vimix_adapters.commands.experimenting import Found, find_results, print_table
-from vimix_adapters.commands.tracing import draw_figure, show_stages
-from vimix_adapters.config import read_recipe, recipe_from_toml, recipe_to_toml
+from vimix_adapters.commands.paper_figures import draw_figure, show_stages
+from vimix_adapters.commands.paper_tables import Found, find_results, print_table, summarise
+from vimix_adapters.config import Finetune, read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.reports.curves import read_metrics
 from vimix_adapters.reports.figures import Curve, Panel, mean_curve, panel_table
 from vimix_adapters.reports.paper import Source, filled, markdown, paper_numbers, paper_table, plain
@@ -26,6 +27,7 @@ from vimix_adapters.reports.summaries import (
     mean_and_deviation,
     paired_difference,
     read_run,
+    require_place_for_run,
     write_summary,
 )
 from vimix_adapters.reports.tables import Row, write_tables
@@ -118,7 +120,7 @@ def test_older_results_without_names_are_summarised_by_title_unless_one_stands_f
     assert "| MoCo | rgb | 25.0 ± 7.1 |" in text
     assert "| Vi-Mix | rgb | R@1 | +25.0 |" in text
     twice = of_rows(0, *old.rows, Row("Vi-Mix", "rgb", {"R@1": 0.5}))
-    with pytest.raises(VimixError, match=r"run0/results\.json: two rows are of Vi-Mix, rgb"):
+    with pytest.raises(VimixError, match=r"run0/results\.json: expected one row of Vi-Mix, rgb, found two"):
         by_seed([twice, new])
 
 
@@ -138,18 +140,31 @@ def test_results_of_a_run_are_read_back_and_others_refused(tmp_path) -> None:
         read_run(tmp_path)
 
 
-def test_a_summary_never_takes_the_place_of_a_runs_own_results(tmp_path) -> None:
-    write_tables(tmp_path / "results", run(0).rows, {"seed": 0})
-    (tmp_path / "begun").mkdir()
-    (tmp_path / "begun/recipe.toml").touch()
-    before = (tmp_path / "results/results.json").read_bytes()
-    for folder, told in (("results", "is not the summary of several seeds"), ("begun", "folder of a single run")):
-        with pytest.raises(VimixError, match=told):
-            write_summary(tmp_path / folder, [run(0), run(1)])
-    assert (tmp_path / "results/results.json").read_bytes() == before
-    assert [path.name for path in (tmp_path / "begun").iterdir()] == ["recipe.toml"]
-    for _ in range(2):
-        write_summary(tmp_path / "seeds", [run(0), run(1)])
+def test_a_summary_never_replaces_the_results_of_a_run(tmp_path) -> None:
+    for seed in (0, 1):
+        write_tables(tmp_path / f"seed-{seed}", run(seed).rows, {"seed": seed, "name": "r"})
+    (tmp_path / "seed-0/recipe.toml").touch()
+    before = (tmp_path / "seed-0/results.json").read_bytes()
+    with pytest.raises(VimixError, match="folder of a single run"):
+        summarise([tmp_path], tmp_path / "seed-0", force=True)
+    with pytest.raises(VimixError, match=r"seed-1/results\.json exists: .*--force"):
+        summarise([tmp_path], tmp_path / "seed-1")
+    assert (tmp_path / "seed-0/results.json").read_bytes() == before
+    summarise([tmp_path], None)
+    with pytest.raises(VimixError, match=r"results\.json exists: .*--force"):
+        summarise([tmp_path], None)
+    summarise([tmp_path], None, force=True)
+
+
+def test_a_run_is_not_begun_among_results_of_other_runs(tmp_path) -> None:
+    write_tables(tmp_path / "copied", run(0).rows, {"seed": 0})
+    (tmp_path / "seeds/seed-0").mkdir(parents=True)
+    (tmp_path / "seeds/seed-0/recipe.toml").touch()
+    for folder, message in (("copied", "is not of a run in this folder"), ("seeds", "holds runs of several seeds")):
+        with pytest.raises(VimixError, match=message):
+            require_place_for_run(tmp_path / folder)
+    (tmp_path / "copied/recipe.toml").touch()
+    require_place_for_run(tmp_path / "copied")
 
 
 def test_the_papers_numbers_are_all_there() -> None:
@@ -239,6 +254,7 @@ def test_the_ablations_have_an_arm_for_every_line_of_tables_1_2_and_5() -> None:
         assert all(f"[arms.{c.source.arm}]" in text for line in table.lines for c in line.cells if c.source)
 
 
+FINETUNE = asdict(Finetune())
 VIMIX = {"arm": "cmmc", "stage": "cmmc", "seed": 1, "epochs": 2, "steps_per_epoch": 3, "steps": 6}
 """What a checkpoint of Vi-Mix says of itself."""
 
@@ -248,7 +264,7 @@ def record(**changes) -> ResultRecord:
         "task": "finetune",
         "scores": {"top-1": 0.8, "top-5": 0.9},
         "untrained": {},
-        "protocol": {"name": "vimix", "changed_by_the_recipe": []},
+        "protocol": {"name": "vimix", "changed_by_the_recipe": [], "finetune": FINETUNE},
         "videos": {},
         "seed": 1,
         "data": "x",
@@ -273,13 +289,18 @@ def test_records_of_finetuning_fill_table_3_but_not_those_from_random_weights(tm
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"checkpoints": {"rgb": VIMIX, "flow": {**VIMIX, "arm": "moco"}}}, "flow is of arm moco, the row of cmmc"),
-        ({"checkpoints": {"rgb": {"stage": "imported"}, "flow": VIMIX}}, "rgb is of arm none, the row of cmmc"),
-        ({"checkpoints": {"rgb": {**VIMIX, "steps": 5}, "flow": VIMIX}}, "rgb was not yet trained to the end"),
-        ({"checkpoints": {"rgb": {**VIMIX, "stages_to_come": 1}, "flow": VIMIX}}, "rgb was not yet trained to the end"),
+        ({"checkpoints": {"rgb": VIMIX, "flow": {**VIMIX, "arm": "moco"}}}, "flow is of arm moco, but the row of cmmc"),
+        ({"checkpoints": {"rgb": {"stage": "imported"}, "flow": VIMIX}}, "rgb is of arm none, but the row of cmmc"),
+        ({"checkpoints": {"rgb": {**VIMIX, "steps": 5}, "flow": VIMIX}}, "rgb was not trained to the end"),
+        ({"checkpoints": {"rgb": {**VIMIX, "stages_to_come": 1}, "flow": VIMIX}}, "rgb was not trained to the end"),
         ({"checkpoints": {"rgb": VIMIX, "flow": {**VIMIX, "seed": 2}}}, "different seeds"),
         ({"protocol": {"name": "coclr", "changed_by_the_recipe": []}}, "protocol coclr, the row's is vimix"),
         ({"protocol": {"name": "vimix", "changed_by_the_recipe": ["window_stride"]}}, r"protocol \(window_stride\)"),
+        (
+            {"protocol": {"name": "vimix", "finetune": {**FINETUNE, "epochs": 2}}},
+            "finetune.epochs = 2, the row's is 500",
+        ),
+        ({"protocol": {"name": "vimix", "finetune": {**FINETUNE, "crops": "centre"}}}, "finetune.crops = centre"),
         ({"scores": {"top-5": 0.9}}, ""),
     ],
 )

@@ -1,7 +1,6 @@
 """Exported weights give the same features where they are loaded, and a card says what they are."""
 
 import importlib.util
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
-from vimix_adapters.encoders.network import Compute, ContrastiveNetwork
+from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
+from vimix_adapters.reports.tables import Row, write_tables
 
 CPU = Compute(torch.device("cpu"))
 CLIPS = torch.randn(4, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -50,6 +50,7 @@ def small(tmp_path_factory) -> tuple[Path, ContrastiveNetwork]:
     return made(tmp_path_factory.mktemp("small"))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_torchvision_loads_what_was_exported_for_it_and_gives_the_same_features(tmp_path) -> None:
     checkpoint, network = made(tmp_path, width=1.0)
@@ -65,6 +66,7 @@ def test_torchvision_loads_what_was_exported_for_it_and_gives_the_same_features(
         torch.testing.assert_close(back[f"encoder.{name}"], value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "channels"), [(0.0625, 3), (1.0, 2)])
 def test_torchvision_has_no_other_width_or_channels_and_nothing_is_written(width, channels, tmp_path, capsys) -> None:
     checkpoint, _ = made(tmp_path, width, channels)
@@ -73,6 +75,7 @@ def test_torchvision_has_no_other_width_or_channels_and_nothing_is_written(width
     assert not list(tmp_path.glob("x*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "channels"), [(0.0625, 3), (0.3, 2)])
 def test_safetensors_come_back_bit_for_bit(width, channels, tmp_path) -> None:
     checkpoint, network = made(tmp_path, width, channels)
@@ -89,6 +92,7 @@ def test_safetensors_come_back_bit_for_bit(width, channels, tmp_path) -> None:
         assert torch.equal(back.parts["query"][f"encoder.{name}"], value)
 
 
+@pytest.mark.slow
 def test_an_exported_program_gives_the_same_features_for_any_batch(small, tmp_path) -> None:
     checkpoint, network = small
     export(checkpoint, "torch-export", tmp_path / "encoder.pt2")
@@ -117,17 +121,32 @@ def test_onnx_gives_the_same_features_for_any_batch(small, tmp_path) -> None:
 
 def test_the_card_names_recipe_data_scores_and_terms(small, tmp_path) -> None:
     checkpoint, _ = small
-    row = {"arm": "MoCo", "modality": "rgb", "scores": {"R@1": 0.125}}
-    (checkpoint.parents[1] / "results.json").write_text(json.dumps({"about": {}, "rows": [row]}))
+    run = checkpoint.parents[1]
+    write_tables(run, [Row("MoCo", "rgb + flow", {"R@1": 0.125}), Row("MoCo", "flow", {"R@1": 0.5})], {"seed": 0})
+    (run / "recipe.toml").touch()
     export(checkpoint / "last.pt", "safetensors", tmp_path / "e.safetensors")
     card = (tmp_path / "e.safetensors.md").read_text()
     for part in (
         "f00d",
-        "| MoCo | rgb | 12.5 |",
+        "| MoCo | rgb + flow | 12.5 |",
         "Apache-2.0",
         "NTU RGB+D",
         "[modalities.rgb]",
         "ImageNet",
-        "moco",
+        "| arm | moco |",
     ):
         assert part in card, part
+    assert "50.0" not in card, "flow's own row is not this encoder's"
+
+
+@pytest.mark.parametrize("text", ['{"format": "vimix-table-1", "rows": [{"arm": "MoCo"}]}', "[1, 2", '{"rows": 3}'])
+def test_damaged_results_of_the_run_are_named_and_left_out_of_the_card(small, tmp_path, capsys, text) -> None:
+    checkpoint, _ = small
+    run = checkpoint.parents[1]
+    (run / "recipe.toml").touch()
+    (run / "results.json").write_text(text)
+    export(checkpoint, "safetensors", tmp_path / "e.safetensors")
+    message = capsys.readouterr().err
+    assert "the model card has no scores" in message
+    assert f"{run / 'results.json'}" in message
+    assert "None recorded beside this checkpoint." in (tmp_path / "e.safetensors.md").read_text()

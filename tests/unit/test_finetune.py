@@ -1,4 +1,4 @@
-"""Training with labels, and what is said of whole videos."""
+"""Training with labels, and predictions for whole videos."""
 
 import numpy as np
 import pytest
@@ -9,14 +9,15 @@ from tests.fakes.classifier import FakeClassifier
 from tests.fakes.clips import BreakableStore, FakeEvaluationClips, FakeTrainingClips
 from tests.fakes.metrics import FakeMetrics
 from vimix.app.finetune import SupervisedLearner, classify, finetune_scores, supervised_step
-from vimix.app.train import StageRun, TrainSettings, train
+from vimix.app.stage_run import StageRun
+from vimix.app.train import train
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix.values.scores import VideoProbabilities
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.views import TEN_CROPS, ClipShape
-from vimix_adapters.encoders.classifier import ClassifyingNetwork
-from vimix_adapters.encoders.network import Compute, ContrastiveNetwork, TorchOptimiser
+from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
+from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
 from vimix_adapters.encoders.s3d import S3DEncoder
 
 CPU = torch.device("cpu")
@@ -30,7 +31,10 @@ def stage(epochs: int = 30, **changes) -> StageRun:
         "learner": learner,
         "step": supervised_step(learner),
         "clips": FakeTrainingClips(views={RGB: 1}, videos=6, batch=3),
-        "settings": TrainSettings(epochs=epochs, rate=3e-2, log_every=10, checkpoint_seconds=0),
+        "name": "finetune",
+        "epochs": epochs,
+        "rate": 3e-2,
+        "checkpoint_seconds": 0,
         "metrics": FakeMetrics(),
         "checkpoints": FakeCheckpointStore(),
         "recipe": "",
@@ -74,14 +78,14 @@ def test_a_videos_probabilities_are_the_mean_over_windows_and_crops() -> None:
 
 
 def test_streams_are_averaged_and_must_show_the_same_videos() -> None:
-    def said(*rows: list[float], videos=(0, 1)) -> VideoProbabilities:
+    def predicted(*rows: list[float], videos=(0, 1)) -> VideoProbabilities:
         return VideoProbabilities(np.array(rows, dtype=np.float32), np.array([0, 1]), np.array(videos))
 
-    rgb, flow = said([0.9, 0.1], [0.6, 0.4]), said([0.4, 0.6], [0.1, 0.9])
+    rgb, flow = predicted([0.9, 0.1], [0.6, 0.4]), predicted([0.4, 0.6], [0.1, 0.9])
     assert finetune_scores({RGB: rgb}, 3).top1 == 0.5
     assert finetune_scores({RGB: rgb, FLOW: flow}, 3).top1 == 1.0
     with pytest.raises(VimixError, match="different videos"):
-        finetune_scores({RGB: rgb, FLOW: said([1, 0], [1, 0], videos=(0, 2))}, 3)
+        finetune_scores({RGB: rgb, FLOW: predicted([1, 0], [1, 0], videos=(0, 2))}, 3)
 
 
 def test_an_empty_split_and_a_diverged_classifier_are_refused() -> None:
@@ -100,7 +104,7 @@ def test_an_encoder_is_taken_over_without_its_head() -> None:
     classifier.load_encoder(trained.state_dict())
     clips = torch.randn(2, 3, 8, 32, 32)
     classifier.eval()
-    features = classifier.encoder.pool(classifier.encoder.partial_forward(clips, 0, 16))
+    features = classifier.encoder.pool(classifier.encoder.partial_forward(clips, 0, classifier.encoder.depth))
     torch.testing.assert_close(features, trained.features(clips), rtol=1e-4, atol=1e-5)
     with pytest.raises(RuntimeError, match="Missing key"):
         classifier.load_encoder({"encoder.features.0.nothing": torch.zeros(1)})

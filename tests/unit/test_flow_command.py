@@ -12,15 +12,16 @@ from tests.e2e.test_command_line import vimix
 from tests.fakes.store import moving_square
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore
 from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
-from vimix_adapters.commands.describing import describe
-from vimix_adapters.commands.flowing import Shard, compute_flow, import_flow, parse_shard
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import dequantise, flow_fields, quantise
-from vimix_adapters.packing.parts import flow_parts_of
-from vimix_adapters.wiring.packing import pack_frames
+from vimix_adapters.prepare.flow_store import FlowOptions, Shard, compute_flow, import_flow, parse_shard
+from vimix_adapters.prepare.parts import flow_parts_of
+from vimix_adapters.prepare.store_info import describe
+from vimix_adapters.prepare.video_store import pack_frames
 
 QUIET = Console(quiet=True)
 NAMES = ("bow/a.mp4", "bow/b.mp4", "wave/c.mp4", "wave/d.mp4")
@@ -37,9 +38,8 @@ def rgb_store(folder: Path, codec: str = "raw") -> Path:
     return folder / "s.h5"
 
 
-def add(path: Path, shard: Shard | None = None, bound: float = 20.0, **changes):
-    settings = {"method": "dis", "short_side": 0, "workers": 1, "seconds": 30.0, **changes}
-    return compute_flow(path, bound=bound, shard=shard, console=QUIET, **settings)
+def add(path: Path, shard: Shard | None = None, bound: float = 20.0, short_side: int = 0, force: bool = False):
+    return compute_flow(path, "dis", short_side, bound, FlowOptions(1, shard=shard, force=force), QUIET)
 
 
 def sound(path: Path) -> bool:
@@ -79,7 +79,7 @@ def test_shards_on_many_machines_and_a_last_call_make_the_store_of_one_call(tmp_
     before = path.read_bytes()
     assert add(path, Shard(2, 2)).finished == 2
     assert path.read_bytes() == before
-    assert describe(path)["flow_in_the_making"]["missing"] == ["bow/a.mp4", "wave/c.mp4"]
+    assert describe(path)["unfinished_flow"]["missing"] == ["bow/a.mp4", "wave/c.mp4"]
     stamps = {part: part.stat().st_mtime_ns for part in flow_parts_of(path).glob("*.h5")}
     report = add(path, Shard(1, 2))
     assert (report.finished, report.complete) == (4, False)
@@ -99,8 +99,22 @@ def test_a_second_call_does_nothing_and_other_flow_is_refused(tmp_path) -> None:
     before = path.read_bytes()
     assert add(path).complete
     assert path.read_bytes() == before
-    with pytest.raises(VimixError, match="has flow already"):
+    with pytest.raises(VimixError, match="has other flow already: replace it with --force"):
         add(path, bound=3.0)
+
+
+@pytest.mark.parametrize("codec", ["raw", "jpeg"])
+def test_force_replaces_the_flow_of_a_store_and_parts_of_other_settings(tmp_path, codec) -> None:
+    (tmp_path / "one").mkdir()
+    path, expected = rgb_store(tmp_path, codec), rgb_store(tmp_path / "one", codec)
+    add(path)
+    add(expected, bound=3.0)
+    assert not add(path, Shard(1, 4), bound=5.0, force=True).complete
+    with pytest.raises(VimixError, match="other settings"):
+        add(path, Shard(1, 4), bound=3.0, force=True)  # shards run at the same time: none deletes the others' parts
+    assert add(path, bound=3.0, force=True).complete
+    assert Hdf5VideoStore(path).fingerprint == Hdf5VideoStore(expected).fingerprint
+    assert sound(path)
 
 
 def test_a_video_whose_frames_are_damaged_is_named_and_the_store_stays_as_it_is(tmp_path) -> None:
@@ -146,7 +160,7 @@ def write_images(folder: Path, fields: np.ndarray, layout: str, first: int = 1, 
 
 
 def bring(path: Path, folder: Path, rounding: str = "round", bound: float = 0.0):
-    return import_flow(path, folder, 20.0, rounding, bound, None, 1, 30.0, QUIET)
+    return import_flow(path, folder, 20.0, rounding, bound, FlowOptions(1), QUIET)
 
 
 @pytest.mark.parametrize("layout", ["denseflow", "coclr"])
@@ -208,10 +222,10 @@ def test_what_does_not_fit_is_named_and_the_store_stays_as_it_is(tmp_path) -> No
     report = bring(path, tmp_path / "flow")
     assert (report.finished, report.complete) == (1, False)
     reasons = dict(report.failures)
-    assert "9 flow pictures for 7 stored frames" in reasons["bow/b.mp4"]
+    assert "9 flow images for 7 stored frames" in reasons["bow/b.mp4"]
     assert "--rate 0" in reasons["bow/b.mp4"]
-    assert "flow_00003.jpg is not a readable picture" in reasons["wave/c.mp4"]
-    assert "no flow pictures" in reasons["wave/d.mp4"]
+    assert "flow_00003.jpg is not a readable image" in reasons["wave/c.mp4"]
+    assert "no flow images" in reasons["wave/d.mp4"]
     assert path.read_bytes() == before
 
 
@@ -253,7 +267,7 @@ def test_the_command_line_says_what_is_done_and_what_is_missing(tmp_path, capsys
     assert vimix("flow", path, "--method", "dis", "--shard", "1/2", "--workers", 1) == 0
     assert "2 of 4 videos" in capsys.readouterr().out
     assert vimix("store", "info", path) == 0
-    assert "2 of 4 videos have theirs" in " ".join(capsys.readouterr().out.split())
+    assert "2 of 4 videos have flow" in " ".join(capsys.readouterr().out.split())
     assert vimix("flow", path, "--method", "dis", "--workers", 1) == 0
     assert "the store has it now" in capsys.readouterr().out
     assert vimix("flow", path, "--import", tmp_path / "nowhere") == 2

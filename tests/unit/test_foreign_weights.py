@@ -12,11 +12,11 @@ from torchvision.models.video import s3d
 from tests.e2e.test_command_line import vimix
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
-from vimix_adapters.checkpoints.layouts import LAYOUTS
-from vimix_adapters.checkpoints.matching import match_weights
-from vimix_adapters.commands.importing import import_weights
+from vimix_adapters.checkpoints.weight_formats import LAYOUTS
+from vimix_adapters.checkpoints.weight_matching import match_weights
+from vimix_adapters.commands.import_weights import import_checkpoint
+from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.folding import with_epsilon
-from vimix_adapters.encoders.network import Compute
 from vimix_adapters.encoders.s3d import S3DEncoder
 
 CLIPS = torch.randn(2, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -134,6 +134,7 @@ def imported_features(folder: Path) -> Tensor:
     return nn.Sequential(*encoder.features)(CLIPS.double()).mean(dim=(2, 3, 4))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_coclr_weights_give_the_features_that_coclr_s_network_gives(coclr, tmp_path, capsys) -> None:
     """As its trainer saves them: query, key and sampler in Sequentials, with their heads, and the queue."""
@@ -143,7 +144,7 @@ def test_coclr_weights_give_the_features_that_coclr_s_network_gives(coclr, tmp_p
         state.update({f"{name}.0.{key}": value for key, value in weights.items()})
         state.update({f"{name}.2.weight": torch.zeros(8, 8, 1, 1, 1), f"{name}.2.bias": torch.zeros(8)})
     torch.save({"epoch": 3, "state_dict": state, "best_acc": 0.5}, tmp_path / "epoch3.pth.tar")
-    report = import_weights(tmp_path / "epoch3.pth.tar", "rgb", tmp_path / "out")
+    report = import_checkpoint(tmp_path / "epoch3.pth.tar", "rgb", tmp_path / "out")
     assert (report.layout, report.match.prefix) == ("coclr", "encoder_q.0.")
     assert (report.match.share, report.match.missing, report.match.unexpected) == (1.0, (), ())
     assert report.match.dropped["queue"] == 1
@@ -154,10 +155,11 @@ def test_coclr_weights_give_the_features_that_coclr_s_network_gives(coclr, tmp_p
     assert "of sampler" in printed
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_torchvision_weights_give_its_features_though_its_batchnorm_has_another_epsilon(kinetics, tmp_path) -> None:
     torch.save(kinetics.state_dict(), tmp_path / "s3d.pth")
-    report = import_weights(tmp_path / "s3d.pth", "rgb", tmp_path / "out")
+    report = import_checkpoint(tmp_path / "s3d.pth", "rgb", tmp_path / "out")
     assert (report.layout, report.match.share, report.match.dropped) == ("torchvision", 1.0, {"classifier": 2})
     expected = kinetics.double().features(CLIPS.double()).mean(dim=(2, 3, 4))
     torch.testing.assert_close(imported_features(tmp_path / "out"), expected, rtol=1e-4, atol=1e-5)
@@ -201,6 +203,7 @@ def test_a_tensor_of_another_shape_is_told_and_not_taken() -> None:
     assert match.share == pytest.approx(1 - 3 / (len(names) + 1))
 
 
+@pytest.mark.slow
 def test_less_than_95_per_cent_is_refused_unless_asked_for(tmp_path, capsys) -> None:
     """Gated S3D has all of S3D's tensors, and more: it would load and compute something else."""
     state = {**S3DEncoder(width=0.0625).state_dict()}

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,26 +14,31 @@ from rich.console import Console
 
 from tests.fakes.store import moving_square, write_video
 from vimix.values.modality import RGB
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
 from vimix_adapters.clips.hdf5_writer import is_part
-from vimix_adapters.commands.describing import describe
-from vimix_adapters.commands.preparing import prepare
-from vimix_adapters.datasets.folder import Listed, list_folder
-from vimix_adapters.packing import pool
+from vimix_adapters.config.store_settings import PackSettings
+from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.datasets.listing import Listing
+from vimix_adapters.prepare import worker_pool
+from vimix_adapters.prepare.build_store import build_store
+from vimix_adapters.prepare.store_info import describe
+from vimix_adapters.prepare.video_store import VideoStoreBuilder
+
+pytestmark = pytest.mark.slow
 
 KILLS = 20
 SETTINGS = PackSettings(short_side=16, flow="none", flow_short_side=16, codec="raw")
 
 
-def run(listed: Sequence[Listed], store: Path) -> None:
+def run(listing: Listing, store: Path) -> None:
     """The whole command, its workers forked: they start at once, so that kills find them at work."""
-    pool._context = lambda _: multiprocessing.get_context("fork")
-    prepare(listed, store, SETTINGS, 2, 60, Console(quiet=True))
+    worker_pool._context = lambda _: multiprocessing.get_context("fork")
+    build_store(listing, store, VideoStoreBuilder(SETTINGS, 60), 2, Console(quiet=True))
 
 
-def start(listed: Sequence[Listed], store: Path):
-    process = multiprocessing.get_context("fork").Process(target=run, args=(listed, store))
+def start(listing: Listing, store: Path):
+    process = multiprocessing.get_context("fork").Process(target=run, args=(listing, store))
     process.start()
     return process
 
@@ -75,14 +79,14 @@ def check(store: Path, unbroken: Hdf5VideoStore) -> bool:
 def test_after_twenty_kills_at_random_moments_the_store_is_that_of_an_unbroken_run(tmp_path) -> None:
     for i in range(6):
         write_video(tmp_path / f"videos/{'ab'[i % 2]}/{i}.mp4", moving_square(6 + i, 16, 24))
-    listed, store = list_folder(tmp_path / "videos"), tmp_path / "s.h5"
+    listing, store = list_folder(tmp_path / "videos"), tmp_path / "s.h5"
     began = time.monotonic()
-    start(listed, tmp_path / "unbroken.h5").join()
+    start(listing, tmp_path / "unbroken.h5").join()
     whole = time.monotonic() - began
     unbroken = Hdf5VideoStore(tmp_path / "unbroken.h5")
     rng, kills, seen = np.random.default_rng(0), 0, set()
     while kills < KILLS:
-        process = start(listed, store)
+        process = start(listing, store)
         time.sleep(rng.uniform(0, whole))
         busy, alive = workers(process.pid), process.is_alive()
         how = ("worker", "parent", "both")[rng.integers(3)]
@@ -98,7 +102,7 @@ def test_after_twenty_kills_at_random_moments_the_store_is_that_of_an_unbroken_r
             store.unlink()  # and all over again
             shutil.rmtree(tmp_path / "s.h5.parts", ignore_errors=True)
     assert {("worker", True), ("parent", False)} <= seen  # a lost worker cost nothing; a lost parent left parts
-    start(listed, store).join()
+    start(listing, store).join()
     assert same(Hdf5VideoStore(store), unbroken)
     assert fits_fingerprint(Hdf5VideoStore(store))
     for number in range(6):

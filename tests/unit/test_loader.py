@@ -1,9 +1,10 @@
-"""The training loader: the same batches with any number of workers, and what it does with videos it cannot read."""
+"""The training loader gives the same batches with any number of workers and replaces videos that cannot be read."""
 
 import multiprocessing
 import os
 import pickle
 import signal
+import time
 
 import cv2
 import pytest
@@ -13,9 +14,11 @@ import torch
 from tests.fakes.clips import BreakableStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.augmentation import AugmentSettings, FlowAugmentation, PictureAugmentation
+from vimix_adapters.clips.augmentation import FlowAugmentation, PictureAugmentation
 from vimix_adapters.clips.loader import CutBatches, TrainingLoader
 from vimix_adapters.clips.views import ClipShape, read_clip
+from vimix_adapters.clips.workers import end_workers
+from vimix_adapters.config.augment_settings import AugmentSettings
 
 AUGMENTATIONS = {RGB: PictureAugmentation(), FLOW: FlowAugmentation()}
 CLIP = ClipShape(frames=8, size=12, stride=2)
@@ -43,7 +46,7 @@ def identical(one, other) -> bool:
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
 def test_batches_do_not_depend_on_the_number_of_workers() -> None:
-    """Two forked workers that live through epochs, and an epoch that is broken off, give what the main process does."""
+    """Two forked workers that live for several epochs, one of them unfinished, give the same as the main process."""
     alone, helped = loader(), loader(workers=2, start_method="fork")
     assert identical(list(alone.batches(0)), list(helped.batches(0)))
     assert next(helped.batches(1)).videos.shape == (3,)
@@ -53,7 +56,7 @@ def test_batches_do_not_depend_on_the_number_of_workers() -> None:
 
 @pytest.mark.parametrize("broken", [frozenset(), frozenset({4, 7})])
 def test_processes_share_the_batches_of_one(broken) -> None:
-    """Row by row, with stand-ins for what cannot be read; all make equally many steps, however uneven the rest."""
+    """The rows are equal, replacements for unreadable videos included, and all processes make as many steps."""
     store = BreakableStore(broken=broken)
     settings = {"max_bad_fraction": 0.5, "views": {RGB: 2}}
     whole = list(loader(store, batch=4, **settings).batches(1))
@@ -70,7 +73,7 @@ def test_processes_share_the_batches_of_one(broken) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_do_not_depend_on_the_number_of_cores(workers: int) -> None:
-    """Frames of 160 pixels: torch splits operations on them where it has cores. The last bits count."""
+    """torch splits operations on frames of 160 pixels over its threads. The batches must be equal bit for bit."""
     settings = {"workers": workers, "clip": ClipShape(frames=2, size=160), "views": {RGB: 1}, "batch": 5}
     before = torch.get_num_threads()
     epochs = []
@@ -92,8 +95,8 @@ def test_starting_another_epoch_ends_the_one_before(workers: int) -> None:
     assert list(begun) == []
 
 
-def test_workers_do_not_end_by_what_the_main_process_is_asked() -> None:
-    """Ctrl-C and SIGTERM reach all processes of a job; the step that is under way still gets its batches."""
+def test_workers_ignore_the_signals_that_ask_the_main_process_to_stop() -> None:
+    """Ctrl-C and SIGTERM reach all processes of a job, and the current step still needs its batches."""
     batches = loader(workers=1, start_method="fork").batches(0)
     first = next(batches)
     for child in multiprocessing.active_children():
@@ -103,8 +106,28 @@ def test_workers_do_not_end_by_what_the_main_process_is_asked() -> None:
     assert len(list(batches)) == 2
 
 
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
+def test_only_the_loaders_own_workers_are_ended_at_exit() -> None:
+    """The epoch is unfinished, and the host program runs a process of its own."""
+    host = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True)
+    host.start()
+    on_child_exit = signal.getsignal(signal.SIGCHLD)
+    try:
+        batches = loader(workers=2, start_method="fork").batches(0)
+        next(batches)
+        own = [child for child in multiprocessing.active_children() if child.pid != host.pid]
+        end_workers()
+        assert len(own) >= 2
+        assert not any(child.is_alive() for child in own)
+        assert host.is_alive()
+    finally:
+        signal.signal(signal.SIGCHLD, on_child_exit)
+        host.kill()
+        host.join()
+
+
 def test_workers_are_forked_without_an_opencv_thread_pool() -> None:
-    """A child inherits the pool but not its threads, and now and then waits for them for ever."""
+    """A child inherits the pool without its threads and may wait for them for ever."""
     threads = cv2.getNumThreads()
     try:
         cv2.setNumThreads(2)
@@ -116,12 +139,14 @@ def test_workers_are_forked_without_an_opencv_thread_pool() -> None:
         cv2.setNumThreads(threads)
 
 
-def test_the_workers_part_travels_to_a_spawned_process() -> None:
+def test_what_runs_in_the_workers_can_be_sent_to_a_spawned_process() -> None:
     store = BreakableStore()
     cuts = CutBatches(store, store.members("all"), {RGB: 2, FLOW: 1}, CLIP, 3, 5, AUGMENTATIONS, 0)
     here, there = cuts[1, 2], pickle.loads(pickle.dumps(cuts))[1, 2]
     assert torch.equal(here.videos, there.videos)
-    assert all(torch.equal(a, b) for key in here.views for a, b in zip(here.views[key], there.views[key], strict=True))
+    for key, (clips, draws) in here.views.items():
+        assert torch.equal(clips, there.views[key][0])
+        assert draws == there.views[key][1]
 
 
 def test_the_global_generator_is_left_alone() -> None:
@@ -145,7 +170,7 @@ def test_views_differ_from_each_other_and_from_epoch_to_epoch() -> None:
 
 
 def test_flow_has_two_channels_in_units_of_its_bound() -> None:
-    """64 and 192 of 255 stand for -0.498 and 0.506; crops of a fifth to all of 40 × 56 scale them by 12 / side."""
+    """The bytes 64 and 192 stand for -0.498 and 0.506. Crops of 20 to 100 % of 40 × 56 scale them by 12 / side."""
     flow = torch.cat([batch.views[FLOW][0] for batch in loader().batches(0)])
     assert flow.shape[1:] == (2, 8, 12, 12)
     assert flow.abs().amax() < 0.51 * 12 / 16
@@ -175,16 +200,16 @@ def test_a_video_that_cannot_be_read_is_replaced_by_the_next_and_logged_once(wor
     assert "damaged" in logs[0]["reason"]
 
 
-def test_a_stand_in_is_not_the_same_clip_twice() -> None:
+def test_a_replacement_is_cut_differently_from_its_own_row() -> None:
     order = [int(v) for batch in loader(batch=1).batches(0) for v in batch.videos]
     faulty = loader(BreakableStore(broken=frozenset({order[4]})), batch=1, max_bad_fraction=0.1)
     slots = list(faulty.batches(0))
     assert not torch.allclose(slots[4].views[RGB][0], slots[5].views[RGB][0])
     healthy = list(loader(batch=1).batches(0))
-    assert torch.equal(healthy[5].views[RGB][0], slots[5].views[RGB][0]), "the others are cut as ever"
+    assert torch.equal(healthy[5].views[RGB][0], slots[5].views[RGB][0]), "the other rows are unchanged"
 
 
-def test_what_the_operating_system_reports_counts_as_unreadable() -> None:
+def test_a_video_counts_as_unreadable_if_the_operating_system_reports_an_error() -> None:
     class Unplugged(BreakableStore):
         def read(self, video, modality, start, count):
             if video == 4:

@@ -3,13 +3,14 @@
 import io
 import json
 
+import pytest
 from rich.console import Console
 from structlog.testing import capture_logs
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vimix_adapters.metrics.console import ProgressMetrics
-from vimix_adapters.metrics.hints import InputBoundHint
+from vimix_adapters.metrics.input_bound_hint import InputBoundHint
 from vimix_adapters.metrics.jsonl import JsonlMetrics
+from vimix_adapters.metrics.progress_bar import ProgressMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 
 
@@ -71,14 +72,23 @@ def test_on_a_terminal_a_bar_is_drawn() -> None:
     assert "accuracy 0.500" in out.getvalue()
 
 
-def test_a_training_that_waits_for_its_data_is_told_so_once() -> None:
-    sink = InputBoundHint()
-    with capture_logs() as told:
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_title_in_brackets_is_no_markup(terminal) -> None:
+    out = io.StringIO()
+    sink = ProgressMetrics(10, "[red]:cat:", Console(file=out, force_terminal=terminal, width=120, no_color=True))
+    sink.record(10, {"loss": 2.0})
+    sink.close()
+    assert "[red]:cat:" in out.getvalue()
+
+
+def test_a_training_that_waits_for_its_data_gets_one_warning() -> None:
+    hint = InputBoundHint()
+    with capture_logs() as logs:
         for step, share in enumerate((0.9, 0.9, 0.01, 0.5, 0.5)):
-            sink.record(step, {"data_time": share})
-        sink.record(5, {"loss": 1.0})
-        assert told == []
+            hint.on_row(step, {"data_time": share})
+        hint.on_row(5, {"loss": 1.0})
+        assert logs == []
         for step in range(6, 20):
-            sink.record(step, {"data_time": 0.5})
-    assert [(line["event"], line["step"]) for line in told] == [("training.input_bound", 8)]
-    assert "data.workers" in told[0]["hint"]
+            hint.on_row(step, {"data_time": 0.5})
+    assert [(line["event"], line["step"]) for line in logs] == [("training.input_bound", 8)]
+    assert "data.workers" in logs[0]["hint"]

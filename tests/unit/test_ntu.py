@@ -78,6 +78,7 @@ def test_the_missing_skeletons_explain_the_official_numbers() -> None:
 def test_classes_are_numbered_and_named() -> None:
     assert class_names(60)[0] == "A001 drink water"
     assert class_names(60)[-1] == "A060 walking apart"
+    assert class_names(120)[115] == "A116 follow"
     assert class_names(120)[-1] == "A120 rock-paper-scissors"
     assert [len(set(class_names(edition))) for edition in (60, 120)] == [60, 120]
 
@@ -120,7 +121,7 @@ def test_a_list_of_videos_finds_the_skeletons_of_the_same_names(tmp_path) -> Non
     listing = list_skeletons(folder, split)
     found = {file.name: (file.class_name, file.splits, file.source) for file in listing.files}
     assert found == {"one.skeleton": ("bow", ("train",), "s1"), "sub/two.txt": ("wave", ("test",), "s2")}
-    assert [name for name, _ in listing.left_out] == ["bow/no.mp4"]
+    assert listing.missing == {"bow/no.mp4": ("test",)}
     assert listing.classes == ("bow", "wave")
 
 

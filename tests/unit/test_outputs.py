@@ -1,21 +1,18 @@
-"""Outputs take nobody's place, and a place where nothing can be written is told of in one line."""
+"""An output that cannot be written is refused in one line, before any work."""
 
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.e2e.test_command_line import vimix
 from tests.e2e.test_travel import RECIPE
 from tests.unit.test_storekeeping import shard
 from vimix_adapters.cli import main
-from vimix_adapters.commands.exporting import FORMATS
-from vimix_adapters.files import WriteError, make_folder, replacing, require_writable, write_text
-from vimix_adapters.outputs import json_with, require_output
+from vimix_adapters.files import WriteError, make_folder, replacing, require_new, require_writable, write_text
 
 UNDER_A_FILE, A_FOLDER, TOO_LONG = "file/x", "folder", "x" * 300
-PLACES = [(UNDER_A_FILE, "file is no folder"), (A_FOLDER, "Is a directory"), (TOO_LONG, "name too long")]
-"""Where nobody can write, and what the system says of it; permissions do not bind the superuser."""
+PLACES = [(UNDER_A_FILE, "file is not a folder"), (A_FOLDER, "Is a directory"), (TOO_LONG, "name too long")]
+"""Paths that cannot be written, and the reason the system gives; permissions do not bind the superuser."""
 
 
 @pytest.fixture
@@ -25,20 +22,13 @@ def here(tmp_path) -> Path:
     return tmp_path
 
 
-def test_weights_for_torchvision_replace_weights_for_torchvision(tmp_path) -> None:
-    torch.save({"features.0.weight": torch.zeros(2)}, tmp_path / "s3d.pth")
-    require_output(tmp_path / "s3d.pth", FORMATS["torchvision"][-1])
-    (tmp_path / "encoder.onnx").write_bytes(b"\x08\x0a")
-    require_output(tmp_path / "encoder.onnx", FORMATS["onnx"][-1])
-
-
-@pytest.mark.parametrize(("name", "told"), PLACES)
-def test_a_place_that_cannot_be_written_is_told_before_and_while_writing(here, name, told) -> None:
+@pytest.mark.parametrize(("name", "reason"), PLACES)
+def test_a_path_that_cannot_be_written_is_refused_before_and_while_writing(here, name, reason) -> None:
     for write in (require_writable, lambda path: write_text(path, "x")):
-        with pytest.raises(WriteError, match=f"{name} cannot be written: .*({told}).*choose another"):
+        with pytest.raises(WriteError, match=f"{name} cannot be written: .*({reason}).*choose another"):
             write(here / name)
     if name != A_FOLDER:
-        for refuse in (make_folder, lambda path: require_output(path / "x", json_with("a record", endings=()))):
+        for refuse in (make_folder, lambda path: require_new(path / "x")):
             with pytest.raises(WriteError, match="cannot be written"):
                 refuse(here / name)
     assert sorted(path.name for path in here.rglob("*")) == ["file", "folder"]
@@ -46,8 +36,8 @@ def test_a_place_that_cannot_be_written_is_told_before_and_while_writing(here, n
     assert list((here / "new").iterdir()) == []
 
 
-def test_what_fails_while_something_is_written_is_told_as_it_is(tmp_path) -> None:
-    """An input that cannot be read is not the output's fault, and tidying up hides nothing."""
+def test_an_error_while_writing_is_raised_as_it_is(tmp_path) -> None:
+    """An input that cannot be read is not the output's fault, and removing the temporary file hides nothing."""
     with pytest.raises(FileNotFoundError, match="input"), replacing(tmp_path / "x"):
         (tmp_path / "input").read_bytes()
 
@@ -61,7 +51,7 @@ def test_what_fails_while_something_is_written_is_told_as_it_is(tmp_path) -> Non
         fails()
 
 
-def test_what_takes_the_outputs_place_meanwhile_is_told(tmp_path) -> None:
+def test_a_folder_made_in_place_of_the_output_meanwhile_is_named(tmp_path) -> None:
     with pytest.raises(WriteError, match="x cannot be written: Is a directory"), replacing(tmp_path / "x"):
         (tmp_path / "x").mkdir()
     assert [path.name for path in tmp_path.iterdir()] == ["x"]

@@ -1,4 +1,4 @@
-"""What ST-GCN's training step is timed against computes the same as vimix's, weight by weight."""
+"""The reference that ST-GCN's training step is timed against computes the same, weight by weight."""
 
 from collections.abc import Mapping
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from vimix.values.modality import JOINT
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks import skeleton_steps
+from vimix_adapters.benchmarks import skeleton_steps, steps
+from vimix_adapters.benchmarks.bench_settings import TINY
 from vimix_adapters.benchmarks.plain_stgcn import PlainSTGCN
-from vimix_adapters.benchmarks.settings import TINY
-from vimix_adapters.encoders.network import Compute, ContrastiveNetwork
+from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 
 CPU = Compute(torch.device("cpu"))
 
@@ -26,20 +26,20 @@ def fixed_noise():
 
 
 def recipe() -> config.Recipe:
-    """The benchmark's, without the dropout that no two implementations draw alike."""
+    """The benchmark's recipe without dropout, which two implementations cannot draw alike."""
     full = skeleton_steps.skeleton_recipe(TINY)
     still = evolve(full.modalities[JOINT], stgcn=config.Stgcn(dropout=0.0))
     return evolve(full, modalities={JOINT: still}, contrast=evolve(full.contrast, queue=8, bn_groups=2))
 
 
 def theirs(name: str) -> str:
-    """The plain network's name of a weight of vimix's."""
+    """The plain network's name for one of vimix's weights."""
     name = name.removeprefix("encoder.").replace("features.0.0.norm", "norm")
     return name.replace("features.0.1.", "features.0.")
 
 
 def twins() -> tuple[ContrastiveNetwork, PlainSTGCN]:
-    """Both with the same weights, importances and statistics among them as after some training."""
+    """Both networks with the same weights; edge importances and running statistics are as after some training."""
     ours, plain = wiring.build_network(recipe(), JOINT, CPU), PlainSTGCN(dropout=0.0)
     generator = torch.Generator().manual_seed(1)
     for name, value in ours.state_dict().items():
@@ -58,7 +58,7 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 @pytest.mark.parametrize("training", [True, False])
 def test_embeddings_and_statistics_are_equal(training) -> None:
     ours, plain = twins()
-    clips = skeleton_steps.random_skeletons(recipe(), CPU).views[JOINT][0]
+    clips = steps.random_batch(recipe(), {JOINT: 2}, CPU).views[JOINT][0]
     ours.train(training)
     plain.train(training)
     with torch.no_grad():
@@ -70,10 +70,11 @@ def test_embeddings_and_statistics_are_equal(training) -> None:
         torch.testing.assert_close(value, plain.state_dict()[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradients_are_equal_for_every_weight() -> None:
     """In float64: ten BatchNorms amplify the last digit."""
     ours, plain = (network.double() for network in twins())
-    clips = skeleton_steps.random_skeletons(recipe(), CPU).views[JOINT][0].double()
+    clips = steps.random_batch(recipe(), {JOINT: 2}, CPU).views[JOINT][0].double()
     direction = torch.randn(len(clips), 256, generator=torch.Generator().manual_seed(2))
     encoder = ours.encoder
     (encoder.pool(encoder.partial_forward(clips, 0, encoder.depth)) * direction).sum().backward()
@@ -87,10 +88,11 @@ def test_gradients_are_equal_for_every_weight() -> None:
     assert max(sizes) > 1
 
 
+@pytest.mark.slow
 def test_a_step_from_the_same_start_has_the_same_loss_and_leaves_the_same_weights(monkeypatch) -> None:
     small, (ours, plain) = recipe(), twins()
-    batch, learner = skeleton_steps.random_skeletons(small, CPU), skeleton_steps.full_learner(small, CPU)
-    moco = skeleton_steps.plain_moco(small, CPU)
+    batch, learner = steps.random_batch(small, {JOINT: 2}, CPU), steps.full_learner(small, JOINT, CPU)
+    moco = steps.plain_moco(small, PlainSTGCN(dropout=0.0), CPU)
     for network, twin in ((learner.query, moco.query), (learner.key, moco.key)):
         network.load_state_dict(ours.state_dict())
         twin.load_state_dict(plain.state_dict())
@@ -108,14 +110,14 @@ def test_a_step_from_the_same_start_has_the_same_loss_and_leaves_the_same_weight
 
 
 class InOrder(np.random.Generator):
-    """Keys in the order of their clips, in which the plain step is made to take them too."""
+    """Does not shuffle the keys; the test stops the plain step from shuffling them too."""
 
     def permutation(self, size):
         return np.arange(size)
 
 
 def test_both_persons_are_there_in_every_clip_of_the_benchmark() -> None:
-    """Nothing is gained by leaving one out, which vimix does and the plain step does not."""
-    for clips in skeleton_steps.random_skeletons(recipe(), CPU).views[JOINT]:
+    """Vimix skips absent persons and the plain step does not, so an absent person would flatter vimix."""
+    for clips in steps.random_batch(recipe(), {JOINT: 2}, CPU).views[JOINT]:
         assert clips.shape == (TINY.skeletons, 3, 50, 25, 2)
         assert bool(clips.flatten(1, 3).any(dim=1).all())

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attrs import asdict, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -20,15 +22,25 @@ from rich.console import Console
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
-from vimix_adapters.commands.preparing import prepare
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.listing import source_of
-from vimix_adapters.packing.pool import run_jobs
-from vimix_adapters.wiring.packing import PackJob, pack_frames, pack_job
+from vimix_adapters.files import WriteError
+from vimix_adapters.prepare.build_store import BuildResult, PartJob, build_store
+from vimix_adapters.prepare.parts import claim_parts, parts_of
+from vimix_adapters.prepare.video_store import VideoStoreBuilder, pack_frames, write_part_of_video
+from vimix_adapters.prepare.worker_pool import run_jobs
 
 SMALL = PackSettings(short_side=32, flow="dis", flow_short_side=32, codec="raw")
+OTHER = PackSettings(short_side=48, flow="none")
 QUIET = Console(quiet=True)
+
+
+def prepare(
+    folder: Path, store: Path, settings: PackSettings = SMALL, workers: int = 1, **changes: object
+) -> BuildResult:
+    return build_store(list_folder(folder), store, VideoStoreBuilder(settings, 60, **changes), workers, QUIET)
 
 
 @pytest.fixture
@@ -51,12 +63,13 @@ def job(kind: str) -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def hang_on_b(job: PackJob) -> None:
-    if job.video.name == "b.mp4":
+def hang_on_b(job: PartJob) -> None:
+    if job.files[0].name == "bow/b.mp4":
         time.sleep(600)
-    pack_job(job, SMALL)
+    write_part_of_video(job, SMALL)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_worker_that_hangs_or_dies_costs_its_own_job_only() -> None:
     kinds = ["fine", "hangs", "refused", "dies", "raises", "fine"]
@@ -70,7 +83,7 @@ def test_a_worker_that_hangs_or_dies_costs_its_own_job_only() -> None:
 
 
 def test_a_folder_becomes_a_store_with_everything_by_name(videos, tmp_path) -> None:
-    report = prepare(list_folder(videos), tmp_path / "s.h5", SMALL, 1, 60, QUIET)
+    report = prepare(videos, tmp_path / "s.h5")
     store = Hdf5VideoStore(tmp_path / "s.h5")
     assert (report.listed, report.stored, report.failures) == (5, 5, ())
     assert [video.name for video in store.videos] == ["bow/a.mp4", "bow/b.mp4", "bow/c.mp4", "wave/d.mp4", "wave/e.mp4"]
@@ -90,37 +103,67 @@ def test_files_that_fail_are_left_out_and_listed_with_the_reason(videos, tmp_pat
     (videos / "bow/cut.mp4").write_bytes(whole[: len(whole) // 2])
     (videos / "bow/empty.mp4").write_bytes(b"")
     os.mkfifo(videos / "wave/fifo.mp4")
-    report = prepare(list_folder(videos), tmp_path / "s.h5", SMALL, 1, 60, QUIET)
+    report = prepare(videos, tmp_path / "s.h5")
     with (tmp_path / "s.quarantine.csv").open(newline="") as file:
         reasons = {row["path"]: row["reason"] for row in csv.DictReader(file)}
     assert reasons.keys() == {"bow/cut.mp4", "bow/empty.mp4", "wave/fifo.mp4"}
     assert reasons["bow/empty.mp4"] == "empty file"
-    assert not report.enough
+    assert (report.listed, report.stored) == (8, 5)
     assert Hdf5VideoStore(tmp_path / "s.h5").quarantined == 3
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_decoder_that_never_returns_is_killed(videos, tmp_path) -> None:
-    report = prepare(list_folder(videos), tmp_path / "s.h5", SMALL, 2, 8, QUIET, work=hang_on_b)
+    report = build_store(list_folder(videos), tmp_path / "s.h5", VideoStoreBuilder(SMALL, 8, hang_on_b), 2, QUIET)
     assert report.failures == (("bow/b.mp4", "not finished within 8 seconds: killed"),)
     assert report.stored == 4
 
 
 def test_a_second_call_does_nothing_twice_and_refuses_other_settings(videos, tmp_path) -> None:
-    listed = list_folder(videos)
-    prepare(listed, tmp_path / "s.h5", SMALL, 1, 60, QUIET)
-    before = (tmp_path / "s.h5").read_bytes()
-    assert prepare(listed, tmp_path / "s.h5", SMALL, 1, 60, QUIET).stored == 5
-    assert (tmp_path / "s.h5").read_bytes() == before
-    other = PackSettings(short_side=48, flow="none")
-    with pytest.raises(VimixError, match=r"s\.h5 exists and was made with other settings"):
-        prepare(listed, tmp_path / "s.h5", other, 1, 60, QUIET)
-    with pytest.raises(VimixError, match="other files"):
-        prepare(listed[:3], tmp_path / "s.h5", SMALL, 1, 60, QUIET)
+    store = tmp_path / "s.h5"
+    prepare(videos, store)
+    before = store.read_bytes()
+    assert prepare(videos, store).stored == 5
+    assert store.read_bytes() == before
+    with pytest.raises(VimixError, match=r"s\.h5 exists and was made with other settings: .*--force"):
+        prepare(videos, store, OTHER)
+    listing = list_folder(videos)
+    relabelled = tuple(evolve(file, class_name="bow") for file in listing.files)
+    for files, what in ((listing.files[:3], "files"), (relabelled, "labels, sources or splits")):
+        with pytest.raises(VimixError, match=f"other {what}"):
+            build_store(evolve(listing, files=files), store, VideoStoreBuilder(SMALL), 1, QUIET)
 
 
-def kill_after_two(job: PackJob, folder: Path) -> None:
-    pack_job(job, SMALL)
+def test_a_call_with_nothing_to_do_removes_left_over_parts_of_its_own_settings_only(videos, tmp_path) -> None:
+    store = tmp_path / "s.h5"
+    prepare(videos, store)
+    for settings, kept in ((OTHER, True), (SMALL, False)):
+        shutil.rmtree(parts_of(store), ignore_errors=True)
+        claim_parts(parts_of(store), asdict(settings), {})
+        prepare(videos, store)
+        assert parts_of(store).exists() == kept
+
+
+def test_force_replaces_a_store_parts_of_other_settings_and_any_other_file_but_no_input(videos, tmp_path) -> None:
+    store, other = tmp_path / "s.h5", tmp_path / "notes.txt"
+    prepare(videos, store)
+    other.write_text("mine")
+    with pytest.raises(VimixError, match=r"notes\.txt.*--force"):
+        prepare(videos, other)
+    builder = VideoStoreBuilder(OTHER)
+    claim_parts(parts_of(store), {"short_side": 16}, {})
+    for path in (store, other):
+        assert build_store(list_folder(videos), path, builder, 1, QUIET, force=True).stored == 5
+        assert Hdf5VideoStore(path).settings == OTHER
+    with pytest.raises(VimixError, match=r"a\.mp4 is read by this command"):
+        build_store(list_folder(videos), videos / "bow/a.mp4", builder, 1, QUIET, force=True)
+    with pytest.raises(WriteError, match="Is a directory"):
+        build_store(list_folder(videos), videos, builder, 1, QUIET, force=True)
+
+
+def kill_after_two(job: PartJob, folder: Path) -> None:
+    write_part_of_video(job, SMALL)
     if len(list(folder.glob("*.h5"))) == 2:
         os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)
 
@@ -130,17 +173,15 @@ RUN = """
 import sys
 from functools import partial
 from pathlib import Path
-from rich.console import Console
-from tests.unit.test_prepare import SMALL, kill_after_two
-from vimix_adapters.datasets.folder import list_folder
-from vimix_adapters.commands.preparing import prepare
+from tests.unit.test_prepare import kill_after_two, prepare
 if __name__ == "__main__":
     videos, store = map(Path, sys.argv[1:])
     work = partial(kill_after_two, folder=store.with_name(store.name + ".parts"))
-    prepare(list_folder(videos), store, SMALL, 1, 60, Console(quiet=True), work=work)
+    prepare(videos, store, work=work)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_after_a_kill_the_next_call_goes_on_and_ends_in_the_same_store(videos, tmp_path) -> None:
     (tmp_path / "run.py").write_text(RUN)
@@ -151,23 +192,23 @@ def test_after_a_kill_the_next_call_goes_on_and_ends_in_the_same_store(videos, t
     packed = set((tmp_path / "s.h5.parts").glob("*.h5"))
     assert len(packed) == 2
     stamps = {part: part.stat().st_mtime_ns for part in packed}
-    prepare(list_folder(videos), tmp_path / "s.h5", SMALL, 1, 60, QUIET, work=partial(_pack_unless, stamps=stamps))
-    prepare(list_folder(videos), tmp_path / "unbroken.h5", SMALL, 1, 60, QUIET)
+    prepare(videos, tmp_path / "s.h5", work=partial(_pack_unless, stamps=stamps))
+    prepare(videos, tmp_path / "unbroken.h5")
     one, two = (Hdf5VideoStore(tmp_path / name) for name in ("s.h5", "unbroken.h5"))
     assert one.fingerprint == two.fingerprint
     assert list(one.videos) == list(two.videos)
 
 
-def _pack_unless(job: PackJob, stamps: dict[Path, int]) -> None:
+def _pack_unless(job: PartJob, stamps: dict[Path, int]) -> None:
     """Fails if a part that was finished is made again."""
     if job.part in stamps:
         raise AssertionError("made twice")
-    pack_job(job, SMALL)
+    write_part_of_video(job, SMALL)
 
 
 def test_a_split_file_decides_classes_splits_and_sources(videos, tmp_path) -> None:
     (tmp_path / "split.csv").write_text("path,label,split,source\nbow/a.mp4,x,train,s1\nwave/d.mp4,y,test,s1\n")
-    listed = list_folder(videos, tmp_path / "split.csv")
+    listed = list_folder(videos, tmp_path / "split.csv").files
     assert [(v.name, v.class_name, v.splits, v.source) for v in listed] == [
         ("bow/a.mp4", "x", ("train",), "s1"),
         ("wave/d.mp4", "y", ("test",), "s1"),
@@ -194,7 +235,7 @@ def test_any_bytes_as_a_split_file_give_a_list_or_a_clear_refusal(tmp_path_facto
     folder = tmp_path_factory.mktemp("fuzz")
     (folder / "split.csv").write_bytes(data)
     with contextlib.suppress(VimixError):
-        assert list_folder(folder, folder / "split.csv")
+        assert list_folder(folder, folder / "split.csv").count
 
 
 def test_without_a_list_siblings_stay_together_and_both_splits_have_every_class(tmp_path) -> None:
@@ -203,12 +244,12 @@ def test_without_a_list_siblings_stay_together_and_both_splits_have_every_class(
             path = tmp_path / "Kick" / f"v_Kick_g{group:02d}_c{clip:02d}.avi"
             path.parent.mkdir(exist_ok=True)
             path.touch()
-    listed = list_folder(tmp_path)
+    listed = list_folder(tmp_path).files
     by_source = {source: {v.splits for v in listed if v.source == source} for source in {v.source for v in listed}}
     assert len(by_source) == 5
     assert all(len(splits) == 1 for splits in by_source.values())
     assert {v.splits for v in listed} == {("train",), ("test",)}
-    assert list_folder(tmp_path) == listed
+    assert list_folder(tmp_path).files == listed
 
 
 @pytest.mark.parametrize(

@@ -19,20 +19,25 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips import skeleton_writer
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
-from vimix_adapters.commands import skeletons as command
-from vimix_adapters.commands.describing import describe, store_table
-from vimix_adapters.commands.skeletons import prepare_skeletons, split_counts
-from vimix_adapters.commands.storekeeping import merge, verify
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.datasets.skeleton_files import list_ntu
 from vimix_adapters.files import replacing
-from vimix_adapters.packing import pool
+from vimix_adapters.prepare import skeleton_store, worker_pool
+from vimix_adapters.prepare.build_store import BuildResult, build_store
+from vimix_adapters.prepare.skeleton_store import SkeletonStoreBuilder
+from vimix_adapters.prepare.store_info import describe, store_table
+from vimix_adapters.prepare.store_tools import merge, verify
+from vimix_adapters.skeletons.convert import Preparation, pack_file
 from vimix_adapters.skeletons.layouts import find_layout
-from vimix_adapters.skeletons.packing import Preparation, pack_file
-from vimix_adapters.wiring import skeletons
 
 QUIET = Console(quiet=True)
 SETTINGS = SkeletonSettings(find_layout("ntu"), frames=16)
+
+
+def prepare(
+    folder: Path, store: Path, settings: SkeletonSettings = SETTINGS, workers: int = 1, a_part=64
+) -> BuildResult:
+    return build_store(list_ntu(folder, 60), store, SkeletonStoreBuilder(settings, a_part), workers, QUIET)
 
 
 @pytest.fixture
@@ -46,9 +51,9 @@ def folder(tmp_path):
 
 def test_a_folder_becomes_a_store_with_everything_by_name(folder, tmp_path) -> None:
     listing = list_ntu(folder, 60)
-    report = prepare_skeletons(listing, tmp_path / "s.h5", SETTINGS, 1, QUIET)
+    report = prepare(folder, tmp_path / "s.h5")
     store = Hdf5VideoStore(tmp_path / "s.h5")
-    assert (report.listed, report.stored, report.failures, report.enough) == (20, 20, (), True)
+    assert (report.listed, report.stored, report.failures) == (20, 20, ())
     assert [video.name for video in store.videos] == [file.name for file in listing.files]
     assert set(store.formats) == {JOINT, MOTION, BONE}
     assert {kind.stored for kind in store.formats.values()} == {JOINT}
@@ -64,14 +69,12 @@ def test_a_folder_becomes_a_store_with_everything_by_name(folder, tmp_path) -> N
     members = {split: set(store.members(split)) for split in store.splits}
     assert members["xsub-train"] | members["xsub-test"] == set(range(20))
     assert members["xview-test"] == {i for i, file in enumerate(listing.files) if "C001" in file.name}
-    assert split_counts(tmp_path / "s.h5") == {split: len(numbers) for split, numbers in members.items()}
     assert not list(tmp_path.glob(".*"))
 
 
 def test_the_number_of_workers_changes_nothing(folder, tmp_path) -> None:
     (folder / "S001C003P001R001A001.skeleton").write_bytes(b"3\n")
-    listing = list_ntu(folder, 60)
-    reports = [prepare_skeletons(listing, tmp_path / f"{n}.h5", SETTINGS, n, QUIET) for n in (1, 2)]
+    reports = [prepare(folder, tmp_path / f"{n}.h5", workers=n) for n in (1, 2)]
     assert reports[0] == reports[1]
     one, two = (Hdf5VideoStore(tmp_path / f"{n}.h5") for n in (1, 2))
     assert one.fingerprint == two.fingerprint
@@ -82,8 +85,8 @@ def test_files_that_fail_are_left_out_with_the_reason_and_the_authors_own_are_no
     (folder / "S001C003P002R001A001.skeleton").write_bytes(b"")
     (folder / "S001C003P003R001A001.skeleton").write_bytes(b"2\n1\n1 0\n")
     (folder / "S001C002P005R002A008.skeleton").write_bytes(b"")
-    report = prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SETTINGS, 1, QUIET)
-    assert (report.listed, report.stored, report.enough) == (22, 20, False)
+    report = prepare(folder, tmp_path / "s.h5")
+    assert (report.listed, report.stored) == (22, 20)
     with (tmp_path / "s.quarantine.csv").open(newline="") as file:
         reasons = {row["path"]: row["reason"] for row in csv.DictReader(file)}
     assert reasons["S001C003P002R001A001.skeleton"] == "empty file"
@@ -96,8 +99,8 @@ def test_a_file_whose_first_body_is_zero_throughout_is_left_out_and_costs_no_oth
     nobody = [(1, np.zeros((25, 3))), (2, np.ones((25, 3)))]
     (folder / "S001C003P002R001A001.skeleton").write_bytes(ntu_text([nobody] * 4))
     alone = SkeletonSettings(find_layout("ntu"), frames=16, persons=1)
-    report = prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", alone, 1, QUIET)
-    assert (report.listed, report.stored, report.enough) == (21, 20, True)
+    report = prepare(folder, tmp_path / "s.h5", alone)
+    assert (report.listed, report.stored) == (21, 20)
     ((name, reason),) = report.failures
     assert name == "S001C003P002R001A001.skeleton"
     assert "bodies are all zero" in reason
@@ -105,16 +108,16 @@ def test_a_file_whose_first_body_is_zero_throughout_is_left_out_and_costs_no_oth
 
 def test_a_second_call_does_nothing_and_refuses_other_settings_or_files(folder, tmp_path) -> None:
     (folder / "S001C003P002R001A001.skeleton").write_bytes(b"")
-    listing, store = list_ntu(folder, 60), tmp_path / "s.h5"
-    first = prepare_skeletons(listing, store, SETTINGS, 1, QUIET)
+    store = tmp_path / "s.h5"
+    first = prepare(folder, store)
     before = store.read_bytes()
-    assert prepare_skeletons(listing, store, SETTINGS, 1, QUIET) == first
+    assert prepare(folder, store) == first
     assert store.read_bytes() == before
     with pytest.raises(VimixError, match="made with other settings"):
-        prepare_skeletons(listing, store, SkeletonSettings(find_layout("ntu"), frames=17), 1, QUIET)
+        prepare(folder, store, SkeletonSettings(find_layout("ntu"), frames=17))
     write_walk(folder / "S001C001P030R001A001.skeleton", 0, 0)
     with pytest.raises(VimixError, match="made with other files"):
-        prepare_skeletons(list_ntu(folder, 60), store, SETTINGS, 1, QUIET)
+        prepare(folder, store)
 
 
 def test_a_full_disk_leaves_no_store_and_blames_no_file(folder, tmp_path, monkeypatch) -> None:
@@ -123,27 +126,27 @@ def test_a_full_disk_leaves_no_store_and_blames_no_file(folder, tmp_path, monkey
 
     monkeypatch.setattr(skeleton_writer, "skeleton_fingerprint", full)
     with pytest.raises(VimixError, match="No space left"):
-        prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SETTINGS, 1, QUIET)
+        prepare(folder, tmp_path / "s.h5")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "s.h5.parts", "s.quarantine.csv"]
     monkeypatch.undo()
-    assert prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SETTINGS, 1, QUIET).stored == 20
+    assert prepare(folder, tmp_path / "s.h5").stored == 20
 
 
 def test_nothing_readable_is_an_error(tmp_path) -> None:
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw/S001C001P001R001A001.skeleton").write_bytes(b"1")
     with pytest.raises(VimixError, match=r"none of 1 sequences.*A001\.skeleton: truncated"):
-        prepare_skeletons(list_ntu(tmp_path / "raw", 60), tmp_path / "s.h5", SETTINGS, 1, QUIET)
+        prepare(tmp_path / "raw", tmp_path / "s.h5")
     assert not (tmp_path / "s.h5").exists()
 
 
 def test_joints_of_another_layout_are_told(folder, tmp_path) -> None:
     with pytest.raises(VimixError, match="25 joints, the layout has 5"):
-        prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SkeletonSettings(FIVE), 1, QUIET)
+        prepare(folder, tmp_path / "s.h5", SkeletonSettings(FIVE))
 
 
 def test_a_store_is_described(folder, tmp_path) -> None:
-    prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SETTINGS, 1, QUIET)
+    prepare(folder, tmp_path / "s.h5")
     found = json.loads(json.dumps(describe(tmp_path / "s.h5")))
     assert found["modalities"]["bone"] == {
         "modality": "bone",
@@ -162,7 +165,7 @@ def test_a_store_is_described(folder, tmp_path) -> None:
 
 def test_sequences_lie_one_after_the_other(folder, tmp_path) -> None:
     """One contiguous array: a sequence of a large store is read in microseconds."""
-    prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SETTINGS, 1, QUIET)
+    prepare(folder, tmp_path / "s.h5")
     with h5py.File(tmp_path / "s.h5") as file:
         assert file["joint"].shape == (20, 16, 25, 2, 3)
         assert file["joint"].chunks is None
@@ -171,7 +174,7 @@ def test_sequences_lie_one_after_the_other(folder, tmp_path) -> None:
 
 def end_all(whole: int = 0):
     """In a worker: once so many parts are whole, half of another, then kill -9 for the call and the worker."""
-    write = skeletons.write_skeleton_part
+    write = skeleton_store.write_skeleton_part
 
     def writing(path: Path, *arguments: object) -> None:
         if len(list(path.parent.glob("*.h5"))) < whole:
@@ -182,7 +185,7 @@ def end_all(whole: int = 0):
             os.kill(os.getppid(), signal.SIGKILL)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    skeletons.write_skeleton_part = writing
+    skeleton_store.write_skeleton_part = writing
 
 
 def end_merging() -> None:
@@ -190,13 +193,13 @@ def end_merging() -> None:
     skeleton_writer._head = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 
 
-def call(folder: Path, store: Path, ends) -> int:
+def call(folder: Path, store: Path, ends, a_part: int = 64) -> int:
     """The whole call in a process of its own, its workers forked; its exit code."""
 
     def run() -> None:
-        pool._context = lambda _: multiprocessing.get_context("fork")
+        worker_pool._context = lambda _: multiprocessing.get_context("fork")
         ends()
-        prepare_skeletons(list_ntu(folder, 60), store, SETTINGS, 2, QUIET)
+        prepare(folder, store, workers=2, a_part=a_part)
 
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
@@ -212,25 +215,23 @@ def spoil(files: Sequence[Path]) -> None:
         os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_call_that_is_killed_over_and_over_goes_on_and_ends_in_the_store_of_an_unbroken_one(
-    folder, tmp_path, monkeypatch
-) -> None:
+def test_a_call_that_is_killed_over_and_over_goes_on_and_ends_in_the_store_of_an_unbroken_one(folder, tmp_path) -> None:
     """Files of whole parts are not read again: these are spoilt, and nobody notices."""
-    monkeypatch.setattr(command, "TOGETHER", 4)
     store, files = tmp_path / "s.h5", sorted(folder.iterdir())
-    assert call(folder, tmp_path / "unbroken.h5", lambda: None) == 0
+    assert call(folder, tmp_path / "unbroken.h5", lambda: None, 4) == 0
     for parts in (0, 1, 3):
-        assert call(folder, store, partial(end_all, parts)) == -signal.SIGKILL
+        assert call(folder, store, partial(end_all, parts), 4) == -signal.SIGKILL
         found = describe(store)
         assert found["finished"] in (parts, parts + (parts > 0)), "another worker may have been done"
         assert (found["expected"], store.exists()) == (5, False)
         missing = {first.split()[0] for first in found["missing"]}
         spoil([file for first in range(0, 20, 4) if files[first].name not in missing for file in files[first:][:4]])
-    assert call(folder, store, end_merging) == -signal.SIGKILL
+    assert call(folder, store, end_merging, 4) == -signal.SIGKILL
     assert not store.exists()
     spoil(files)
-    assert call(folder, store, lambda: None) == 0
+    assert call(folder, store, lambda: None, 4) == 0
     assert store.read_bytes() == (tmp_path / "unbroken.h5").read_bytes()
     names = ["raw", "s.h5", "s.quarantine.csv", "unbroken.h5", "unbroken.quarantine.csv"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
@@ -243,9 +244,10 @@ def failing(path: Path, how: Preparation):
     return pack_file(path, how)
 
 
+@pytest.mark.slow
 def test_a_part_in_which_a_file_failed_or_has_changed_is_read_again(folder, tmp_path) -> None:
     def ends() -> None:
-        skeletons.pack_file = failing
+        skeleton_store.pack_file = failing
         end_merging()
 
     store, changed = tmp_path / "s.h5", folder / "S001C001P004R001A001.skeleton"
@@ -254,7 +256,7 @@ def test_a_part_in_which_a_file_failed_or_has_changed_is_read_again(folder, tmp_
         assert "input/output error" in (tmp_path / "s.quarantine.csv").read_text()
     assert call(folder, store, end_merging) == -signal.SIGKILL
     write_walk(changed, 99, 0)
-    report = prepare_skeletons(list_ntu(folder, 60), store, SETTINGS, 1, QUIET)
+    report = prepare(folder, store)
     assert (report.stored, report.failures) == (20, ())
     number = [video.name for video in Hdf5VideoStore(store).videos].index(changed.name)
     expected = pack_file(changed, Preparation(find_layout("ntu"), 16, 2, "none", "shoulders")).joints
@@ -263,13 +265,13 @@ def test_a_part_in_which_a_file_failed_or_has_changed_is_read_again(folder, tmp_
 
 def test_parts_of_other_settings_are_refused(folder, tmp_path) -> None:
     assert call(folder, tmp_path / "s.h5", end_merging) == -signal.SIGKILL
-    with pytest.raises(VimixError, match="packed with other settings"):
-        prepare_skeletons(list_ntu(folder, 60), tmp_path / "s.h5", SkeletonSettings(find_layout("ntu")), 1, QUIET)
+    with pytest.raises(VimixError, match="made with other settings"):
+        prepare(folder, tmp_path / "s.h5", SkeletonSettings(find_layout("ntu")))
 
 
 def test_damage_to_a_store_of_skeletons_is_found_and_it_is_no_store_of_videos(folder, tmp_path) -> None:
     path = tmp_path / "s.h5"
-    prepare_skeletons(list_ntu(folder, 60), path, SETTINGS, 1, QUIET)
+    prepare(folder, path)
     assert verify(path, 1, QUIET)["bad"] == []
     with h5py.File(path, "r+") as file:
         file["joint"][3, 2, 1, 0, 0] += 1

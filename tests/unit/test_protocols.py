@@ -24,9 +24,11 @@ from vimix.values.modality import BONE, FLOW, JOINT, MOTION, RGB
 from vimix_adapters import wiring
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.views import TEN_CROPS, ClipShape, frame_indices, window_starts
-from vimix_adapters.commands import scoring
+from vimix_adapters.commands import evaluate_run
+from vimix_adapters.commands import scores as evaluation_scores
 from vimix_adapters.config import PROTOCOLS, changes, protocol_of, recipe_from_toml
-from vimix_adapters.probes.sgd import LinearSgd, SgdProbe
+from vimix_adapters.config.probe_settings import LinearSgd
+from vimix_adapters.probes.sgd import SgdProbe
 
 MINIMAL = 'name = "x"\n[data]\nstore = "s.h5"\n[modalities.rgb]\n'
 CPU = torch.device("cpu")
@@ -59,7 +61,7 @@ def test_the_protocol_lays_the_windows_crops_and_pads_of_a_video() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (19, 40, 60, 3), dtype=np.uint8)
     store = BreakableStore(lengths=(19,), pictures={0: frames})
     text = MINIMAL.replace('"s.h5"', '"s.h5"\nframes = 8\nsize = 32\nworkers = 0')
-    from vimix_adapters.encoders.network import Compute
+    from vimix_adapters.encoders.contrastive_network import Compute
 
     recipe = recipe_from_toml(text + "[evaluate]\nprotocol = 'coclr'\n", "r")
     (item,) = wiring.build_evaluation_clips(recipe, store, [0], RGB, Compute(CPU)).videos()
@@ -159,18 +161,17 @@ def test_the_sgd_probe_is_the_plain_loop() -> None:
         w, b = w - rate * vw, b - rate * vb
     z = x @ w.T + b
     expected = torch.from_numpy(z).softmax(1).numpy()
-    probe = SgdProbe(settings)
-    found = probe.probabilities(x, y, y, x, seed=7)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert sorted(probe.snapshots) == [0, 2, 4, 5]
-    np.testing.assert_array_equal(probe.snapshots[5], found)
+    outcome = SgdProbe(settings).fit_predict(x, y, y, x, seed=7)
+    np.testing.assert_allclose(outcome.probabilities, expected, atol=1e-4)
+    assert sorted(outcome.by_epoch) == [0, 2, 4, 5]
+    np.testing.assert_array_equal(outcome.by_epoch[5], outcome.probabilities)
 
 
 def test_a_layer_whose_training_diverged_says_nothing() -> None:
     x = np.full((4, 3), 1e30, dtype=np.float32) * np.array([[1], [-1], [1], [-1]], np.float32)
     probe = SgdProbe(LinearSgd(lr=1e9, weight_decay=0.0, batch=2, epochs=3, milestones=()))
-    with pytest.raises(VimixError, match="training diverged"):
-        probe.probabilities(x, np.array([0, 1, 1, 0]), np.arange(4), x, seed=0)
+    with pytest.raises(VimixError, match="training of the linear layer diverged"):
+        probe.fit_predict(x, np.array([0, 1, 1, 0]), np.arange(4), x, seed=0)
 
 
 def test_the_last_epoch_is_the_result_and_the_best_on_test_is_another_matter() -> None:
@@ -272,8 +273,8 @@ def test_an_end_to_end_layer_is_not_trained_where_its_features_never_change() ->
 def test_rows_name_streams_in_the_recipes_order_whichever_was_trained_first() -> None:
     recipe = recipe_from_toml(MINIMAL + "[modalities.flow]\nchannels = 2\n", "r")
     known, asked = videos(1, 12, 0, (FLOW, RGB)), videos(2, 6, 100, (FLOW, RGB))
-    pairs = {m: scoring.FeaturePair(known[m], asked[m]) for m in (FLOW, RGB)}
-    assert [row.modality for row in scoring.rows(recipe, "A", pairs)] == ["rgb", "flow", "rgb + flow"]
+    pairs = {m: evaluation_scores.FeaturePair(known[m], asked[m]) for m in (FLOW, RGB)}
+    assert [row.modality for row in evaluation_scores.rows(recipe, "A", pairs)] == ["rgb", "flow", "rgb + flow"]
 
 
 def test_the_picture_sheet_shows_the_neighbours_that_the_scores_count(tmp_path, monkeypatch) -> None:
@@ -286,15 +287,23 @@ def test_the_picture_sheet_shows_the_neighbours_that_the_scores_count(tmp_path, 
         rows = (rng.normal(size=(len(videos), 3)) + where).astype(np.float32)
         return VideoFeatures(rows, videos % 2, videos // 2, videos)
 
-    pairs = {RGB: scoring.FeaturePair(features(known, 0.0), features(asked, 2.0))}
+    pairs = {RGB: evaluation_scores.FeaturePair(features(known, 0.0), features(asked, 2.0))}
     sheets, found = [], []
-    monkeypatch.setattr(scoring, "draw_sheet", lambda _path, rows, _title: sheets.append(rows))
+    monkeypatch.setattr(evaluate_run, "draw_sheet", lambda _path, rows, _title: sheets.append(rows))
     for protocol in ("vimix", "coclr"):
         recipe = recipe_from_toml(MINIMAL + f"[evaluate]\nprotocol = '{protocol}'\n", "r")
-        scoring.draw_retrieval(scoring.Place("", recipe, store), pairs, tmp_path / "sheet.png", "")
-        scores = scoring.retrieval(recipe, pairs)
+        target = evaluation_scores.EvaluationTarget("", recipe, store)
+        evaluate_run.draw_retrieval(target, pairs, tmp_path / "sheet.png", "")
+        scores = evaluation_scores.retrieval(recipe, pairs)
         (row,) = sheets[-1]  # the queries are of one class
         found.append([neighbour.name for neighbour in row.neighbours])
         assert row.query.name == store.videos[scores.query_videos[0]].name
         assert found[-1] == [store.videos[video].name for video in scores.neighbours[0][:5]]
     assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("arm", ['[arms."random initialisation"]', '[arms.a]\nabout = "random initialisation"'])
+def test_an_arm_may_not_be_called_like_the_untrained_encoders(arm) -> None:
+    recipe = recipe_from_toml(MINIMAL + f"{arm}\nstages = [{{ pretrain = 'rgb' }}]\n", "r")
+    with pytest.raises(VimixError, match="names the row of untrained encoders: rename the arm"):
+        evaluation_scores.evaluation_targets(recipe, FakeVideoStore())

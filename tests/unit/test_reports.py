@@ -18,7 +18,7 @@ from vimix_adapters.reports.curves import draw_curves, read_metrics, smoothed
 from vimix_adapters.reports.environment import commit, machine, versions
 from vimix_adapters.reports.results import ResultRecord, write_json, write_results
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
-from vimix_adapters.reports.tables import Row, console_table, markdown_table, write_tables
+from vimix_adapters.reports.tables import Row, console_table, scores_markdown, write_tables
 
 ROWS = [
     Row("random initialisation", "rgb", {"R@1": 0.1234, "R@5": 0.5, "top-1": 0.2}),
@@ -106,8 +106,8 @@ def test_the_commit_is_that_of_the_files_own_checkout(tmp_path: Path) -> None:
     assert commit(ours) == f"{head}-dirty"
 
 
-def test_the_markdown_table_is_in_per_cent_with_one_decimal_and_a_dash_for_what_is_missing() -> None:
-    assert markdown_table(ROWS).splitlines() == [
+def test_the_scores_markdown_is_in_per_cent_with_one_decimal_and_a_dash_for_what_is_missing() -> None:
+    assert scores_markdown(ROWS).splitlines() == [
         "| arm | modality | R@1 | R@5 | linear top-1 |",
         "| --- | --- | ---: | ---: | ---: |",
         "| random initialisation | rgb | 12.3 | 50.0 | 20.0 |",
@@ -126,11 +126,11 @@ def test_the_console_table_shows_the_same_numbers() -> None:
 
 def test_a_score_without_a_column_is_refused() -> None:
     with pytest.raises(ValueError, match=r"top-3"):
-        markdown_table([Row("a", "rgb", {"top-3": 0.1})])
+        scores_markdown([Row("a", "rgb", {"top-3": 0.1})])
 
 
 def test_recall_columns_ascend_whatever_was_measured() -> None:
-    heading = markdown_table([Row("a", "rgb", {"top-1": 0.1, "R@20": 0.1, "R@3": 0.1})]).splitlines()[0]
+    heading = scores_markdown([Row("a", "rgb", {"top-1": 0.1, "R@20": 0.1, "R@3": 0.1})]).splitlines()[0]
     assert heading == "| arm | modality | R@3 | R@20 | linear top-1 |"
 
 
@@ -141,7 +141,7 @@ def test_the_tables_of_a_run_are_written_as_json_and_markdown(tmp_path: Path) ->
     assert read["about"] == {"seed": 0, "videos": {"test": 7}}
     text = (tmp_path / "results.md").read_text()
     assert text.startswith("# Demo\n")
-    assert markdown_table(ROWS) in text
+    assert scores_markdown(ROWS) in text
     assert text.endswith("\n- 7 videos tested\n")
 
 

@@ -128,7 +128,9 @@ def test_the_probe_averages_the_modalities_probabilities() -> None:
     rng = np.random.default_rng(1)
     train, test = (streams(rng, n, first, classes=9, spread=2.0) for n, first in ((40, 0), (30, 1000)))
     parts = [
-        NearestMeanProbe().probabilities(train[m].features, train[m].labels, train[m].sources, test[m].features, 0)
+        NearestMeanProbe()
+        .fit_predict(train[m].features, train[m].labels, train[m].sources, test[m].features, 0)
+        .probabilities
         for m in (RGB, FLOW)
     ]
     averaged = (parts[0] + parts[1]) / 2
@@ -156,18 +158,18 @@ def noise_with_siblings(rng: np.random.Generator) -> VideoFeatures:
 def test_the_penalty_is_chosen_on_recordings_that_the_fit_did_not_see() -> None:
     """A choice by video would prefer the weakest penalty: siblings give the class away."""
     data, probe = noise_with_siblings(np.random.default_rng(0)), LogisticProbe((0.001, 1.0))
-    probe.probabilities(data.features, data.labels, data.sources, data.features, 0)
-    by_source = probe.protocol["held_out_cross_entropy"]
+    protocol = probe.fit_predict(data.features, data.labels, data.sources, data.features, 0).protocol
+    by_source = protocol["held_out_cross_entropy"]
     assert isinstance(by_source, dict)
     assert min(by_source.values()) > 0.5
     assert by_source["1.0"] > by_source["0.001"]
-    assert probe.protocol["inverse_regularisation"] == 0.001
-    probe.probabilities(data.features, data.labels, np.arange(192), data.features, 0)
-    by_video = probe.protocol["held_out_cross_entropy"]
+    assert protocol["inverse_regularisation"] == 0.001
+    protocol = probe.fit_predict(data.features, data.labels, np.arange(192), data.features, 0).protocol
+    by_video = protocol["held_out_cross_entropy"]
     assert isinstance(by_video, dict)
     assert by_video["1.0"] < 0.1
-    assert probe.protocol["inverse_regularisation"] == 1.0
-    assert probe.protocol["held_out_videos"] == 192
+    assert protocol["inverse_regularisation"] == 1.0
+    assert protocol["held_out_videos"] == 192
 
 
 def naive_cross_entropy(data: VideoFeatures, folds: list[NDArray[np.int64]], c: float) -> float:
@@ -190,20 +192,20 @@ def test_the_penalty_has_the_least_cross_entropy_over_all_quarters_of_a_small_tr
     features = (2 * np.eye(4, 6)[labels] + rng.normal(size=(48, 6))).astype(np.float32)
     data, penalties = VideoFeatures(features, labels, np.arange(48), np.arange(48)), (0.01, 0.1, 1.0, 100.0)
     probe = LogisticProbe(penalties)
-    probe.probabilities(features, labels, data.sources, features, 3)
+    protocol = probe.fit_predict(features, labels, data.sources, features, 3).protocol
     splitter = StratifiedGroupKFold(4, shuffle=True, random_state=3)
     folds = [held for _, held in splitter.split(labels, labels, data.sources)]
     expected = {str(c): naive_cross_entropy(data, folds, c) for c in penalties}
-    assert probe.protocol["held_out_cross_entropy"] == pytest.approx(expected, rel=5e-3)
-    assert probe.protocol["inverse_regularisation"] == float(min(expected, key=lambda c: expected[c]))
-    assert probe.protocol["held_out_videos"] == 48
+    assert protocol["held_out_cross_entropy"] == pytest.approx(expected, rel=5e-3)
+    assert protocol["inverse_regularisation"] == float(min(expected, key=lambda c: expected[c]))
+    assert protocol["held_out_videos"] == 48
 
 
 def test_one_quarter_is_enough_where_it_is_large(monkeypatch) -> None:
     monkeypatch.setattr(logistic, "ENOUGH", 40)
     data, probe = noise_with_siblings(np.random.default_rng(0)), LogisticProbe((0.001, 1.0))
-    probe.probabilities(data.features, data.labels, np.arange(192), data.features, 0)
-    assert probe.protocol["held_out_videos"] == pytest.approx(192 / 4, abs=2)
+    protocol = probe.fit_predict(data.features, data.labels, np.arange(192), data.features, 0).protocol
+    assert protocol["held_out_videos"] == pytest.approx(192 / 4, abs=2)
 
 
 def test_a_penalty_with_flat_probabilities_is_not_chosen_for_as_many_hits() -> None:
@@ -212,9 +214,9 @@ def test_a_penalty_with_flat_probabilities_is_not_chosen_for_as_many_hits() -> N
     labels = np.repeat(np.arange(4), 8)
     features = (8 * np.eye(4, 6)[labels] + rng.normal(size=(32, 6))).astype(np.float32)
     probe = LogisticProbe((1e-6, 1.0))
-    told = probe.probabilities(features, labels, np.arange(32), features, 0)
-    assert probe.protocol["inverse_regularisation"] == 1.0
-    assert told.max(axis=1).min() > 0.8, "flat ones would be near 1/4"
+    outcome = probe.fit_predict(features, labels, np.arange(32), features, 0)
+    assert outcome.protocol["inverse_regularisation"] == 1.0
+    assert outcome.probabilities.max(axis=1).min() > 0.8, "flat ones would be near 1/4"
 
 
 def test_classes_of_a_single_recording_are_held_out_by_video_and_a_single_video_not_at_all() -> None:
@@ -222,22 +224,22 @@ def test_classes_of_a_single_recording_are_held_out_by_video_and_a_single_video_
     features = rng.normal(size=(24, 3)).astype(np.float32)
     labels = np.repeat(np.arange(3), 8)
     probe = LogisticProbe((0.01, 0.1, 1.0))
-    probe.probabilities(features, labels, labels, features, 0)
-    assert "by video" in str(probe.protocol["held_out"])
-    assert probe.protocol["held_out_videos"] == 24
-    probe.probabilities(features[:3], np.arange(3), np.arange(3), features, 0)
-    assert probe.protocol["held_out_videos"] == 0
-    assert probe.protocol["inverse_regularisation"] == 0.1
+    protocol = probe.fit_predict(features, labels, labels, features, 0).protocol
+    assert "by video" in str(protocol["held_out"])
+    assert protocol["held_out_videos"] == 24
+    protocol = probe.fit_predict(features[:3], np.arange(3), np.arange(3), features, 0).protocol
+    assert protocol["held_out_videos"] == 0
+    assert protocol["inverse_regularisation"] == 0.1
 
 
 def test_a_fit_that_did_not_converge_says_so_in_the_record() -> None:
     data = noise_with_siblings(np.random.default_rng(0))
     for probe, converged in ((LogisticProbe((10.0,), max_iter=1), False), (LogisticProbe((10.0,)), True)):
-        probe.probabilities(data.features, data.labels, data.sources, data.features, 0)
-        assert probe.protocol["converged"] is converged
+        protocol = probe.fit_predict(data.features, data.labels, data.sources, data.features, 0).protocol
+        assert protocol["converged"] is converged
 
 
 def test_one_class_is_too_few_for_a_probe() -> None:
     rows, zeros = np.zeros((4, 2), np.float32), np.zeros(4, np.int64)
     with pytest.raises(VimixError, match=r"two classes"):
-        LogisticProbe().probabilities(rows, zeros, zeros, rows, 0)
+        LogisticProbe().fit_predict(rows, zeros, zeros, rows, 0)

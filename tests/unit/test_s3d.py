@@ -8,7 +8,7 @@ import torch
 from torchvision.models.video import s3d
 
 import vimix
-from vimix_adapters.encoders.network import Compute, ContrastiveNetwork, TorchOptimiser
+from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
 from vimix_adapters.encoders.s3d import S3DEncoder
 
 SMALL = torch.randn(2, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""Views of skeletons: shear, temporal crop, and the streams that are derived from them afterwards."""
+"""Views of skeletons: temporal crop, shear, and the streams derived from the result."""
 
 import multiprocessing
 
@@ -9,22 +9,22 @@ import torch
 from tests.fakes.skeletons import FIVE, FakeSkeletonStore, formats
 from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips.arrays import ArrayStore
-from vimix_adapters.clips.augmentation import to_network
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.loader import TrainingLoader
-from vimix_adapters.clips.skeletons import SkeletonAugmentation, SkeletonAugmentSettings, reflected
-from vimix_adapters.clips.streams import derived
+from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation, SkeletonDraw, reflected
+from vimix_adapters.clips.skeleton_streams import derived
 from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape
+from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
 
 KINDS = formats(FIVE)
 STORE = FakeSkeletonStore()
 CPU = torch.device("cpu")
 PICTURES = ClipShape(frames=4, size=8)
-"""What a recipe says of pictures; it is nothing to skeletons."""
+"""The clip shape of a recipe, which does not apply to skeletons."""
 
 
 def naive(joints: np.ndarray, modality: str) -> np.ndarray:
-    """A stream of joints [T, V, M, 3] by loops."""
+    """Derive a stream of joints [T, V, M, 3] with loops."""
     result = np.zeros_like(joints)
     for t, v, m in np.ndindex(joints.shape[:3]):
         if modality == JOINT:
@@ -39,10 +39,8 @@ def naive(joints: np.ndarray, modality: str) -> np.ndarray:
 @pytest.mark.parametrize("modality", [JOINT, MOTION, BONE])
 def test_a_view_is_cropped_then_sheared_and_only_then_derived(modality) -> None:
     augmentation = SkeletonAugmentation(KINDS[modality])
-    cuts = [augmentation.cut(STORE.sequence(i), 8, np.random.default_rng(i)) for i in range(4)]
-    found = augmentation.apply(
-        torch.stack([c.clip for c in cuts]), torch.from_numpy(np.stack([c.numbers for c in cuts]))
-    )
+    views = [augmentation.view(STORE.sequence(i), 8, np.random.default_rng(i)) for i in range(4)]
+    found = augmentation.apply(torch.stack([view.clip for view in views]), [view.draw for view in views])
     assert (found.shape, found.dtype) == ((4, 3, 12, 5, 2), torch.float32)
     for i, view in enumerate(found):
         rng = np.random.default_rng(i)
@@ -57,14 +55,14 @@ def test_a_view_is_cropped_then_sheared_and_only_then_derived(modality) -> None:
 def test_all_starts_of_the_temporal_crop_occur_and_none_without_padding() -> None:
     sequence = np.arange(12, dtype=np.float32).reshape(12, 1, 1, 1).repeat(3, axis=3)
     firsts = [
-        SkeletonAugmentation(KINDS[JOINT]).cut(sequence, 8, np.random.default_rng(i)).clip[0, 0, 0, 0]
+        SkeletonAugmentation(KINDS[JOINT]).view(sequence, 8, np.random.default_rng(i)).clip[0, 0, 0, 0]
         for i in range(60)
     ]
     assert {int(first) for first in firsts} == {1, 0, 2}
     still = SkeletonAugmentation(KINDS[JOINT], SkeletonAugmentSettings(shear=0.0, padding_ratio=0))
-    cut = still.cut(sequence, 8, np.random.default_rng(0))
-    assert torch.equal(cut.clip, torch.from_numpy(sequence))
-    assert not cut.numbers.any()
+    view = still.view(sequence, 8, np.random.default_rng(0))
+    assert torch.equal(view.clip, torch.from_numpy(sequence))
+    assert view.draw == SkeletonDraw()
     assert reflected(6, 2).tolist() == [1, 0, 0, 1, 2, 3, 4, 5, 5, 4]
 
 
@@ -90,7 +88,8 @@ def test_deriving_leaves_its_input_alone() -> None:
     for kind in KINDS.values():
         assert derived(joints, kind).shape == joints.shape
     assert torch.equal(joints, before)
-    assert torch.equal(to_network(joints.permute(0, 2, 3, 4, 1), KINDS[JOINT], (1.0, 1.0)), before)
+    plain = SkeletonAugmentation(KINDS[JOINT]).plain(joints.permute(0, 2, 3, 4, 1), SkeletonDraw())
+    assert torch.equal(plain, before)
 
 
 def loader(workers: int = 0, seed: int = 0, **views: int) -> TrainingLoader:
@@ -120,7 +119,7 @@ def test_batches_of_several_streams_do_not_depend_on_workers() -> None:
 
 
 def test_each_modality_gets_a_view_of_its_own() -> None:
-    """As RGB and flow do: motion is not that of the joint view beside it."""
+    """As for RGB and flow, the motion view is not derived from the joint view of the same batch."""
     batch = next(loader(**{JOINT: 1, MOTION: 1}).batches(0))
     (joint,), (motion,) = batch.views[JOINT], batch.views[MOTION]
     assert not torch.allclose(derived(joint, KINDS[MOTION]), motion)
@@ -128,7 +127,7 @@ def test_each_modality_gets_a_view_of_its_own() -> None:
 
 
 def test_absent_persons_stay_zero_in_every_view() -> None:
-    """So that an encoder can tell them."""
+    """An encoder recognises absent persons by their zeros."""
     for batch in loader(**{JOINT: 2, MOTION: 1, BONE: 1}).batches(0):
         absent = batch.videos % 3 != 0
         for views in batch.views.values():

@@ -235,5 +235,5 @@ def test_centring_leaves_a_missing_body_of_zeros() -> None:
 
 def test_reading_starts_nothing_heavy() -> None:
     """The workers that parse tens of thousands of files load neither torch nor OpenCV."""
-    code = "import sys, vimix_adapters.skeletons.packing; sys.exit(bool({'torch', 'cv2', 'h5py'} & set(sys.modules)))"
+    code = "import sys, vimix_adapters.skeletons.convert; sys.exit(bool({'torch', 'cv2', 'h5py'} & set(sys.modules)))"
     assert subprocess.run([os.sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0

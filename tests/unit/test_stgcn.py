@@ -13,11 +13,11 @@ import vimix
 from tests.fakes.skeletons import FIVE, chain
 from vimix.app.learner import StepOutcome
 from vimix.values.clips import ClipBatch
+from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 from vimix_adapters.encoders.graph import spatial_partition
-from vimix_adapters.encoders.network import Compute, ContrastiveNetwork
 from vimix_adapters.encoders.stgcn import Block, Dropout, GraphConvolution, Projection, STGCNEncoder, _rows
 from vimix_adapters.skeletons.layouts import find_layout
-from vimix_adapters.wiring.training import seeded
+from vimix_adapters.wiring.stage_runs import seeded
 
 
 def small(persons="present", seed=0, **changes) -> STGCNEncoder:
@@ -292,6 +292,7 @@ def test_a_projection_is_a_convolution_with_a_stride(stride) -> None:
     torch.testing.assert_close(ours.weight.grad, theirs.weight.grad)
 
 
+@pytest.mark.slow
 def test_narrow_blocks_with_a_stride_do_not_write_beyond_their_memory() -> None:
     """A regression: oneDNN's weight gradient killed the process; so in one of its own."""
     script = """

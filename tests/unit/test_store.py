@@ -12,13 +12,13 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.foreign import read_weights
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts, write_part
-from vimix_adapters.commands.experimenting import find_results
+from vimix_adapters.commands.paper_tables import find_results
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.hmdb51 import list_hmdb51
 from vimix_adapters.datasets.skeleton_files import list_ntu
-from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.indexes.store_index import ClipIndex
 
 
@@ -42,7 +42,7 @@ def test_raw_frames_are_kept_bit_for_bit_and_jpeg_frames_nearly(tmp_path) -> Non
 
 
 def test_u_and_v_do_not_leak_into_each_other_through_jpeg(tmp_path) -> None:
-    """A colour JPEG would share chroma between the two; two grey halves cannot."""
+    """A colour JPEG would mix them in its chroma channels; two grey halves are independent."""
     flow = np.full((2, 32, 32, 2), 128, dtype=np.uint8)
     flow[:, ::2, ::2, 0] = 255
     stored = one_video(tmp_path, "jpeg", {RGB: np.zeros((2, 32, 32, 3), np.uint8), FLOW: flow}).read(0, FLOW, 0, 2)
@@ -62,14 +62,14 @@ def test_what_is_no_store_is_refused_by_name(tmp_path, content, message) -> None
     assert str(path) in str(refused.value)
 
 
-def test_a_folder_is_told_from_nothing(tmp_path) -> None:
-    for opened in (Hdf5VideoStore, ClipIndex.load, FaissIndex.load, read_weights):
+def test_a_folder_where_a_file_is_expected_is_refused_as_a_folder(tmp_path) -> None:
+    for opened in (Hdf5VideoStore, ClipIndex.load, read_weights):
         with pytest.raises(VimixError, match=f"{tmp_path} is a folder, no (store|index|file of weights); "):
             opened(tmp_path)
     file = tmp_path / "file"
     file.touch()
     for listed in (list_folder, lambda path: list_ntu(path, 60), find_results, lambda path: list_hmdb51(path, path)):
-        with pytest.raises(VimixError, match="file is a file, no folder; expected "):
+        with pytest.raises(VimixError, match="file is a file, not a folder; expected "):
             listed(file)
 
 
@@ -77,7 +77,7 @@ def test_flow_is_advised_where_flow_is_what_a_store_lacks(tmp_path) -> None:
     def refusal(modality: str) -> str:
         pixels = config.ModalitySettings()
         recipe = config.Recipe("r", config.Data(store=str(path)), modalities={modality: pixels})
-        with pytest.raises(VimixError, match=f"has no modality '{modality}', only rgb: .*take it out") as refused:
+        with pytest.raises(VimixError, match=f"has no modality '{modality}', only rgb: .*remove it") as refused:
             wiring.build_store(recipe)
         return str(refused.value)
 
@@ -110,7 +110,7 @@ def test_the_fingerprint_follows_the_content(tmp_path) -> None:
     assert one_video(tmp_path / "c", "raw", {RGB: changed, FLOW: changed[..., :2]}).fingerprint != one
 
 
-def test_half_a_part_is_none(tmp_path) -> None:
+def test_half_a_part_is_not_a_part(tmp_path) -> None:
     settings, pictures = PackSettings(codec="raw", flow="none"), np.zeros((3, 8, 8, 3), np.uint8)
     write_part(tmp_path / "a", {RGB: pictures}, 30.0, settings)
     assert is_part(tmp_path / "a")
@@ -119,8 +119,9 @@ def test_half_a_part_is_none(tmp_path) -> None:
     assert not is_part(tmp_path / "missing")
 
 
+@pytest.mark.slow
 def test_a_store_of_many_videos_has_room_for_its_head(tmp_path) -> None:
-    """The list of videos is longer than the 64 KiB of an old-style attribute."""
+    """The list of videos is longer than 64 KiB, the limit of attributes in old HDF5 formats."""
     settings = PackSettings(codec="raw", flow="none")
     write_part(tmp_path / "a", {RGB: np.zeros((1, 2, 2, 3), np.uint8)}, 30.0, settings)
     entries = [Entry(tmp_path / "a", f"{'x' * 80}{i}.mp4", 0, f"s{i}", ("train",)) for i in range(1500)]

@@ -20,15 +20,17 @@ from tests.e2e.test_command_line import vimix
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, PackSettings, checksum_of
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
-from vimix_adapters.commands.describing import describe
-from vimix_adapters.commands.preparing import prepare, quarantine_file
-from vimix_adapters.commands.storekeeping import export, merge, verify
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.files import WriteError, replacing, sweep
 from vimix_adapters.flow.colours import flow_colours, full_speed
 from vimix_adapters.flow.fields import quantise
+from vimix_adapters.prepare.build_store import build_store, quarantine_file
+from vimix_adapters.prepare.store_info import describe
+from vimix_adapters.prepare.store_tools import export, merge, verify
+from vimix_adapters.prepare.video_store import VideoStoreBuilder
 
 QUIET = Console(quiet=True)
 SETTINGS = PackSettings(short_side=32, flow="none", flow_short_side=32, codec="jpeg")
@@ -71,6 +73,8 @@ def damage(kind: str, file: h5py.File) -> None:
         ends = group["rgb.ends"][:3]
         del group["rgb.ends"]
         group["rgb.ends"] = ends
+    elif kind == "a lost checksum":
+        del group["rgb"].attrs["checksum"]
     elif kind == "a lost video":
         del file["videos/00000002"]
 
@@ -82,6 +86,7 @@ def damage(kind: str, file: h5py.File) -> None:
         ("no picture", "a frame is not a JPEG picture"),
         ("a lost modality", "flow: missing"),
         ("lost frames", "rgb: its bytes"),
+        ("a lost checksum", "cannot be read"),
         ("a lost video", "cannot be read"),
     ],
 )
@@ -103,22 +108,6 @@ def test_a_store_whose_list_was_changed_does_not_fit_its_fingerprint(tmp_path) -
         file.attrs["head"] = json.dumps(head)
     (bad,) = verify(tmp_path / "store.h5", 1, QUIET)["bad"]
     assert "does not fit the fingerprint" in bad["reason"]
-
-
-def test_a_store_of_an_earlier_version_with_one_checksum_a_video_is_verified_too(tmp_path) -> None:
-    import hashlib
-
-    hdf5(tmp_path, "raw")
-    with h5py.File(tmp_path / "store.h5", "r+") as file:
-        for group in file["videos"].values():
-            del group["rgb"].attrs["checksum"], group["flow"].attrs["checksum"]
-            together = group["rgb"][...].tobytes() + group["flow"][...].tobytes()
-            group.attrs["checksum"] = hashlib.sha256(together).hexdigest()
-    bad = verify(tmp_path / "store.h5", 1, QUIET)["bad"]
-    assert [found["video"] for found in bad] == [""]  # the fingerprint was made of other checksums
-    with h5py.File(tmp_path / "store.h5", "r+") as file:
-        file["videos/00000001/rgb"][0] = 99
-    assert [found["video"] for found in verify(tmp_path / "store.h5", 1, QUIET)["bad"]] == ["", "1.mp4"]
 
 
 def test_what_is_no_store_is_an_error_not_a_finding(tmp_path, capsys) -> None:
@@ -164,8 +153,11 @@ def test_other_settings_or_classes_and_an_existing_store_are_refused(tmp_path) -
     other = shard(tmp_path / "3.h5", ["a/1"], classes=("a", "c"))
     with pytest.raises(VimixError, match=r"differ in their classes \(b, c\)"):
         merge(tmp_path / "out.h5", [one, other])
-    with pytest.raises(VimixError, match="exists"):
-        merge(one, [one, one])
+    with pytest.raises(VimixError, match="is read by this command"):
+        merge(one, [one, one], force=True)
+    with pytest.raises(VimixError, match="other name, or replace it with --force"):
+        merge(other, [one])
+    assert len(merge(other, [one], force=True).videos) == 1
 
 
 # Export
@@ -208,15 +200,18 @@ def test_a_videos_flow_is_exported_and_unknown_names_are_refused_with_help(tmp_p
     motion = quantise(np.full((6, 32, 40, 2), (4.0, 0.0), dtype=np.float32), 8.0)
     write_part(tmp_path / "p", {RGB: moving_square(6, 32, 40), FLOW: motion}, 29.97, settings)
     merge_parts(tmp_path / "s.h5", [Entry(tmp_path / "p", "bow/x.mp4", 0, "x", ())], ["bow"], settings, 0)
-    said = export(tmp_path / "s.h5", "0", tmp_path / "f.mp4", FLOW, None)
-    assert "4.0 pixels a frame at full brightness" in said
+    message = export(tmp_path / "s.h5", "0", tmp_path / "f.mp4", FLOW)
+    assert "4.0 pixels a frame at full brightness" in message
+    with pytest.raises(VimixError, match=r"f\.mp4 exists: .*--force"):
+        export(tmp_path / "s.h5", "0", tmp_path / "f.mp4", FLOW)
+    assert export(tmp_path / "s.h5", "0", tmp_path / "f.mp4", FLOW, force=True) == message
     red = decoded(tmp_path / "f.mp4").mean((0, 1, 2))
     assert red[0] > 230
     assert red[1:].max() < 40
     with av.open(str(tmp_path / "f.mp4")) as container:
         assert float(container.streams.video[0].average_rate) == pytest.approx(29.97, abs=0.01)
     with pytest.raises(VimixError, match=r"no video 'X\.avi': expected a name such as bow/x\.mp4"):
-        export(tmp_path / "s.h5", "X.avi", tmp_path / "g.mp4", RGB, None)
+        export(tmp_path / "s.h5", "X.avi", tmp_path / "g.mp4", RGB)
 
 
 # How far an unfinished store is
@@ -225,14 +220,14 @@ def test_a_videos_flow_is_exported_and_unknown_names_are_refused_with_help(tmp_p
 def test_info_says_how_far_an_unfinished_store_is(tmp_path, capsys, monkeypatch) -> None:
     for name in ("bow/a.mp4", "bow/b.mp4", "wave/c.mp4"):
         write_video(tmp_path / "videos" / name, moving_square(6))
-    listed = list_folder(tmp_path / "videos")
+    listing = list_folder(tmp_path / "videos")
 
     def stop(*arguments) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vimix_adapters.commands.preparing.merge_parts", stop)
+    monkeypatch.setattr("vimix_adapters.prepare.video_store.merge_parts", stop)
     with pytest.raises(KeyboardInterrupt):
-        prepare(listed, tmp_path / "s.h5", SETTINGS, 1, 60, QUIET)
+        build_store(listing, tmp_path / "s.h5", VideoStoreBuilder(SETTINGS, 60), 1, QUIET)
     sorted((tmp_path / "s.h5.parts").glob("*.h5"))[0].unlink()
     found = describe(tmp_path / "s.h5")
     assert (found["unfinished"], found["finished"], found["expected"]) == (True, 2, 3)
@@ -240,7 +235,7 @@ def test_info_says_how_far_an_unfinished_store_is(tmp_path, capsys, monkeypatch)
     assert vimix("store", "info", tmp_path / "s.h5") == 0
     assert "2 of 3 videos are finished" in " ".join(capsys.readouterr().out.split())
     monkeypatch.undo()
-    assert prepare(listed, tmp_path / "s.h5", SETTINGS, 1, 60, QUIET).stored == 3
+    assert build_store(listing, tmp_path / "s.h5", VideoStoreBuilder(SETTINGS, 60), 1, QUIET).stored == 3
 
 
 # Readers
@@ -272,8 +267,9 @@ def test_a_forked_reader_inherits_no_handle_and_the_parents_stays_open(tmp_path)
     assert open_files(path) == 1
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_reads(tmp_path) -> None:
-    """Four thousand reads, after as many to warm up; a hundred thousand are measured in the records."""
+    """Four thousand reads after as many to warm up. The records have a measurement of a hundred thousand."""
     hdf5(tmp_path, "jpeg")
     script = """
 import resource, sys
@@ -299,7 +295,7 @@ print(resident() - before)
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of 3 MiB, where mounting is allowed."""
+    """A disk of 3 MiB, if mounting is allowed."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if os.geteuid() or not shutil.which("mount"):
@@ -318,22 +314,23 @@ def test_a_disk_that_runs_full_blames_no_video_and_after_freeing_the_store_is_th
 ) -> None:
     for i in range(4):
         write_video(tmp_path / f"videos/c/{i}.mp4", moving_square(30, 64, 64))  # 360 KiB raw each
-    listed, store = list_folder(tmp_path / "videos"), small_disk / "s.h5"
+    listing, store = list_folder(tmp_path / "videos"), small_disk / "s.h5"
+    builder = VideoStoreBuilder(RAW, 60)
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * int(2.3 * 2**20))
     with pytest.raises(WriteError, match="No space left"):
-        prepare(listed, store, RAW, 1, 60, QUIET)  # a part does not fit
+        build_store(listing, store, builder, 1, QUIET)  # a part does not fit
     assert not quarantine_file(store).exists()
     finished = len(list((small_disk / "s.h5.parts").glob("*.h5")))
     assert 1 <= finished < 4
     ballast.write_bytes(b"x" * 2**20)
     with pytest.raises(WriteError, match=r"about .* GiB are needed"):
-        prepare(listed, store, RAW, 1, 60, QUIET)  # the parts fit, the store beside them does not
+        build_store(listing, store, builder, 1, QUIET)  # the parts fit, the store beside them does not
     assert not store.exists()
     ballast.unlink()
-    assert prepare(listed, store, RAW, 1, 60, QUIET).failures == ()
+    assert build_store(listing, store, builder, 1, QUIET).failures == ()
     assert not list(small_disk.glob(".*.tmp"))
-    prepare(listed, tmp_path / "unbroken.h5", RAW, 1, 60, QUIET)
+    build_store(listing, tmp_path / "unbroken.h5", builder, 1, QUIET)
     assert Hdf5VideoStore(store).fingerprint == Hdf5VideoStore(tmp_path / "unbroken.h5").fingerprint
     assert verify(store, 1, QUIET)["bad"] == []
 
@@ -350,7 +347,7 @@ def write_within(path: Path, limit: int, pipe) -> None:
 
 @pytest.mark.parametrize("limit", [600_000, 981_000])
 def test_a_limit_on_the_size_of_files_while_merging_leaves_the_parts_and_no_store(tmp_path, limit) -> None:
-    """As a full disk early and at the end of writing the store: HDF5's errors are told from those of bad input."""
+    """The limit acts like a full disk early and late in writing. HDF5's errors must not count as those of bad input."""
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
     child = context.Process(target=write_within, args=(tmp_path / "s.h5", limit, there))

@@ -1,4 +1,4 @@
-"""The embedded data set's figures: kinematics, projection, drawing and the randomness around them."""
+"""Figures of the synthetic data set: kinematics, projection, drawing and random variation."""
 
 import attrs
 import numpy as np
@@ -7,10 +7,10 @@ import pytest
 from vimix.values.errors import VimixError
 from vimix_adapters.synth import body
 from vimix_adapters.synth.actions import ACTIONS, Style
-from vimix_adapters.synth.body import Arm, Build, Leg, Pose, forward_kinematics
-from vimix_adapters.synth.plan import plan
+from vimix_adapters.synth.body import ArmPose, Build, LegPose, Pose, forward_kinematics
 from vimix_adapters.synth.sample import render, scene
-from vimix_adapters.synth.settings import SynthSettings, Variety
+from vimix_adapters.synth.sample_plan import plan
+from vimix_adapters.synth.synth_settings import SynthSettings, Variety
 
 STILL = Variety(shake=0.0, drift=0.0, sway=0.0, posture=0.0, fidget=0.0, bystanders=0, proportions=0.0, clothing=0.0)
 BONES = [
@@ -39,7 +39,7 @@ def _standing(**changes: object) -> np.ndarray:
 
 
 def test_a_standing_figure_is_upright_with_its_left_at_x_and_its_feet_on_the_floor() -> None:
-    """The axes are the body's: x to its left, y up, z ahead; 1.8 m tall, the head's middle is about 0.1 m lower."""
+    """The body axes are x to its left, y up, z forwards. At 1.8 m, the centre of the head is about 0.1 m lower."""
     joints = _standing()
     assert 1.6 < joints[body.HEAD, 1] < 1.8
     assert joints[body.SHOULDERS[body.LEFT], 0] > 0.1 > -0.1 > joints[body.SHOULDERS[body.RIGHT], 0]
@@ -50,10 +50,10 @@ def test_a_standing_figure_is_upright_with_its_left_at_x_and_its_feet_on_the_flo
 @pytest.mark.parametrize("side", [body.LEFT, body.RIGHT])
 def test_raising_an_arm_goes_ahead_in_plane_0_outwards_in_plane_90_and_up_at_180(side: int) -> None:
     for arm, direction in [
-        (Arm(lift=90, plane=0), [0, 0, 1]),
-        (Arm(lift=90, plane=90), [body.SIGN[side], 0, 0]),
-        (Arm(lift=180, plane=90), [0, 1, 0]),
-        (Arm(lift=90, plane=90, elbow=0), [body.SIGN[side], 0, 0]),
+        (ArmPose(lift=90, plane=0), [0, 0, 1]),
+        (ArmPose(lift=90, plane=90), [body.SIGN[side], 0, 0]),
+        (ArmPose(lift=180, plane=90), [0, 1, 0]),
+        (ArmPose(lift=90, plane=90, elbow=0), [body.SIGN[side], 0, 0]),
     ]:
         joints = _standing(arms=(arm, arm))
         reach = joints[body.HANDS[side]] - joints[body.SHOULDERS[side]]
@@ -62,7 +62,7 @@ def test_raising_an_arm_goes_ahead_in_plane_0_outwards_in_plane_90_and_up_at_180
 
 def test_a_bent_elbow_of_a_hanging_arm_points_the_forearm_ahead_and_of_a_spread_arm_up() -> None:
     for lift, direction in [(0.0, [0, 0, 1]), (90.0, [0, 1, 0])]:
-        arm = Arm(lift=lift, plane=90, elbow=90)
+        arm = ArmPose(lift=lift, plane=90, elbow=90)
         joints = _standing(arms=(arm, arm))
         for side in (body.LEFT, body.RIGHT):
             forearm = joints[body.WRISTS[side]] - joints[body.ELBOWS[side]]
@@ -70,7 +70,7 @@ def test_a_bent_elbow_of_a_hanging_arm_points_the_forearm_ahead_and_of_a_spread_
 
 
 def test_bent_knees_lower_the_hips_and_leave_the_feet_on_the_floor() -> None:
-    leg = Leg(swing=60, knee=120)
+    leg = LegPose(swing=60, knee=120)
     straight, bent = _standing(), _standing(legs=(leg, leg))
     assert bent[body.BASE, 1] < straight[body.BASE, 1] - 0.3
     assert bent[list(body.FEET), 1].min() == pytest.approx(straight[list(body.FEET), 1].min())
@@ -81,7 +81,7 @@ def test_bent_knees_lower_the_hips_and_leave_the_feet_on_the_floor() -> None:
 
 @pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
 def test_an_action_keeps_bone_lengths_repeats_after_a_cycle_and_always_moves(action) -> None:  # type: ignore[no-untyped-def]
-    """Any half second of it moves some joint by several centimetres, so that any sub-clip shows the action."""
+    """Each half second moves some joint by several centimetres, so that each sub-clip shows the action."""
     phase = np.linspace(0, 4 * np.pi, 2 * 60 + 1)
     joints = forward_kinematics(action.pose(phase, Style()), Build(), len(phase))
     for first, second in BONES:
@@ -102,7 +102,7 @@ def test_there_are_at_least_twelve_actions_with_names_fit_for_folders() -> None:
 
 @pytest.mark.parametrize("number", range(0, 30, 3))
 def test_projected_joints_lie_on_the_figure_inside_the_picture(number: int) -> None:
-    """Where a joint is seen, the frame differs from its background, in (nearly) every frame."""
+    """At the position of a visible joint, nearly every frame differs from its background."""
     settings = SynthSettings(videos_per_class=3, performers=3, seed=5)
     sample = plan(settings)[number]
     made, seen = scene(settings, sample), render(settings, sample)
@@ -118,7 +118,7 @@ def test_projected_joints_lie_on_the_figure_inside_the_picture(number: int) -> N
 
 
 def test_pixels_are_the_pinhole_projection_of_the_joints() -> None:
-    """With the camera still, column and row are affine in x/z and y/z with one focal length."""
+    """With a still camera, column and row are affine in x/z and y/z with the same focal length."""
     settings = attrs.evolve(SynthSettings(), variety=STILL)
     made = render(settings, plan(settings)[0])
     x, y, z = np.moveaxis(made.joints.astype(np.float64), -1, 0)
@@ -148,8 +148,8 @@ def test_variety_of_nothing_gives_the_same_background_position_for_a_still_camer
     assert (shaken.background(0) != shaken.background(7)).any()
 
 
-def test_a_single_frames_colours_do_not_tell_the_class() -> None:
-    """Leave-one-out nearest centroid on the mean colour of the frame, and of the figure alone: near 1 in 10."""
+def test_a_single_frames_colours_do_not_give_the_class_away() -> None:
+    """Leave-one-out nearest centroid on the mean colour of the frame, or of the figure: accuracy near 1 in 10."""
     settings = SynthSettings(videos_per_class=12, performers=6, seconds=(0.04, 0.04))
     samples = plan(settings)
     whole, figure = [], []
@@ -164,7 +164,7 @@ def test_a_single_frames_colours_do_not_tell_the_class() -> None:
 
 
 def _nearest_centroid(features: np.ndarray, labels: np.ndarray) -> float:
-    """Leave-one-out accuracy."""
+    """Return the leave-one-out accuracy."""
     right = 0
     for index, (feature, label) in enumerate(zip(features, labels, strict=True)):
         others = np.arange(len(labels)) != index

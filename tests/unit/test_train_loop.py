@@ -15,31 +15,37 @@ from tests.fakes.clips import FakeTrainingClips
 from tests.fakes.metrics import FakeMetrics
 from tests.unit.test_training import learner
 from vimix.app.plan import run_stages
+from vimix.app.stage_run import StageRun
 from vimix.app.steps import pretrain_step
-from vimix.app.train import StageRun, TrainSettings, train
-from vimix.domain.schedule.stages import CmmcStage, PretrainStage
+from vimix.app.train import train
+from vimix.domain.mixing.layers import RandomLayer
+from vimix.domain.schedule.stages import Stage
+from vimix.ports.callback import Callback
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.commands.interruption import listening
-from vimix_adapters.encoders.network import TorchOptimiser
-from vimix_adapters.wiring.training import seeded
+from vimix_adapters.commands.signals import stop_on_signals
+from vimix_adapters.encoders.contrastive_network import TorchOptimiser
+from vimix_adapters.wiring.stage_runs import seeded
 
 CLIPS = FakeTrainingClips(videos=12, batch=4, frames=4, size=6)
 
 
 def stage_run(**changes) -> StageRun:
     made = learner()
-    settings = TrainSettings(epochs=4, rate=1e-2, milestones=(2,), log_every=2, checkpoint_seconds=1e9)
     parts = {
+        "name": "test",
+        "epochs": 4,
+        "rate": 1e-2,
+        "milestones": (2,),
+        "log_every": 2,
+        "checkpoint_seconds": 1e9,
         "learner": made,
         "step": pretrain_step(made, vimix.Mixup()),
         "clips": CLIPS,
-        "settings": settings,
         "metrics": FakeMetrics(),
         "checkpoints": FakeCheckpointStore(),
         "recipe": "",
-        "about": {"stage": "test"},
     }
     return StageRun(**{**parts, **changes})
 
@@ -59,7 +65,7 @@ def same(one, other) -> bool:
     return one == other
 
 
-def test_every_epoch_is_trained_and_rows_tell_of_it() -> None:
+def test_every_epoch_is_trained_and_has_its_rows() -> None:
     run = stage_run()
     final = train(run)
     rows = run.metrics.rows
@@ -70,51 +76,63 @@ def test_every_epoch_is_trained_and_rows_tell_of_it() -> None:
     assert rows[-1]["queue_filled"] == 16
 
 
-def test_rows_tell_the_rate_of_their_last_step_warm_up_included() -> None:
-    settings = TrainSettings(epochs=2, rate=1e-2, milestones=(1,), warmup_steps=4, log_every=1)
-    run = stage_run(settings=settings)
+def test_rows_show_the_rate_of_their_last_step_warm_up_included() -> None:
+    run = stage_run(epochs=2, milestones=(1,), warmup_steps=4, log_every=1)
     train(run)
     expected = [1e-2 / 4, 1e-2 / 2, 1e-2 * 3 / 4, 1e-3, 1e-3, 1e-3]
     assert [row["learning_rate"] for row in run.metrics.rows] == pytest.approx(expected)
 
 
 def test_a_network_that_can_learn_does() -> None:
-    made = learner(momentum=0.9)
-    object.__setattr__(made, "queue", vimix.NegativeQueue(4, 5))
-    settings = TrainSettings(epochs=60, rate=1e-2, log_every=30)
-    run = stage_run(learner=made, step=pretrain_step(made, vimix.NoMix()), settings=settings)
+    made = evolve(learner(momentum=0.9), queue=vimix.NegativeQueue(4, 5))
+    step = pretrain_step(made, vimix.NoMix())
+    run = stage_run(learner=made, step=step, epochs=60, milestones=(), log_every=30)
     train(run)
     assert run.metrics.rows[-1]["loss"] < run.metrics.rows[0]["loss"] / 3
     assert run.metrics.rows[-1]["pretext_accuracy"] > 0.8
 
 
-def looks(every: int, **changes) -> tuple[StageRun, list[int]]:
-    """A run whose network is looked at in evaluation mode, and after how many rows that was."""
-    seen: list[int] = []
-    settings = TrainSettings(
-        epochs=4, rate=1e-2, milestones=(2,), log_every=2, checkpoint_seconds=1e9, watch_every=every
-    )
-    run = stage_run(settings=settings, **changes)
+class FakeKnn(Callback):
+    """Evaluates the network at the ends of some epochs, and keeps every row it is called with."""
 
-    def watch() -> dict[str, float]:
-        seen.append(len(run.metrics.rows))
-        return {"knn_accuracy": float(run.learner.query.features(torch.ones(2, 3, 4, 6, 6)).sum())}
+    def __init__(self, learner, every: int) -> None:
+        self._learner, self._every = learner, every
+        self.rows: list[dict[str, float]] = []
 
-    return StageRun(**{**{name: getattr(run, name) for name in FIELDS}, "watch": watch}), seen
+    def measures_after(self, epoch: int) -> bool:
+        return epoch % self._every == 0 or epoch == 4
+
+    def measure(self) -> dict[str, float]:
+        return {"knn_accuracy": float(self._learner.query.features(torch.ones(2, 3, 4, 6, 6)).sum())}
+
+    def on_row(self, step, row) -> None:
+        self.rows.append({"step": step, **row})
 
 
-FIELDS = ("learner", "step", "clips", "settings", "metrics", "checkpoints", "recipe", "about")
+def watched_run(every: int, **changes) -> StageRun:
+    run = stage_run(**changes)
+    return evolve(run, callbacks=[FakeKnn(run.learner, every)])
 
 
 @pytest.mark.parametrize(("every", "expected"), [(1, [3, 6, 9, 12]), (2, [6, 12]), (3, [9, 12]), (9, [12])])
-def test_the_watch_is_read_at_the_ends_of_epochs_and_changes_nothing(every, expected) -> None:
-    plain, (watched, _) = stage_run(), looks(every)
+def test_a_callback_measures_at_the_ends_of_epochs_and_changes_nothing(every, expected) -> None:
+    plain, watched = stage_run(), watched_run(every)
     one, two = train(plain), train(watched)
     assert same(dict(one.parts), dict(two.parts))
     rows = watched.metrics.rows
     assert [row["step"] for row in rows if "knn_accuracy" in row] == expected
     assert [row["step"] for row in rows] == sorted({row["step"] for row in rows})
     assert sum(row["loss"] for row in rows if row["step"] == 12) > 0
+    assert watched.callbacks[0].rows == rows
+
+
+def test_a_callback_overrides_what_it_needs_and_inherits_the_rest() -> None:
+    class Silent(Callback):
+        pass
+
+    run = stage_run(callbacks=[Silent()])
+    train(run)
+    assert [row["step"] for row in run.metrics.rows] == [2, 4, 6, 8, 10, 12]
 
 
 class Interrupting(FakeMetrics):
@@ -130,15 +148,14 @@ class Interrupting(FakeMetrics):
             raise Killed
 
 
-def test_a_stage_resumed_where_an_epoch_ended_has_the_row_that_was_watched_there() -> None:
-    whole, _ = looks(1)
+def test_a_stage_resumed_where_an_epoch_ended_has_the_row_that_was_measured_there() -> None:
+    whole = watched_run(1)
     train(whole)
     clock = iter(range(10_000))
-    broken, _ = looks(1, metrics=Interrupting(6, []), clock=lambda: float(next(clock)))
-    object.__setattr__(broken, "settings", evolve(broken.settings, checkpoint_seconds=0))
+    broken = watched_run(1, metrics=Interrupting(6, []), clock=lambda: float(next(clock)), checkpoint_seconds=0)
     with pytest.raises(Killed):
         train(broken)
-    resumed, _ = looks(1, metrics=Interrupting(-1, broken.metrics.rows), checkpoints=broken.checkpoints)
+    resumed = watched_run(1, metrics=Interrupting(-1, broken.metrics.rows), checkpoints=broken.checkpoints)
     train(resumed)
     assert timeless(resumed.metrics.rows) == timeless(whole.metrics.rows)
 
@@ -169,13 +186,13 @@ def killed() -> None:
 @pytest.mark.parametrize("every", [0, 1, 3])
 def test_a_resumed_run_is_the_unbroken_one_bit_for_bit(at, every) -> None:
     """Rows under way at the checkpoint come out whole; no row comes twice, with no checkpoint (0) either."""
-    settings = TrainSettings(epochs=4, rate=1e-2, milestones=(2,), log_every=4, checkpoint_steps=every)
-    unbroken = stage_run(settings=settings)
+    settings = {"log_every": 4, "checkpoint_seconds": 600.0, "checkpoint_steps": every}
+    unbroken = stage_run(**settings)
     expected = train(unbroken)
-    broken = stage_run(settings=settings)
+    broken = stage_run(**settings)
     with pytest.raises(Killed):
         train(evolve(broken, step=ending_at(at, broken.step, killed)))
-    resumed = stage_run(settings=settings, metrics=broken.metrics, checkpoints=broken.checkpoints)
+    resumed = stage_run(**settings, metrics=broken.metrics, checkpoints=broken.checkpoints)
     final = train(resumed)
     assert same(dict(final.parts), dict(expected.parts))
     assert timeless(resumed.metrics.rows) == timeless(unbroken.metrics.rows)
@@ -187,8 +204,8 @@ def test_asked_to_stop_it_finishes_the_step_saves_and_exits_with_a_code_that_say
     expected = train(unbroken)
     before = signal.getsignal(number)
     asking = ending_at(5, broken.step, lambda: os.kill(os.getpid(), number))
-    with pytest.raises(SystemExit) as end, listening() as requests, requests.patiently():
-        train(evolve(broken, step=asking, asked_to_stop=requests))
+    with pytest.raises(SystemExit) as end, stop_on_signals() as requests, requests.deferred():
+        train(evolve(broken, step=asking, stop_requested=requests))
     assert end.value.code == code
     assert f"stopped by {number.name}: saved at step 5" in capsys.readouterr().err
     assert signal.getsignal(number) == before
@@ -198,25 +215,26 @@ def test_asked_to_stop_it_finishes_the_step_saves_and_exits_with_a_code_that_say
 
 
 def test_outside_of_training_a_request_ends_the_run_at_once() -> None:
-    with pytest.raises(SystemExit) as end, listening():
+    with pytest.raises(SystemExit) as end, stop_on_signals():
         os.kill(os.getpid(), signal.SIGTERM)
     assert end.value.code == 75
 
 
 def test_ctrl_c_a_second_time_does_not_wait() -> None:
-    with listening() as requests, requests.patiently():
+    with stop_on_signals() as requests, requests.deferred():
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_checkpoint_of_another_run_is_refused_with_what_was_expected_and_found() -> None:
-    run = stage_run(about={"steps_per_epoch": 3})
+    run = stage_run()
     train(run)
+    longer = FakeTrainingClips(videos=24, batch=4, frames=4, size=6)
     with pytest.raises(
         VimixError, match=r"seed 0, steps per epoch 3; expected one of rgb with seed 0, steps per epoch 6"
     ):
-        train(stage_run(about={"steps_per_epoch": 6}, checkpoints=run.checkpoints))
+        train(stage_run(clips=longer, checkpoints=run.checkpoints))
 
 
 def test_a_finished_stage_is_not_trained_again() -> None:
@@ -229,7 +247,7 @@ def test_a_finished_stage_is_not_trained_again() -> None:
 
 def test_a_diverged_loss_stops_the_run_with_the_way_out_and_the_videos() -> None:
     names = [f"clip{number}.mp4" for number in range(12)]
-    run = stage_run(settings=TrainSettings(epochs=9, rate=float("nan"), log_every=1, checkpoint_steps=1), names=names)
+    run = stage_run(epochs=9, rate=float("nan"), log_every=1, checkpoint_steps=1, names=names)
     with pytest.raises(
         VimixError, match=r"10 training steps in a row.*optim\.lr.*last one: clip\d+\.mp4, clip"
     ) as stop:
@@ -261,7 +279,7 @@ def with_bad_clips(inner, bad: set[int]):
 @pytest.mark.parametrize("at", [0, 4])
 def test_a_bad_step_changes_nothing_at_all_and_is_counted(at, name, fused) -> None:
     """Parameters, moments, key encoder, queue, BatchNorm statistics: all as if the step had never been made."""
-    run = stage_run(settings=TrainSettings(epochs=4, rate=1e-2, log_every=1))
+    run = stage_run(log_every=1)
     own = {"momentum": 0.9} if name == "SGD" else {}
     optimiser = getattr(torch.optim, name)(run.learner.query.parameters(), lr=1e-2, fused=fused, **own)
     run = evolve(run, learner=evolve(run.learner, optimiser=TorchOptimiser(optimiser)))
@@ -296,11 +314,11 @@ def test_momentum_is_torchs_own_although_the_first_step_was_bad() -> None:
 
 
 def test_bad_steps_now_and_then_do_not_stop_a_run_but_so_many_in_a_row_do() -> None:
-    settings = TrainSettings(epochs=4, rate=1e-2, log_every=6, max_bad_steps=3)
-    run = stage_run(settings=settings)
+    settings = {"log_every": 6, "max_bad_steps": 3}
+    run = stage_run(**settings)
     train(evolve(run, step=with_bad_clips(run.step, {0, 1, 3, 4, 6, 7, 9, 10})))
     assert run.metrics.rows[-1]["bad_steps"] == 8
-    run = stage_run(settings=settings)
+    run = stage_run(**settings)
     with pytest.raises(VimixError, match="3 training steps in a row"):
         train(evolve(run, step=with_bad_clips(run.step, {4, 5, 6})))  # over the end of a row
 
@@ -317,9 +335,10 @@ def test_rows_show_how_the_embeddings_lie() -> None:
 
 
 def test_a_plan_hands_the_newest_checkpoints_on() -> None:
-    pretrain = [PretrainStage(f"p{m}", m, 1, (), vimix.NoMix(), 1e-3) for m in (RGB, FLOW)]
+    plain = Stage(name="", modality=RGB, epochs=1, rate=1e-3, policy=vimix.NoMix())
+    pretrain = [evolve(plain, name=f"p{m}", modality=m) for m in (RGB, FLOW)]
     cmmc = [
-        CmmcStage(f"c{a}", a, b, 1, (), vimix.CrossModalCutMix(), None, 1e-3) for a, b in ((RGB, FLOW), (FLOW, RGB))
+        evolve(plain, name=f"c{a}", modality=a, partner=b, layers=RandomLayer()) for a, b in ((RGB, FLOW), (FLOW, RGB))
     ]
     seen = []
 
@@ -346,7 +365,7 @@ def test_steps_draw_from_their_own_number_whatever_came_before() -> None:
     assert drawn == [np.random.default_rng((0, n)).bit_generator.state["state"]["state"] for n in range(12)]
 
 
-def test_dropout_too_is_drawn_from_the_number_of_the_step_and_the_member() -> None:
+def test_dropout_is_drawn_from_the_number_of_the_step_and_the_rank() -> None:
     """A resumed run drops what the unbroken one does; torch's own generator and the step's stream are left alone."""
     drawn = []
 
@@ -354,14 +373,14 @@ def test_dropout_too_is_drawn_from_the_number_of_the_step_and_the_member() -> No
         drawn.append((torch.rand(3).tolist(), rng.random()))
 
     cpu, before = torch.device("cpu"), torch.get_rng_state()
-    for member, number in ((0, 5), (0, 6), (0, 5), (1, 5)):
-        seeded(step, cpu, member)(None, np.random.default_rng((1, number)))
+    for rank, number in ((0, 5), (0, 6), (0, 5), (1, 5)):
+        seeded(step, cpu, rank)(None, np.random.default_rng((1, number)))
     assert torch.equal(torch.get_rng_state(), before)
-    first, another, again, other_member = drawn
+    first, another, again, other_rank = drawn
     assert first == again
     assert first[0] != another[0]
-    assert first[0] != other_member[0]
-    assert first[1] == other_member[1] == np.random.default_rng((1, 5)).random()
+    assert first[0] != other_rank[0]
+    assert first[1] == other_rank[1] == np.random.default_rng((1, 5)).random()
 
 
 class SlowClips(FakeTrainingClips):
@@ -375,7 +394,7 @@ class SlowClips(FakeTrainingClips):
     now = 0.0
 
 
-def test_a_row_tells_the_share_of_time_spent_waiting_for_data() -> None:
+def test_a_row_shows_the_share_of_time_spent_waiting_for_data() -> None:
     made = learner()
     inner = pretrain_step(made, vimix.Mixup())
 

@@ -1,10 +1,11 @@
-"""The learner, the two kinds of step and the loop, on fakes."""
+"""The learner, the three kinds of step, layers, rates and stages, on fakes."""
 
 import copy
 
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 
 import vimix
 from tests.fakes.network import FakeNetwork
@@ -13,10 +14,11 @@ from vimix.app.steps import cmmc_step, manifold_step, pretrain_step
 from vimix.domain.contrast.candidates import BatchAndQueue, WithoutSiblings
 from vimix.domain.mixing.layers import RandomLayer, SameLayer
 from vimix.domain.schedule.rates import step_decay, warmed_up
-from vimix.domain.schedule.stages import CmmcStage, ManifoldStage, PretrainStage, views_needed
+from vimix.domain.schedule.stages import Stage
 from vimix.values.clips import ClipBatch
+from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.encoders.network import TorchOptimiser
+from vimix_adapters.encoders.contrastive_network import TorchOptimiser
 
 
 def learner(seed: int = 0, momentum: float = 0.9) -> Learner:
@@ -31,6 +33,10 @@ def learner(seed: int = 0, momentum: float = 0.9) -> Learner:
         momentum=momentum,
         temperature=0.1,
     )
+
+
+def with_sgd(made: Learner, rate: float) -> Learner:
+    return evolve(made, optimiser=TorchOptimiser(torch.optim.SGD(made.query.parameters(), lr=rate)))
 
 
 def batch(seed: int = 0, size: int = 4) -> ClipBatch:
@@ -93,9 +99,8 @@ def test_a_cmmc_step_is_the_six_lines_of_the_method() -> None:
 
 def test_a_manifold_step_mixes_hidden_maps_of_one_encoder_with_gradients_to_both() -> None:
     """λ·g1 + (1-λ)·g1[r] written out; the gradient of the written-out loss is the one that the step takes."""
-    trained, clips = learner(momentum=1.0), batch()
-    rate = 0.5
-    object.__setattr__(trained, "optimiser", TorchOptimiser(torch.optim.SGD(trained.query.parameters(), lr=rate)))
+    rate, clips = 0.5, batch()
+    trained = with_sgd(learner(momentum=1.0), rate)
     rng, query = np.random.default_rng(6), copy.deepcopy(trained.query)
     outcome = manifold_step(trained, vimix.ManifoldMixup(), SameLayer())(clips, np.random.default_rng(6))
 
@@ -115,8 +120,8 @@ def test_a_manifold_step_mixes_hidden_maps_of_one_encoder_with_gradients_to_both
 
 
 @pytest.mark.parametrize("planar", [True, False])
-def test_policies_are_told_whether_the_last_axis_is_one_of_space(planar) -> None:
-    """Of skeletons it is the persons, who are always taken whole: together, in the input space and in hidden maps."""
+def test_policies_know_whether_the_last_axis_is_one_of_space(planar) -> None:
+    """For skeletons it numbers persons, who are always taken whole, in the input space and in hidden maps."""
 
     class Watched(vimix.CrossModalCutMix):
         def plan(self, *, batch, grid, rng, donor=None):
@@ -129,6 +134,19 @@ def test_policies_are_told_whether_the_last_axis_is_one_of_space(planar) -> None
     cmmc_step(trained, partner, FLOW, Watched(), RandomLayer())(batch(), np.random.default_rng(0))
     pretrain_step(trained, Watched())(batch(), np.random.default_rng(0))
     assert [grid.planar for grid in grids] == [planar] * 4
+
+
+def test_the_learner_minimises_the_public_loss_to_the_last_bit() -> None:
+    """Among siblings and a queue that is partly empty."""
+    trained, clips = evolve(learner(), candidates=WithoutSiblings()), batch()
+    z, keys = trained.query.embed(clips.views[RGB][0]), trained.keys(clips.views[RGB][1], np.random.default_rng(0))
+    plan = vimix.Mixup().plan(batch=4, grid=vimix.Grid((1, 1, 1, 1)), rng=np.random.default_rng(1))
+    sources, queue = torch.tensor([0, 0, 1, 2]), trained.queue
+    queue.enqueue(keys.flip(0), sources)
+    excluded = WithoutSiblings().excluded(sources, queue.row_sources, torch.from_numpy(plan.partner))
+    excluded[:, 4:] |= queue.empty
+    expected = vimix.mixed_info_nce(z, keys, queue.rows, plan, temperature=0.1, excluded=excluded)
+    assert torch.equal(trained.learn(z, keys, plan, sources).loss, expected)
 
 
 def test_a_pretraining_step_mixes_queries_only() -> None:
@@ -164,9 +182,7 @@ def test_masking_siblings_takes_the_own_video_out_of_the_queue() -> None:
     """The same videos again: without masking the query's own past key competes with its positive."""
     losses = {}
     for candidates in (BatchAndQueue(), WithoutSiblings()):
-        trained = learner(momentum=1.0)
-        object.__setattr__(trained, "candidates", candidates)
-        object.__setattr__(trained, "optimiser", TorchOptimiser(torch.optim.SGD(trained.query.parameters(), lr=0.0)))
+        trained = evolve(with_sgd(learner(momentum=1.0), rate=0.0), candidates=candidates)
         step = pretrain_step(trained, vimix.NoMix())
         losses[type(candidates)] = [float(step(batch(), np.random.default_rng(i)).loss) for i in range(2)]
     assert losses[BatchAndQueue][0] == losses[WithoutSiblings][0]
@@ -180,9 +196,11 @@ def test_layers_are_hidden_ones_and_the_donors_is_never_earlier(depth, donor) ->
         k, l = RandomLayer().draw(depth, donor, rng)  # noqa: E741
         assert 1 <= k <= depth - 1
         assert k <= l <= donor - 1
-        same = SameLayer().draw(depth, donor, rng)
+        same = SameLayer().draw(depth, depth, rng)
         assert same[0] == same[1]
-        assert 1 <= same[0] <= min(depth, donor) - 1
+        assert 1 <= same[0] <= depth - 1
+    with pytest.raises(ValueError, match="equal depth, not 3 and 4"):
+        SameLayer().draw(3, 4, rng)
 
 
 def test_every_eligible_pair_of_layers_is_drawn() -> None:
@@ -197,8 +215,21 @@ def test_rates_fall_at_milestones_and_rise_while_warming_up() -> None:
     assert warmed_up(0.3, 0, 0) == 0.3
 
 
-def test_a_stage_says_which_views_it_needs() -> None:
-    assert views_needed(PretrainStage("a", RGB, 1, (), vimix.NoMix(), 1e-3)) == {RGB: 2}
-    cmmc = CmmcStage("b", RGB, FLOW, 1, (), vimix.CrossModalCutMix(), RandomLayer(), 1e-3)
-    assert views_needed(cmmc) == {RGB: 2, FLOW: 1}
-    assert views_needed(ManifoldStage("c", RGB, 1, (), vimix.ManifoldMixup(), SameLayer(), 1e-3)) == {RGB: 2}
+def test_a_stage_names_the_views_it_needs() -> None:
+    plain = Stage(name="a", modality=RGB, epochs=1, rate=1e-3, policy=vimix.NoMix())
+    assert plain.views_needed == {RGB: 2}
+    assert evolve(plain, layers=SameLayer()).views_needed == {RGB: 2}
+    assert evolve(plain, layers=RandomLayer(), partner=FLOW).views_needed == {RGB: 2, FLOW: 1}
+    with pytest.raises(ValueError, match="partner flow but no layers"):
+        evolve(plain, partner=FLOW)
+
+
+class DeeperNetwork(FakeNetwork):
+    depth = 4
+
+
+def test_the_same_layer_of_encoders_of_different_depths_is_refused_before_training() -> None:
+    trained, partner = learner(), DeeperNetwork(channels=2)
+    cmmc_step(trained, partner, FLOW, vimix.CrossModalCutMix(), RandomLayer())
+    with pytest.raises(VimixError, match=r"rgb has 3 stages and flow 4: set modalities\.rgb\.stages"):
+        cmmc_step(trained, partner, FLOW, vimix.CrossModalMixup(), SameLayer())

@@ -1,4 +1,4 @@
-"""The input pipeline under a training step, and the start of the command line."""
+"""Benchmarks of the input pipeline during training, and of the start of the command line."""
 
 import os
 import statistics
@@ -12,34 +12,34 @@ from time import perf_counter
 import attrs
 import numpy as np
 
+from vimix.app.data_timer import DataTimer
 from vimix.app.steps import Step
-from vimix.app.waiting import WaitingTime
-from vimix.domain.schedule.stages import views_needed
 from vimix.ports.clips import TrainingClips
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.settings import BenchSettings
+from vimix_adapters.benchmarks.bench_settings import BenchSettings
 from vimix_adapters.benchmarks.steps import bench_recipe
 from vimix_adapters.benchmarks.timing import Finding, Measure, seconds
-from vimix_adapters.clips.hdf5 import PackSettings
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
+from vimix_adapters.config.store_settings import PackSettings
 
 STARTS = 10
+"""Number of timed starts."""
 
 
 def pipeline(settings: BenchSettings) -> Iterator[Finding]:
-    """Share of a pretraining step spent waiting for its batch, the clips coming from a store on the disk."""
+    """Measure the share of a pretraining step that is spent waiting for its batch from a store on the disk."""
     yield _data_time("data_time", settings, workers=1)
     small = attrs.evolve(settings, batch=32, frames=16, size=48, width=0.25)
     yield _data_time("data_time, small clips", small if settings.size >= 128 else settings, workers=0)
 
 
 def _data_time(name: str, settings: BenchSettings, workers: int) -> Measure:
-    """Step by step within one epoch, after one that starts everything."""
+    """Measure each step of one epoch, except for the first, which starts the workers."""
     shares, spent = [], []
     with tempfile.TemporaryDirectory() as folder:
         step, clips = _training(settings, workers, Path(folder) / "bench.h5")
-        rng, waiting = np.random.default_rng(0), WaitingTime(perf_counter)
+        rng, waiting = np.random.default_rng(0), DataTimer(perf_counter)
         for batch in waiting.through(clips.batches(0)):
             begun = perf_counter()
             float(step(batch, rng).loss)
@@ -52,7 +52,7 @@ def _data_time(name: str, settings: BenchSettings, workers: int) -> Measure:
 
 
 def _training(settings: BenchSettings, workers: int, store_file: Path) -> tuple[Step, TrainingClips]:
-    """A MoCo step, and its clips from a store of noise."""
+    """Return a MoCo step, and its clips from a store of noise."""
     random_store(store_file, settings)
     base = bench_recipe(settings)
     recipe = attrs.evolve(base, data=attrs.evolve(base.data, store=str(store_file), workers=workers))
@@ -60,11 +60,11 @@ def _training(settings: BenchSettings, workers: int, store_file: Path) -> tuple[
     stage = wiring.build_stage(recipe, config.PretrainStage(pretrain=RGB))
     learner = wiring.build_learner(recipe, RGB, compute)
     step = wiring.build_step(recipe, stage, learner, {}, compute)
-    return step, wiring.build_training_clips(recipe, store, views_needed(stage), 0, compute)
+    return step, wiring.build_training_clips(recipe, store, stage.views_needed, 0, compute)
 
 
 def start_up(settings: BenchSettings) -> Iterator[Finding]:
-    """``vimix --help`` in a process of its own."""
+    """Time ``vimix --help`` in a new process."""
     command = [sys.executable, "-m", "vimix_adapters.cli.main", "--help"]
 
     def start() -> None:
@@ -82,7 +82,7 @@ def start_up(settings: BenchSettings) -> Iterator[Finding]:
 
 
 def random_store(path: Path, settings: BenchSettings) -> None:
-    """A raw store of noise, all of it for training: an epoch of it is one step to warm up and those that are timed."""
+    """Write a raw store of noise. An epoch of its training split is one step to warm up and the timed steps."""
     rng = np.random.default_rng(0)
     packing = PackSettings(short_side=max(16, settings.size), codec="raw", flow="dis")
     entries = []

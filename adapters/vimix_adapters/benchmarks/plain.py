@@ -1,4 +1,4 @@
-"""The training step as one writes it without a thought of speed: what vimix's is compared with."""
+"""A training step in plain PyTorch without optimisation, as the reference of the benchmarks."""
 
 import copy
 from functools import partial
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vimix_adapters import config, wiring
-from vimix_adapters.encoders.s3d import torchvisions
+from vimix_adapters import config
+from vimix_adapters.encoders.s3d import build_s3d, torchvisions
 
 
 class PlainNetwork(nn.Module):
@@ -17,17 +17,17 @@ class PlainNetwork(nn.Module):
     def __init__(self, settings: config.ModalitySettings) -> None:
         super().__init__()
         norm = partial(nn.BatchNorm3d, momentum=settings.batch_norm_momentum)
-        size = wiring.build_s3d(settings).feature_size
+        size = build_s3d(settings).feature_size
         self.features = torchvisions(settings.channels, settings.width, norm)
         self.head = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 128))
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Unit rows [B, 128]."""
+        """Return unit rows [B, 128]."""
         return functional.normalize(self.head(self.features(clips).mean(dim=(2, 3, 4))), dim=1)
 
 
 class PlainMoco:
-    """One step of MoCo with input mixup or none, virtual BatchNorm groups and a queue, term by term."""
+    """MoCo with virtual BatchNorm groups and a queue, and with input mixup if ``mixes``. Each term is written out."""
 
     def __init__(
         self, network: nn.Module, optimiser: torch.optim.Optimizer, groups: int = 2, k: int = 2048, mixes: bool = True
@@ -39,7 +39,7 @@ class PlainMoco:
         self.groups, self.pointer, self.mixes = groups, 0, mixes
 
     def step(self, x_q: Tensor, x_k: Tensor) -> float:
-        """The loss, after the update."""
+        """Update the networks and the queue on two views [B, ...] and return the loss."""
         batch, order = len(x_q), torch.randperm(len(x_q), device=x_q.device)
         partner, weight = torch.randperm(batch, device=x_q.device), torch.rand(batch, device=x_q.device)
         if self.mixes:
@@ -67,5 +67,5 @@ class PlainMoco:
 
 
 def masked_mix(g1: Tensor, g2: Tensor, mask: Tensor) -> Tensor:
-    """The paper's formula: M ⊙ g1 + (1 - M) ⊙ g2, with everything of one size."""
+    """Return the paper's formula M ⊙ g1 + (1 - M) ⊙ g2. All tensors have the same shape."""
     return mask * g1 + (1 - mask) * g2

@@ -1,4 +1,4 @@
-"""ST-GCN as its authors and SkeletonCLR write it: what vimix's is compared with."""
+"""ST-GCN as its authors and SkeletonCLR write it, as the reference of the benchmark."""
 
 import torch
 from torch import Tensor, nn
@@ -8,11 +8,11 @@ from vimix_adapters.encoders.graph import SUBSETS, spatial_partition
 from vimix_adapters.skeletons.layouts import find_layout
 
 BLOCKS = ((16, 1), (16, 1), (16, 1), (16, 1), (32, 2), (32, 1), (32, 1), (64, 2), (64, 1), (256, 1))
-"""Channels and temporal stride, a quarter of the authors' widths but for the last."""
+"""Channels and temporal stride of each block: a quarter of the authors' widths, except for the last."""
 
 
 class PlainGraphConvolution(nn.Module):
-    """A convolution to the channels of all subsets, then a sum over subsets and joints."""
+    """A 1 × 1 convolution to the channels of all subsets, then a sum over subsets and joints."""
 
     def __init__(self, incoming: int, outgoing: int, adjacency: Tensor) -> None:
         super().__init__()
@@ -22,7 +22,7 @@ class PlainGraphConvolution(nn.Module):
         self.weigh = nn.Conv2d(incoming, outgoing * SUBSETS, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, outgoing, T, V] from [N, incoming, T, V]."""
+        """Map [N, incoming, T, V] to [N, outgoing, T, V]."""
         weighed: Tensor = self.weigh(x)
         rows, channels, frames, joints = weighed.shape
         parted = weighed.view(rows, SUBSETS, channels // SUBSETS, frames, joints)
@@ -30,7 +30,7 @@ class PlainGraphConvolution(nn.Module):
 
 
 class PlainBlock(nn.Module):
-    """Graph convolution, BatchNorm, ReLU, convolution over time, BatchNorm, dropout; plus the input; ReLU."""
+    """Graph convolution, BatchNorm, ReLU, temporal convolution, BatchNorm, dropout, shortcut, ReLU."""
 
     def __init__(self, incoming: int, outgoing: int, stride: int, adjacency: Tensor, dropout: float) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class PlainBlock(nn.Module):
             self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(outgoing))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, outgoing, T / stride, V] from [N, incoming, T, V]."""
+        """Map [N, incoming, T, V] to [N, outgoing, T / stride, V]."""
         moved: Tensor = self.time(self.space(x))
         if not self.first:
             moved = moved + (x if self.shortcut is None else self.shortcut(x))
@@ -57,7 +57,7 @@ class PlainBlock(nn.Module):
 
 
 class PlainSTGCN(nn.Module):
-    """ST-GCN with a projection head, in float32 and the default layout; both persons count always."""
+    """ST-GCN with a projection head, in float32 and the default memory layout. It always computes both persons."""
 
     def __init__(self, dropout: float = 0.5) -> None:
         super().__init__()
@@ -73,11 +73,11 @@ class PlainSTGCN(nn.Module):
         self.head = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, 128))
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Unit rows [B, 128] of skeletons [B, 3, T, V, M]."""
+        """Map skeletons [B, 3, T, V, M] to unit rows [B, 128]."""
         return functional.normalize(self.head(self.pooled(clips)), dim=1)
 
     def pooled(self, clips: Tensor) -> Tensor:
-        """Features [B, D]: means over time, joints and persons."""
+        """Map skeletons [B, 3, T, V, M] to features [B, D]: means over time, joints and persons."""
         batch, channels, frames, joints, persons = clips.shape
         x = clips.permute(0, 4, 3, 1, 2).contiguous().view(batch * persons, joints * channels, frames)
         x = self.norm(x).view(batch * persons, joints, channels, frames).permute(0, 2, 3, 1).contiguous()

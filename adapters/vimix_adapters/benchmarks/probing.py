@@ -1,4 +1,4 @@
-"""The linear probe against scikit-learn's fastest solver."""
+"""Benchmark of the linear probe against scikit-learn's fastest solver."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -8,56 +8,59 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.settings import BenchSettings
-from vimix_adapters.benchmarks.timing import Comparison, Finding, interleaved
+from vimix_adapters.benchmarks.bench_settings import BenchSettings
+from vimix_adapters.benchmarks.timing import Finding, TimedPair, interleaved
 
 Rows = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
 NOISE = 10
-"""Of the features, in deviations of the classes' means: so much that they overlap."""
+"""Standard deviation of the features around their class mean; that of the class means is 1, so classes overlap."""
 
 
 def probing(settings: BenchSettings) -> Iterator[Finding]:
-    """The same choice of a penalty on the same held-out quarter, and a last fit, by scikit-learn as it is."""
+    """Time the probe and plain scikit-learn: both choose a penalty on the same held-out quarter and fit again."""
     recipe = config.Recipe(name="bench", data=config.Data(store=""), modalities={"rgb": config.ModalitySettings()})
     penalties = recipe.evaluate.probe_inverse_regularisation
     rng = np.random.default_rng(0)
     labels = rng.integers(0, settings.probe_classes, 2 * settings.probe_videos)
     centres = rng.standard_normal((settings.probe_classes, settings.features), dtype=np.float32)
     features = centres[labels] + NOISE * rng.standard_normal((len(labels), settings.features), dtype=np.float32)
-    known, asked = np.split(features, 2)
-    truth, answers = np.split(labels, 2)
-    sources = np.arange(len(known))
+    train, test = np.split(features, 2)
+    train_labels, test_labels = np.split(labels, 2)
+    sources = np.arange(len(train))
     accuracies: dict[str, float] = {}
 
     def theirs() -> None:
-        accuracies["theirs"] = _sklearn(known, truth, asked, answers, penalties)
+        accuracies["theirs"] = _sklearn(train, train_labels, test, test_labels, penalties)
 
     def ours() -> None:
-        found = wiring.build_probe(recipe).probabilities(known, truth, sources, asked, 0)
-        accuracies["ours"] = float((found.argmax(axis=1) == answers).mean())
+        predicted = wiring.build_probe(recipe).fit_predict(train, train_labels, sources, test, 0).probabilities
+        accuracies["ours"] = float((predicted.argmax(axis=1) == test_labels).mean())
 
     one, two = interleaved(theirs, ours, 1, settings.now, warm_up=0)
     note = (
         f"{settings.probe_videos} x {settings.features}, {settings.probe_classes} classes, {len(penalties)} penalties; "
     )
     note += f"accuracy {accuracies['ours']:.3f}, theirs {accuracies['theirs']:.3f}"
-    yield Comparison("linear probe", "scikit-learn: L-BFGS, float32", one, two, 1.5, faster=False, note=note)
+    yield TimedPair("linear probe", "scikit-learn: L-BFGS, float32", one, two, 1.5, faster=False, note=note)
 
 
-def _sklearn(known: Rows, truth: Labels, asked: Rows, answers: Labels, penalties: Sequence[float]) -> float:
-    """Accuracy on the asked, of the penalty with the least cross-entropy on a held-out quarter."""
+def _sklearn(train: Rows, train_labels: Labels, test: Rows, test_labels: Labels, penalties: Sequence[float]) -> float:
+    """Return the test accuracy with the penalty of the least cross-entropy on a held-out quarter."""
     from sklearn.metrics import log_loss
     from sklearn.model_selection import StratifiedKFold
     from sklearn.preprocessing import StandardScaler
 
-    kept, held = next(iter(StratifiedKFold(4, shuffle=True, random_state=0).split(known, truth)))
-    scale = StandardScaler().fit(known[kept])
-    inner, outer = scale.transform(known[kept]), scale.transform(known[held])
-    best = min(penalties, key=lambda c: log_loss(truth[held], _fitted(c, inner, truth[kept]).predict_proba(outer)))
-    scale = StandardScaler().fit(known)
-    return float(_fitted(best, scale.transform(known), truth).score(scale.transform(asked), answers))
+    kept, held = next(iter(StratifiedKFold(4, shuffle=True, random_state=0).split(train, train_labels)))
+    scale = StandardScaler().fit(train[kept])
+    inner, outer = scale.transform(train[kept]), scale.transform(train[held])
+    best = min(
+        penalties,
+        key=lambda c: log_loss(train_labels[held], _fitted(c, inner, train_labels[kept]).predict_proba(outer)),
+    )
+    scale = StandardScaler().fit(train)
+    return float(_fitted(best, scale.transform(train), train_labels).score(scale.transform(test), test_labels))
 
 
 def _fitted(c: float, features: Rows, labels: Labels) -> Any:

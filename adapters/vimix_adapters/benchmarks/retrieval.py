@@ -1,22 +1,21 @@
-"""Nearest neighbours: the exact index against bare FAISS, and the approximate one against the exact."""
+"""Benchmark of the index against bare FAISS."""
 
 from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix_adapters.benchmarks.settings import BenchSettings
-from vimix_adapters.benchmarks.timing import Comparison, Finding, interleaved, seconds
+from vimix_adapters.benchmarks.bench_settings import BenchSettings
+from vimix_adapters.benchmarks.timing import Finding, TimedPair, interleaved
 from vimix_adapters.indexes.faiss_index import FaissIndex, faiss_module
-from vimix_adapters.indexes.ivf_index import IvfIndex
 
 K = 20
 
 
 def retrieval(settings: BenchSettings) -> Iterator[Finding]:
-    """The K nearest of each query, the index being there."""
+    """Time the search of the K nearest neighbours of each query in a filled index."""
     rng = np.random.default_rng(0)
-    vectors, queries = unit_rows(rng, settings.gallery, settings), unit_rows(rng, settings.queries, settings)
+    vectors, queries = _unit_rows(rng, settings.gallery, settings), _unit_rows(rng, settings.queries, settings)
     bare = faiss_module().IndexFlatIP(settings.features)
     bare.add(vectors)
     ours_index = FaissIndex(settings.features)
@@ -25,21 +24,11 @@ def retrieval(settings: BenchSettings) -> Iterator[Finding]:
         lambda: bare.search(queries, K), lambda: ours_index.search(queries, K), settings.repeats, settings.now
     )
     note = f"{settings.queries} queries in {settings.gallery} x {settings.features}, {K} nearest, ties in order"
-    yield Comparison("exact retrieval", "bare FAISS (IndexFlatIP)", theirs, ours, 1.2, faster=False, note=note)
-    cells = IvfIndex(settings.features)
-    cells.add(vectors)
-    built = seconds(lambda: cells.search(queries[:1], K), settings.now)
-    theirs, ours = interleaved(
-        lambda: ours_index.search(queries, K), lambda: cells.search(queries, K), settings.repeats, settings.now
-    )
-    note = (
-        f"recall@{K} {cells.recall(queries, K):.3f} against exact, {cells.probes} cells probed, built in {built:.0f} s"
-    )
-    yield Comparison("approximate retrieval (IVF)", "exact retrieval", theirs, ours, None, note=note)
+    yield TimedPair("exact retrieval", "bare FAISS (IndexFlatIP)", theirs, ours, 1.2, faster=False, note=note)
 
 
-def unit_rows(rng: np.random.Generator, count: int, settings: BenchSettings) -> NDArray[np.float32]:
-    """[count, D] around 1000 centres, as features of videos lie: noise alone has no neighbours."""
+def _unit_rows(rng: np.random.Generator, count: int, settings: BenchSettings) -> NDArray[np.float32]:
+    """Return unit rows [count, D] clustered around 1000 centres, as features of videos are. Noise has no neighbours."""
     centres = rng.standard_normal((1000, settings.features), dtype=np.float32)
     rows = centres[rng.integers(0, 1000, count)]
     rows += 0.8 * rng.standard_normal(rows.shape, dtype=np.float32)

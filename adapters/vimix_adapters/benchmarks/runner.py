@@ -1,18 +1,17 @@
-"""All benchmarks, and the table that they leave behind."""
+"""All benchmarks, and the table of their results."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import asdict
 
-from vimix_adapters.benchmarks.million import million
+from vimix_adapters.benchmarks.bench_settings import BenchSettings
 from vimix_adapters.benchmarks.pipeline import pipeline, start_up
 from vimix_adapters.benchmarks.probing import probing
 from vimix_adapters.benchmarks.retrieval import retrieval
-from vimix_adapters.benchmarks.settings import BenchSettings
 from vimix_adapters.benchmarks.skeleton_steps import skeleton_steps
 from vimix_adapters.benchmarks.steps import blending, training_steps
-from vimix_adapters.benchmarks.timing import Comparison, Finding, Measure, Remark
+from vimix_adapters.benchmarks.timing import Finding, Measure, Remark, TimedPair
 from vimix_adapters.reports.environment import commit, machine, versions
 
 Benchmark = Callable[[BenchSettings], Iterator[Finding]]
@@ -25,33 +24,30 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "retrieval": retrieval,
     "probe": probing,
     "start": start_up,
-    "million": million,
 }
-"""By the name that ``vimix bench --only`` takes."""
-ON_REQUEST = ("million",)
-"""Too long or too large to be run unasked."""
+"""Benchmarks by the name that ``vimix bench --only`` takes."""
 
 
-def run_benchmarks(settings: BenchSettings, names: Sequence[str], told: Callable[[str], None]) -> list[Finding]:
-    """Run them in turn; ``told`` hears each finding's line of the table."""
+def run_benchmarks(settings: BenchSettings, names: Sequence[str], show: Callable[[str], None]) -> list[Finding]:
+    """Run the named benchmarks in turn and call ``show`` with the table row of each finding."""
     findings = []
     for name in names:
         for finding in BENCHMARKS[name](settings):
             findings.append(finding)
-            told(line(finding))
+            show(line(finding))
     return findings
 
 
 def line(finding: Finding) -> str:
-    """A row of the table in markdown."""
+    """Return a row of the table in Markdown."""
     if isinstance(finding, Remark):
         return f"| {finding.name} | | | | | | {finding.text} |"
     if isinstance(finding, Measure):
         low, high = min(finding.values), max(finding.values)
         figure = f"{finding.median:.3g} {finding.unit}"
         target = "" if finding.target is None else f"<= {finding.target:g}"
-        known = f"{low:.3g} - {high:.3g} | {target} | {_met(finding.met)}"
-        return f"| {finding.name} | {figure} | {known} | | {finding.note} |"
+        spread = f"{low:.3g} - {high:.3g} | {target} | {_met(finding.met)}"
+        return f"| {finding.name} | {figure} | {spread} | | {finding.note} |"
     low, high = finding.spread
     kind = "x faster" if finding.faster else "x the time"
     sides = f"{_seconds(finding.theirs)} {finding.reference}; {_seconds(finding.ours)} vimix"
@@ -69,7 +65,7 @@ HEAD = (
 
 
 def report(settings: BenchSettings, findings: Sequence[Finding]) -> str:
-    """The record in markdown: where, with what, and the table."""
+    """Return the record in Markdown: machine, versions, sizes and the table."""
     clock = "wall clock" if settings.clock == "wall" else "processor time of the process (a busy machine)"
     sizes = ", ".join(f"{key} {value}" for key, value in asdict(settings).items() if key not in ("clock", "device"))
     lines = [
@@ -88,8 +84,8 @@ def report(settings: BenchSettings, findings: Sequence[Finding]) -> str:
 
 
 def missed(findings: Sequence[Finding]) -> list[str]:
-    """Names of what missed its target."""
-    return [f.name for f in findings if isinstance(f, Comparison | Measure) and f.met is False]
+    """Return the names of the findings that missed their target."""
+    return [f.name for f in findings if isinstance(f, TimedPair | Measure) and f.met is False]
 
 
 def _met(met: bool | None) -> str:

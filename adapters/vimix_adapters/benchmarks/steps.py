@@ -1,63 +1,63 @@
-"""Training steps: vimix's against plain eager, CMMC's against MoCo's, and the cost of blending within."""
+"""Benchmarks of S3D's training steps: vimix against plain PyTorch, CMMC against MoCo, and the cost of blending."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vimix.app.learner import Learner
 from vimix.app.steps import Step
-from vimix.domain.contrast.momentum import follow
+from vimix.domain.contrast.momentum import ema_update
 from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.clips import ClipBatch
 from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan
-from vimix.values.modality import FLOW, RGB
+from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters import config, wiring
+from vimix_adapters.benchmarks.bench_settings import BenchSettings
 from vimix_adapters.benchmarks.plain import PlainMoco, PlainNetwork, masked_mix
-from vimix_adapters.benchmarks.settings import BenchSettings
 from vimix_adapters.benchmarks.timing import (
-    Comparison,
     Finding,
     Measure,
     Remark,
+    TimedPair,
     Work,
     interleaved,
     seconds,
     top_operators,
 )
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.encoders.contrastive_network import Compute
 
 MAPS = ((64, 16, 64, 64), (192, 16, 32, 32), (480, 16, 16, 16), (832, 8, 8, 8))
 """[C, T, H, W] of S3D's maps at 32 x 128 x 128."""
 
 
 def training_steps(settings: BenchSettings) -> Iterator[Finding]:
-    """A MoCo step against plain eager's, then a CMMC step against MoCo's."""
+    """Time a MoCo step against the plain one, then a CMMC step against a MoCo step."""
     recipe = bench_recipe(settings)
     compute = wiring.build_compute(recipe, settings.device)
     moco, cmmc, learner = _steps(recipe, compute)
-    batch = random_batch(settings, compute)
-    plain = plain_moco(recipe, compute)
+    batch = random_batch(recipe, {RGB: 2, FLOW: 1}, compute)
+    plain = plain_moco(recipe, PlainNetwork(recipe.modalities[RGB]), compute)
     generator = np.random.default_rng(0)
     moco_step, cmmc_step = (lambda step=step: float(step(batch, generator).loss) for step in (moco, cmmc))
     theirs, ours = interleaved(lambda: plain.step(*batch.views[RGB]), moco_step, settings.steps, settings.now)
     note = (
         f"{settings.batch} clips of {settings.frames} x {settings.size}², {str(compute.dtype).removeprefix('torch.')}"
     )
-    yield Comparison("S3D MoCo step", "plain eager float32, default layout", theirs, ours, 3.0, note=note)
+    yield TimedPair("S3D MoCo step", "plain eager float32, default layout", theirs, ours, 3.0, note=note)
     yield Remark("S3D MoCo step", f"its operators: {top_operators(lambda: moco(batch, generator), compute.device)}")
     theirs, ours = interleaved(moco_step, cmmc_step, settings.cmmc_steps, settings.now)
-    yield Comparison("CMMC step", "MoCo step", theirs, ours, 1.25, faster=False, note="random layers k <= l")
+    yield TimedPair("CMMC step", "MoCo step", theirs, ours, 1.25, faster=False, note="random layers k <= l")
     yield _blend_share(settings, learner, compute, sum(ours) / len(ours))
     yield from _updates(settings, learner)
 
 
 def blending(settings: BenchSettings) -> Iterator[Finding]:
-    """``blend`` against the mask formula on maps of S3D, forward alone and with the gradient."""
+    """Time ``blend`` against the mask formula on feature maps of S3D, without and with the backward pass."""
     device = torch.device("cuda" if settings.device.startswith("cuda") else "cpu")
     for gradient in (False, True):
         theirs, ours = [], []
@@ -70,11 +70,11 @@ def blending(settings: BenchSettings) -> Iterator[Finding]:
         title = "blend with gradient" if gradient else "blend"
         note = f"{len(theirs)} maps of S3D, " + ("each way one copy of the map" if gradient else "mask and donor given")
         target = None if gradient else 3.0
-        yield Comparison(title, "M*g1 + (1-M)*g2", both[0], both[1], target, note=note)
+        yield TimedPair(title, "M*g1 + (1-M)*g2", both[0], both[1], target, note=note)
 
 
 def bench_recipe(settings: BenchSettings) -> config.Recipe:
-    """The paper's settings with the benchmark's sizes."""
+    """Return the paper's settings with the benchmark's sizes."""
     return config.Recipe(
         name="bench",
         data=config.Data(store="bench.h5", frames=settings.frames, size=settings.size, workers=1),
@@ -86,27 +86,40 @@ def bench_recipe(settings: BenchSettings) -> config.Recipe:
     )
 
 
-def plain_moco(recipe: config.Recipe, compute: Compute) -> PlainMoco:
-    """What the step is compared with."""
-    network = PlainNetwork(recipe.modalities[RGB]).to(compute.device)
-    adam = torch.optim.Adam(network.parameters(), lr=recipe.optim.lr, weight_decay=recipe.optim.weight_decay)
-    return PlainMoco(network, adam, recipe.contrast.bn_groups, recipe.contrast.queue)
+def plain_moco(recipe: config.Recipe, network: nn.Module, compute: Compute) -> PlainMoco:
+    """Return the plain step that a recipe's pretraining step is compared with, for a plain network."""
+    optim, network = recipe.optim, network.to(compute.device)
+    optimiser: torch.optim.Optimizer
+    if optim.name == "sgd":
+        optimiser = torch.optim.SGD(network.parameters(), optim.lr, optim.sgd_momentum, weight_decay=optim.weight_decay)
+    else:
+        optimiser = torch.optim.Adam(network.parameters(), lr=optim.lr, weight_decay=optim.weight_decay)
+    mixes = recipe.pretrain.mix.policy != "none"
+    return PlainMoco(network, optimiser, recipe.contrast.bn_groups, recipe.contrast.queue, mixes)
 
 
-def random_batch(settings: BenchSettings, compute: Compute) -> ClipBatch:
-    """Noise of the right shapes: convolutions do not care."""
+def random_batch(recipe: config.Recipe, views: Mapping[Modality, int], compute: Compute) -> ClipBatch:
+    """Return a batch of noise with the recipe's shapes. The time of a convolution does not depend on the values."""
+    shapes = {modality: (recipe.optim.batch, *wiring.batch_shape(recipe, modality)) for modality in views}
+    clips = {
+        modality: tuple(torch.randn(shapes[modality]).to(compute.device) for _ in range(count))
+        for modality, count in views.items()
+    }
+    numbers = torch.arange(recipe.optim.batch, device=compute.device)
+    return ClipBatch(clips, numbers, numbers, numbers)
 
-    def view(channels: int) -> Tensor:
-        return torch.randn(settings.batch, channels, settings.frames, settings.size, settings.size).to(compute.device)
 
-    numbers = torch.arange(settings.batch, device=compute.device)
-    return ClipBatch({RGB: (view(3), view(3)), FLOW: (view(2),)}, numbers, numbers, numbers)
+def full_learner(recipe: config.Recipe, modality: Modality, compute: Compute) -> Learner:
+    """Return a learner whose queue is full of random keys of no recording."""
+    learner = wiring.build_learner(recipe, modality, compute)
+    keys = torch.nn.functional.normalize(torch.randn(recipe.contrast.queue, recipe.contrast.embedding), dim=1)
+    learner.queue.enqueue(keys.to(compute.device), torch.full((len(keys),), -1, device=compute.device))
+    return learner
 
 
 def _steps(recipe: config.Recipe, compute: Compute) -> tuple[Step, Step, Learner]:
-    learner = wiring.build_learner(recipe, RGB, compute)
-    full = torch.nn.functional.normalize(torch.randn(recipe.contrast.queue, recipe.contrast.embedding), dim=1)
-    learner.queue.enqueue(full.to(compute.device), torch.full((len(full),), -1, device=compute.device))
+    """A MoCo step and a CMMC step of one learner, and the learner."""
+    learner = full_learner(recipe, RGB, compute)
     partner = wiring.build_network(recipe, FLOW, compute).state_dict()
     inits = {FLOW: Checkpoint(FLOW, "", {"query": partner}, {})}
     stages = (config.PretrainStage(pretrain=RGB), config.CmmcStage(cmmc=RGB, partner=FLOW))
@@ -117,7 +130,7 @@ def _steps(recipe: config.Recipe, compute: Compute) -> tuple[Step, Step, Learner
 
 
 def _updates(settings: BenchSettings, learner: Learner) -> Iterator[Finding]:
-    """What a step does to the parameters, after its passes."""
+    """Time the updates of the parameters after a step's passes."""
     query = list(learner.query.parameters())
     keys = [parameter.detach().clone() for parameter in query]
     for parameter in query:
@@ -127,15 +140,15 @@ def _updates(settings: BenchSettings, learner: Learner) -> Iterator[Finding]:
         for key, parameter in zip(keys, query, strict=True):
             key.data = 0.999 * key.data + 0.001 * parameter.data
 
-    theirs, ours = interleaved(loop, lambda: follow(keys, query, 0.999), settings.repeats, settings.now)
-    yield Comparison("key encoder's update", "a loop over parameters", theirs, ours, 1.0)
+    theirs, ours = interleaved(loop, lambda: ema_update(keys, query, 0.999), settings.repeats, settings.now)
+    yield TimedPair("key encoder's update", "a loop over parameters", theirs, ours, 1.0)
     plain, fused = torch.optim.Adam(query, foreach=False), torch.optim.Adam(query, fused=True)
     theirs, ours = interleaved(plain.step, fused.step, settings.repeats, settings.now)
-    yield Comparison("Adam, fused", "Adam, a loop over parameters", theirs, ours, 1.0)
+    yield TimedPair("Adam, fused", "Adam, a loop over parameters", theirs, ours, 1.0)
 
 
 def _blend_share(settings: BenchSettings, learner: Learner, compute: Compute, step: float) -> Measure:
-    """The mean blend over the layers that a step draws from, in the step's precision and layout, with its gradient."""
+    """Mean time of a blend, backward pass included, over the layers that a step draws from, as a share of the step."""
     clips = torch.zeros(1, 3, settings.frames, settings.size, settings.size, device=compute.device)
     shapes = [tuple(learner.query.hidden(clips, layer).shape[1:]) for layer in range(1, learner.query.depth)]
     blends = [_blend_pair(settings.batch, shape, compute.device, True, compute.dtype)[1] for shape in shapes]
@@ -148,9 +161,9 @@ def _blend_share(settings: BenchSettings, learner: Learner, compute: Compute, st
 def _blend_pair(
     batch: int, shape: tuple[int, ...], device: torch.device, gradient: bool, dtype: torch.dtype = torch.float32
 ) -> tuple[Work, Work]:
-    """The mask formula and ``blend`` on the same maps: a tesseract a row, drawn by the paper's policy.
+    """Return the mask formula and ``blend`` on the same maps, with one box a row drawn by the paper's policy.
 
-    The formula is given its mask and the donor's boxes where they go, for nothing.
+    Making the formula's mask and moving the donor's boxes to their targets is not timed.
     """
     g1, g2 = (
         torch.randn(batch, *shape, device=device, dtype=dtype).contiguous(memory_format=torch.channels_last_3d)
@@ -159,7 +172,7 @@ def _blend_pair(
     g1.requires_grad_(gradient)
     grid = Grid.of(g1.shape)
     plan = CrossModalCutMix().plan(batch=batch, grid=grid, donor=grid, rng=np.random.default_rng(1))
-    grad, (donor, mask) = torch.randn_like(g1), _placed(g1, g2, plan)
+    grad, (donor, mask) = torch.randn_like(g1), moved_boxes(g1, g2, plan)
 
     def theirs() -> None:
         mixed = masked_mix(g1, donor, mask)
@@ -176,8 +189,8 @@ def _blend_pair(
     return theirs, ours
 
 
-def _placed(g1: Tensor, g2: Tensor, plan: MixPlan) -> tuple[Tensor, Tensor]:
-    """The donor's boxes moved to where they go, and the mask M of what stays of g1."""
+def moved_boxes(g1: Tensor, g2: Tensor, plan: MixPlan) -> tuple[Tensor, Tensor]:
+    """Return the donor's maps with the boxes moved to their targets, and the mask M (1 where g1 is kept)."""
     assert plan.cut is not None
     donor, mask = torch.zeros_like(g1), torch.ones_like(g1)
     shifted = g2[torch.from_numpy(plan.partner)]

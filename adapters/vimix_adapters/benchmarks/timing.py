@@ -1,4 +1,4 @@
-"""Two ways of doing the same, timed in turn on the same machine."""
+"""Timing of two implementations in turn on the same machine, and the findings of a benchmark."""
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -11,41 +11,41 @@ Work = Callable[[], object]
 Clock = Callable[[], float]
 
 CLOCKS: Mapping[str, Clock] = {"wall": perf_counter, "cpu": process_time}
-"""``cpu`` counts this process's work alone: with one thread, what the clock on the wall shows on a machine at rest."""
+"""``cpu`` counts only this process's work. With one thread it equals the wall clock of an idle machine."""
 
 LONGEST_NAME = 60
-"""Characters of an operator's name that are shown."""
+"""Number of characters of an operator's name that are shown."""
 
 
 @frozen
-class Comparison:
-    """Seconds of a reference and of vimix, run in turn; what is asked of their ratio."""
+class TimedPair:
+    """Times of a reference and of vimix in seconds, run in turn, and the target of their ratio."""
 
     name: str
     reference: str
-    """What vimix is compared with."""
+    """Name of the implementation that vimix is compared with."""
     theirs: Sequence[float]
     ours: Sequence[float]
     target: float | None
-    """Bound of ``ratio``, None if nothing is asked of it."""
+    """Bound of ``ratio``, or None."""
     faster: bool = True
-    """Whether ``ratio`` says how many times faster vimix is (at least ``target``), or its cost (at most)."""
+    """True: ``ratio`` is the speed-up, at least ``target``. False: it is the relative cost, at most ``target``."""
     note: str = ""
 
     @property
     def ratio(self) -> float:
-        """Of the medians."""
+        """Ratio of the medians."""
         return self._ratio(statistics.median(self.theirs), statistics.median(self.ours))
 
     @property
     def spread(self) -> tuple[float, float]:
-        """Smallest and largest ratio of a pair of neighbours in time."""
+        """Smallest and largest ratio of two successive runs."""
         pairs = [self._ratio(theirs, ours) for theirs, ours in zip(self.theirs, self.ours, strict=True)]
         return min(pairs), max(pairs)
 
     @property
     def met(self) -> bool | None:
-        """Whether the ratio is within its target, None without one."""
+        """Whether the ratio meets the target; None without a target."""
         if self.target is None:
             return None
         return self.ratio >= self.target if self.faster else self.ratio <= self.target
@@ -56,47 +56,50 @@ class Comparison:
 
 @frozen
 class Measure:
-    """A single figure with its target, where there is nothing to compare with."""
+    """A figure with its target, where there is no reference to compare with."""
 
     name: str
     values: Sequence[float]
     unit: str
     target: float | None = None
-    """At most."""
+    """Upper bound of the median, or None."""
     note: str = ""
 
     @property
     def median(self) -> float:
-        """Of the values."""
+        """Median of the values."""
         return statistics.median(self.values)
 
     @property
     def met(self) -> bool | None:
-        """Whether it is within its target, None without one."""
+        """Whether the median meets the target; None without a target."""
         return None if self.target is None else self.median <= self.target
 
 
 @frozen
 class Remark:
-    """A line of text beside the figures, such as what limits one of them."""
+    """A line of text in the table, such as what limits a figure."""
 
     name: str
     text: str
 
 
-Finding = Comparison | Measure | Remark
+Finding = TimedPair | Measure | Remark
 
 
 def interleaved(
     theirs: Work, ours: Work, repeats: int, clock: Clock = perf_counter, warm_up: int = 1
 ) -> tuple[list[float], list[float]]:
-    """Seconds of each call, A B A B ...: a busy machine slows both. The first ``warm_up`` pairs do not count."""
+    """Return the seconds of each call of A B A B ..., so that a busy machine slows both sides alike.
+
+    The first ``warm_up`` pairs are not counted.
+    """
     pairs = [(seconds(theirs, clock), seconds(ours, clock)) for _ in range(warm_up + repeats)][warm_up:]
     return [first for first, _ in pairs], [second for _, second in pairs]
 
 
 def seconds(work: Work, clock: Clock = perf_counter) -> float:
-    """Time of a call by a clock of ``CLOCKS``, the GPU's work included."""
+    """Return the time of a call by a clock of ``CLOCKS``, including its work on the GPU."""
     begun = clock()
     work()
     if torch.cuda.is_available():
@@ -105,7 +108,7 @@ def seconds(work: Work, clock: Clock = perf_counter) -> float:
 
 
 def top_operators(work: Work, device: torch.device, count: int = 5) -> str:
-    """The operators that take most of a call, with their share of its time."""
+    """Return the operators that take the most time of a call, with their shares of it."""
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = device.type == "cuda"
@@ -118,7 +121,7 @@ def top_operators(work: Work, device: torch.device, count: int = 5) -> str:
 
 
 def _short(name: str) -> str:
-    """An operator's name; of a CUDA kernel's, which has its types in it, the beginning."""
+    """Shorten an operator's name. A CUDA kernel's name contains its types; only its beginning is kept."""
     for noise in ("aten::", "void ", "at::native::", "(anonymous namespace)::"):
         name = name.replace(noise, "")
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."

@@ -1,4 +1,4 @@
-"""Short names for weights and settings, to tell whether they are the same."""
+"""Digests of weights and settings, to compare them with those of an earlier run."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import torch
 
 
 def state_digest(state: Mapping[str, Any]) -> str:
-    """SHA-256 over names, shapes and bytes of all tensors of a state, in the order of their names."""
+    """SHA-256 over the names, shapes and bytes of all tensors of a state, in the order of their names."""
     digest = hashlib.sha256()
     for name, value in sorted(state.items()):
         if not isinstance(value, torch.Tensor):
@@ -21,5 +21,5 @@ def state_digest(state: Mapping[str, Any]) -> str:
 
 
 def settings_digest(settings: object) -> str:
-    """Of frozen attrs settings and plain data: equal settings, equal digest."""
+    """Digest of frozen attrs settings or plain data: equal settings have equal digests."""
     return hashlib.sha256(repr(settings).encode()).hexdigest()[:16]

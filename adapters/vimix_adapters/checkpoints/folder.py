@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from attrs import frozen
 
-from vimix.values.checkpoint import FORMAT, Checkpoint
+from vimix.values.checkpoint import FORMAT, Checkpoint, Progress
 from vimix.values.errors import VimixError
 from vimix_adapters.files import replacing, sync_directory
 
@@ -25,7 +25,7 @@ UNREADABLE = (
     AttributeError,
     TypeError,
 )
-"""What ``torch.load`` raises, by where the damage is."""
+"""Errors that ``torch.load`` raises, depending on where a file is damaged."""
 KEYS = ("modality", "recipe", "parts", "about")
 
 
@@ -33,19 +33,19 @@ KEYS = ("modality", "recipe", "parts", "about")
 class FolderCheckpointStore:
     """Implements ``vimix.ports.checkpoints.CheckpointStore`` in one folder.
 
-    Without ``writes`` nothing is saved: of processes that train together one writes, and all read the same.
+    With ``writes = False`` nothing is saved: in a group of processes rank 0 writes, and all ranks read.
     """
 
     folder: Path
     writes: bool = True
 
     def save(self, checkpoint: Checkpoint) -> None:
-        """Write ``last.pt``; what it replaces stays as ``previous.pt``. Raises VimixError if the disk is full."""
+        """Write ``last.pt``; the file it replaces stays as ``previous.pt``. Raises VimixError if the disk is full."""
         if not self.writes:
             return
         last = self.folder / "last.pt"
         try:
-            self._clear()
+            self._remove_leftovers()
             with replacing(last) as temporary:
                 _write(checkpoint, temporary)
                 if last.exists():
@@ -56,48 +56,63 @@ class FolderCheckpointStore:
             ) from error
 
     def _keep(self, last: Path) -> None:
-        """Name the old file ``previous.pt`` too: at no moment is there less than one whole checkpoint."""
+        """Name the old file ``previous.pt`` too: at every moment there is at least one whole checkpoint."""
         spare = self.folder / ".previous.tmp"
         try:
             os.link(last, spare)
-        except OSError:  # a file system without second names: for a moment the old one is previous.pt only
+        except OSError:  # a file system without hard links: for a moment the old file is previous.pt only
             spare = last
         spare.replace(self.folder / "previous.pt")
         sync_directory(self.folder)
 
-    def _clear(self) -> None:
-        """Remove what a killed process left half written: it is as large as a checkpoint."""
+    def _remove_leftovers(self) -> None:
+        """Remove the temporary files of a killed process: each is as large as a checkpoint."""
         for left in self.folder.glob(".*.tmp"):
             left.unlink(missing_ok=True)
 
+    def exists(self) -> bool:
+        """Whether there is a ``last.pt`` or ``previous.pt``. Nothing is read."""
+        return self._newest() is not None
+
+    def progress(self) -> Progress | None:
+        """Progress of the newest checkpoint, None if there is none. Raises VimixError as ``last`` does.
+
+        The file is mapped into memory, and the pages that hold weights are never touched.
+        """
+        newest = self._newest()
+        return None if newest is None else load_checkpoint(newest, mmap=True).progress
+
     def last(self) -> Checkpoint | None:
         """The newest checkpoint, None if there is none. Raises VimixError naming a damaged or foreign file."""
-        for name in ("last.pt", "previous.pt"):
-            if (self.folder / name).exists():
-                return load_checkpoint(self.folder / name)
-        return None
+        newest = self._newest()
+        return None if newest is None else load_checkpoint(newest)
+
+    def _newest(self) -> Path | None:
+        files = (self.folder / name for name in ("last.pt", "previous.pt"))
+        return next((file for file in files if file.exists()), None)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, mmap: bool = False) -> Checkpoint:
     """The checkpoint in a file, or in the ``last.pt`` of a stage's folder; tensors on the CPU.
 
-    Nothing in the file is executed (``weights_only=True``). Raises VimixError that says what was expected and found.
+    With ``mmap`` the tensors are read from the file when they are first used. Nothing in the file is executed
+    (``weights_only=True``). Raises VimixError that says what was expected and found.
     """
     file = path / "last.pt" if path.is_dir() else path
     if not file.exists():
         raise VimixError(f"{file}: there is no such checkpoint; expected the last.pt of a stage's folder")
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
     except UNREADABLE as error:
-        raise VimixError(_refusal(file, _what_is_wrong(file, error))) from error
+        raise VimixError(_refusal(file, _damage(file, error))) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or not all(key in content for key in KEYS):
         found = content.get("format") or f"keys {list(content)[:5]}" if isinstance(content, dict) else type(content)
         raise VimixError(_refusal(file, f"found {found}"))
     return Checkpoint(**{key: content[key] for key in KEYS})
 
 
-def _what_is_wrong(file: Path, error: Exception) -> str:
-    """In our words: those of torch advise to run what the file holds."""
+def _damage(file: Path, error: Exception) -> str:
+    """The reason in our own words: torch's message advises to run the code in the file."""
     if isinstance(error, OSError) and error.strerror:
         return f"it cannot be read: {error.strerror}"
     if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(file):
@@ -108,29 +123,29 @@ def _what_is_wrong(file: Path, error: Exception) -> str:
 def _refusal(file: Path, found: str) -> str:
     previous, way_out = file.with_name("previous.pt"), ""
     if file.name == "last.pt" and previous.exists():
-        way_out = f"; to go on from the one before it: mv {previous} {file}"
-    elif file.name in ("last.pt", "previous.pt") and _nothing_else(file):
+        way_out = f"; to continue from the one before it: mv {previous} {file}"
+    elif file.name in ("last.pt", "previous.pt") and _only_checkpoint(file):
         way_out = f"; to train this stage anew, delete {file.parent}"
     return f"{file}: expected a whole vimix checkpoint ({FORMAT}) without code; {found}{way_out}"
 
 
-def _nothing_else(file: Path) -> bool:
-    """Whether it is all that is left of a stage's training."""
+def _only_checkpoint(file: Path) -> bool:
+    """Whether the file lies in a stage's folder and no other checkpoint does."""
     last = file.with_name("last.pt")
     return file.with_name("metrics.jsonl").exists() and (file == last or not last.exists())
 
 
 def _write(checkpoint: Checkpoint, path: Path) -> None:
     content: dict[str, Any] = {"format": FORMAT, **{key: _plain(getattr(checkpoint, key)) for key in KEYS}}
-    # By way of memory: torch's own writer tells a full disk from other trouble by a RuntimeError at best, and puts the
-    # name of the temporary file into the archive. So equal states make equal files.
+    # torch's own writer reports a full disk as a RuntimeError at best, and puts the name of the temporary file into the
+    # archive. Writing to memory first gives clear errors, and equal states make equal files.
     buffer = io.BytesIO()
     torch.save(content, buffer)
     path.write_bytes(buffer.getbuffer())
 
 
 def _plain(value: Any) -> Any:
-    """Mappings as dicts, whatever they were: only those load again without code."""
+    """Mappings as dicts and tuples as lists: only plain types load again without code."""
     if isinstance(value, torch.Tensor):
         return value.detach()
     if hasattr(value, "items"):

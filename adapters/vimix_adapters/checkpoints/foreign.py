@@ -1,4 +1,4 @@
-"""Weights that others wrote: read without running anything of what the file holds."""
+"""Reads weight files of other projects without running any code in them."""
 
 import pickle
 from collections.abc import Mapping
@@ -15,15 +15,16 @@ from vimix_adapters.checkpoints.folder import UNREADABLE
 from vimix_adapters.files import require_file
 
 INNER = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "encoder")
-"""Under which of a file's keys trainers keep the weights."""
+"""Keys of a file under which training frameworks keep the weights."""
 
 
 @frozen(eq=False)
 class ForeignWeights:
-    """Tensors by name, and what the file says of them (safetensors' metadata)."""
+    """Tensors by name, and the metadata of the file."""
 
     tensors: Mapping[str, Tensor]
     about: Mapping[str, str] = field(factory=dict)
+    """Metadata of a safetensors file; empty for other files."""
 
 
 def read_weights(path: Path) -> ForeignWeights:
@@ -46,7 +47,7 @@ def read_weights(path: Path) -> ForeignWeights:
 
 
 def load_plain(path: Path) -> Any:
-    """What ``torch.save`` wrote, if it is tensors and plain data. Raises VimixError otherwise; no code is run."""
+    """The content of a ``torch.save`` file. Raises VimixError unless it is tensors and plain data; no code is run."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -69,7 +70,7 @@ def _from_safetensors(path: Path) -> ForeignWeights:
 
 
 def _tensors(content: Any) -> dict[str, Tensor]:
-    """The state dict within a file: its top level, or what lies under one of the usual keys."""
+    """The state dict within a file: its top level, or the value of one of the usual keys."""
     if not isinstance(content, Mapping):
         return {}
     for key in INNER:

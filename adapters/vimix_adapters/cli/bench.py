@@ -5,22 +5,26 @@ from typing import Annotated
 
 import typer
 
-from vimix_adapters.cli.training import Device
+from vimix_adapters.cli.options import Force
+from vimix_adapters.cli.run import Device
 
 
 def bench(
-    out: Annotated[Path, typer.Option(help="Table to write, in markdown.", metavar="FILE.md")],
+    out: Annotated[Path, typer.Option(help="Markdown file to write.", metavar="FILE.md")],
     only: Annotated[
         list[str] | None,
-        typer.Option(help="steps, skeletons, blend, pipeline, retrieval, probe, start, million (9 GiB)."),
+        typer.Option(
+            help="Benchmark to run: steps, skeletons, blend, pipeline, retrieval, probe or start; repeatable."
+        ),
     ] = None,
     device: Device = "cpu",
-    clock: Annotated[str, typer.Option(help="wall, or cpu where others use the machine too.")] = "wall",
-    tiny: Annotated[bool, typer.Option("--tiny", help="Sizes of a test: says nothing about speed.")] = False,
+    clock: Annotated[str, typer.Option(help="wall, or cpu on a machine that others use too.")] = "wall",
+    tiny: Annotated[bool, typer.Option("--tiny", help="Use sizes that test the command but not the speed.")] = False,
+    force: Force = False,
 ) -> None:
-    """Measure training steps, blending, input, retrieval, probe and start-up against plain ways of doing the same."""
-    from vimix_adapters.commands import benchmarking
+    """Compare the speed of steps, blending, input, retrieval, probe and start-up with that of plain code."""
+    from vimix_adapters.commands.bench import write_benchmarks
 
-    missed = benchmarking.bench(out, only or (), device, clock, tiny)
+    missed = write_benchmarks(out, only or (), device, clock, tiny, force)
     if missed:
         print(f"missed: {', '.join(missed)}")

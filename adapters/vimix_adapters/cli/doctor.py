@@ -10,7 +10,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
     """Print versions, devices, codecs and limits of this machine, and how to mend what is missing."""
     import json
 
-    from vimix_adapters.commands.doctoring import as_data, diagnose, findings_table, healthy
+    from vimix_adapters.commands.doctor import as_data, diagnose, findings_table, healthy
     from vimix_adapters.reports.console import show_table
 
     findings = diagnose(Path.cwd())

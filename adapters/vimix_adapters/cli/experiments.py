@@ -1,4 +1,4 @@
-"""``vimix experiments``: the paper's tables and figures beside our runs."""
+"""``vimix experiments``: the paper's tables and figures, compared with our runs."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,13 +6,17 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="The paper's tables and figures, with our runs beside them.", no_args_is_help=True)
+from vimix_adapters.cli.options import Force
 
-Runs = Annotated[Path | None, typer.Option(help="Folder below which runs lie.", metavar="DIR")]
+app = typer.Typer(help="Compare runs with the paper's tables and figures, and over seeds.", no_args_is_help=True)
+
+Runs = Annotated[
+    list[Path], typer.Argument(help="Folders of runs of one recipe with different seeds.", metavar="RUN...")
+]
 
 
 class Form(StrEnum):
-    """How a table is printed."""
+    """Format of a printed table."""
 
     console = "console"
     markdown = "markdown"
@@ -21,60 +25,65 @@ class Form(StrEnum):
 
 @app.command()
 def table(
-    number: Annotated[int, typer.Argument(help="1 to 5.", min=1, max=5, metavar="N")],
-    runs: Runs = None,
-    form: Annotated[Form, typer.Option("--format", help="console, markdown or json.")] = Form.console,
-    out: Annotated[Path | None, typer.Option(help="Write it there (Markdown unless json).", metavar="FILE")] = None,
-    recipe: Annotated[
-        str | None, typer.Option(help="Ours from this recipe, with arms of the same names.", metavar="NAME")
+    number: Annotated[int, typer.Argument(help="Number of the table, 1 to 5.", min=1, max=5, metavar="N")],
+    runs: Annotated[Path | None, typer.Option(help="Folder with our runs.", metavar="DIR")] = None,
+    form: Annotated[Form, typer.Option("--format", help="Format of the table.")] = Form.console,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write instead of printing (Markdown, or JSON).", metavar="FILE")
     ] = None,
-    modality: Annotated[str | None, typer.Option(help="With --recipe: whose scores, in every line.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Take our numbers from the runs of this recipe.", metavar="NAME")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="With --recipe: use the scores of this modality.")] = None,
+    force: Force = False,
 ) -> None:
-    """Print the paper's numbers with ours filled in: mean ± deviation over seeds, - where there is no run."""
-    from vimix.values.errors import VimixError
-    from vimix_adapters.commands import experimenting
+    """Print a table of the paper with our numbers: mean ± deviation over seeds, or - without a run."""
+    from vimix_adapters.commands.paper_tables import print_table
 
-    if modality and not recipe:
-        raise VimixError("--modality replaces that of another recipe's lines: name the recipe with --recipe")
-    experimenting.print_table(number, runs, form.value, out, recipe, modality)
+    print_table(number, runs, form.value, out, recipe, modality, force)
 
 
 @app.command()
 def figure(
-    number: Annotated[int, typer.Argument(help="2 or 3.", min=2, max=3, metavar="N")],
-    runs: Annotated[Path, typer.Option(help="Folder below which runs lie.", metavar="DIR")],
-    out: Annotated[Path, typer.Option(help="PNG to write.", metavar="FILE.png")],
-    modality: Annotated[str, typer.Option(help="Whose encoder.")] = "rgb",
-    arms: Annotated[str | None, typer.Option(help="Names of arms, by commas; else the paper's, or all.")] = None,
+    number: Annotated[int, typer.Argument(help="Number of the figure, 2 or 3.", min=2, max=3, metavar="N")],
+    runs: Annotated[Path, typer.Option(help="Folder with our runs.", metavar="DIR")],
+    out: Annotated[Path, typer.Option(help="Picture to write; its numbers go to FILE.json.", metavar="FILE.png")],
+    modality: Annotated[str, typer.Option(help="Modality of the encoder.")] = "rgb",
+    arms: Annotated[
+        str | None, typer.Option(help="Arms to draw, separated by commas; by default the paper's, or all.")
+    ] = None,
+    force: Force = False,
 ) -> None:
-    """Draw kNN accuracy (2), or loss and pretext accuracy (3), against epochs of training."""
-    from vimix_adapters.commands import tracing
+    """Draw kNN accuracy (2), or loss and pretext accuracy (3), over the epochs of training."""
+    from vimix_adapters.commands.paper_figures import draw_figure
 
-    tracing.draw_figure(number, runs, out, modality, arms.split(",") if arms else [])
+    draw_figure(number, runs, out, modality, arms.split(",") if arms else [], force)
 
 
 @app.command()
 def summarise(
-    runs: Annotated[list[Path], typer.Argument(help="Runs of one recipe with different seeds.", metavar="RUN...")],
+    runs: Runs,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for results.json and results.md; else RUN itself.", metavar="DIR")
+        Path | None, typer.Option(help="Folder for results.json and results.md; by default RUN.", metavar="DIR")
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="The arm that the others are compared with; else the first.", metavar="ARM")
+        str | None, typer.Option(help="Arm to compare the others with; by default the first.", metavar="ARM")
     ] = None,
+    force: Force = False,
 ) -> None:
-    """Mean ± deviation over seeds, and paired differences between arms with 95 % confidence intervals."""
-    from vimix_adapters.commands import experimenting
+    """Write mean ± deviation over seeds, and paired differences between arms with 95 % confidence intervals."""
+    from vimix_adapters.commands.paper_tables import summarise
 
-    experimenting.summarise(runs, out, against)
+    summarise(runs, out, against, force)
 
 
 @app.command()
 def stages(
-    runs: Annotated[list[Path], typer.Argument(help="Runs of one recipe with different seeds.", metavar="RUN...")],
-    out: Annotated[Path | None, typer.Option(help="Write it there as JSON, too.", metavar="FILE.json")] = None,
+    runs: Runs,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write too.", metavar="FILE.json")] = None,
+    force: Force = False,
 ) -> None:
-    """What each stage came to in training: loss, pretext accuracy, the share that mixing leaves a query, bad steps."""
-    from vimix_adapters.commands import tracing
+    """Print what each stage reached: loss, pretext accuracy, own share of mixed queries, kNN accuracy, bad steps."""
+    from vimix_adapters.commands.paper_figures import show_stages
 
-    tracing.show_stages(runs, out)
+    show_stages(runs, out, force)

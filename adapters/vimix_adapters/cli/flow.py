@@ -1,11 +1,12 @@
-"""``vimix flow``: optical flow for a store that has none."""
+"""``vimix flow``: add optical flow to a store."""
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from vimix_adapters.cli.options import Workers, worker_count
 
 
 class Method(StrEnum):
@@ -17,7 +18,7 @@ class Method(StrEnum):
 
 
 class Rounding(StrEnum):
-    """How imported levels were made of numbers."""
+    """Ways in which imported displacements became whole levels."""
 
     round = "round"
     truncate = "truncate"
@@ -26,57 +27,66 @@ class Rounding(StrEnum):
 def flow(
     store: Annotated[Path, typer.Argument(help="Store that was prepared with --flow none.", metavar="STORE.h5")],
     method: Annotated[
-        Method, typer.Option(help="tvl1 is the paper's; tvl1-torch the same on a GPU, or a CPU; dis is faster by far.")
+        Method,
+        typer.Option(
+            help="Estimator: tvl1 is that of the paper, tvl1-torch the same on a GPU or CPU, dis is much faster."
+        ),
     ] = Method.tvl1,
-    workers: Annotated[int, typer.Option(help="Processes of one thread each; 0 takes all cores.", min=0)] = 0,
+    workers: Workers = 0,
     shard: Annotated[
-        str, typer.Option(help="Every n-th video only, from the i-th, for job arrays.", metavar="I/N")
+        str, typer.Option(help="Take every N-th video only, beginning with number I: for job arrays.", metavar="I/N")
     ] = "",
-    flow_short_side: Annotated[int, typer.Option(help="Where flow is computed; 0: the stored frames' own.", min=0)] = 0,
+    flow_short_side: Annotated[
+        int, typer.Option(help="Short side of the frames for computing flow, in pixels; 0: as stored.", min=0)
+    ] = 0,
     flow_bound: Annotated[
-        float, typer.Option(help="Flow is clipped to this many pixels; 0: 20, or as imported.", min=0)
+        float,
+        typer.Option(help="Displacement at which flow is clipped, in pixels; 0: 20, or as imported.", min=0),
     ] = 0.0,
     import_from: Annotated[
         Path | None,
         typer.Option(
-            "--import", help="Folder of flow pictures: flow_x_*.jpg and flow_y_*.jpg, or CoCLR's.", metavar="DIR"
+            "--import",
+            help="Folder of flow images to import: flow_x_*.jpg and flow_y_*.jpg, or those of CoCLR.",
+            metavar="DIR",
         ),
     ] = None,
-    import_bound: Annotated[float, typer.Option(help="Pixels that the imported levels stand for.")] = 20.0,
-    import_rounding: Annotated[Rounding, typer.Option(help="Of the imported levels; mmaction2 truncates.")] = (
-        Rounding.round
-    ),
-    time_limit: Annotated[float, typer.Option(help="Seconds that a frame may take on average.", min=0.01)] = 30.0,
+    import_bound: Annotated[
+        float, typer.Option(help="Displacement of the highest level of the imported images, in pixels.")
+    ] = 20.0,
+    import_rounding: Annotated[
+        Rounding, typer.Option(help="How the imported levels were rounded; mmaction2 truncates.")
+    ] = Rounding.round,
+    time_limit: Annotated[
+        float, typer.Option(help="Time limit of a frame in seconds, on average over its video.", min=0.01)
+    ] = 30.0,
+    force: Annotated[bool, typer.Option("--force", help="Replace the flow that the store has.")] = False,
 ) -> None:
     """Add optical flow, computed from the stored frames or imported; exit code 3 if videos failed.
 
-    Each video's flow is kept in STORE.h5.flow.parts as soon as it is done; called again, the command goes on there.
-    When all videos have theirs, the store gets it in one step. On a cluster with a shared disk:
+    The flow of each video is kept in STORE.h5.flow.parts as soon as it is finished, and an interrupted command goes on
+    there when it is called again. When all videos have flow, the store gets it in one step. On a cluster with a shared
+    disk:
 
         sbatch --array=1-16 --cpus-per-task=8 --wrap 'vimix flow S.h5 --workers 8 --shard $SLURM_ARRAY_TASK_ID/16'
 
         sbatch --dependency=afterany:JOB --wrap 'vimix flow S.h5'
 
-    the second call computes what may be missing and puts all into the store. Without a shared disk, copy the folders'
-    files into one.
+    The second call computes what is missing and puts all flow into the store. Without a shared disk, copy the files of
+    the folders into one folder.
     """
-    from rich.console import Console
+    from vimix_adapters.prepare.flow_store import FlowOptions, compute_flow, import_flow, parse_shard
+    from vimix_adapters.reports.console import plain_console
 
-    from vimix_adapters.commands import flowing
-
-    part = flowing.parse_shard(shard) if shard else None
-    processes, console = workers or os.cpu_count() or 1, Console(stderr=True)
+    options = FlowOptions(worker_count(workers), time_limit, parse_shard(shard) if shard else None, force)
+    console = plain_console(stderr=True)
     if import_from is not None:
-        report = flowing.import_flow(
-            store, import_from, import_bound, import_rounding.value, flow_bound, part, processes, time_limit, console
-        )
+        report = import_flow(store, import_from, import_bound, import_rounding.value, flow_bound, options, console)
     else:
-        report = flowing.compute_flow(
-            store, method.value, flow_short_side, flow_bound or 20.0, part, processes, time_limit, console
-        )
-    later = "call without --shard when all have" if part else "not added yet"
-    what = "the store has it now" if report.complete else later
-    print(f"{report.finished} of {report.videos} videos of {store} have flow: {what}")
+        report = compute_flow(store, method.value, flow_short_side, flow_bound or 20.0, options, console)
+    later = "call without --shard when all have" if shard else "not added yet"
+    state = "the store has it now" if report.complete else later
+    print(f"{report.finished} of {report.videos} videos of {store} have flow: {state}")
     for name, reason in report.failures[:10]:
         print(f"  {name}: {reason}")
     if report.failures:

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from vimix_adapters.cli.training import Device, Overrides, RecipeFile
+from vimix_adapters.cli.export import CheckpointFile
+from vimix_adapters.cli.options import Force
+from vimix_adapters.cli.run import Device, Overrides, RecipeFile
 
 app = typer.Typer(help="Search a store by example.", no_args_is_help=True)
 
@@ -13,31 +15,29 @@ app = typer.Typer(help="Search a store by example.", no_args_is_help=True)
 @app.command()
 def build(
     recipe: RecipeFile,
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint file or stage folder.", metavar="CHECKPOINT")],
+    checkpoint: CheckpointFile,
     store: Annotated[Path, typer.Argument(help="Store to index.", metavar="STORE")],
     out: Annotated[Path, typer.Option(help="Index file to write.", metavar="INDEX")],
-    approximate: Annotated[
-        bool, typer.Option("--approximate", help="Faster on very large stores; prints the recall against exact.")
-    ] = False,
+    force: Force = False,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
     """Embed every clip of a store and write a FAISS index."""
-    from vimix_adapters.commands import searching
+    from vimix_adapters.commands.index import build_index
     from vimix_adapters.config import read_recipe
 
-    searching.build_index(read_recipe(recipe, overrides or ()), checkpoint, store, out, device, approximate)
+    build_index(read_recipe(recipe, overrides or ()), checkpoint, store, out, device, force)
 
 
 @app.command()
 def query(
     index: Annotated[Path, typer.Argument(help="Index file.", metavar="INDEX")],
-    video: Annotated[Path, typer.Argument(help="Any video file.", metavar="VIDEO")],
-    k: Annotated[int, typer.Option("-k", help="How many neighbours.", min=1)] = 5,
+    video: Annotated[Path, typer.Argument(help="Video or skeleton file to search with.", metavar="VIDEO")],
+    k: Annotated[int, typer.Option("-k", help="Number of neighbours.", min=1)] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = "auto",
 ) -> None:
-    """Decode and embed a video and print its nearest neighbours, with their place in time."""
-    from vimix_adapters.commands import searching
+    """Print the videos of an index that are nearest to a video, with the seconds that match best."""
+    from vimix_adapters.commands.index import query_index
 
-    searching.query_index(index, video, k, as_json, device)
+    query_index(index, video, k, as_json, device)

@@ -1,14 +1,18 @@
-"""The command line: parse, call, print, exit code. Nothing heavy is imported before a command runs."""
+"""The command line. Heavy modules are imported by the commands that need them, so that help is instant."""
 
 import sys
 
 import typer
 
 from vimix.values.errors import VimixError
-from vimix_adapters.cli import bench, evaluate, experiments, index, prepare, store, training, travel
-from vimix_adapters.cli.benching import bench_data
+from vimix_adapters.cli import bench, evaluate, experiments, index, prepare, store
+from vimix_adapters.cli import run as run_commands
+from vimix_adapters.cli.bench_data import bench_data
 from vimix_adapters.cli.doctor import doctor
+from vimix_adapters.cli.export import export
+from vimix_adapters.cli.extract import extract
 from vimix_adapters.cli.flow import flow
+from vimix_adapters.cli.import_weights import import_weights
 from vimix_adapters.cli.synth import synth
 from vimix_adapters.files import FULL
 
@@ -17,40 +21,42 @@ app = typer.Typer(
     help="Self-supervised video representations by cross-modal manifold cutmix (Vi-Mix).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help is there in a third of the time
+    rich_markup_mode=None,  # plain help takes a third of the time
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(synth)
 app.add_typer(prepare.app, name="prepare")
 app.command()(flow)
 app.add_typer(store.app, name="store")
-app.command()(training.pretrain)
-app.command("cmmc-stage")(training.cmmc_stage)
-app.command("run")(training.run_recipe)
+app.command()(run_commands.pretrain)
+app.command("cmmc-stage")(run_commands.cmmc_stage)
+app.command("run")(run_commands.run_recipe)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(index.app, name="index")
 app.command("bench-data")(bench_data)
 app.command()(doctor)
 app.add_typer(experiments.app, name="experiments")
-app.command("export")(travel.export)
-app.command("import")(travel.import_weights)
-app.command("extract")(travel.extract)
+app.command("export")(export)
+app.command("import")(import_weights)
+app.command("extract")(extract)
 app.command("bench")(bench.bench)
 
 
 def run() -> None:
-    """Entry point: a user's mistake, or what the system refuses, is one line on stderr and exit code 2."""
+    """Run the command; a mistake of the user or an error of the system is one line on stderr and exit code 2."""
     try:
         app()
     except VimixError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        advice = "free some space" if error.errno in FULL else "see to that file or folder, or name another"
-        print(f"error: {error}: no file is left half written; {advice}, and call it again", file=sys.stderr)
+        advice = (
+            "free some space" if error.errno in FULL else "make that file or folder accessible, or name another one"
+        )
+        print(f"error: {error}: no file was left incomplete; {advice}, then call the command again", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted: call the same command again to go on", file=sys.stderr)
+        print("interrupted: call the same command again to continue", file=sys.stderr)
         sys.exit(130)
 
 

@@ -1,18 +1,21 @@
-"""``vimix prepare ntu60 | ntu120 | skeletons``: stores of skeletons."""
+"""``vimix prepare ntu60``, ``ntu120`` and ``skeletons``: make a store from skeleton files."""
 
-import os
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vimix_adapters.cli.options import Force, Workers, worker_count
+from vimix_adapters.cli.prepare_options import AllowPartial, Out, prepare_and_print
+
 if TYPE_CHECKING:
-    from vimix_adapters.datasets.skeleton_files import Listing
+    from vimix_adapters.datasets.listing import Listing
 
 
 class Denoise(StrEnum):
-    """Which bodies are the persons."""
+    """Ways to choose the persons among the recorded bodies."""
 
     none = "none"
     energy = "energy"
@@ -20,113 +23,89 @@ class Denoise(StrEnum):
 
 
 class Align(StrEnum):
-    """What is turned to the front."""
+    """Ways to turn the skeletons to the front."""
 
     none = "none"
     shoulders = "shoulders"
 
 
-Out = Annotated[Path, typer.Option(help="Store to write.", metavar="STORE.h5")]
 Skeletons = Annotated[Path, typer.Option(help="Folder with the .skeleton files.", metavar="DIR")]
 Missing = Annotated[
-    Path | None, typer.Option(help="List of samples to leave out instead of the authors'.", metavar="FILE")
+    Path | None, typer.Option(help="List of samples to leave out, in place of the authors' list.", metavar="FILE")
 ]
-Frames = Annotated[int, typer.Option(help="To which every sequence is resized.", min=2)]
-Persons = Annotated[int, typer.Option(help="At most, in a sequence.", min=1)]
+Frames = Annotated[int, typer.Option(help="Number of frames to which each sequence is resized.", min=2)]
+Persons = Annotated[int, typer.Option(help="Largest number of persons in a sequence.", min=1)]
 DenoiseBy = Annotated[
     Denoise,
-    typer.Option(help="none: the first in the file (CrosSCLR); energy: who moves most; pyskl: its rules."),
+    typer.Option(
+        "--denoise",
+        help="Which bodies are the persons: none takes the first of the file (CrosSCLR), energy those that move most, "
+        "pyskl follows its rules.",
+    ),
 ]
-AlignBy = Annotated[Align, typer.Option(help="shoulders: each frame is turned about the vertical (CrosSCLR).")]
-Workers = Annotated[int, typer.Option(help="Processes; 0 takes all cores.", min=0)]
-Partial = Annotated[bool, typer.Option("--allow-partial", help="Store what there is of an incomplete data set.")]
+AlignBy = Annotated[
+    Align,
+    typer.Option("--align", help="shoulders turns each frame about the vertical axis to the front (CrosSCLR)."),
+]
 
 
-def ntu60(
-    skeletons: Skeletons,
-    out: Out,
-    missing: Missing = None,
-    denoise: DenoiseBy = Denoise.none,
-    align: AlignBy = Align.shoulders,
-    frames: Frames = 50,
-    persons: Persons = 2,
-    workers: Workers = 0,
-    allow_partial: Partial = False,
-) -> None:
-    """NTU RGB+D 60: skeletons with the splits xsub-train, xsub-test, xview-train and xview-test."""
-    from vimix_adapters.datasets.skeleton_files import list_ntu
+def ntu_command(edition: int) -> Callable[..., None]:
+    """Make the command for NTU RGB+D 60 or 120."""
 
-    listing = list_ntu(skeletons, 60, missing)
-    _require_complete(listing, 60, allow_partial)
-    _store(listing, out, "ntu", frames, persons, denoise, align, workers, edition=60)
+    def command(
+        skeletons: Skeletons,
+        out: Out,
+        missing: Missing = None,
+        denoise: DenoiseBy = Denoise.none,
+        align: AlignBy = Align.shoulders,
+        frames: Frames = 50,
+        persons: Persons = 2,
+        workers: Workers = 0,
+        allow_partial: AllowPartial = False,
+        force: Force = False,
+    ) -> None:
+        from vimix_adapters.datasets.skeleton_files import list_ntu
 
+        listing = list_ntu(skeletons, edition, missing)
+        _prepare(listing, out, "ntu", frames, persons, denoise, align, workers, force, allow_partial)
 
-def ntu120(
-    skeletons: Skeletons,
-    out: Out,
-    missing: Missing = None,
-    denoise: DenoiseBy = Denoise.none,
-    align: AlignBy = Align.shoulders,
-    frames: Frames = 50,
-    persons: Persons = 2,
-    workers: Workers = 0,
-    allow_partial: Partial = False,
-) -> None:
-    """NTU RGB+D 120: skeletons with the splits xsub-train, xsub-test, xset-train and xset-test."""
-    from vimix_adapters.datasets.skeleton_files import list_ntu
-
-    listing = list_ntu(skeletons, 120, missing)
-    _require_complete(listing, 120, allow_partial)
-    _store(listing, out, "ntu", frames, persons, denoise, align, workers, edition=120)
+    second = "xview" if edition == 60 else "xset"
+    command.__doc__ = (
+        f"Store NTU RGB+D {edition} skeletons with the splits xsub-train, xsub-test, {second}-train and {second}-test."
+    )
+    return command
 
 
 def skeletons(
     folder: Annotated[Path, typer.Argument(help="Folder with .skeleton or .txt files.", metavar="DIR")],
     out: Out,
-    layout: Annotated[str, typer.Option(help="ntu, kinect-v1, kinect-v1-sdk, or a TOML file of your own.")] = "ntu",
+    layout: Annotated[
+        str, typer.Option(help="Layout of the joints: ntu, kinect-v1, kinect-v1-sdk, or a TOML file.")
+    ] = "ntu",
     split: Annotated[
         Path | None,
         typer.Option(
-            help="CSV: path,label,split[,source]; a path may be the video's of the same name.", metavar="FILE"
+            help="CSV list: path,label,split[,source]; a path may be that of the video with the same name.",
+            metavar="FILE",
         ),
     ] = None,
     denoise: DenoiseBy = Denoise.none,
     align: AlignBy = Align.shoulders,
     frames: Frames = 50,
-    persons: Annotated[int, typer.Option(help="At most, in a sequence; 0: 2, in .txt files 1.", min=0)] = 0,
+    persons: Annotated[
+        int, typer.Option(help="Largest number of persons in a sequence; 0: 1 for .txt files, else 2.", min=0)
+    ] = 0,
     workers: Workers = 0,
+    force: Force = False,
 ) -> None:
-    """Skeleton files of any layout; classes from --split, or from the names of NTU RGB+D or MSRAction3D."""
+    """Store skeleton files of any layout; classes come from --split or from names of NTU RGB+D or MSRAction3D."""
     from vimix_adapters.datasets.skeleton_files import list_skeletons
 
     listing = list_skeletons(folder, split)
-    alone = all(file.path.suffix == ".txt" for file in listing.files)
-    _store(listing, out, layout, frames, persons or (1 if alone else 2), denoise, align, workers)
+    _prepare(listing, out, layout, frames, persons, denoise, align, workers, force)
 
 
-def _require_complete(listing: "Listing", edition: int, allow_partial: bool) -> None:
-    """Print what was found against the official totals; exit code 3 if samples are missing, before any is read."""
-    from rich.table import Table
-
-    from vimix_adapters.datasets.ntu import OFFICIAL
-    from vimix_adapters.reports.console import show_table
-
-    table, missing = Table(title=f"NTU RGB+D {edition}: {len(listing.files)} samples"), 0
-    for heading in ("split", "official", "found", "missing"):
-        table.add_column(heading, justify="left" if heading == "split" else "right")
-    for split, official in OFFICIAL[edition].items():
-        found = sum(split in file.splits for file in listing.files)
-        missing += max(0, official - found)
-        table.add_row(split, str(official), str(found), str(max(0, official - found)))
-    show_table(table)
-    if missing and not allow_partial:
-        print(
-            "the data set is incomplete: nothing was stored; add the files, or --allow-partial to store what there is"
-        )
-        raise typer.Exit(3)
-
-
-def _store(
+def _prepare(
     listing: "Listing",
     out: Path,
     layout: str,
@@ -135,28 +114,11 @@ def _store(
     denoise: Denoise,
     align: Align,
     workers: int,
-    edition: int = 0,
+    force: bool,
+    allow_partial: bool = False,
 ) -> None:
-    from rich.console import Console
+    from vimix_adapters.prepare.report import PrepareOptions
+    from vimix_adapters.prepare.skeleton_store import skeleton_store_builder
 
-    from vimix_adapters.clips.skeleton_settings import SkeletonSettings
-    from vimix_adapters.commands import preparing
-    from vimix_adapters.commands import skeletons as commands
-    from vimix_adapters.datasets.ntu import OFFICIAL
-    from vimix_adapters.skeletons.layouts import find_layout
-
-    settings = SkeletonSettings(find_layout(layout), frames, persons, denoise.value, align.value)
-    report = commands.prepare_skeletons(listing, out, settings, workers or os.cpu_count() or 1, Console(stderr=True))
-    print(f"stored {report.stored} of {report.listed} sequences in {out}")
-    official = OFFICIAL.get(edition, {})
-    for split, count in commands.split_counts(out).items():
-        print(f"  {split}: {count}" + (f" of {official[split]}" if split in official else ""))
-    quarantine = preparing.quarantine_file(out)
-    if listing.excluded:
-        print(f"{len(listing.excluded)} have a missing or incomplete skeleton by the authors' list: see {quarantine}")
-    if report.failures:
-        print(f"left out {len(report.failures)}, listed with reasons in {quarantine}")
-        for name, reason in report.failures[:10]:
-            print(f"  {name}: {reason}")
-    if not report.enough:
-        raise typer.Exit(3)
+    builder = skeleton_store_builder(listing, layout, frames, persons, denoise.value, align.value)
+    prepare_and_print(listing, out, PrepareOptions(builder, worker_count(workers), force), allow_partial)

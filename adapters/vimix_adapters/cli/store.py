@@ -1,22 +1,23 @@
-"""``vimix store``: what a store holds, whether it is sound, several as one, and a video of it to look at."""
+"""``vimix store``: describe, check and merge stores, and write a video of one as a file."""
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Look into stores, check and merge them.", no_args_is_help=True)
+from vimix_adapters.cli.options import Force, Workers, worker_count
+
+app = typer.Typer(help="Describe, check and merge stores.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Look into stores, check and merge them."""
+    """Describe, check and merge stores."""
 
 
-class Shown(StrEnum):
-    """What can be exported."""
+class Exported(StrEnum):
+    """Modalities that can be exported."""
 
     rgb = "rgb"
     flow = "flow"
@@ -27,69 +28,74 @@ def info(
     store: Annotated[Path, typer.Argument(help="Store to describe.", metavar="STORE.h5")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print videos, classes, splits, modalities and settings of a store; of an unfinished one, how far it is."""
+    """Print videos, classes, splits, modalities and settings of a store, or the progress of an unfinished one."""
     import json
 
-    from vimix_adapters.commands.describing import describe, store_table
+    from vimix_adapters.prepare.store_info import describe, store_table
     from vimix_adapters.reports.console import show_table
 
-    found = describe(store)
+    described = describe(store)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(described, indent=2))
     else:
-        show_table(store_table(found))
+        show_table(store_table(described))
 
 
 @app.command()
 def verify(
     store: Annotated[Path, typer.Argument(help="Store to check.", metavar="STORE.h5")],
-    workers: Annotated[int, typer.Option(help="Processes; 0 takes all cores.", min=0)] = 0,
+    workers: Workers = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Read every byte, compare the checksums, decode every frame. Exit code 3 if a video is bad."""
+    """Read all bytes, compare checksums and decode all frames; exit code 3 if a video is bad."""
     import json
 
-    from rich.console import Console
+    from vimix_adapters.prepare.store_tools import verify as check
+    from vimix_adapters.reports.console import plain_console
 
-    from vimix_adapters.commands.storekeeping import verify as check
-
-    found = check(store, workers or os.cpu_count() or 1, Console(stderr=True))
+    result = check(store, worker_count(workers), plain_console(stderr=True))
+    bad, videos, fingerprint = result["bad"], result["videos"], result["fingerprint"]
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(result, indent=2))
     else:
-        print(f"{store}: {len(found['bad'])} of {found['videos']} videos are bad (fingerprint {found['fingerprint']})")
-        for bad in found["bad"]:
-            print(f"  {bad['video']}: {bad['reason']}")
-    if found["bad"]:
+        print(f"{store}: {len(bad)} of {videos} videos are bad (fingerprint {fingerprint})")
+        for finding in bad:
+            print(f"  {finding['video']}: {finding['reason']}")
+    if bad:
         raise typer.Exit(3)
 
 
 @app.command()
 def merge(
     out: Annotated[Path, typer.Argument(help="Store to write.", metavar="OUT.h5")],
-    parts: Annotated[list[Path], typer.Argument(help="Shards: stores of one data set.", metavar="PART.h5...")],
+    parts: Annotated[list[Path], typer.Argument(help="Stores of one data set, which are kept.", metavar="PART.h5...")],
+    force: Force = False,
 ) -> None:
-    """Join stores of the same settings and classes; the shards stay. Videos are sorted by name."""
-    from vimix_adapters.commands.storekeeping import merge as join
+    """Join stores of the same settings and classes to one, its videos sorted by name."""
+    from vimix_adapters.prepare.store_tools import merge as join
 
-    made = join(out, parts)
+    made = join(out, parts, force)
     print(f"{out}: {len(made.videos)} videos of {len(parts)} stores (fingerprint {made.fingerprint})")
 
 
 @app.command()
 def export(
-    store: Annotated[Path, typer.Argument(help="Store.", metavar="STORE.h5")],
-    video: Annotated[str, typer.Argument(help="Name of the video, or its number.", metavar="VIDEO")],
-    out: Annotated[Path, typer.Option(help="File to write.", metavar="FILE.mp4")],
-    modality: Annotated[Shown, typer.Option(help="Flow is drawn in colours: hue the way, brightness the speed.")] = (
-        Shown.rgb
-    ),
+    store: Annotated[Path, typer.Argument(help="Store that contains the video.", metavar="STORE.h5")],
+    video: Annotated[str, typer.Argument(help="Name or number of the video.", metavar="VIDEO")],
+    out: Annotated[Path, typer.Option(help="Video file to write.", metavar="FILE.mp4")],
+    modality: Annotated[
+        Exported, typer.Option(help="rgb, or flow in colours: the hue is the direction, the brightness the speed.")
+    ] = Exported.rgb,
     scale: Annotated[
-        float, typer.Option(help="Flow: pixels a frame at full brightness; 0: the 99th percentile, at least 1.", min=0)
+        float,
+        typer.Option(
+            help="Speed of flow at full brightness, in pixels a frame; 0: the 99th percentile, at least 1.", min=0
+        ),
     ] = 0.0,
+    force: Force = False,
 ) -> None:
     """Write a video of the store as a playable file."""
     from vimix.values.modality import Modality
-    from vimix_adapters.commands.storekeeping import export as write
+    from vimix_adapters.prepare.store_tools import export as write
 
-    print(write(store, video, out, Modality(modality.value), scale or None))
+    print(write(store, video, out, Modality(modality.value), scale or None, force))

@@ -1,20 +1,20 @@
-"""From uint8 clips to what a network sees: cut out in the workers, the pixels treated in batches on the device.
+"""Augmentation of RGB and flow clips: draw named values and crop in the workers, treat the pixels in batches.
 
-Everything random about a view is drawn where it is cut, as one row of numbers; applying the rows is pure. Each clip
-of a batch has its own numbers, all frames of a clip the same ones.
+Everything random about a view is drawn in the worker; applying a draw to a clip is deterministic. Each clip of a batch
+has its own draw, which holds for all its frames.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from attrs import field, frozen, validators
+from attrs import field, frozen
 from numpy.typing import NDArray
 from torch import Tensor
 
 from vimix.ports.clips import Frames
-from vimix.values.video import ModalityFormat
+from vimix_adapters.clips.batched import Operation, displace_, per_clip, planes, treated
 from vimix_adapters.clips.pixels import (
     adjust_brightness_,
     adjust_contrast_,
@@ -24,209 +24,174 @@ from vimix_adapters.clips.pixels import (
     normalise_,
     to_grey_,
 )
-from vimix_adapters.clips.streams import derived
-from vimix_adapters.clips.views import cut_out, draw_box, vector_scale
+from vimix_adapters.clips.views import Box, ClipShape, Crop, CropDraw, cut_out, draw_box
+from vimix_adapters.config.augment_settings import AugmentSettings
 
 BLUR_REFERENCE = 128
-"""``blur_sigma_*`` are in pixels of a clip of this size; smaller clips are blurred less, in proportion."""
-
-CPU_CHUNK = 2**18
-"""Values treated at once on a CPU: the dozens of passes over a few frames then stay in the cache."""
-
-
-def _share() -> list[Callable[..., None]]:
-    return [validators.ge(0), validators.le(1)]
-
-
-@frozen
-class AugmentSettings:
-    """Ranges and probabilities of the augmentation (section 6 of the method, after CoCLR)."""
-
-    area_min: float = field(default=0.2, validator=[validators.gt(0), validators.le(1)])
-    area_max: float = field(default=1.0, validator=[validators.gt(0), validators.le(1)])
-    flip: float = field(default=0.5, validator=_share())
-    jitter: float = field(default=0.8, validator=_share())
-    brightness: float = field(default=0.4, validator=validators.ge(0))
-    contrast: float = field(default=0.4, validator=validators.ge(0))
-    saturation: float = field(default=0.4, validator=validators.ge(0))
-    hue: float = field(default=0.1, validator=[validators.ge(0), validators.le(0.5)])
-    grey: float = field(default=0.2, validator=_share())
-    blur: float = field(default=0.5, validator=_share())
-    blur_sigma_min: float = field(default=0.1, validator=validators.ge(0))
-    blur_sigma_max: float = field(default=2.0, validator=validators.ge(0))
-
-    def __attrs_post_init__(self) -> None:
-        for low, high in (("area_min", "area_max"), ("blur_sigma_min", "blur_sigma_max")):
-            if getattr(self, low) > getattr(self, high):
-                raise ValueError(f"{low} = {getattr(self, low)} exceeds {high} = {getattr(self, high)}")
+"""Clip size in pixels for which ``blur_sigma_*`` are given. The sigma is scaled in proportion to the clip's size."""
 
 
 @frozen(eq=False)
-class CutView:
-    """A view on its way to the device: ``clip`` uint8 [T, size, size, C], ``numbers`` float32 [P] drawn for it.
+class View:
+    """A view on its way to the device.
 
-    A skeleton's ``clip`` is float32 [T, V, M, 3].
+    ``clip`` is uint8 [T, size, size, C], or float32 [T, V, M, 3] for a skeleton; ``draw`` holds the values that its
+    augmentation drew for it.
     """
 
     clip: Tensor
-    numbers: NDArray[np.float32]
+    draw: Any
+
+    def pin_memory(self) -> "View":
+        """Return the view with its clip in pinned memory. The DataLoader's pinning thread calls this."""
+        return View(self.clip.pin_memory(), self.draw)
 
 
 class ClipAugmentation(Protocol):
-    """Augments clips of one modality in two steps: draw and cut in a worker, apply in batches on the device."""
+    """How the clips of one modality are cut, augmented and turned into the network's input.
 
-    def cut(self, frames: Frames, size: int, rng: np.random.Generator) -> CutView:
-        """Cut a random box out of frames uint8 [T, H, W, C] and draw the numbers for the rest."""
+    Workers call ``clip_shape``, ``view`` and ``crops``; ``apply`` and ``plain`` run in batches on the device.
+    """
+
+    def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:
+        """Frames and stride of a clip of a video of ``length`` frames, where the recipe asks for ``clip``."""
         ...
 
-    def apply(self, clips: Tensor, numbers: Tensor) -> Tensor:
-        """Float32 [B, C, T, size, size] from clips uint8 [B, T, size, size, C] and numbers [B, P] on the CPU."""
+    def view(self, frames: Frames, size: int, rng: np.random.Generator) -> View:
+        """Draw a training view of a clip's frames, uint8 [T, H, W, C] or float32 [T, V, M, 3], and cut it out."""
+        ...
+
+    def apply(self, clips: Tensor, draws: Sequence[Any]) -> Tensor:
+        """Augment clips [B, T, ...] by their B draws: float32 [B, C, T, size, size] or [B, 3, T, V, M]."""
+        ...
+
+    def crops(self, frames: Frames, size: int, crops: Sequence[Crop]) -> list[View]:
+        """Cut a whole video for evaluation: a view for each of the crops, or a single one where nothing is cropped."""
+        ...
+
+    def plain(self, clips: Tensor, draw: Any) -> Tensor:
+        """Turn evaluation clips [B, T, ...], all cut by one ``draw``, into network input without augmentation."""
         ...
 
 
 @frozen
-class PictureAugmentation:
-    """RGB: random resized crop, horizontal flip, colour jitter, greyscale, blur; then ImageNet's normalisation.
+class _CroppedAugmentation:
+    """The base of pictures and flow: clips of the recipe's shape, cropped from the frame."""
 
-    The jitter's four adjustments come in a fixed order: brightness, contrast, saturation, hue.
+    settings: AugmentSettings = field(factory=AugmentSettings)
+
+    def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:
+        """The recipe's ``clip``, whatever the video's length."""
+        del length
+        return clip
+
+    def crops(self, frames: NDArray[np.uint8], size: int, crops: Sequence[Crop]) -> list[View]:
+        """A view for each crop of the frames uint8 [T, H, W, C]. A crop and its mirror image share their pixels."""
+        draws = [CropDraw(crop.box(*frames.shape[1:3]), crop.flip) for crop in crops]
+        cuts = {box: cut_out(frames, box, size) for box in dict.fromkeys(draw.box for draw in draws)}
+        return [View(cuts[draw.box], draw) for draw in draws]
+
+    def _box(self, frames: NDArray[np.uint8], rng: np.random.Generator) -> Box:
+        return draw_box(frames.shape[1], frames.shape[2], (self.settings.area_min, self.settings.area_max), rng)
+
+
+@frozen
+class PictureDraw(CropDraw):
+    """The values drawn for a view of an RGB clip. The defaults change nothing but the crop."""
+
+    brightness: float = 1.0
+    """Factor, as are ``contrast`` and ``saturation``."""
+    contrast: float = 1.0
+    saturation: float = 1.0
+    hue: float = 0.0
+    """Turns of the colour circle."""
+    grey: bool = False
+    blur: float = 0.0
+    """Sigma in pixels of the clip."""
+
+
+_ADJUSTMENTS: tuple[tuple[str, Callable[[Tensor, Tensor], None], float], ...] = (
+    ("brightness", adjust_brightness_, 1),
+    ("contrast", adjust_contrast_, 1),
+    ("saturation", adjust_saturation_, 1),
+    ("hue", adjust_hue_, 0),
+    ("grey", to_grey_, 0),
+    ("blur", gaussian_blur_, 0),
+)
+"""Attribute of ``PictureDraw``, its operation, and the value that changes nothing, in order of application."""
+
+
+@frozen
+class PictureAugmentation(_CroppedAugmentation):
+    """RGB: random resized crop, horizontal flip, colour jitter, greyscale, blur, then ImageNet's normalisation.
+
+    The four adjustments of the jitter have a fixed order: brightness, contrast, saturation, hue.
     """
 
-    settings: AugmentSettings = AugmentSettings()
-
-    def cut(self, frames: NDArray[np.uint8], size: int, rng: np.random.Generator) -> CutView:
-        """Numbers: flip, brightness, contrast, saturation, hue, grey, sigma of the blur in pixels."""
+    def view(self, frames: NDArray[np.uint8], size: int, rng: np.random.Generator) -> View:
+        """A random crop of the frames uint8 [T, H, W, 3], with a ``PictureDraw``."""
         s = self.settings
-        box = draw_box(frames.shape[1], frames.shape[2], (s.area_min, s.area_max), rng)
-        flip = rng.random() < s.flip
+        box, flip = self._box(frames, rng), bool(rng.random() < s.flip)
         jitter = self._jitter(rng)
-        jitter = jitter if rng.random() < s.jitter else [1.0, 1.0, 1.0, 0.0]
-        grey = rng.random() < s.grey
+        jitter = jitter if rng.random() < s.jitter else {}
+        grey = bool(rng.random() < s.grey)
         sigma = rng.uniform(s.blur_sigma_min, s.blur_sigma_max) * size / BLUR_REFERENCE
         sigma = sigma if rng.random() < s.blur else 0.0
-        return CutView(cut_out(frames, box, size), np.array([flip, *jitter, grey, sigma], dtype=np.float32))
+        return View(cut_out(frames, box, size), PictureDraw(box, flip, **jitter, grey=grey, blur=sigma))
 
-    def _jitter(self, rng: np.random.Generator) -> list[float]:
+    def _jitter(self, rng: np.random.Generator) -> dict[str, float]:
         s = self.settings
-        factors = [rng.uniform(max(0.0, 1 - reach), 1 + reach) for reach in (s.brightness, s.contrast, s.saturation)]
-        return [*factors, rng.uniform(-s.hue, s.hue)]
+        reaches = {"brightness": s.brightness, "contrast": s.contrast, "saturation": s.saturation}
+        factors = {name: rng.uniform(max(0.0, 1 - reach), 1 + reach) for name, reach in reaches.items()}
+        return {**factors, "hue": rng.uniform(-s.hue, s.hue)}
 
-    def apply(self, clips: Tensor, numbers: Tensor) -> Tensor:
-        """Normalised float32 [B, 3, T, size, size]."""
-        return _treated(clips, numbers, _picture_operations)
+    def apply(self, clips: Tensor, draws: Sequence[PictureDraw]) -> Tensor:
+        """Normalised float32 [B, 3, T, size, size] from uint8 [B, T, size, size, 3]."""
+        return treated(clips, draws, self._operations)
+
+    def plain(self, clips: Tensor, draw: CropDraw) -> Tensor:
+        """Normalised float32 [B, 3, T, size, size] from uint8 [B, T, size, size, 3]."""
+        pictures = planes(clips).div_(255)
+        normalise_(pictures)
+        return pictures.flip(-1) if draw.flip else pictures
+
+    def _operations(self, draws: Sequence[PictureDraw], device: torch.device) -> list[Operation]:
+        """Only what some of the clips need. This is decided from numbers on the CPU, without waiting for the device."""
+        operations: list[Operation] = [lambda clips: clips.mul_(1 / 255)]
+        for name, adjust_, neutral in _ADJUSTMENTS:
+            values = [getattr(draw, name) for draw in draws]
+            if any(value != neutral for value in values):
+                operations.append(_bound(adjust_, per_clip(values, device)))
+        return [*operations, normalise_]
 
 
 @frozen
-class FlowAugmentation:
-    """Flow: random resized crop, which scales u and v by its own two factors, and horizontal flip, which negates u."""
+class FlowAugmentation(_CroppedAugmentation):
+    """Flow: random resized crop, which scales u and v by factors of their own, and horizontal flip, which negates u."""
 
-    settings: AugmentSettings = AugmentSettings()
+    def view(self, frames: NDArray[np.uint8], size: int, rng: np.random.Generator) -> View:
+        """A random crop of the fields uint8 [T, H, W, 2], with a ``CropDraw``."""
+        draw = CropDraw(self._box(frames, rng), bool(rng.random() < self.settings.flip))
+        return View(cut_out(frames, draw.box, size), draw)
 
-    def cut(self, frames: NDArray[np.uint8], size: int, rng: np.random.Generator) -> CutView:
-        """Numbers: flip, factor of u, factor of v."""
-        s = self.settings
-        box = draw_box(frames.shape[1], frames.shape[2], (s.area_min, s.area_max), rng)
-        flip = rng.random() < s.flip
-        return CutView(cut_out(frames, box, size), np.array([flip, *vector_scale(box, size)], dtype=np.float32))
+    def apply(self, clips: Tensor, draws: Sequence[CropDraw]) -> Tensor:
+        """Displacements in units of the store's bound, float32 [B, 2, T, size, size], from uint8 [B, T, size, size, 2].
 
-    def apply(self, clips: Tensor, numbers: Tensor) -> Tensor:
-        """Displacements in units of the store's bound, float32 [B, 2, T, size, size]."""
-        return _treated(clips, numbers, _flow_operations)
+        A box that is resized to ``size`` scales u by size / width and v by size / height.
+        """
+        size = clips.shape[2]
 
+        def operations(draws: Sequence[CropDraw], device: torch.device) -> list[Operation]:
+            u = [(-size if draw.flip else size) / draw.box.width for draw in draws]
+            v = [size / draw.box.height for draw in draws]
+            return [_bound(displace_, torch.stack([per_clip(u, device), per_clip(v, device)], dim=1))]
 
-def to_network(clips: Tensor, kind: ModalityFormat, scale: tuple[float, float], flip: bool = False) -> Tensor:
-    """Evaluation's input: no augmentation. Float32 [B, C, T, H, W] from uint8 [B, T, H, W, C] on any device.
+        return treated(clips, draws, operations)
 
-    Pictures are normalised with ImageNet's mean and deviation; flow is in units of the store's bound, with its vectors
-    scaled by ``scale`` (u, v), as ``vector_scale`` gives it. ``flip`` mirrors, and negates u. Skeletons [B, T, V, M, 3]
-    become the modality's stream [B, 3, T, V, M].
-    """
-    result = _planes(clips)
-    if kind.layout is not None:
-        return derived(result, kind)
-    if kind.bound:
-        across, down = scale
-        _displace_(result, torch.tensor([[-across if flip else across, down]], device=clips.device))
-    else:
-        normalise_(result.div_(255))
-    return result.flip(-1) if flip else result
+    def plain(self, clips: Tensor, draw: CropDraw) -> Tensor:
+        """The same as ``apply`` with one draw for all clips."""
+        return self.apply(clips, [draw] * len(clips))
 
 
-_Operation = Callable[[Tensor], None]
-"""In place on float32 clips [B, C, T, H, W]."""
-
-_Operations = Callable[[Tensor, torch.device], list[_Operation]]
-"""What clips with numbers [B, P] on the CPU need on a device."""
-
-_ADJUSTMENTS: tuple[tuple[Callable[[Tensor, Tensor], None], float], ...] = (
-    (adjust_brightness_, 1),
-    (adjust_contrast_, 1),
-    (adjust_saturation_, 1),
-    (adjust_hue_, 0),
-    (to_grey_, 0),
-    (gaussian_blur_, 0),
-)
-"""What a picture's numbers after the first are for, and of each the number that changes nothing."""
-
-
-def _picture_operations(numbers: Tensor, device: torch.device) -> list[_Operation]:
-    """All that clips with these numbers need; looked up on the CPU: the device is not waited for."""
-    drawn, on_device = numbers.numpy(), numbers.to(device, non_blocking=True)
-    adjustments = [
-        _bound(adjust_, on_device[:, column])
-        for column, (adjust_, neutral) in enumerate(_ADJUSTMENTS, 1)
-        if (drawn[:, column] != neutral).any()
-    ]
-    return [lambda clips: clips.mul_(1 / 255), *adjustments, normalise_]
-
-
-def _bound(adjust_: Callable[[Tensor, Tensor], None], parameter: Tensor) -> _Operation:
+def _bound(adjust_: Callable[[Tensor, Tensor], None], parameter: Tensor) -> Operation:
     return lambda clips: adjust_(clips, parameter)
-
-
-def _flow_operations(numbers: Tensor, device: torch.device) -> list[_Operation]:
-    flip, u, v = numbers.unbind(1)
-    scale = torch.stack([u * (1 - 2 * flip), v], dim=1).to(device, non_blocking=True)
-    return [lambda clips: _displace_(clips, scale)]
-
-
-def _displace_(clips: Tensor, scale: Tensor) -> None:
-    """Displacement/bound = 2·byte/255 - 1, times the factors of u and v, [B, 2]."""
-    clips.mul_(2 / 255).sub_(1).mul_(scale.view(-1, 2, 1, 1, 1))
-
-
-def _treated(clips: Tensor, numbers: Tensor, operations: _Operations) -> Tensor:
-    """Clips as float32 [B, C, T, H, W], mirrored where their first number says so, then treated."""
-    treated = _a_few_frames_at_a_time if clips.device.type == "cpu" else _all_at_once
-    return treated(clips, numbers, operations)
-
-
-def _all_at_once(clips: Tensor, numbers: Tensor, operations: _Operations) -> Tensor:
-    """For an accelerator."""
-    mirrored = numbers[:, :1].to(clips.device, non_blocking=True).view(-1, 1, 1, 1, 1) != 0
-    result = _planes(torch.where(mirrored, clips.flip(3), clips))
-    for operation in operations(numbers, clips.device):
-        operation(result)
-    return result
-
-
-def _a_few_frames_at_a_time(clips: Tensor, numbers: Tensor, operations: _Operations) -> Tensor:
-    """For a CPU. It changes nothing but the time: no operation looks beyond a frame."""
-    batch, time, height, width, channels = clips.shape
-    # Memory by way of NumPy, which asks for huge pages: page by page, fresh memory costs more than the augmentation.
-    result = torch.from_numpy(np.empty((batch, channels, time, height, width), dtype=np.float32))
-    count = max(1, CPU_CHUNK // clips[0, 0].numel())
-    for row, clip in enumerate(clips):
-        own = numbers[row : row + 1]
-        treatment = operations(own, clips.device)
-        frames = clip.flip(2) if own[0, 0] else clip
-        for start in range(0, time, count):
-            chunk = _planes(frames[None, start : start + count])
-            for operation in treatment:
-                operation(chunk)
-            result[row, :, start : start + count] = chunk[0]
-    return result
-
-
-def _planes(clips: Tensor) -> Tensor:
-    """Float32 [B, C, T, H, W] of clips [B, T, H, W, C]."""
-    return clips.permute(0, 4, 1, 2, 3).to(torch.float32, memory_format=torch.contiguous_format)

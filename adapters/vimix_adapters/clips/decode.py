@@ -1,11 +1,11 @@
-"""Reading video files: decord where it is safe and present, PyAV everywhere else.
+"""Reading video files: decord where it is installed and safe, PyAV otherwise.
 
-decord is fast, but seeks wrongly in files with unusual time stamps, ignores rotation and can hang: it gets plain files
-only, and its frame count must be the container's. Callers run this in a process that may be killed.
+decord is fast, but it seeks to wrong frames in files with unusual time stamps, ignores rotation and can hang. It reads
+plain files only, and its frame count must be that of the container. Callers run this in a process that can be killed.
 """
 
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,43 +15,58 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vimix.ports.decoder import DecodedVideo
 from vimix.values.errors import VimixError
 
 Frame = NDArray[np.uint8]
 PLAIN_CODECS = frozenset({"h264", "mpeg4", "vp9", "mpeg2video"})
 MISSING = 0.1
-"""Share of the declared frames that may be absent before a file counts as truncated."""
-
-
+"""Share of the declared frames that may be missing before a file counts as truncated."""
 GRACE = 0.5
-"""Seconds by which a declared length may be wrong besides."""
+"""Seconds by which a declared length may be wrong in addition."""
+
+
+@frozen(eq=False)
+class DecodedVideo:
+    """``frames`` uint8 [T, H, W, 3] (R, G, B, upright) at ``rate`` frames a second."""
+
+    frames: NDArray[np.uint8]
+    rate: float
+
+
+VideoDecoder = Callable[[Path, float, int], DecodedVideo]
+"""Decodes a whole video file, as ``decode_video`` does."""
 
 
 @frozen
 class Probe:
-    """What the container says of its first video stream."""
+    """Properties of the first video stream, as the container declares them."""
 
     codec: str
     pixels: str
     frames: int
-    """0 if not declared."""
+    """Number of frames, 0 if not declared."""
     rate: Fraction | None
+    """Frames per second, or None."""
     steady: bool
-    """One frame rate throughout, as far as the header tells."""
+    """Whether the header declares a constant frame rate."""
     rotation: int
+    """Degrees by which the pictures must be rotated for display, anticlockwise."""
     seconds: float
-    """Declared length, 0 if not declared or if sound may be what is longer."""
+    """Length of the video. 0 if it is not declared, or if only that of the file is and it has sound."""
 
 
 def decode_video(path: Path, rate: float, short_side: int) -> DecodedVideo:
-    """Implements ``vimix.ports.decoder.VideoDecoder``."""
+    """Decode a video file to frames whose shorter side is ``short_side`` pixels.
+
+    With ``rate`` > 0 the frames nearest to a constant rate are chosen; 0 keeps all frames and their mean rate.
+    Raises VimixError with the reason if the file cannot be decoded.
+    """
     _require_file(path)
     times, frames = _decoded(path, short_side)
     if not frames:
         raise VimixError("no frame could be decoded")
     if len(sizes := {frame.shape[:2] for frame in frames}) > 1:
-        raise VimixError(f"its pictures are of {len(sizes)} different shapes")
+        raise VimixError(f"its frames have {len(sizes)} different shapes")
     own = _own_rate(times)
     if not rate:
         return DecodedVideo(np.stack(frames), own)
@@ -60,7 +75,10 @@ def decode_video(path: Path, rate: float, short_side: int) -> DecodedVideo:
 
 
 def nearest_frames(times: Sequence[float], rate: float, last: float) -> NDArray[np.int64]:
-    """Indices of the frames nearest to 0, 1/rate, 2/rate, ... of a video whose last frame is shown for ``last`` s."""
+    """Return the indices of the frames nearest to 0, 1/rate, 2/rate, ... s.
+
+    ``times`` are the frames' time stamps in seconds, ascending; the last frame is shown for ``last`` seconds.
+    """
     stamps = np.asarray(times, dtype=np.float64) - times[0]
     count = max(1, round((stamps[-1] + last) * rate))
     wanted = np.arange(count) / rate
@@ -72,7 +90,7 @@ def nearest_frames(times: Sequence[float], rate: float, last: float) -> NDArray[
 
 
 def _require_file(path: Path) -> None:
-    """Opening a FIFO would wait for ever, so look before."""
+    """Raise VimixError unless the path is a regular file with content. Opening a FIFO would wait for ever."""
     try:
         state = path.stat()
     except OSError as error:
@@ -90,7 +108,7 @@ def _own_rate(times: Sequence[float]) -> float:
 
 
 def _decoded(path: Path, short_side: int) -> tuple[list[float], list[Frame]]:
-    """Time stamps in seconds, ascending, and frames."""
+    """Return the time stamps in seconds, ascending, and the frames."""
     probe = probe_video(path)
     if _is_plain(probe) and (frames := _try_decord(path, short_side, probe)) is not None:
         assert probe.rate is not None
@@ -110,7 +128,7 @@ def _is_plain(probe: Probe) -> bool:
 
 
 def probe_video(path: Path) -> Probe:
-    """Read the header. Raises VimixError if it is no video file or has no video stream."""
+    """Read the header and the first frame. Raises VimixError if the file is no video or has no video stream."""
     import av
 
     try:
@@ -136,12 +154,12 @@ def probe_video(path: Path) -> Probe:
 
 
 def as_fraction(rate: Any) -> Fraction | None:
-    """A rate as a Fraction: from PyAV 19 on it is a type of PyAV's own, which has no ``abs``."""
+    """Return a rate as a Fraction. From PyAV 19 on, rates have a type of PyAV's own, which has no ``abs``."""
     return None if rate is None else Fraction(rate.numerator, rate.denominator)
 
 
 def _moving(container: Any) -> Any:
-    """The first video stream that is no cover picture of a sound file. Raises VimixError if there is none."""
+    """Return the first video stream that is not a cover picture. Raises VimixError if there is none."""
     from av.stream import Disposition
 
     streams = container.streams.video
@@ -160,19 +178,19 @@ def _declared_seconds(container: Any, stream: Any) -> float:
 
 
 def _try_decord(path: Path, short_side: int, probe: Probe) -> list[Frame] | None:
-    """All frames, or None where PyAV should look."""
+    """Return all frames, or None if PyAV should read the file."""
     try:
         import decord
     except (ImportError, OSError):
         return None
     try:
         reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
-        # Of videos narrower than 64 pixels decord makes four channels out of its line padding.
+        # For videos narrower than 64 pixels decord returns four channels, because it misreads its line padding.
         if len(reader) != probe.frames or reader[0].shape[2] != 3:
             return None
         reader.seek(0)
         return [resized(reader.next().asnumpy(), short_side) for _ in range(len(reader))]
-    except (decord.DECORDError, RuntimeError, StopIteration, IndexError, UnicodeError):  # names that are no UTF-8
+    except (decord.DECORDError, RuntimeError, StopIteration, IndexError, UnicodeError):  # file names that are not UTF-8
         return None
 
 
@@ -200,7 +218,7 @@ def _decode_pyav(path: Path, short_side: int, probe: Probe) -> tuple[list[float]
 
 
 def _shown(container: Any, stream: Any) -> Iterator[tuple[float, Frame]]:
-    """Time stamp and picture of each frame; frames without a stamp follow the one before at the nominal rate."""
+    """Yield time stamp and picture of each frame. A frame without a stamp follows the last one at the nominal rate."""
     step = 1 / float(stream.average_rate or 30)
     time = -step
     for frame in container.decode(stream):
@@ -209,7 +227,7 @@ def _shown(container: Any, stream: Any) -> Iterator[tuple[float, Frame]]:
 
 
 def resized(frame: Frame, short_side: int) -> Frame:
-    """The frame [H, W, 3] with its shorter side at ``short_side``, averaged over areas when it shrinks."""
+    """Resize a frame [H, W, 3] so that its shorter side is ``short_side`` pixels; averages over areas to shrink."""
     height, width = frame.shape[:2]
     factor = short_side / min(height, width)
     if factor == 1:

@@ -1,4 +1,4 @@
-"""A store put together from pieces that lie in other HDF5 files: parts, shards, an older store and its flow."""
+"""Assembling a store from pieces in other HDF5 files: parts, shards, or another store and its flow."""
 
 import hashlib
 import json
@@ -11,16 +11,17 @@ from typing import Any
 import h5py
 from attrs import asdict, frozen
 
-from vimix_adapters.clips.hdf5 import SCHEMA, PackSettings, checksum_of, modalities_in
+from vimix_adapters.clips.hdf5 import SCHEMA, checksum_of, modalities_in
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import WriteError, make_folder, replacing, sweep
 
 Piece = tuple[Path, str]
-"""A file, and the group in it that holds some or all modalities of a video."""
+"""A file, and the path of a group in it that holds some or all modalities of a video."""
 
 
 @frozen
 class Placed:
-    """A video of the store to be, and where its modalities come from; ``frames`` and rate are the first piece's."""
+    """A video of the new store and the pieces with its modalities. Frames and rate are taken from the first piece."""
 
     name: str
     label: int
@@ -30,7 +31,7 @@ class Placed:
 
 @frozen
 class Head:
-    """What is known of the store as a whole. ``splits`` maps a name to numbers of videos."""
+    """Facts about the store as a whole. ``splits`` maps the name of a split to the numbers of its videos."""
 
     classes: tuple[str, ...]
     splits: Mapping[str, Sequence[int]]
@@ -39,7 +40,7 @@ class Head:
 
 
 def seal(group: h5py.Group) -> None:
-    """Give each modality its checksum, where it has none, and the video one over all of them."""
+    """Write the checksum of each modality that has none, and the video's checksum over those of all modalities."""
     total = hashlib.sha256()
     for modality in modalities_in(group):
         attributes = group[modality].attrs
@@ -50,9 +51,9 @@ def seal(group: h5py.Group) -> None:
 
 
 def write_store(path: Path, videos: Sequence[Placed], head: Head) -> None:
-    """All videos, in order, as one store; atomic.
+    """Write all videos, in order, to one store, atomically.
 
-    Raises WriteError, before it begins where it can, if the disk is full; the pieces stay, and the old ``path`` too.
+    Raises WriteError if the disk is full, if possible before it writes. The pieces and an existing ``path`` are kept.
     """
     sweep(path)
     _require_room(path, {file for video in videos for file, _ in video.pieces})
@@ -76,13 +77,12 @@ def write_store(path: Path, videos: Sequence[Placed], head: Head) -> None:
             "quarantined": head.quarantined,
             "fingerprint": fingerprint(head.settings, listed, checksums),
         }
-        # In a dataset's place an attribute of its own: larger than the 64 KiB that older formats allow.
         store.attrs["head"] = json.dumps(about)
         store.attrs["schema"] = SCHEMA
 
 
 def fingerprint(settings: PackSettings, videos: Sequence[Mapping[str, Any]], checksums: Sequence[str]) -> str:
-    """Short hash over settings, and over each video's name, label, source, length and checksum, in order."""
+    """Return a short hash over settings, and over each video's name, label, source, length and checksum, in order."""
     digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
     for video, checksum in zip(videos, checksums, strict=True):
         digest.update(json.dumps([video, checksum], sort_keys=True).encode())
@@ -103,14 +103,14 @@ def _require_room(path: Path, files: set[Path]) -> None:
     needed, free = sum(file.stat().st_size for file in files), shutil.disk_usage(path.parent).free
     if needed > free:
         raise WriteError(
-            f"{path}: about {needed / 2**30:.2f} GiB are needed, {free / 2**30:.2f} are free: free some, and call "
-            "again; what is finished is kept"
+            f"{path}: about {needed / 2**30:.2f} GiB are needed, {free / 2**30:.2f} are free: free some space and run "
+            "the command again; finished parts are kept"
         )
 
 
 @contextmanager
 def _sources() -> Iterator[Any]:
-    """Opens files and keeps the last few open, since neighbours mostly lie in one file."""
+    """Yield a function that opens a file. The last few stay open, because neighbouring videos are often in one file."""
     kept: dict[Path, h5py.File] = {}
 
     def opened(path: Path) -> h5py.File:
@@ -118,7 +118,7 @@ def _sources() -> Iterator[Any]:
             if len(kept) == 4:
                 kept.pop(next(iter(kept))).close()
             kept[path] = h5py.File(path, "r")
-        kept[path] = kept.pop(path)  # the last used is the last to go
+        kept[path] = kept.pop(path)  # moved to the end: the least recently used file is closed first
         return kept[path]
 
     try:

@@ -1,4 +1,4 @@
-"""Whether a store still holds what was written: every byte is read, every frame decoded."""
+"""Checking that a store still holds what was written: every byte is read and every frame is decoded."""
 
 import hashlib
 from collections.abc import Iterator
@@ -6,39 +6,37 @@ from functools import lru_cache
 from pathlib import Path
 
 import h5py
-import numpy as np
 from attrs import asdict
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of, modalities_in
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of
 from vimix_adapters.clips.hdf5_assembly import fingerprint
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
 from vimix_adapters.clips.skeleton_writer import skeleton_fingerprint
+from vimix_adapters.config.store_settings import SkeletonSettings
 
 RUN = 64
-"""Frames that are decoded at once."""
+"""Number of frames that are decoded at once."""
 
 
 def check_video(number: int, store: Path) -> None:
-    """Read one video in full. Raises VimixError with all that is wrong with it. The store stays open in the process."""
-    found = list(_problems(_opened(store), number))
-    if found:
-        raise VimixError("; ".join(found))
+    """Read one video in full. Raises VimixError listing all problems. The store stays open in this process."""
+    if problems := list(_problems(_opened(store), number)):
+        raise VimixError("; ".join(problems))
 
 
 def fits_fingerprint(store: Hdf5VideoStore) -> bool:
-    """Whether the list of videos, the settings and the checksums are those that the fingerprint was made from."""
+    """Return whether the fingerprint is that of the list of videos, the settings and the checksums in the file."""
     numbers, videos = range(len(store.videos)), [asdict(video) for video in store.videos]
     try:
         if isinstance(store.settings, SkeletonSettings):
-            found = skeleton_fingerprint(store.settings, videos, [store.sequence(number)[1] for number in numbers])
+            expected = skeleton_fingerprint(store.settings, videos, [store.sequence(number)[1] for number in numbers])
         else:
             checksums = [str(store.group(number).attrs["checksum"]) for number in numbers]
-            found = fingerprint(store.settings, videos, checksums)
+            expected = fingerprint(store.settings, videos, checksums)
     except (KeyError, OSError, RuntimeError):
         return False
-    return found == store.fingerprint
+    return expected == store.fingerprint
 
 
 @lru_cache(maxsize=1)
@@ -58,34 +56,22 @@ def _problems(store: Hdf5VideoStore, number: int) -> Iterator[str]:
             if modality not in missing:
                 yield from _differences(group, modality)
                 yield from _undecodable(store, number, modality)
-        if not any("checksum" in group[modality].attrs for modality in modalities_in(group)):
-            yield from _differences_of_old(group, list(store.formats))
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         yield f"cannot be read: {' '.join(str(error).split())}"
 
 
 def _differences_of_skeleton(store: Hdf5VideoStore, number: int) -> Iterator[str]:
     try:
-        data, noted = store.sequence(number)
-        if hashlib.sha256(data).hexdigest() != noted:
+        data, checksum = store.sequence(number)
+        if hashlib.sha256(data).hexdigest() != checksum:
             yield "joint: its bytes are not those that were written (checksum)"
     except (KeyError, OSError, RuntimeError, ValueError, IndexError) as error:
         yield f"cannot be read: {' '.join(str(error).split())}"
 
 
 def _differences(group: h5py.Group, modality: Modality) -> Iterator[str]:
-    noted = group[modality].attrs.get("checksum")
-    if noted is not None and str(noted) != checksum_of(group, modality):
+    if group[modality].attrs["checksum"] != checksum_of(group, modality):
         yield f"{modality}: its bytes are not those that were written (checksum)"
-
-
-def _differences_of_old(group: h5py.Group, modalities: list[Modality]) -> Iterator[str]:
-    """Stores of early versions have one checksum a video, over the bytes of all modalities in order."""
-    digest = hashlib.sha256()
-    for modality in modalities:
-        digest.update(np.ascontiguousarray(group[modality][...]).data)
-    if str(group.attrs.get("checksum")) != digest.hexdigest():
-        yield "its bytes are not those that were written (checksum)"
 
 
 def _undecodable(store: Hdf5VideoStore, number: int, modality: Modality) -> Iterator[str]:

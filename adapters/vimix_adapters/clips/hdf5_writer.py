@@ -1,4 +1,4 @@
-"""A store of videos in one HDF5 file: writing, video by video into parts, and the parts into one."""
+"""Writing a store of videos: each video to a part, and all parts to one HDF5 file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, Modality
-from vimix_adapters.clips.hdf5 import PackSettings, decoded
+from vimix_adapters.clips.hdf5 import decoded
 from vimix_adapters.clips.hdf5_assembly import Head, Placed, seal, write_store
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import replacing
 
 Frames = NDArray[np.uint8]
@@ -20,7 +21,7 @@ Frames = NDArray[np.uint8]
 
 @frozen
 class Entry:
-    """A finished part and where its video belongs."""
+    """A finished part, and what the store records about its video."""
 
     part: Path
     name: str
@@ -30,7 +31,7 @@ class Entry:
 
 
 def write_part(path: Path, frames: Mapping[Modality, Frames], rate: float, settings: PackSettings) -> None:
-    """One video, uint8 [T, H, W, C] by modality, as an HDF5 file of its own; atomic. Raises WriteError: disk full."""
+    """Write one video, uint8 [T, H, W, C] by modality, to an HDF5 file, atomically. Raises WriteError: disk full."""
     with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         group = file.create_group("video")
         for modality, pictures in frames.items():
@@ -41,7 +42,7 @@ def write_part(path: Path, frames: Mapping[Modality, Frames], rate: float, setti
 
 
 def is_part(path: Path) -> bool:
-    """Whether the file is a whole part."""
+    """Return whether the file is a complete part."""
     try:
         with h5py.File(path, "r") as file:
             return "checksum" in file["video"].attrs
@@ -52,7 +53,7 @@ def is_part(path: Path) -> bool:
 def merge_parts(
     path: Path, entries: Sequence[Entry], classes: Sequence[str], settings: PackSettings, quarantined: int
 ) -> None:
-    """All parts, in order, as one store; atomic. Raises VimixError if the disk is full: the parts stay."""
+    """Write all parts, in order, to one store, atomically. Raises VimixError if the disk is full; the parts stay."""
     videos = [Placed(entry.name, entry.label, entry.source, ((entry.part, "video"),)) for entry in entries]
     names = sorted({split for entry in entries for split in entry.splits})
     splits = {name: [i for i, entry in enumerate(entries) if name in entry.splits] for name in names}
@@ -60,7 +61,7 @@ def merge_parts(
 
 
 def as_stored(pictures: Frames, modality: Modality, settings: PackSettings) -> Frames:
-    """Pictures uint8 [T, H, W, C] as they would be read back."""
+    """Return pictures uint8 [T, H, W, C] as they would be read back from a store."""
     if settings.codec == "raw":
         return pictures
     return np.stack([decoded(_jpeg(picture, modality, settings.quality), modality) for picture in pictures])

@@ -1,13 +1,9 @@
-"""Training batches out of a store: read and cut in workers, augmented on the training device."""
+"""Training batches from a store: read and cut in workers, augmented on the training device."""
 
-import atexit
-import multiprocessing
-import signal
 import weakref
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 import structlog
 import torch
@@ -20,43 +16,43 @@ from vimix.ports.clips import VideoStore
 from vimix.values.clips import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix_adapters.clips.ahead import one_ahead
-from vimix_adapters.clips.augmentation import ClipAugmentation, CutView
-from vimix_adapters.clips.views import ClipShape, clip_of, draw_start, read_clip, view_generator
+from vimix_adapters.clips.augmentation import ClipAugmentation, View
+from vimix_adapters.clips.prefetch import prefetched
+from vimix_adapters.clips.views import ClipShape, draw_start, read_clip, view_generator
+from vimix_adapters.clips.workers import worker_loader
 
 _log = structlog.get_logger(__name__)
 
 ViewKey = tuple[Modality, int]
-"""A modality and the number of a view of it."""
+"""A modality and the number of one of its views."""
 
-_Made = Generator[tuple[Mapping[int, str], ClipBatch], None, None]
-"""Batches with the videos that could not be read, and why."""
+_Batches = Generator[tuple[Mapping[int, str], ClipBatch], None, None]
+"""Batches, each with the videos that could not be read and the reasons."""
 
 _ORDER = 0x0DE4
-"""Keeps the permutations' stream apart from others of the same seed, such as the mixing's (seed, step)."""
+"""Separates the permutations' random stream from others of the same seed, such as the mixing's (seed, step)."""
 
 
 @frozen(eq=False)
 class CutBatch:
-    """A batch as the workers hand it over: ``views`` maps a key to clips uint8 [B, T, S, S, C] (or skeletons float32
-    [B, T, V, M, 3]) and numbers [B, P].
-    """
+    """A batch as the workers send it."""
 
-    views: Mapping[ViewKey, tuple[Tensor, Tensor]]
+    views: Mapping[ViewKey, tuple[Tensor, Sequence[Any]]]
+    """Clips uint8 [B, T, S, S, C] (skeletons float32 [B, T, V, M, 3]) and their B draws. Empty if too many failed."""
     videos: Tensor
-    """[B] int64, the videos really read."""
+    """The videos that were read, [B] int64."""
     failures: Mapping[int, str]
-    """Videos that could not be read, and why. More than a batch may have: then ``views`` is empty."""
+    """Videos that could not be read, and the reasons."""
 
     def pin_memory(self) -> "CutBatch":
-        """Called by the DataLoader's pinning thread."""
-        views = {key: (clips.pin_memory(), numbers.pin_memory()) for key, (clips, numbers) in self.views.items()}
+        """Return the batch in pinned memory. The DataLoader's pinning thread calls this."""
+        views = {key: (clips.pin_memory(), draws) for key, (clips, draws) in self.views.items()}
         return CutBatch(views, self.videos.pin_memory(), self.failures)
 
 
 @define(eq=False)
 class CutBatches:
-    """The batches of all epochs by (epoch, step), as plain functions of the seed. Picklable; runs in the workers."""
+    """The batches of all epochs by (epoch, step), as pure functions of the seed. Picklable; runs in the workers."""
 
     store: VideoStore
     members: Sequence[int]
@@ -66,63 +62,64 @@ class CutBatches:
     seed: int
     augmentations: Mapping[Modality, ClipAugmentation]
     bad_limit: int
-    """A slot of the batch is given up when this many videos in turn could not be read."""
+    """Number of unreadable videos in a row that a row of the batch may replace."""
     share: tuple[int, int] = (0, 1)
-    """(r, W): these are rows r·batch ... (r+1)·batch - 1 of global batches of W·batch."""
+    """(rank, W): these are rows rank·batch ... (rank+1)·batch - 1 of global batches of W·batch rows."""
     _order: tuple[int, NDArray[np.int64]] | None = field(default=None, init=False)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """The permutation of the split's videos in an epoch."""
+        """Return the permutation of the split's videos in an epoch."""
         if self._order is None or self._order[0] != epoch:
             rng = np.random.default_rng((self.seed, epoch, _ORDER))
             self._order = (epoch, rng.permutation(np.asarray(self.members, dtype=np.int64)))
         return self._order[1]
 
     def __getitem__(self, request: tuple[int, int]) -> CutBatch:
-        """Batch ``step`` of ``epoch``. A video that cannot be read is replaced by the next in the permutation."""
+        """Cut batch ``step`` of ``epoch``. The next video of the permutation replaces one that cannot be read."""
         epoch, step = request
         failures: dict[int, str] = {}
         rows = []
-        member, members = self.share
-        first = (step * members + member) * self.batch
+        rank, size = self.share
+        first = (step * size + rank) * self.batch
         for position in range(first, first + self.batch):
             row = self._row(epoch, position, failures)
             if row is None:
                 return CutBatch({}, torch.empty(0, dtype=torch.int64), failures)
             rows.append(row)
-        views = {key: _stacked([cuts[key] for _, cuts in rows]) for key in rows[0][1]}
+        views = {key: _stacked([views[key] for _, views in rows]) for key in rows[0][1]}
         return CutBatch(views, torch.tensor([video for video, _ in rows]), failures)
 
-    def _row(self, epoch: int, position: int, failures: dict[int, str]) -> tuple[int, dict[ViewKey, CutView]] | None:
+    def _row(self, epoch: int, position: int, failures: dict[int, str]) -> tuple[int, dict[ViewKey, View]] | None:
         order = self.order(epoch)
         for attempt in range(min(self.bad_limit + 1, len(order))):
             video = int(order[(position + attempt) % len(order)])
             if video in failures:
                 continue
             try:
-                # The randomness stays the slot's: a stand-in that has its own slot too is cut differently there.
-                return video, self._cuts(epoch, int(order[position]), video)
+                # The randomness is that of the video replaced. If the replacement has its own row in the epoch too,
+                # it is cut differently there.
+                return video, self._views(epoch, int(order[position]), video)
             except VimixError as error:
                 failures[video] = str(error)
         return None
 
-    def _cuts(self, epoch: int, slot: int, video: int) -> dict[ViewKey, CutView]:
+    def _views(self, epoch: int, drawn_for: int, video: int) -> dict[ViewKey, View]:
         return {
-            (modality, view): self._cut(view_generator(self.seed, epoch, slot, modality, view), modality, video)
+            (modality, view): self._view(view_generator(self.seed, epoch, drawn_for, modality, view), modality, video)
             for modality, count in self.views.items()
             for view in range(count)
         }
 
-    def _cut(self, rng: np.random.Generator, modality: Modality, video: int) -> CutView:
-        length = self.store.videos[video].frames
-        clip = clip_of(self.clip, self.store.formats[modality], length)
+    def _view(self, rng: np.random.Generator, modality: Modality, video: int) -> View:
+        length, augmentation = self.store.videos[video].frames, self.augmentations[modality]
+        clip = augmentation.clip_shape(self.clip, length)
         frames = read_clip(self.store, video, modality, draw_start(length, clip, rng), clip)
-        return self.augmentations[modality].cut(frames, clip.size, rng)
+        return augmentation.view(frames, clip.size, rng)
 
 
 @define(eq=False)
 class _Requests:
-    """The DataLoader's sampler: what is asked of the workers in the epoch at hand."""
+    """The DataLoader's sampler: the (epoch, step) pairs of the current epoch."""
 
     steps: int
     epoch: int = 0
@@ -138,16 +135,17 @@ class _Requests:
 class TrainingLoader:
     """Implements ``vimix.ports.clips.TrainingClips`` over the videos of a split.
 
-    ``views`` says how many views each modality needs of a video: independent random crops in time and space. Every view
-    is drawn from (seed, epoch, video, modality, view), so batches depend neither on ``workers`` nor on what was loaded
-    before. Workers cut uint8 clips of equal size; the rest of the augmentation runs on ``device``. On a CPU the batches
-    are made one ahead, by a thread: the step does not wait, and floats, four times the bytes, cross no process.
-    With ``share`` = (r, W) it gives rows r·batch ... (r+1)·batch - 1 of the batches of W·batch that one process would
-    give: W processes see each video once an epoch, and all make equally many steps.
+    ``views`` is the number of views of a video that each modality needs: independent random crops in time and space.
+    Each view is drawn from (seed, epoch, video, modality, view), so batches depend neither on ``workers`` nor on what
+    was loaded before. Workers cut uint8 clips of equal size; the rest of the augmentation runs on ``device``. On a CPU
+    a thread makes the next batch during the step. Worker processes send uint8 only, a fourth of the bytes of float32.
+
+    With ``share`` = (rank, W) it yields rows rank·batch ... (rank+1)·batch - 1 of the batches of W·batch rows that a
+    single process would yield: W processes see each video once an epoch, and all make the same number of steps.
 
     A video that cannot be read is replaced by the next one of the permutation and logged once. Raises VimixError if
-    the store lacks a modality, the split fills no batch, or more than ``max_bad_fraction`` of its videos failed within
-    an epoch.
+    the store lacks a modality, if the split does not fill a batch, or if more than ``max_bad_fraction`` of its videos
+    fail within an epoch.
     """
 
     def __init__(
@@ -176,24 +174,25 @@ class TrainingLoader:
         self._sources = torch.from_numpy(_numbered([video.source for video in store.videos]))
         self._requests = _Requests(len(members) // (batch * share[1]))
         self._logged: set[int] = set()
-        self._last: Callable[[], _Made | None] = lambda: None  # a weak reference: held, it would hold the loader too
+        # A weak reference, because the generator refers to this loader.
+        self._last: Callable[[], _Batches | None] = lambda: None
         limit = int(max_bad_fraction * len(members))
         cuts = CutBatches(store, members, views, clip, batch, seed, augmentations, limit, share)
         self._cut_batches: DataLoader[CutBatch] = worker_loader(cuts, self._requests, device, workers, start_method)
 
     @property
     def steps(self) -> int:
-        """Batches in an epoch; the last incomplete one is dropped."""
+        """Number of batches in an epoch. The last incomplete one is dropped."""
         return self._requests.steps
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[ClipBatch]:
-        """Batches first, first+1, ..., steps-1 of an epoch. One epoch at a time: starting another ends this one."""
+        """Yield batches first, first+1, ..., steps-1 of an epoch. Starting another epoch ends this one."""
         if (last := self._last()) is not None:
             last.close()
         self._requests.epoch, self._requests.first = epoch, first
-        # The expression asks for the DataLoader's iterator here and now: workers are forked by the caller's thread.
+        # Evaluating this expression starts the DataLoader's iterator, so the caller's thread forks the workers.
         made = ((cut.failures, self._augmented(cut)) for cut in self._cut_batches)
-        running = one_ahead(made) if self._device.type == "cpu" else made
+        running = prefetched(made) if self._device.type == "cpu" else made
         self._last = weakref.ref(running)
         bad: dict[int, str] = {}
         try:
@@ -205,9 +204,9 @@ class TrainingLoader:
 
     def _augmented(self, cut: CutBatch) -> ClipBatch:
         views: dict[Modality, tuple[Tensor, ...]] = {}
-        for (modality, _), (clips, numbers) in cut.views.items():
+        for (modality, _), (clips, draws) in cut.views.items():
             on_device = clips.to(self._device, non_blocking=True)
-            view = self._augmentations[modality].apply(on_device, numbers)
+            view = self._augmentations[modality].apply(on_device, draws)
             views[modality] = (*views.get(modality, ()), view)
         videos, sources, labels = (
             values.to(self._device, non_blocking=True)
@@ -224,70 +223,12 @@ class TrainingLoader:
         if len(bad) > self._max_bad_fraction * self._videos or len(bad) == self._videos:
             raise VimixError(
                 f"{len(bad)} of {self._videos} videos of split {self._split!r} could not be read in this epoch, above "
-                f"the allowed share of {self._max_bad_fraction:g} ({bad[min(bad)]}, ...): prepare the store anew"
+                f"the allowed share of {self._max_bad_fraction:g} ({bad[min(bad)]}, ...): prepare the store again"
             )
 
 
-def worker_loader(
-    items: Any, sampler: Any, device: torch.device, workers: int, start_method: str | None = None
-) -> "DataLoader[Any]":
-    """``items[request]`` for each request of the sampler, in order; in workers that outlive the epoch if there are any.
-
-    The DataLoader itself gives each worker a single torch thread.
-    """
-    if workers:
-        # Before the fork: a child inherits OpenCV's pool without its threads. Touching it there, by setNumThreads too,
-        # now and then waits for them for ever.
-        cv2.setNumThreads(1)
-        atexit.unregister(_end_workers)
-        atexit.register(_end_workers)
-    return DataLoader(
-        items,
-        batch_size=None,
-        sampler=sampler,
-        num_workers=workers,
-        collate_fn=_unchanged,
-        pin_memory=device.type == "cuda",
-        persistent_workers=workers > 0,
-        multiprocessing_context=start_method if workers else None,
-        worker_init_fn=_init_worker,
-        generator=torch.Generator(),  # else it draws from the global one
-    )
-
-
-def _init_worker(_: int) -> None:
-    _leave_stopping_to_the_main_process()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)  # for spawned workers; in forked ones it is 1 already, and the call does nothing
-
-
-def _leave_stopping_to_the_main_process() -> None:
-    """Ctrl-C and a cluster's warning reach all processes of a job; the main one still needs batches to end its step.
-
-    The second SIGTERM counts: with it the main process ends a worker that does not end by itself.
-    """
-    for number in (signal.SIGINT, signal.SIGUSR1):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))
-
-
-def _end_workers() -> None:
-    """Where an epoch is left in the middle, Python itself would send each worker one SIGTERM, and wait for ever."""
-    if hasattr(signal, "SIGCHLD"):
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would report a worker that was killed
-    for child in multiprocessing.active_children():
-        for end, patience in ((child.terminate, 0.1), (child.terminate, 1.0), (child.kill, None)):
-            if child.daemon and child.is_alive():
-                end()
-                child.join(patience)
-
-
-def _unchanged(item: Any) -> Any:
-    return item
-
-
-def _stacked(cuts: Sequence[CutView]) -> tuple[Tensor, Tensor]:
-    return torch.stack([cut.clip for cut in cuts]), torch.from_numpy(np.stack([cut.numbers for cut in cuts]))
+def _stacked(views: Sequence[View]) -> tuple[Tensor, list[Any]]:
+    return torch.stack([view.clip for view in views]), [view.draw for view in views]
 
 
 def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
@@ -295,7 +236,7 @@ def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
 
 
 def require_clips(store: VideoStore, split: str, views: Mapping[Modality, int], batch: int) -> None:
-    """Raise VimixError unless the split fills a batch, of all processes together, with the modalities in ``views``."""
+    """Raise VimixError unless the store has the modalities of ``views`` and the split fills ``batch`` rows."""
     for modality in views:
         require_modality(store, modality)
     if (videos := len(store.members(split))) < batch:
@@ -306,7 +247,7 @@ def require_clips(store: VideoStore, split: str, views: Mapping[Modality, int], 
 
 
 def require_modality(store: VideoStore, modality: Modality) -> None:
-    """Raise VimixError unless every video of the store has it."""
+    """Raise VimixError unless the store has the modality."""
     if modality not in store.formats:
         held = ", ".join(store.formats) or "nothing"
         raise VimixError(

@@ -1,8 +1,8 @@
-"""Colour and blur on batches of clips: torchvision's definitions, with a parameter of its own for each clip.
+"""Colour and blur on batches of clips: torchvision's definitions, with one parameter for each clip.
 
-Clips are float32 [B, 3, T, H, W] in [0, 1], parameters float32 [B] on the same device. All frames of a clip are
-treated alike. Every function is tested against ``torchvision.transforms.v2.functional``. They work in place: for clips
-that fit the cache most of the time would otherwise go into fresh memory.
+Clips are float32 [B, 3, T, H, W] in [0, 1], parameters float32 [B] on the same device. All frames of a clip get the
+same change. Every function is tested against ``torchvision.transforms.v2.functional``. They work in place, because for
+clips that fit the cache, allocating new memory would take most of the time.
 """
 
 import math
@@ -14,34 +14,34 @@ from torch import Tensor
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 BLUR_REACH = 5
-"""Deviations after which a kernel ends: what lies beyond weighs 6e-7 in all."""
+"""Radius of a blur kernel in standard deviations. The weights beyond it sum to 6e-7."""
 
 
 def adjust_brightness_(clips: Tensor, factor: Tensor) -> None:
-    """Scale all channels; 1 changes nothing."""
+    """Scale all channels. A factor of 1 changes nothing."""
     clips.mul_(_per_clip(factor)).clamp_(0, 1)
 
 
 def adjust_contrast_(clips: Tensor, factor: Tensor) -> None:
-    """Scale the distance from each frame's mean luma (the luma of its mean colour); 1 changes nothing."""
+    """Scale the distance from each frame's mean luma (the luma of its mean colour). A factor of 1 changes nothing."""
     _away_from_(luma(clips.mean(dim=(-2, -1), keepdim=True)), clips, factor)
 
 
 def adjust_saturation_(clips: Tensor, factor: Tensor) -> None:
-    """Scale the distance from the pixel's luma; 1 changes nothing, 0 leaves grey."""
+    """Scale the distance from the pixel's luma. A factor of 1 changes nothing, 0 gives grey."""
     torch.lerp(luma(clips), clips, _per_clip(factor), out=clips).clamp_(0, 1)
 
 
 def adjust_hue_(clips: Tensor, shift: Tensor) -> None:
-    """Turn the hue of HSV by ``shift`` turns, at most one; 0 changes nothing but rounding.
+    """Rotate the hue of HSV by ``shift`` turns, at most one. A shift of 0 changes nothing but rounding.
 
-    Of a colour with value v, least channel m and chroma c = v - m, and of its hue h in turns from 0 to 1:
+    Let a colour have value v (its largest channel), least channel m, chroma c = v - m, and hue h from 0 to 1. Then
 
-    - the hue is 1 + (g + b - r - m)/c sixths of a turn away from red, towards green if g > b, else towards blue;
+    - h is 1 + (g + b - r - m)/c sixths of a turn away from red, towards green if g > b, otherwise towards blue;
     - r = m - c + 6c·near(h - 1/2), g = v + c - 6c·near(h - 1/3), b = v + c - 6c·near(h - 2/3), where near(x) is |x|
-      held between 1/6 and 1/3.
+      clamped to [1/6, 1/3].
 
-    Thus no pixel is compared with another, which costs a CPU as much as eight multiplications (``torch.where``).
+    These formulas need no ``torch.where``, which costs a CPU as much as eight multiplications.
     """
     red, green, blue = clips.unbind(1)
     value, least = torch.maximum(red, green), torch.minimum(red, green)
@@ -49,10 +49,12 @@ def adjust_hue_(clips: Tensor, shift: Tensor) -> None:
     torch.minimum(least, blue, out=least)
     chroma, spare = value - least, green - blue
     hue = (green + blue).sub_(red).sub_(least)
-    # A grey pixel has no hue, and its chroma of 0 lets none show.
+    # A grey pixel has no hue. Its chroma of 0 hides whatever is computed here.
     hue.div_(chroma.clamp(min=1e-8)).add_(1)
     torch.copysign(hue, spare, out=hue)
-    hue.mul_(1 / 6).add_((shift + 2).view(-1, 1, 1, 1)).frac_()  # two turns more: frac keeps the sign of its argument
+    hue.mul_(1 / 6).add_(
+        (shift + 2).view(-1, 1, 1, 1)
+    ).frac_()  # + 2 turns, because frac keeps the sign of its argument
     low, high = least.sub_(chroma), value.add_(chroma)
     for plane, base, middle, sign in ((red, low, 1 / 2, 6), (green, high, 1 / 3, -6), (blue, high, 2 / 3, -6)):
         near = torch.sub(hue, middle, out=spare).abs_().clamp_(1 / 6, 1 / 3)
@@ -60,12 +62,12 @@ def adjust_hue_(clips: Tensor, shift: Tensor) -> None:
 
 
 def to_grey_(clips: Tensor, chosen: Tensor) -> None:
-    """Luma in all channels of the clips where ``chosen`` is not 0."""
+    """Replace all channels by the luma in the clips where ``chosen`` is not 0."""
     torch.lerp(clips, luma(clips), _per_clip((chosen != 0).to(clips.dtype)), out=clips)
 
 
 def gaussian_blur_(clips: Tensor, sigma: Tensor) -> None:
-    """Blur each frame with a Gaussian of ``sigma`` pixels, mirrored at the borders; 0 changes nothing."""
+    """Blur each frame with a Gaussian of ``sigma`` pixels, with mirrored borders. A sigma of 0 changes nothing."""
     if clips.device.type == "cpu":
         filter_(clips, sigma)
     else:
@@ -73,7 +75,7 @@ def gaussian_blur_(clips: Tensor, sigma: Tensor) -> None:
 
 
 def filter_(clips: Tensor, sigma: Tensor) -> None:
-    """The blur on a CPU: OpenCV's, five times as fast there as the products for clips of 128 pixels."""
+    """Blur on a CPU with OpenCV, which is five times as fast there as ``multiply_`` for clips of 128 pixels."""
     for clip, width in zip(clips.numpy(), sigma.tolist(), strict=True):
         if width > 0:
             side = 2 * math.ceil(BLUR_REACH * width) + 1
@@ -82,7 +84,7 @@ def filter_(clips: Tensor, sigma: Tensor) -> None:
 
 
 def multiply_(clips: Tensor, sigma: Tensor) -> None:
-    """The blur on an accelerator: two products with banded matrices for all clips, though their kernels differ."""
+    """Blur on an accelerator: two products with banded matrices blur all clips at once, each with its own kernel."""
     batch, channels, time, height, width = clips.shape
     across = blur_matrix(sigma, width)
     down = across if height == width else blur_matrix(sigma, height)
@@ -92,7 +94,7 @@ def multiply_(clips: Tensor, sigma: Tensor) -> None:
 
 
 def normalise_(clips: Tensor) -> None:
-    """ImageNet's mean to 0 and deviation to 1, by channel."""
+    """Subtract ImageNet's mean from each channel and divide by its standard deviation."""
     mean, share = (
         torch.tensor(values, device=clips.device).view(1, 3, 1, 1, 1)
         for values in (IMAGENET_MEAN, [1 / std for std in IMAGENET_STD])
@@ -101,13 +103,13 @@ def normalise_(clips: Tensor) -> None:
 
 
 def luma(clips: Tensor) -> Tensor:
-    """ITU-R 601 luma, [B, 1, T, H, W]."""
+    """Return the ITU-R 601 luma, [B, 1, T, H, W]."""
     red, green, blue = clips.unbind(1)
     return (red * 0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114).unsqueeze(1)
 
 
 def blur_matrix(sigma: Tensor, size: int) -> Tensor:
-    """[B, size, size]: row i holds the weights of pixels j in blurred pixel i, those of their mirror images added."""
+    """Return matrices [B, size, size]: row i holds the weights of the pixels j and their mirror images in pixel i."""
     j = torch.arange(size, device=sigma.device, dtype=torch.float32)
     i = j[:, None]
     precision = -0.5 / sigma.clamp(min=1e-3).square().view(-1, 1, 1)
@@ -115,7 +117,7 @@ def blur_matrix(sigma: Tensor, size: int) -> Tensor:
     def weight(distance: Tensor) -> Tensor:
         return torch.exp(distance.square() * precision)
 
-    # The pixels on the border are the mirrors: they have no image of their own.
+    # The image is mirrored at the border pixels, which have no mirror image themselves.
     mirrored = weight(i + j) * (j > 0) + weight(i + j - 2 * (size - 1)) * (j < size - 1)
     weights = weight(i - j) + mirrored
     return weights / weights.sum(dim=2, keepdim=True)

@@ -1,6 +1,6 @@
-"""A store of skeletons: all sequences in one array ``/joint`` [N, T, V, M, 3], float32, one after the other on disk.
+"""Writing a store of skeletons: one contiguous float32 array ``/joint`` [N, T, V, M, 3] holds all sequences.
 
-It is put together from parts, files with some sequences each.
+The store is assembled from parts, files that hold some sequences each.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vimix.values.errors import VimixError
 from vimix.values.modality import JOINT
 from vimix_adapters.clips.hdf5 import SCHEMA
-from vimix_adapters.clips.skeleton_settings import SkeletonSettings
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import replacing, sweep
 
 Sequences = NDArray[np.float32]
@@ -25,7 +25,7 @@ Sequences = NDArray[np.float32]
 
 @frozen
 class SkeletonEntry:
-    """A sequence's place in the store. ``rate``: stored frames a second of the recording."""
+    """A sequence as the store records it. ``rate`` is the number of stored frames per second of the recording."""
 
     name: str
     label: int
@@ -37,9 +37,10 @@ class SkeletonEntry:
 def write_skeleton_part(
     path: Path, sequences: Sequence[Sequences], outcomes: Sequence[int | str], settings: SkeletonSettings
 ) -> None:
-    """Some sequences [T, V, M, 3] in order, as a file of its own; atomic. Raises WriteError if the disk is full.
+    """Write some sequences float32 [T, V, M, 3], in order, to one file, atomically.
 
-    ``outcomes`` tells of each file how many frames were recorded, or why it gave no sequence.
+    ``outcomes`` has an item for each input file: its number of recorded frames, or the reason why it gave no sequence.
+    Raises ValueError for another shape or dtype, and WriteError if the disk is full.
     """
     shape = _shape(settings)
     for sequence in sequences:
@@ -51,7 +52,7 @@ def write_skeleton_part(
 
 
 def part_outcomes(path: Path) -> list[int | str]:
-    """What ``write_skeleton_part`` was told of the files; nothing if there is no whole part."""
+    """Return the ``outcomes`` that ``write_skeleton_part`` wrote, or an empty list if the file is not a whole part."""
     try:
         with h5py.File(path, "r") as part:
             outcomes: list[int | str] = json.loads(part.attrs["outcomes"])
@@ -68,7 +69,7 @@ def write_skeleton_store(
     settings: SkeletonSettings,
     quarantined: int,
 ) -> None:
-    """The parts' sequences with their entries as one store; atomic. Raises VimixError if the disk is full."""
+    """Write the sequences of all parts, one for each entry, to one store, atomically. Raises VimixError: disk full."""
     sweep(path)
     checksums: list[str] = []
     try:
@@ -119,7 +120,7 @@ def _head(
 
 
 def skeleton_fingerprint(settings: SkeletonSettings, videos: Sequence[dict[str, Any]], checksums: Sequence[str]) -> str:
-    """A short hash of all that a store of skeletons holds."""
+    """Return a short hash over settings, and over each sequence's entry and checksum, in order."""
     digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
     for video, checksum in zip(videos, checksums, strict=True):
         digest.update(json.dumps([video, checksum], sort_keys=True).encode())

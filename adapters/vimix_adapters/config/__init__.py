@@ -1,33 +1,26 @@
-"""Recipes: frozen attrs classes, read from and written to TOML."""
+"""Recipes and all settings: frozen attrs classes, read from and written to TOML."""
 
-from vimix_adapters.clips.augmentation import AugmentSettings
+from vimix_adapters.config.arms import of_arm
+from vimix_adapters.config.augment_settings import AugmentSettings
 from vimix_adapters.config.checks import stage_contradictions
-from vimix_adapters.config.identity import stage_identities
+from vimix_adapters.config.encoder_settings import ENCODERS, ModalitySettings, Stgcn, encoders_for
+from vimix_adapters.config.identity import stage_identities, training_differences
 from vimix_adapters.config.protocols import PROTOCOLS, Protocol, changes, protocol_of
-from vimix_adapters.config.reading import read_recipe, recipe_from_toml, recipe_to_toml
-from vimix_adapters.config.schema import (
+from vimix_adapters.config.read_recipe import read_recipe, recipe_from_toml, recipe_to_toml
+from vimix_adapters.config.recipe_stages import (
     Arm,
     Cmmc,
     CmmcStage,
-    Contrast,
-    Data,
-    Evaluate,
-    EvaluationStore,
-    Finetune,
     HiddenMix,
     InputMix,
-    ModalitySettings,
-    Optim,
     Pretrain,
     PretrainStage,
-    Recipe,
-    Run,
     Stage,
-    StageSettings,
-    Stgcn,
 )
+from vimix_adapters.config.schema import Contrast, Data, Evaluate, EvaluationStore, Finetune, Optim, Recipe, Run
 
 __all__ = [
+    "ENCODERS",
     "PROTOCOLS",
     "Arm",
     "AugmentSettings",
@@ -48,13 +41,15 @@ __all__ = [
     "Recipe",
     "Run",
     "Stage",
-    "StageSettings",
     "Stgcn",
     "changes",
+    "encoders_for",
+    "of_arm",
     "protocol_of",
     "read_recipe",
     "recipe_from_toml",
     "recipe_to_toml",
     "stage_contradictions",
     "stage_identities",
+    "training_differences",
 ]

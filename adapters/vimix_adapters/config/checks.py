@@ -1,22 +1,17 @@
-"""Mistakes that no single key shows: settings that contradict each other."""
+"""Settings that contradict each other."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from vimix_adapters.config.schema import (
-    CmmcStage,
-    Contrast,
-    HiddenMix,
-    InputMix,
-    ModalitySettings,
-    Recipe,
-    Stage,
-    Stgcn,
-)
+from vimix_adapters.config.arms import mistakes_in_set, of_arm
+from vimix_adapters.config.encoder_settings import ENCODERS, EncoderEntry, ModalitySettings
+from vimix_adapters.config.recipe_stages import CmmcStage, HiddenMix, InputMix, Stage
+from vimix_adapters.config.schema import Data, Recipe
 
 
 def contradictions(recipe: Recipe) -> list[str]:
-    """One line each, with the keys and the reason; empty for a sound recipe."""
-    return [*_general(recipe), *_sections(recipe), *_arms(recipe)]
+    """One line for each contradiction, with the keys and the reason."""
+    found = [*_general(recipe), *_sections(recipe)]
+    return [*found, *(line for arm in recipe.arms for line in _arm(recipe, arm, found))]
 
 
 def _general(recipe: Recipe) -> Iterator[str]:
@@ -24,42 +19,43 @@ def _general(recipe: Recipe) -> Iterator[str]:
     for key, groups in (("contrast", recipe.contrast.bn_groups), ("finetune", recipe.finetune.bn_groups)):
         if batch % groups or batch < 2 * groups:
             yield (
-                f"optim.batch: {batch} must be a multiple of {key}.bn_groups = {groups}, and at least twice as much: "
-                "each part is normalised by itself"
+                f"optim.batch: {batch} must be a multiple of {key}.bn_groups = {groups}, and at least twice as "
+                "large, because BatchNorm normalises each part separately"
             )
-    for key, contrast in {"contrast": recipe.contrast, **_of_arms_that_say(recipe)}.items():
-        if contrast.negatives == "queue" and not contrast.queue:
-            yield f"contrast.queue: 0 with {key}.negatives = 'queue' leaves no negatives at all"
+    if recipe.contrast.negatives == "queue" and not recipe.contrast.queue:
+        yield "contrast.queue: 0 with contrast.negatives = 'queue' leaves no negatives"
     if not recipe.modalities:
         yield "modalities: expected at least one table, such as [modalities.rgb]"
     if recipe.evaluate.queries == recipe.evaluate.gallery:
-        yield f"evaluate.queries: the gallery is {recipe.evaluate.gallery!r} too; each video would find itself"
+        yield f"evaluate.queries: {recipe.evaluate.gallery!r} is the gallery too; each video would find itself"
     if not recipe.evaluate.own and not recipe.evaluate.stores:
-        yield "evaluate.own: false leaves nothing to be judged on: add a table such as [evaluate.stores.ucf101]"
+        yield "evaluate.own: with false there is no store to evaluate on: add a table such as [evaluate.stores.ucf101]"
     for name, other in recipe.evaluate.stores.items():
         if other.queries == other.gallery:
-            yield f"evaluate.stores.{name}.queries: the gallery is {other.gallery!r} too; each video would find itself"
+            yield f"evaluate.stores.{name}.queries: {other.gallery!r} is the gallery too; each video would find itself"
     for name, modality in recipe.modalities.items():
         yield from _encoder(f"modalities.{name}", modality)
-    if recipe.pictures and (recipe.data.frames < 8 or recipe.data.size < 32):
-        yield (
-            f"data.frames, data.size: {recipe.data.frames} frames of {recipe.data.size} pixels do not survive the "
-            "poolings of s3d; it needs at least 8 frames of 32 pixels"
-        )
-
-
-def _of_arms_that_say(recipe: Recipe) -> dict[str, Contrast]:
-    """By key, what arms with negatives of their own compare with."""
-    return {f"arms.{name}": recipe.of_arm(name).contrast for name, arm in recipe.arms.items() if arm.negatives}
+        yield from _clip(recipe.data, modality.entry)
 
 
 def _encoder(key: str, modality: ModalitySettings) -> Iterator[str]:
-    if modality.encoder == "s3d" and modality.stgcn != Stgcn():
-        yield f"{key}.stgcn: the encoder is s3d; for skeletons add encoder = 'stgcn'"
-    if modality.encoder == "stgcn" and (modality.width != 1 or modality.channels != 3):
-        yield f"{key}.width, {key}.channels: they are of pictures; the size of ST-GCN is stgcn.hidden_channels"
-    if modality.encoder == "stgcn" and modality.stages != "blocks":
-        yield f"{key}.stages: the stages of stgcn are its ten blocks; 'modules' is of s3d"
+    entry, default = modality.entry, ModalitySettings()
+    for name in sorted({name for other in ENCODERS.values() for name in other.settings} - {*entry.settings}):
+        if getattr(modality, name) != getattr(default, name):
+            readers = " or ".join(repr(other.name) for other in ENCODERS.values() if name in other.settings)
+            yield (
+                f"{key}.{name}: is read by encoder = {readers} only; this one is {entry.name!r}, which reads "
+                f"{', '.join(entry.settings)}"
+            )
+
+
+def _clip(data: Data, entry: EncoderEntry) -> Iterator[str]:
+    frames, size = entry.least_clip
+    if entry.maps == "planes" and (data.frames < frames or data.size < size):
+        yield (
+            f"data.frames, data.size: {data.frames} frames of {data.size} pixels are too small for {entry.name}, which "
+            f"needs at least {frames} frames of {size} pixels"
+        )
 
 
 def _sections(recipe: Recipe) -> Iterator[str]:
@@ -71,22 +67,27 @@ def _sections(recipe: Recipe) -> Iterator[str]:
         yield from _negatives(recipe, "pretrain.mix", recipe.pretrain.mix)
 
 
-def _arms(recipe: Recipe) -> Iterator[str]:
-    for name, arm in recipe.arms.items():
-        if not arm.stages:
-            yield f"arms.{name}.stages: expected at least one stage"
-        trained: set[str] = set()
-        for number, stage in enumerate(arm.stages):
-            key = f"arms.{name}.stages.{number}"
-            yield from stage_contradictions(recipe.of_arm(name), key, stage)
-            partner = stage.partner if isinstance(stage, CmmcStage) else None
-            if partner in recipe.modalities and partner not in trained:
-                yield f"{key}.partner: {partner!r} is not trained by an earlier stage of the arm"
-            trained.add(stage.modality)
+def _arm(recipe: Recipe, name: str, of_all: Sequence[str]) -> Iterator[str]:
+    """Contradictions of an arm that are not among those of the whole recipe, ``of_all``."""
+    if wrong := mistakes_in_set(recipe, name):
+        yield from (f"arms.{name}.set: {line}" for line in wrong)
+        return
+    own, stages = of_arm(recipe, name), recipe.arms[name].stages
+    yield from (f"arms.{name}.set: {line}" for line in (*_general(own), *_sections(own)) if line not in of_all)
+    if not stages:
+        yield f"arms.{name}.stages: expected at least one stage"
+    trained: set[str] = set()
+    for number, stage in enumerate(stages):
+        key = f"arms.{name}.stages.{number}"
+        yield from stage_contradictions(own, key, stage)
+        partner = stage.partner if isinstance(stage, CmmcStage) else None
+        if partner in recipe.modalities and partner not in trained:
+            yield f"{key}.partner: {partner!r} is not trained by an earlier stage of the arm"
+        trained.add(stage.modality)
 
 
 def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str]:
-    """What is wrong with one stage by itself; ``key`` names it in the messages."""
+    """Contradictions of one stage; ``key`` names it in the messages."""
     named = (
         {"cmmc": stage.cmmc, "partner": stage.partner} if isinstance(stage, CmmcStage) else {"pretrain": stage.pretrain}
     )
@@ -96,7 +97,7 @@ def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str
     settings = recipe.stage(stage)
     inherited = stage.milestones is None and stage.epochs is not None
     if inherited and settings.milestones and max(settings.milestones) >= settings.epochs:
-        yield f"{key}.milestones: the inherited {list(settings.milestones)} exceed {settings.epochs} epochs: give them"
+        yield f"{key}.milestones: the inherited {list(settings.milestones)} exceed {settings.epochs} epochs: set both"
     elif not inherited:
         yield from _schedule(key, settings.epochs, settings.milestones)
     yield from _negatives(recipe, f"{key}.mix", settings.mix)
@@ -104,16 +105,26 @@ def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str
         yield from _layers(f"{key}.mix", settings.mix)
     if isinstance(stage, CmmcStage):
         yield from _partner(key, stage, alone=settings.mix.policy == "manifold_mixup")
-        kinds = {modality in recipe.skeletons for modality in named.values() if modality in recipe.modalities}
+        kinds = {settings.entry.maps for name, settings in recipe.modalities.items() if name in named.values()}
         if len(kinds) == 2:
-            yield f"{key}.partner: joints and pixels lie on different axes, so their maps cannot be cut into each other"
+            yield f"{key}.partner: maps of skeletons and pictures have different axes and cannot be mixed"
+        elif isinstance(settings.mix, HiddenMix) and settings.mix.layers == "same":
+            yield from _same_layer(f"{key}.mix.layers", recipe, stage)
+
+
+def _same_layer(key: str, recipe: Recipe, stage: CmmcStage) -> Iterator[str]:
+    """Layer k of two encoders is the same only if both are cut at the same places."""
+    cuts = {name: recipe.modalities[name] for name in stage.modalities if name in recipe.modalities}
+    if len({(settings.encoder, settings.stages) for settings in cuts.values()}) > 1:
+        listed = " and ".join(f"{name} is {one.encoder} in {one.stages}" for name, one in cuts.items())
+        yield f"{key}: 'same' needs encoders that are cut alike, but {listed}: make modalities.NAME.stages equal"
 
 
 def _partner(key: str, stage: CmmcStage, alone: bool) -> Iterator[str]:
     if alone and stage.partner is not None:
         yield (
-            f"{key}.partner: manifold_mixup mixes {stage.cmmc} with other clips of itself and has no partner: leave "
-            "partner out, or use cm_mixup"
+            f"{key}.partner: manifold_mixup mixes {stage.cmmc} with other clips of {stage.cmmc}: remove partner, "
+            "or use cm_mixup"
         )
     elif not alone and stage.partner is None:
         yield f"{key}.partner: missing; only policy = 'manifold_mixup' mixes without another modality"
@@ -138,13 +149,13 @@ def _negatives(recipe: Recipe, key: str, mix: InputMix | HiddenMix) -> Iterator[
 
 def _layers(key: str, mix: HiddenMix) -> Iterator[str]:
     if mix.policy != "cm_cutmix" and mix.extent != "box":
-        yield f"{key}.extent: {mix.policy!r} cuts no box; extent is of policy = 'cm_cutmix'"
+        yield f"{key}.extent: {mix.policy!r} cuts no box; only policy = 'cm_cutmix' reads extent"
     if mix.layers == "same":
         return
     if mix.policy != "cm_cutmix":
         yield f"{key}.layers: {mix.policy!r} mixes maps of equal size, so only layers = 'same' is legal"
     elif mix.dims != "cthw":
         yield (
-            f"{key}.layers: with dims = {mix.dims!r} some axes are taken whole and must be equally long, so only "
+            f"{key}.layers: with dims = {mix.dims!r} some axes are taken whole and must have equal sizes, so only "
             "layers = 'same' is legal; 'random' needs dims = 'cthw'"
         )

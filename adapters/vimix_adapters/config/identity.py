@@ -1,53 +1,80 @@
-"""When two stages of a recipe's arms are one and the same training."""
+"""Which settings decide a training, and when two stages of a run are the same training."""
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import asdict, evolve
 
-from vimix_adapters.config.schema import CmmcStage, Evaluate, Finetune, PretrainStage, Recipe, Run, Stage
+from vimix_adapters.config.arms import of_arm
+from vimix_adapters.config.encoder_settings import ModalitySettings
+from vimix_adapters.config.recipe_stages import PretrainStage, Stage
+from vimix_adapters.config.schema import Recipe
+
+
+def training_settings(recipe: Recipe) -> dict[str, Any]:
+    """All settings that decide what a training computes, as plain data by the recipe's keys, the arms apart.
+
+    A new key of the recipe belongs to them until it is taken out here. The store is not one of them: its content
+    decides, and checkpoints hold its fingerprint.
+    """
+    settings = asdict(recipe)
+    for section in ("name", "arms", "finetune", "evaluate", "run"):
+        del settings[section]
+    for key in ("store", "workers", "max_bad_fraction"):
+        del settings["data"][key]
+    return settings
 
 
 def stage_identities(recipe: Recipe, arm: str) -> list[str]:
-    """One text a stage of the arm: equal texts, equal training, bit for bit.
+    """One digest a stage of the arm: equal digests mean equal trainings, bit for bit.
 
-    It covers the recipe but for what does not train (arms, evaluation, name, workers), the stage with its inherited
-    settings, its number (which seeds it) and, in the same way, the stages whose weights it starts from.
+    A digest covers the settings that decide the stage, its number in the arm (which seeds it) and the digests of the
+    stages whose weights it starts from.
     """
-    recipe = recipe.of_arm(arm)
-    newest: dict[str, str] = {}
+    own, newest = of_arm(recipe, arm), dict[str, str]()
     identities = []
     for number, stage in enumerate(recipe.arms[arm].stages):
-        trained = stage.modality
-        others = [stage.partner] if isinstance(stage, CmmcStage) and stage.partner is not None else []
-        starts = [newest.get(modality) for modality in (trained, *others)]
-        identity = _digest([_trained_by(recipe, stage), number, trained, others, asdict(recipe.stage(stage)), starts])
-        newest[trained] = identity
-        identities.append(identity)
+        starts = [newest.get(modality) for modality in stage.modalities]
+        identities.append(_digest([_settings_of(own, stage), number, starts]))
+        newest[stage.modality] = identities[-1]
     return identities
 
 
-def _trained_by(recipe: Recipe, stage: Stage) -> dict[str, Any]:
-    """All settings that change a training; a key that is new in the recipe is one until it is taken out here.
+def training_differences(begun: Recipe, now: Recipe) -> list[str]:
+    """Keys of ``begun`` that decide a training and have another value in ``now``; empty if a run can go on.
 
-    Where S3D may be cut matters to stages that mix hidden maps only.
+    Arms may be added, and titles of arms may change.
     """
-    data, modalities = evolve(recipe.data, workers=0, test_split=""), recipe.modalities
-    if isinstance(stage, PretrainStage):
-        modalities = {name: evolve(modality, stages="blocks") for name, modality in modalities.items()}
-    return asdict(
-        evolve(
-            recipe,
-            name="",
-            arms={},
-            data=data,
-            modalities=modalities,
-            evaluate=Evaluate(),
-            finetune=Finetune(),
-            run=Run(),
-        ),
-    )
+    old, new = training_settings(begun), training_settings(now)
+    arms = [f"[arms.{name}]" for name in begun.arms if _trained(begun, name) != _trained(now, name)]
+    return [*(key for name in old for key in _changed(name, old[name], new[name])), *arms]
+
+
+def _settings_of(recipe: Recipe, stage: Stage) -> dict[str, Any]:
+    """Settings that decide one stage: of the encoders that take part, and with the inherited values filled in."""
+    settings = training_settings(recipe)
+    del settings["pretrain"], settings["cmmc"]
+    encoders = {name: evolve(recipe.modalities[name], lr=None) for name in stage.modalities}
+    if isinstance(stage, PretrainStage):  # maps are not mixed, so that it does not matter where they could be cut
+        encoders = {name: evolve(encoder, stages=ModalitySettings().stages) for name, encoder in encoders.items()}
+    settings["modalities"] = {name: asdict(encoder) for name, encoder in encoders.items()}
+    return {**settings, "stage": [stage.name, asdict(recipe.stage(stage)), recipe.rate(stage)]}
+
+
+def _trained(recipe: Recipe, arm: str) -> object:
+    settings = recipe.arms.get(arm)
+    return settings and (settings.stages, settings.set)
+
+
+def _changed(key: str, old: object, new: object) -> Iterator[str]:
+    """The keys below ``key`` whose values differ."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and old.keys() == new.keys():
+        for name in old:
+            yield from _changed(f"{key}.{name}", old[name], new[name])
+    elif old != new:
+        yield key
 
 
 def _digest(value: object) -> str:

@@ -1,7 +1,7 @@
-"""Evaluation protocols by name: every number that turns videos into scores, frozen.
+"""Evaluation protocols by name: every number that decides how videos become scores.
 
-``vimix`` is ours: nothing random, no setting chosen on test videos. ``coclr`` (Han et al. 2020, the released evaluation
-code) and ``crosclr`` (Li et al. 2021) are the peers' published settings, for numbers that stand beside theirs.
+``vimix`` is ours: it is deterministic and chooses no setting on test videos. ``coclr`` (Han et al. 2020, the released
+evaluation code) and ``crosclr`` (Li et al. 2021) are the peers' published settings, for numbers to compare with theirs.
 """
 
 from collections.abc import Mapping
@@ -9,45 +9,48 @@ from typing import Literal
 
 from attrs import asdict, evolve, field, frozen
 
-from vimix_adapters.clips.augmentation import AugmentSettings
+from vimix_adapters.config.augment_settings import AugmentSettings
+from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.config.schema import Recipe
-from vimix_adapters.probes.sgd import LinearSgd
 
 
 @frozen
 class Protocol:
-    """How videos become features, and features scores."""
+    """How videos become features, and features become scores."""
 
     name: str
     source: str
+    """Publication or code that the settings are from."""
     window_stride: Literal["half a window less one"] | int = "half a window less one"
     """Frames between two windows over the whole video."""
     windows_end: bool = True
-    """A last window ends with the video; else its tail may be unseen."""
+    """Whether a last window ends with the video; otherwise its last frames may be unused."""
     padding: Literal["last frame", "first frame"] = "last frame"
-    """What a video shorter than a window is filled up with: at its end, or before its start."""
+    """The frame that pads a video shorter than a window: the last one at its end, or the first one at its start."""
     crop_share: float = 1.0
-    """Side of the centred crop as a share of the frame's shorter side."""
+    """Side of the centre crop as a share of the frame's short side."""
     unit_clips: bool = False
-    """Clip features are scaled to length 1 before they are averaged over a video."""
+    """Whether clip features are scaled to length 1 before they are averaged over a video."""
     centring: Literal["gallery", "each"] = "gallery"
-    """Whose mean is subtracted in retrieval: the gallery's from both sides, or each side's own."""
+    """The mean that retrieval subtracts: that of the gallery from both sides, or from each side its own."""
     fusion: Literal["probabilities", "logits"] = "probabilities"
-    """What is averaged over streams in classification; in retrieval it is similarities."""
+    """Quantity that classification averages over streams; retrieval averages similarities."""
     probe: LinearSgd | None = None
-    """The linear layer on features; None: logistic regression with a penalty chosen on held-out training videos."""
+    """Training of the linear layer on features; None: logistic regression, its penalty chosen on training videos."""
     end_to_end: LinearSgd | None = None
-    """The linear layer on augmented clips of a frozen encoder; None: there is no augmentation, so features will do."""
+    """Training of the linear layer on a frozen encoder with augmented clips; None: the protocol has no augmentation."""
     end_to_end_augment: AugmentSettings = field(factory=AugmentSettings)
+    """Augmentation of these clips."""
     differs: tuple[str, ...] = ()
-    """Where this code does not follow the source."""
+    """Differences between this code and the source."""
 
 
 COCLR_END_TO_END = LinearSgd(
     lr=0.1, weight_decay=1e-3, batch=32, epochs=100, milestones=(60, 80), unit_features=True, batch_norm=True
 )
 COCLR_AUGMENT = AugmentSettings(grey=0.0, blur=0.0)
-"""Crop of 20 to 100 % of the area, colour jitter, flip."""
+"""Crops of 20 to 100 % of the area, colour jitter and flips."""
+
 
 PROTOCOLS: Mapping[str, Protocol] = {
     "vimix": Protocol(
@@ -88,7 +91,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
 
 
 def protocol_of(recipe: Recipe) -> Protocol:
-    """The recipe's protocol, with the window stride and the epochs that the recipe sets itself."""
+    """The protocol of the recipe, with the window stride and epochs that the recipe sets."""
     protocol = PROTOCOLS[recipe.evaluate.protocol]
     if recipe.evaluate.stride is not None:
         protocol = evolve(protocol, window_stride=recipe.evaluate.stride)
@@ -102,7 +105,7 @@ def protocol_of(recipe: Recipe) -> Protocol:
 
 
 def changes(recipe: Recipe) -> list[str]:
-    """Names of the numbers in which the recipe departs from its protocol."""
+    """Names of the settings that the recipe changes in its protocol."""
     published, used = asdict(PROTOCOLS[recipe.evaluate.protocol]), asdict(protocol_of(recipe))
     return [name for name in published if published[name] != used[name]]
 

@@ -6,77 +6,66 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from attrs import define, field
+from attrs import evolve
 
 from vimix.values.errors import VimixError
-from vimix_adapters.datasets.listing import Listing, Wanted, found_on_disk
+from vimix_adapters.datasets.listing import ListedClip, Listing, find_clips
 from vimix_adapters.datasets.text import csv_rows
 
 _YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SPLITS = {"training": "train", "validate": "val", "validation": "val", "testing": "test"}
 LAST_SECOND = 999_999
-"""Six digits, as in the names of the clips."""
-
-
-@define
-class _Clip:
-    youtube_id: str
-    stem: str
-    label: str | None
-    splits: list[str] = field(factory=list)
+"""Largest time that the six digits in the name of a clip can hold."""
 
 
 def list_kinetics(videos: Path, annotations: Sequence[Path]) -> Listing:
-    """The clips of all annotation files; a file without the column ``split`` is the split that its name says.
+    """List the clips of all annotation files; a file without the column ``split`` is named like its split.
 
-    Clips are called ``<youtube_id>_%06d_%06d`` by their seconds, or ``<youtube_id>`` where a video has one clip only,
-    in folders of any name. The source is the YouTube video. Classes are the sorted labels of all files; the test file
-    has none. Official totals are the annotations'. Raises VimixError naming file and line.
+    A clip is called ``<youtube_id>_%06d_%06d`` by its seconds, or ``<youtube_id>`` if its video has one clip only, in
+    folders of any name. The source is the YouTube video. Classes are the sorted labels of all files; the test file has
+    none. The annotations count as the official totals. Raises VimixError that names file and line.
     """
-    clips: dict[str, _Clip] = {}
+    clips: dict[str, ListedClip] = {}
     for file in annotations:
         read_annotations(file, clips)
     if not clips:
         raise VimixError(f"{', '.join(map(str, annotations))}: expected a line for each clip, found none")
-    times = Counter(clip.youtube_id for clip in clips.values())
-    wanted = [
-        Wanted(
-            f"{clip.label}/{stem}.mp4" if clip.label else f"{stem}.mp4",
-            clip.label,
-            clip.youtube_id,
-            tuple(clip.splits),
-            # Of a video with several clips a plain name would not say which.
-            (stem, clip.youtube_id) if times[clip.youtube_id] == 1 else (stem,),
+    times = Counter(clip.source for clip in clips.values())
+    listed = [
+        evolve(
+            clip,
+            name=f"{clip.class_name}/{stem}.mp4" if clip.class_name else f"{stem}.mp4",
+            # The plain name of a video with several clips would not say which clip it is.
+            stems=(stem, clip.source) if times[clip.source] == 1 else (stem,),
         )
         for stem, clip in clips.items()
     ]
-    classes = sorted({clip.label for clip in clips.values() if clip.label})
-    totals = Counter(split for clip in clips.values() for split in clip.splits)
-    return found_on_disk("kinetics", wanted, videos, classes, list(totals), totals, fold=False)
+    classes = sorted({clip.class_name for clip in listed if clip.class_name})
+    totals = Counter(split for clip in listed for split in clip.splits)
+    return find_clips("kinetics", listed, videos, classes, totals, ignore_case=False)
 
 
-def read_annotations(file: Path, clips: dict[str, _Clip]) -> None:
-    """Add the file's clips by name; one that is there already gets the split besides."""
-    for line, row in csv_rows(file, ("youtube_id", "time_start", "time_end"), ("label", "split")):
-        place = f"{file}, line {line}"
+def read_annotations(file: Path, clips: dict[str, ListedClip]) -> None:
+    """Add the clips of the file to ``clips``, by name; a clip that is listed already gets one more split."""
+    for number, row in csv_rows(file, ("youtube_id", "time_start", "time_end"), ("label", "split")):
+        line = f"{file}, line {number}"
         if not _YOUTUBE_ID.fullmatch(row["youtube_id"]):
-            raise VimixError(f"{place}: youtube_id {row['youtube_id']!r} is none")
-        start, end = (_seconds(place, key, row[key]) for key in ("time_start", "time_end"))
+            raise VimixError(f"{line}: youtube_id {row['youtube_id']!r} is not the id of a video")
+        start, end = (_seconds(line, key, row[key]) for key in ("time_start", "time_end"))
         stem = f"{row['youtube_id']}_{start:06d}_{end:06d}"
-        clip = clips.setdefault(stem, _Clip(row["youtube_id"], stem, row["label"] or None))
-        if row["label"] and clip.label not in (None, row["label"]):
-            raise VimixError(f"{place}: {stem} is {row['label']!r} here and {clip.label!r} elsewhere")
-        clip.label = clip.label or row["label"] or None
+        clip = clips.get(stem, ListedClip(stem, None, row["youtube_id"], (stem,)))
+        if row["label"] and clip.class_name not in (None, row["label"]):
+            raise VimixError(f"{line}: {stem} is {row['label']!r} here and {clip.class_name!r} elsewhere")
         split = row["split"].lower() or file.stem.lower()
-        split = _SPLITS.get(split, split)
-        clip.splits += [split] if split not in clip.splits else []
+        splits = dict.fromkeys([*clip.splits, _SPLITS.get(split, split)])
+        clips[stem] = evolve(clip, class_name=clip.class_name or row["label"] or None, splits=tuple(splits))
 
 
-def _seconds(place: str, key: str, text: str) -> int:
+def _seconds(line: str, key: str, text: str) -> int:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not 0 <= value <= LAST_SECOND:
-        raise VimixError(f"{place}: {key} {text!r} is no number of seconds from 0 to {LAST_SECOND}")
+        raise VimixError(f"{line}: {key} {text!r} is not a number of seconds from 0 to {LAST_SECOND}")
     return int(value)

@@ -1,4 +1,4 @@
-"""What a data set lists, what of it lies on disk, and how many that is by split."""
+"""A data set as a list of files: what its lists name, what of it is on the disk, and the numbers of each split."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import require_folder
@@ -18,88 +18,117 @@ _UCF_CLIP = re.compile(r"(v_.+_g\d+)_c\d+$", re.IGNORECASE)
 
 
 @frozen
-class Listed:
-    """A video file and what is known of it. ``name`` is unique in its data set: a path with slashes."""
+class DatasetFile:
+    """A video or skeleton file, and what its data set says of it."""
 
     path: Path
     name: str
+    """Name that is unique in the data set: a path with slashes."""
     class_name: str | None
-    """None if it has no label."""
+    """Name of the class; None for a file without label."""
     source: str
+    """Recording from which the file was cut."""
     splits: tuple[str, ...]
+    """Splits that contain the file."""
 
 
 @frozen
-class Wanted:
-    """A video that a data set's lists name, wherever it may lie."""
+class ListedClip:
+    """A clip that the lists of a published data set name, wherever its file may be."""
 
     name: str
     class_name: str | None
     source: str
-    splits: tuple[str, ...]
     stems: tuple[str, ...]
-    """File names without ending under which it may be found, the most telling first."""
+    """File names without ending under which the clip may be found, in order of preference."""
+    splits: tuple[str, ...] = ()
 
 
 @frozen
 class Listing:
-    """A data set as its lists say, and what of it was found."""
+    """A data set: the files that were found, those that were not, and those that are not to be used."""
 
     dataset: str
-    videos: tuple[Listed, ...]
-    """Found, sorted by name."""
+    """Name of the data set, for messages."""
+    files: tuple[DatasetFile, ...]
+    """Files to store, sorted by name."""
     classes: tuple[str, ...]
-    """In the order of their labels."""
+    """Class names in the order of their labels."""
     splits: tuple[str, ...]
+    """Names of the splits in the order in which they are shown."""
     missing: Mapping[str, tuple[str, ...]] = field(factory=dict)
-    """Splits by name of the listed videos of which there is no file."""
+    """Splits of each listed file that does not exist, by its name."""
+    left_out: tuple[tuple[str, str], ...] = ()
+    """(name, reason) of each file that was found but cannot be used; it counts as a failure."""
+    excluded: tuple[tuple[str, str], ...] = ()
+    """(name, reason) of each file that the authors of the data set exclude; it counts as no failure."""
     totals: Mapping[str, int] = field(factory=dict)
-    """Official sizes by split; empty for own data."""
+    """Official number of files in each split; empty for own data."""
     official: bool = False
-    """Whether it is a published data set, complete or not; else own data."""
+    """Whether it is a published data set, complete or not."""
     notes: tuple[str, ...] = ()
+    """Sentences for the user about files that are not used."""
+
+    @property
+    def count(self) -> int:
+        """Number of files that the data set should have, as far as is known without its totals."""
+        return len(self.files) + len(self.missing) + len(self.left_out)
 
 
 @frozen
 class SplitCount:
-    """A split in numbers."""
+    """Numbers of the files of a split."""
 
     split: str
     official: int | None
-    """What the split should have; None for own data."""
+    """Number that the authors publish; None for own data."""
     listed: int
     found: int
     missing: int
-    """Of the official number, or of the listed one where that is larger."""
+    """Official number, or the listed one if that is larger, less the files found."""
     unreadable: int | None
-    """Of those found; None if they were not decoded."""
+    """Files that were found and cannot be read; None if none was read yet."""
 
 
 def split_counts(listing: Listing, unreadable: Collection[str] | None) -> list[SplitCount]:
-    """All splits in their order; ``unreadable`` are names of found videos that cannot be read."""
-    bad = None if unreadable is None else set(unreadable)
+    """Count the files of each split; ``unreadable`` are names of files that cannot be read, None if unknown."""
     counts = []
     for split in listing.splits:
-        names = [video.name for video in listing.videos if split in video.splits]
+        names = [file.name for file in listing.files if split in file.splits]
         listed = len(names) + sum(split in splits for splits in listing.missing.values())
         official = listing.totals.get(split)
         missing = max(official or 0, listed) - len(names)
-        broken = None if bad is None else sum(name in bad for name in names)
+        broken = None if unreadable is None else len(set(names).intersection(unreadable))
         counts.append(SplitCount(split, official, listed, len(names), missing, broken))
     return counts
 
 
+def own_listing(dataset: str, listed: Sequence[DatasetFile], missing: Collection[str] | None = None) -> Listing:
+    """List own data in the given order: classes sorted by name, ``train`` before ``test``.
+
+    ``missing`` are the names of listed files that do not exist; by default each path is looked up.
+    """
+    if missing is None:  # a link to nowhere exists, and cannot be read
+        missing = {file.name for file in listed if not os.path.lexists(file.path)}
+    classes = sorted({file.class_name for file in listed if file.class_name is not None})
+    splits = sorted({split for file in listed for split in file.splits}, reverse=True)
+    files = tuple(file for file in listed if file.name not in missing)
+    absent = {file.name: file.splits for file in listed if file.name in missing}
+    return Listing(dataset, files, tuple(classes), tuple(splits), absent)
+
+
 def source_of(name: str) -> str:
-    """The recording a clip was cut from: UCF's ``v_X_gNN``, else the clip itself."""
+    """Return the recording of a clip: ``v_X_gNN`` for a name of UCF101, else the name without ending."""
     stem = name.rsplit(".", 1)[0]
     match = _UCF_CLIP.search(stem.rsplit("/", 1)[-1])
     return match.group(1).lower() if match else stem
 
 
 def video_files(folder: Path) -> list[Path]:
-    """Everything with a video's ending below ``folder``, sorted; a directory or a FIFO too: it is to be reported.
+    """Find all paths below ``folder`` with the ending of a video, sorted.
 
-    Linked folders are entered, each once. Raises VimixError if a folder cannot be read.
+    Directories and FIFOs with such a name are included, so that they are reported. Linked folders are entered, each
+    once. Raises VimixError if a folder cannot be read.
     """
     require_folder(folder, "videos below it")
     found: list[Path] = []
@@ -115,64 +144,78 @@ def video_files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
-def text_name(path: Path, folder: Path) -> str:
-    """The path below ``folder`` with slashes; bytes that are no UTF-8 are written as ``\\xNN``."""
+def name_below(path: Path, folder: Path) -> str:
+    """Return the path below ``folder`` with slashes; bytes that are not UTF-8 are written as ``\\xNN``."""
     return os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "backslashreplace")
 
 
-def found_on_disk(
+def with_splits(lists: Mapping[str, Mapping[str, ListedClip]]) -> list[ListedClip]:
+    """Join lists of clips, one list a split: each clip once, with the names of all lists that contain it."""
+    clips = {key: clip for clips in lists.values() for key, clip in clips.items()}
+    return [evolve(clip, splits=tuple(split for split in lists if key in lists[split])) for key, clip in clips.items()]
+
+
+def find_clips(
     dataset: str,
-    wanted: Iterable[Wanted],
+    clips: Sequence[ListedClip],
     folder: Path,
     classes: Sequence[str],
-    splits: Sequence[str],
     totals: Mapping[str, int],
     *,
-    fold: bool,
+    ignore_case: bool,
 ) -> Listing:
-    """Look for all wanted videos below ``folder`` by file name, whatever their ending; ``fold``: upper case is lower.
+    """Find the files of all clips below ``folder`` by their names without ending; ``totals`` are the official ones.
 
-    Of several files the one in a folder named like the class is taken, then one below a folder ``replacement...``
-    (Kinetics), then the first. No file is taken twice.
+    Among several files a clip takes the one in a folder named like its class, then one below a folder
+    ``replacement...`` (Kinetics), then the first. No file is taken twice.
     """
-    index = _by_stem(video_files(folder), fold)
-    taken: dict[Path, str] = {}
+    by_stem = _by_stem(video_files(folder), ignore_case)
+    taken: set[Path] = set()
     found: dict[str, Path] = {}
-    everything, doubles = list(wanted), 0
-    for strict in (True, False):
-        for video in everything:
-            if video.name in found:
+    doubles = 0
+    for in_class_folder in (True, False):
+        for clip in clips:
+            if clip.name in found:
                 continue
-            files = [path for stem in video.stems for path in index.get(_key(stem, fold), ()) if path not in taken]
-            files = [path for path in files if not strict or _in_class_folder(path, video.class_name)]
-            if files:
-                doubles += len(files) > 1
-                found[video.name] = max(files, key=_is_replacement)
-                taken[found[video.name]] = video.name
-    kept = [Listed(found[v.name], v.name, v.class_name, v.source, v.splits) for v in everything if v.name in found]
-    missing = {v.name: v.splits for v in everything if v.name not in found}
-    spare = sum(len(paths) for paths in index.values()) - len(found)
-    notes = [f"{spare} video files below {folder} are in none of the lists"] if spare else []
-    notes += [f"{doubles} videos lie there more than once"] if doubles else []
-    videos = tuple(sorted(kept, key=lambda video: video.name))
-    return Listing(dataset, videos, tuple(classes), tuple(splits), missing, dict(totals), True, tuple(notes))
+            keys = (_key(stem, ignore_case) for stem in clip.stems)
+            paths = [path for key in keys for path in by_stem.get(key, ()) if path not in taken]
+            paths = [path for path in paths if not in_class_folder or _in_class_folder(path, clip.class_name)]
+            if paths:
+                doubles += len(paths) > 1
+                found[clip.name] = max(paths, key=_is_replacement)
+                taken.add(found[clip.name])
+    files = [DatasetFile(found[c.name], c.name, c.class_name, c.source, c.splits) for c in clips if c.name in found]
+    missing = {clip.name: clip.splits for clip in clips if clip.name not in found}
+    unused = sum(len(paths) for paths in by_stem.values()) - len(found)
+    notes = [f"{unused} video files below {folder} are in none of the lists"] if unused else []
+    notes += [f"{doubles} videos have more than one file"] if doubles else []
+    return Listing(
+        dataset,
+        tuple(sorted(files, key=lambda file: file.name)),
+        tuple(classes),
+        tuple(totals),
+        missing,
+        totals=dict(totals),
+        official=True,
+        notes=tuple(notes),
+    )
 
 
 def _refuse(error: OSError) -> None:
     raise VimixError(f"{error.filename}: the folder cannot be read ({error.strerror})")
 
 
-def _by_stem(paths: Iterable[Path], fold: bool) -> dict[str, list[Path]]:
-    index: dict[str, list[Path]] = {}
+def _by_stem(paths: Iterable[Path], ignore_case: bool) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
     for path in paths:
-        index.setdefault(_key(path.stem, fold), []).append(path)
-    return index
+        found.setdefault(_key(path.stem, ignore_case), []).append(path)
+    return found
 
 
-def _key(stem: str, fold: bool) -> str:
-    # File systems of some machines take é apart into e and an accent.
+def _key(stem: str, ignore_case: bool) -> str:
+    # macOS stores é as e and a combining accent.
     normal = unicodedata.normalize("NFC", stem)
-    return normal.casefold() if fold else normal
+    return normal.casefold() if ignore_case else normal
 
 
 def _in_class_folder(path: Path, class_name: str | None) -> bool:
@@ -180,7 +223,7 @@ def _in_class_folder(path: Path, class_name: str | None) -> bool:
 
 
 def _plain(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold().replace("_", " ").strip()
+    return _key(name, ignore_case=True).replace("_", " ").strip()
 
 
 def _is_replacement(path: Path) -> bool:

@@ -1,7 +1,7 @@
-"""NTU RGB+D 60 and 120: what a sample's name tells, the protocols, the classes, and which skeletons are missing.
+"""NTU RGB+D 60 and 120: names of samples, protocols, classes, and samples with missing skeletons.
 
-Facts from the authors' pages (github.com/shahroudy/NTURGB-D) and papers (Shahroudy et al. 2016, Liu et al. 2019). They
-hold for skeletons and for videos (``S001C001P001R001A001_rgb.avi``) alike.
+Source: the authors' page (github.com/shahroudy/NTURGB-D) and papers (Shahroudy et al. 2016, Liu et al. 2019). All of it
+holds for skeletons and for videos (``S001C001P001R001A001_rgb.avi``).
 """
 
 import re
@@ -13,13 +13,13 @@ from attrs import frozen
 from vimix.values.errors import VimixError
 
 EDITIONS = {60: 17, 120: 32}
-"""Actions of an edition, and its setups."""
+"""Number of setups of each edition, by its number of actions."""
 
 OFFICIAL = {
     60: {"xsub-train": 40091, "xsub-test": 16487, "xview-train": 37646, "xview-test": 18932},
     120: {"xsub-train": 63026, "xsub-test": 50919, "xset-train": 54468, "xset-test": 59477},
 }
-"""Samples of the protocols, less those with missing skeletons."""
+"""Number of samples of each split by edition, without the samples whose skeletons are missing."""
 
 # fmt: off
 TRAIN_PERFORMERS = frozenset({
@@ -53,12 +53,12 @@ ACTIONS = (
     "take a photo", "follow", "whisper", "exchange things", "support somebody", "rock-paper-scissors",
 )
 # fmt: on
-"""Of A001 ... A120, shortened."""
+"""Shortened names of the actions A001 ... A120."""
 
 
 @frozen
 class NtuName:
-    """``SsssCcccPpppRrrrAaaa``, all numbers from 1."""
+    """The five numbers, each from 1, in the name ``SsssCcccPpppRrrrAaaa`` of a sample."""
 
     setup: int
     camera: int
@@ -68,17 +68,17 @@ class NtuName:
 
     @property
     def source(self) -> str:
-        """The performance: three cameras see it, so its three samples are siblings."""
+        """The performance, which three cameras record: its three samples have the same source."""
         return f"S{self.setup:03d}P{self.performer:03d}R{self.replication:03d}A{self.action:03d}"
 
     @property
     def edition(self) -> int:
-        """60, or 120 where it belongs to the extension only."""
+        """60, or 120 for a sample that only the extension contains."""
         return 60 if self.setup <= EDITIONS[60] and self.action <= 60 else 120
 
 
 def parse_name(text: str) -> NtuName | None:
-    """The name at the start of a file's name, or None if it has none (or numbers out of range)."""
+    """Read the numbers at the start of a file name; None if there are none, or one is out of range."""
     match = _NAME.match(text)
     if match is None:
         return None
@@ -88,7 +88,7 @@ def parse_name(text: str) -> NtuName | None:
 
 
 def splits_of(name: NtuName, edition: int) -> tuple[str, ...]:
-    """The sample's split in each protocol of the edition: cross-subject; cross-view (60) or cross-setup (120)."""
+    """Return the split of a sample in each protocol: cross-subject, and cross-view (60) or cross-setup (120)."""
     train = {"xsub": name.performer in TRAIN_PERFORMERS}
     if edition == 60:
         train["xview"] = name.camera != 1
@@ -98,14 +98,15 @@ def splits_of(name: NtuName, edition: int) -> tuple[str, ...]:
 
 
 def class_names(edition: int) -> tuple[str, ...]:
-    """``A001 drink water`` ...: the classes of an edition in their order."""
+    """Return the classes of an edition, 60 or 120, in the order of their labels: ``A001 drink water`` ..."""
     return tuple(f"A{number:03d} {action}" for number, action in enumerate(ACTIONS[:edition], 1))
 
 
 def missing_skeletons(file: Path | None = None) -> frozenset[str]:
-    """Names of samples whose skeletons are missing or incomplete: the authors' list of 535 (302 in 60), or a file's.
+    """Read the names of samples whose skeletons are missing or incomplete.
 
-    A file has a name a line, other lines are comments. Raises VimixError if it cannot be read or names no sample.
+    Without ``file`` these are the authors' 535 (302 of them in edition 60). A file has one name on each line; lines
+    without a name are comments. Raises VimixError if it cannot be read or names no sample.
     """
     if file is None:
         text = (resources.files("vimix_adapters.datasets") / "ntu_missing_skeletons.txt").read_text(encoding="utf-8")

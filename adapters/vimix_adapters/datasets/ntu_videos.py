@@ -1,23 +1,23 @@
-"""The colour videos of NTU RGB+D: ``SsssCcccPpppRrrrAaaa_rgb.avi``, with the protocols of their skeletons as splits."""
+"""Colour videos of NTU RGB+D, ``SsssCcccPpppRrrrAaaa_rgb.avi``, with the protocols of the skeletons as splits."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from vimix.values.errors import VimixError
-from vimix_adapters.datasets.listing import Listed, Listing, video_files
+from vimix_adapters.datasets.listing import DatasetFile, Listing, video_files
 from vimix_adapters.datasets.ntu import NtuName, class_names, parse_name, splits_of
 
 TOTALS: Mapping[int, Mapping[str, int]] = {
     60: {"xsub-train": 40_320, "xsub-test": 16_560, "xview-train": 37_920, "xview-test": 18_960},
     120: {},
 }
-"""Of all videos by edition: what is missing of the skeletons was filmed all the same. Of 120, whatever is found."""
+"""Number of videos in each split by edition, samples with missing skeletons included; none is published for 120."""
 
 
 def list_ntu_videos(folder: Path, edition: int = 60) -> Listing:
-    """All ``_rgb.avi`` videos below ``folder`` that belong to the edition, 60 or 120.
+    """List all ``_rgb.avi`` videos below ``folder`` that belong to the edition, 60 or 120.
 
-    The three cameras that filmed a performance share its source. Raises VimixError if there is no such video.
+    The videos of the three cameras that filmed a performance have the same source. Raises VimixError if there is none.
     """
     named = {path: name for path in video_files(folder) if (name := _name(path)) and name.edition <= edition}
     if not named:
@@ -25,15 +25,15 @@ def list_ntu_videos(folder: Path, edition: int = 60) -> Listing:
     unique = {path.stem.upper(): path for path in named}
     classes = class_names(edition)
     listed = tuple(
-        Listed(path, f"{stem[:20]}_rgb.avi", classes[name.action - 1], name.source, splits_of(name, edition))
+        DatasetFile(path, f"{stem[:20]}_rgb.avi", classes[name.action - 1], name.source, splits_of(name, edition))
         for stem, path in sorted(unique.items())
         for name in [named[path]]
     )
     splits = tuple(dict.fromkeys(split for video in listed for split in video.splits))
     totals = TOTALS[edition]
-    return Listing(f"ntu{edition}", listed, classes, tuple(totals) or splits, {}, dict(totals), official=True)
+    return Listing(f"ntu{edition}", listed, classes, tuple(totals) or splits, totals=dict(totals), official=True)
 
 
 def _name(path: Path) -> NtuName | None:
-    """The numbers in the name of a colour video; None if it is none."""
+    """Read the name of a colour video; None if it is another file."""
     return parse_name(path.stem.upper()) if path.stem.lower().endswith("_rgb") else None

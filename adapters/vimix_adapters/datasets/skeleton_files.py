@@ -1,15 +1,16 @@
-"""Folders of skeleton files as lists of what to store: by the names of NTU RGB+D and MSRAction3D, or by a list."""
+"""Folders of skeleton files, listed by the names of NTU RGB+D and MSRAction3D or by a CSV list."""
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve
 
 from vimix.values.errors import VimixError
-from vimix_adapters.datasets.folder import list_folder
-from vimix_adapters.datasets.ntu import EDITIONS, NtuName, class_names, missing_skeletons, parse_name, splits_of
+from vimix_adapters.datasets.csv_list import listed_in
+from vimix_adapters.datasets.listing import DatasetFile, Listing, name_below, own_listing
+from vimix_adapters.datasets.ntu import OFFICIAL, class_names, missing_skeletons, parse_name, splits_of
 from vimix_adapters.files import require_folder
 
 ENDINGS = (".skeleton", ".txt")
@@ -22,124 +23,101 @@ _MSR_ACTIONS = (
 )
 # fmt: on
 MSR_CLASSES = tuple(f"a{number:02d} {action}" for number, action in enumerate(_MSR_ACTIONS, 1))
-"""MSRAction3D's (Li et al. 2010)."""
-
-
-@frozen
-class SkeletonFile:
-    """A file and what is known of it. ``name`` is its path inside the folder, with slashes."""
-
-    path: Path
-    name: str
-    class_name: str
-    source: str
-    splits: tuple[str, ...]
-
-
-@frozen
-class Listing:
-    """What to store, and what not."""
-
-    files: tuple[SkeletonFile, ...]
-    classes: tuple[str, ...]
-    left_out: tuple[tuple[str, str], ...] = ()
-    """(name, reason) of files that should be there but are not fit."""
-    excluded: tuple[tuple[str, str], ...] = ()
-    """(name, reason) of files that the data set's authors exclude."""
+"""Classes of MSRAction3D (Li et al. 2010) in the order of their labels."""
 
 
 def list_ntu(folder: Path, edition: int, missing: Path | None = None) -> Listing:
-    """The samples of NTU RGB+D 60 or 120 below ``folder``, sorted by name; 60 leaves those of the extension aside.
+    """List the samples of NTU RGB+D 60 or 120 below ``folder``; 60 ignores those of the extension.
 
-    Raises VimixError if the folder is missing or has none, or two files have one name.
+    The authors exclude samples with missing skeletons; ``missing`` is a list to use instead of theirs.
+    Raises VimixError if the folder is missing or has no sample, or two files have one name.
     """
-    found = list(_below(folder, (".skeleton",)))
-    names = {path: parse_name(path.name) for path in found}
-    named = {path: name for path, name in names.items() if name is not None and (edition == 120 or name.edition == 60)}
-    if not named:
+    incomplete, classes = missing_skeletons(missing), class_names(edition)
+    files, excluded, left_out = [], [], []
+    for path in _files_below(folder, (".skeleton",)):
+        sample, name = parse_name(path.name), name_below(path, folder)
+        if sample is None:
+            left_out.append((name, "its name is not SsssCcccPpppRrrrAaaa.skeleton"))
+        elif sample.edition > edition:
+            continue
+        elif path.name[:20] in incomplete:
+            excluded.append((name, "listed by the authors as a sample with a missing or incomplete skeleton"))
+        else:
+            label = classes[sample.action - 1]
+            files.append(DatasetFile(path, name, label, sample.source, splits_of(sample, edition)))
+    if not files and not excluded:
         raise VimixError(f"{folder}: expected files such as S001C001P001R001A001.skeleton below it, found none")
-    _require_unique(path.stem for path in named)
-    listing = _ntu_files(folder, named, edition, missing_skeletons(missing))
-    wrong = "its name is not SsssCcccPpppRrrrAaaa.skeleton"
-    strangers = tuple((_inside(folder, path), wrong) for path, name in names.items() if name is None)
-    return Listing(listing.files, listing.classes, strangers, listing.excluded)
+    _require_unique([Path(name).stem for name in (*(file.name for file in files), *(name for name, _ in excluded))])
+    totals = OFFICIAL[edition]
+    return Listing(
+        f"ntu{edition}",
+        tuple(files),
+        classes,
+        tuple(totals),
+        left_out=tuple(left_out),
+        excluded=tuple(excluded),
+        totals=totals,
+        official=True,
+    )
 
 
 def list_skeletons(folder: Path, split: Path | None = None) -> Listing:
-    """The skeleton files below ``folder``, sorted by name.
+    """List the skeleton files below ``folder``, sorted by name.
 
-    ``split`` is a list as ``list_folder`` reads it; its paths may be those of the videos: files are found by their
-    names without folder and ending. Without it names tell the class: NTU RGB+D's (all its protocols are splits) or
-    MSRAction3D's ``aAA_sSS_eEE_*.txt`` (odd subjects train, even ones test).
-    Raises VimixError if there is none, or two files have one name.
+    ``split`` is a CSV file ``path,label,split[,source]``; its paths may be those of videos: a skeleton file is found by
+    its name without folder and ending. Without it, the names say the class: those of NTU RGB+D (all its protocols are
+    splits) or MSRAction3D's ``aAA_sSS_eEE_*.txt`` (odd subjects train, even ones test).
+    Raises VimixError if there is no skeleton file, or two have one name.
     """
-    found = list(_below(folder, ENDINGS))
+    paths = _files_below(folder, ENDINGS)
     if split is not None:
-        return _listed(folder, found, split)
-    msr = {path: match for path in found if (match := _MSR_NAME.match(path.name))}
-    if msr:
-        return _msr_files(folder, found, msr)
-    samples = [name for path in found if (name := parse_name(path.name))]
+        return _listed(folder, paths, split)
+    if any(_MSR_NAME.match(path.name) for path in paths):
+        return _msr(folder, paths)
+    samples = [name for path in paths if (name := parse_name(path.name))]
     if not samples:
         expected = "SsssCcccPpppRrrrAaaa.skeleton or aAA_sSS_eEE_*.txt"
         raise VimixError(f"{folder}: found no file named {expected}; with other names give --split FILE")
-    return list_ntu(folder, max(name.edition for name in samples))
+    return evolve(list_ntu(folder, max(name.edition for name in samples)), totals={}, official=False)
 
 
-def _below(folder: Path, endings: Sequence[str]) -> Iterator[Path]:
+def _files_below(folder: Path, endings: Sequence[str]) -> list[Path]:
     require_folder(folder, "skeleton files below it")
-    return (path for path in sorted(folder.rglob("*")) if path.suffix in endings)
-
-
-def _inside(folder: Path, path: Path) -> str:
-    return path.relative_to(folder).as_posix()
+    return [path for path in sorted(folder.rglob("*")) if path.suffix in endings]
 
 
 def _require_unique(stems: Iterable[str]) -> None:
-    stem, times = Counter(stems).most_common(1)[0]
-    if times > 1:
-        raise VimixError(f"{times} files are named {stem}: each sample belongs there once")
+    for stem, times in Counter(stems).most_common(1):
+        if times > 1:
+            raise VimixError(f"{times} files are named {stem}: expected one file for each sample")
 
 
-def _ntu_files(folder: Path, named: dict[Path, NtuName], edition: int, missing: frozenset[str]) -> Listing:
-    assert edition in EDITIONS
-    classes = class_names(edition)
-    files, excluded = [], []
-    for path, name in named.items():
-        inside = _inside(folder, path)
-        if path.name[:20] in missing:
-            excluded.append((inside, "listed by the authors as a sample with a missing or incomplete skeleton"))
-        else:
-            label = classes[name.action - 1]
-            files.append(SkeletonFile(path, inside, label, name.source, splits_of(name, edition)))
-    return Listing(tuple(files), classes, excluded=tuple(excluded))
-
-
-def _msr_files(folder: Path, found: Sequence[Path], msr: "dict[Path, re.Match[str]]") -> Listing:
-    files, strangers = [], []
-    for path in found:
-        action, subject = (int(msr[path][group]) for group in (1, 2)) if path in msr else (0, 0)
+def _msr(folder: Path, paths: Sequence[Path]) -> Listing:
+    files, left_out = [], []
+    for path in paths:
+        match, name = _MSR_NAME.match(path.name), name_below(path, folder)
+        action, subject = (int(match[1]), int(match[2])) if match else (0, 0)
         if 1 <= action <= len(MSR_CLASSES):
             split = "train" if subject % 2 else "test"
-            name = _inside(folder, path)
-            files.append(SkeletonFile(path, name, MSR_CLASSES[action - 1], path.stem, (split,)))
-        elif path.suffix == ".skeleton" or path in msr:
-            strangers.append((_inside(folder, path), "its name is not aAA_sSS_eEE_*.txt with an action of 1 to 20"))
+            files.append(DatasetFile(path, name, MSR_CLASSES[action - 1], path.stem, (split,)))
+        elif path.suffix == ".skeleton" or match:
+            left_out.append((name, "its name is not aAA_sSS_eEE_*.txt with an action of 1 to 20"))
     _require_unique(file.path.stem for file in files)
-    return Listing(tuple(files), MSR_CLASSES, tuple(strangers))
+    return evolve(own_listing("msraction3d", files), classes=MSR_CLASSES, left_out=tuple(left_out))
 
 
-def _listed(folder: Path, found: Sequence[Path], split: Path) -> Listing:
-    rows = list_folder(folder, split)
-    wanted = {Path(row.name).stem for row in rows}
-    by_stem = {path.stem: path for path in found if path.stem in wanted}
-    _require_unique(path.stem for path in found if path.stem in wanted)
+def _listed(folder: Path, paths: Sequence[Path], split: Path) -> Listing:
+    rows = sorted(listed_in(split, folder, labels_needed=True), key=lambda row: row.name)
+    if not rows:
+        raise VimixError(f"{split}: expected a line path,label,split[,source] for each file, found none")
     _require_unique(Path(row.name).stem for row in rows)
-    files, absent = [], []
+    wanted = {Path(row.name).stem for row in rows}
+    _require_unique(path.stem for path in paths if path.stem in wanted)
+    by_stem = {path.stem: path for path in paths}
+    files, missing = [], []
     for row in rows:
         path = by_stem.get(Path(row.name).stem)
         if path is None:
-            absent.append((row.name, f"no skeleton file of that name below {folder}"))
-        else:
-            files.append(SkeletonFile(path, _inside(folder, path), row.class_name or "?", row.source, row.splits))
-    return Listing(tuple(files), tuple(sorted({row.class_name or "?" for row in rows})), tuple(absent))
+            missing.append(row.name)
+        files.append(row if path is None else evolve(row, path=path, name=name_below(path, folder)))
+    return own_listing("skeletons", files, missing)

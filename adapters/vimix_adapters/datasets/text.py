@@ -1,4 +1,4 @@
-"""Reading lists: any bytes give lines or rows, or a VimixError that names the file and the line."""
+"""Text files as lines or CSV rows; a mistake in them is a VimixError that names the file and the line."""
 
 import csv
 import re
@@ -9,29 +9,29 @@ from pathlib import Path
 from vimix.values.errors import VimixError
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]")
-"""Characters that no name or label has; Python would take some of them for the end of a line."""
+"""Control characters, which no name or label contains; ``str.splitlines`` takes some for the end of a line."""
 
 
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a UTF-8 text that are not blank, each with its number from 1, without spaces around it.
+    """Read the lines of a UTF-8 text that are not blank: (number from 1, line without spaces around it).
 
-    Raises VimixError if the file is no regular file or cannot be read as text.
+    Raises VimixError if the file is not a regular file or cannot be read as text.
     """
     lines = _text(path).splitlines()
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def csv_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows of a CSV file with a header, each with the number of its line; absent optional cells are empty.
+    """Yield the rows of a CSV file with a header: (number of the line, cell by column); optional cells may be empty.
 
-    Other columns are passed over. Raises VimixError naming the line if a needed cell is empty or a row too long.
+    Other columns are ignored. Raises VimixError that names the line if a needed cell is empty or a row too long.
     """
     expected = ",".join([*needed, *(f"[{name}]" for name in optional)])
     reader = csv.reader(_text(path).splitlines(keepends=True), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         if twice := sorted({name for name in header if name and header.count(name) > 1}):
-            raise VimixError(f"{path}, line 1: column {twice[0]} stands there twice")
+            raise VimixError(f"{path}, line 1: column {twice[0]} is there twice")
         if absent := [name for name in needed if name not in header]:
             raise VimixError(f"{path}, line 1: expected the header {expected}; {', '.join(absent)} missing")
         for cells in reader:
@@ -44,7 +44,7 @@ def csv_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) ->
 
 
 def whole_number(text: str) -> int | None:
-    """A number of up to nine ASCII digits, else None."""
+    """Read up to nine ASCII digits as a number; any other text gives None."""
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
 
 
@@ -61,9 +61,9 @@ def _row(
 
 def _text(path: Path) -> str:
     try:
-        # A FIFO would be waited for until somebody writes to it.
+        # Opening a FIFO would wait for a writer.
         if not stat.S_ISREG(path.stat().st_mode):
-            raise VimixError(f"{path}: expected a text file, but it is no regular file")
+            raise VimixError(f"{path}: expected a text file, but it is not a regular file")
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         raise VimixError(f"{path}: expected a text file, but it cannot be read ({error})") from error

@@ -4,10 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from attrs import frozen
-
 from vimix.values.errors import VimixError
-from vimix_adapters.datasets.listing import Listing, Wanted, found_on_disk
+from vimix_adapters.datasets.listing import ListedClip, Listing, find_clips, with_splits
 from vimix_adapters.datasets.text import numbered_lines, whole_number
 
 TOTALS: Mapping[str, int] = {
@@ -21,41 +19,22 @@ TOTALS: Mapping[str, int] = {
 _CLIP = re.compile(r"v_(.+)_g([0-9]+)_c([0-9]+)")
 
 
-@frozen
-class _Clip:
-    name: str
-    class_name: str
-    source: str
-    stem: str
-
-
 def list_ucf101(videos: Path, splits: Path) -> Listing:
-    """All splits whose lists are there, as ``train1``, ``test1``, ... ``test3``.
+    """List all splits whose lists exist, as ``train1``, ``test1``, ... ``test3``.
 
-    Classes and their order come from ``classInd.txt``. Siblings share the source video ``v_CLASS_gNN``. Folders and
-    files are found whatever their case (``HandstandPushups/v_HandStandPushups_g01_c01.avi``).
-    Raises VimixError if a list is missing or contradicts the others, naming file and line.
+    Classes and their order come from ``classInd.txt``. Clips of one recording share the source ``v_CLASS_gNN``. Folders
+    and files are found in upper or lower case (``HandstandPushups/v_HandStandPushups_g01_c01.avi``).
+    Raises VimixError that names file and line if a list is missing or contradicts the others.
     """
     classes = read_class_index(splits / "classInd.txt")
     lists = {split: read_list(splits / _file(split), classes) for split in _present(splits)}
     _refuse_overlaps(splits, lists)
-    clips = {key: clip for clips in lists.values() for key, clip in clips.items()}
-    wanted = [
-        Wanted(
-            clip.name,
-            clip.class_name,
-            clip.source,
-            tuple(split for split in lists if key in lists[split]),
-            (clip.stem,),
-        )
-        for key, clip in clips.items()
-    ]
     totals = {split: TOTALS[split] for split in lists}
-    return found_on_disk("ucf101", wanted, videos, classes, list(lists), totals, fold=True)
+    return find_clips("ucf101", with_splits(lists), videos, classes, totals, ignore_case=True)
 
 
 def read_class_index(path: Path) -> list[str]:
-    """Class names from lines such as ``1 ApplyEyeMakeup``, numbered from 1 without a gap; label = number - 1."""
+    """Read class names from lines such as ``1 ApplyEyeMakeup``, numbered from 1 without a gap; label = number - 1."""
     names: dict[int, str] = {}
     for line, text in numbered_lines(path):
         first, *rest = text.split(maxsplit=1)
@@ -64,7 +43,7 @@ def read_class_index(path: Path) -> list[str]:
             raise VimixError(
                 f"{path}, line {line}: expected a number and a class such as '1 ApplyEyeMakeup', got {text!r}"
             )
-        if number in names or name.casefold() in (known.casefold() for known in names.values()):
+        if number in names or name.casefold() in (other.casefold() for other in names.values()):
             raise VimixError(f"{path}, line {line}: {text!r} repeats a number or a class")
         names[number] = name
     if sorted(names) != list(range(1, len(names) + 1)) or not names:
@@ -72,19 +51,20 @@ def read_class_index(path: Path) -> list[str]:
     return [names[number] for number in sorted(names)]
 
 
-def read_list(path: Path, classes: Sequence[str]) -> dict[str, _Clip]:
-    """The clips of a train or test list by lower-case name: ``CLASS/v_CLASS_gNN_cNN.avi``, with or without a label."""
-    known = {name.casefold(): number for number, name in enumerate(classes, 1)}
-    clips: dict[str, _Clip] = {}
+def read_list(path: Path, classes: Sequence[str]) -> dict[str, ListedClip]:
+    """Read a train or test list: clips by lower-case name from ``CLASS/v_CLASS_gNN_cNN.avi``, with or without label."""
+    labels = {name.casefold(): number for number, name in enumerate(classes, 1)}
+    clips: dict[str, ListedClip] = {}
     for line, text in numbered_lines(path):
-        clip = _clip(f"{path}, line {line}", text, known, classes)
-        if clip.stem.casefold() in clips:
+        clip = _clip(f"{path}, line {line}", text, labels, classes)
+        key = clip.stems[0].casefold()
+        if key in clips:
             raise VimixError(f"{path}, line {line}: {clip.name} is listed twice")
-        clips[clip.stem.casefold()] = clip
+        clips[key] = clip
     return clips
 
 
-def _clip(place: str, text: str, known: Mapping[str, int], classes: Sequence[str]) -> _Clip:
+def _clip(line: str, text: str, labels: Mapping[str, int], classes: Sequence[str]) -> ListedClip:
     head, _, tail = text.rpartition(" ")
     label = whole_number(tail) if head else None
     name = (text if label is None else head).strip().replace("\\", "/")
@@ -92,13 +72,13 @@ def _clip(place: str, text: str, known: Mapping[str, int], classes: Sequence[str
     stem = file.rsplit(".", 1)[0]
     match = _CLIP.fullmatch(stem)
     if not match or not folder:
-        raise VimixError(f"{place}: expected CLASS/v_CLASS_gNN_cNN.avi, with a label in a training list, got {text!r}")
-    number = known.get(folder.rsplit("/", 1)[-1].casefold())
+        raise VimixError(f"{line}: expected CLASS/v_CLASS_gNN_cNN.avi, with a label in a training list, got {text!r}")
+    number = labels.get(folder.rsplit("/", 1)[-1].casefold())
     if number is None:
-        raise VimixError(f"{place}: class {folder!r} is not in classInd.txt")
+        raise VimixError(f"{line}: class {folder!r} is not in classInd.txt")
     if label not in (None, number):
-        raise VimixError(f"{place}: label {label}, but {classes[number - 1]} is number {number} in classInd.txt")
-    return _Clip(name, classes[number - 1], f"v_{match[1]}_g{match[2]}".lower(), stem)
+        raise VimixError(f"{line}: label {label}, but {classes[number - 1]} is number {number} in classInd.txt")
+    return ListedClip(name, classes[number - 1], f"v_{match[1]}_g{match[2]}".lower(), (stem,))
 
 
 def _file(split: str) -> str:
@@ -106,20 +86,21 @@ def _file(split: str) -> str:
 
 
 def _present(folder: Path) -> list[str]:
-    """The splits whose two lists are there."""
-    there = [split for split in TOTALS if (folder / _file(split)).exists()]
-    for split in there:
+    """Return the splits whose two lists exist. Raises VimixError if there is none, or only one list of a split."""
+    present = [split for split in TOTALS if (folder / _file(split)).exists()]
+    for split in present:
         twin = split.replace("train", "test") if split.startswith("train") else split.replace("test", "train")
-        if twin not in there:
-            raise VimixError(f"{folder / _file(twin)}: missing, though {_file(split)} is there; a split needs both")
-    if not there:
+        if twin not in present:
+            raise VimixError(f"{folder / _file(twin)}: missing, though {_file(split)} exists; a split needs both")
+    if not present:
         raise VimixError(
             f"{folder}: expected trainlist01.txt, testlist01.txt, ... as UCF101 distributes them, found none"
         )
-    return there
+    return present
 
 
-def _refuse_overlaps(folder: Path, lists: Mapping[str, Mapping[str, _Clip]]) -> None:
+def _refuse_overlaps(folder: Path, lists: Mapping[str, Mapping[str, ListedClip]]) -> None:
+    """Raise VimixError if a clip is in the training and the test list of one split."""
     for split, clips in lists.items():
         if split.startswith("test") and (both := clips.keys() & lists[split.replace("test", "train")].keys()):
             name = clips[min(both)].name

@@ -1,4 +1,4 @@
-"""What a process's copy of a network says for all copies."""
+"""Common part of the networks of which each process of a group holds a copy."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -7,20 +7,20 @@ from torch import Tensor
 
 
 class OneOfManyCopies:
-    """Around ``network``, one copy in each process: its buffers, and a state that fits one process as well as many."""
+    """Wraps ``network``, one of equal copies in all processes. Its state does not depend on the number of processes."""
 
     network: Any
 
     def buffers(self) -> Iterable[Tensor]:
-        """The network's."""
+        """Buffers of the network."""
         buffers: Iterable[Tensor] = self.network.buffers()
         return buffers
 
     def state_dict(self) -> Mapping[str, Any]:
-        """The network's: a checkpoint does not tell how many processes made it."""
+        """State of the network, without the names that wrappers add."""
         state: Mapping[str, Any] = self.network.state_dict()
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Into the network; every member loads the same."""
+        """Load the network's state; every rank must load the same."""
         self.network.load_state_dict(state)

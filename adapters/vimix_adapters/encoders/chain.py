@@ -1,4 +1,4 @@
-"""A network as a chain of stages that can be entered and left between any two."""
+"""An encoder as a chain of stages that can be run in parts."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,18 @@ from torch import Tensor, nn
 
 
 class StageChain(nn.Module):
-    """Implements ``vimix.ports.network.Encoder`` for a chain of modules on [B, C, T, H, W] maps, cut into L stages.
+    """A chain of modules on [B, C, T, H, W] maps, cut into L stages: what every encoder is.
 
-    ``cuts`` [L] counts the modules before the end of each stage; without it each module is a stage. Cuts change neither
-    the parameters nor their names. Raises ValueError if ``cuts`` does not ascend to the number of modules.
+    Laws: ``partial_forward(x, a, a) is x``; ``pf(pf(x, a, b), b, c) == pf(x, a, c)``.
+
+    ``cuts`` [L] holds the number of modules before the end of each stage; by default each module is a stage. Cuts
+    change neither parameters nor their names. Raises ValueError unless ``cuts`` ascends to the number of modules.
     """
 
     planar = True
-    """Whether the last two axes are height and width."""
+    """Whether the last two axes of maps are height and width."""
     memory_format: torch.memory_format = torch.channels_last_3d
-    """The layout of clips and weights in which its convolutions are fast."""
+    """Memory format of clips and weights in which the convolutions are fastest."""
 
     def __init__(self, modules: Sequence[nn.Module], feature_size: int, cuts: Sequence[int] | None = None) -> None:
         super().__init__()
@@ -38,11 +40,11 @@ class StageChain(nn.Module):
         return self._feature_size
 
     def laid_out(self, clips: Tensor) -> Tensor:
-        """Clips in the layout in which the first stage is fast."""
+        """Clips in the memory format that is fastest for the first stage."""
         return clips.contiguous(memory_format=self.memory_format)
 
     def partial_forward(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Stages start ... stop-1 (half open). Raises ValueError unless 0 <= start <= stop <= depth."""
+        """Run stages start ... stop-1. Raises ValueError unless 0 <= start <= stop <= depth."""
         if not 0 <= start <= stop <= self.depth:
             raise ValueError(f"stages {start} to {stop} are not within 0 to {self.depth}")
         for number in range(self._cuts[start], self._cuts[stop]):
@@ -50,8 +52,8 @@ class StageChain(nn.Module):
         return x
 
     def _module(self, number: int, x: Tensor) -> Tensor:
-        # oneDNN's bf16 weight gradient of a convolution that reaches beyond the whole clip in time holds uninitialised
-        # memory (seen with torch 2.15 on AVX512_BF16: 2 frames under a kernel of 3). Such maps are tiny: float32 then.
+        # oneDNN's bf16 weight gradient of a temporal convolution that is longer than the map holds uninitialised memory
+        # (seen with torch 2.15 on AVX512_BF16: 2 frames, kernel of 3). Such maps are tiny, so float32 costs nothing.
         if x.is_cpu and x.shape[2] < self._reach[number]:
             with torch.autocast("cpu", enabled=False):
                 return self.features[number](x.float())  # type: ignore[no-any-return]  # modules return Any
@@ -63,6 +65,6 @@ class StageChain(nn.Module):
 
 
 def _temporal_reach(block: nn.Module) -> int:
-    """The longest kernel in time within a module, in frames (time is the first axis of maps of skeletons too)."""
+    """Length of the longest temporal kernel within a module, in frames; time is the first axis of a kernel."""
     convolutions = (module for module in block.modules() if isinstance(module, nn.Conv3d | nn.Conv2d))
     return max((module.kernel_size[0] for module in convolutions), default=1)

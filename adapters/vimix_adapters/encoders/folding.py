@@ -1,4 +1,4 @@
-"""BatchNorm with another epsilon, computing the same."""
+"""Changes the epsilon of BatchNorm without changing what it computes."""
 
 from collections.abc import Mapping
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 def with_epsilon(state: Mapping[str, Tensor], old: float, new: float) -> dict[str, Tensor]:
-    """A state dict whose BatchNorms, built with eps ``new``, give in evaluation what ``state`` gives with ``old``.
+    """A state dict that computes with eps ``new`` what ``state`` computes with eps ``old``, in evaluation mode.
 
-    γ / √(σ² + old) = γ' / √(σ² + new): only γ changes, and in training, where σ² is the batch's, the layer stays near
-    to what it was. Names are those of torch: ``<layer>.running_var`` beside ``<layer>.weight``.
+    γ / √(σ² + old) = γ' / √(σ² + new): only γ changes. In training mode, with the σ² of a batch, this holds
+    approximately. BatchNorms are found by their names ``<layer>.running_var`` and ``<layer>.weight``.
     """
     result = dict(state)
     for name in [name for name in state if name.endswith(".running_var") and old != new]:

@@ -5,19 +5,19 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from vimix.app.team import Alone
-from vimix.ports.team import Team
+from vimix.app.parallel import SingleProcess
+from vimix.ports.process_group import ProcessGroup
 from vimix_adapters.encoders.chain import StageChain
-from vimix_adapters.encoders.classifier import ClassifyingNetwork
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
+from vimix_adapters.encoders.contrastive_network import Compute
 
 
 class FrozenClassifier(ClassifyingNetwork):
-    """Implements ``vimix.ports.network.Classifier``: pooled features of an encoder that nothing changes, one layer.
+    """Implements ``vimix.ports.network.Classifier``: pooled features of a frozen encoder, one linear layer.
 
-    The encoder is in evaluation mode throughout and gets no gradient. ``unit_features`` scales features to length 1,
-    ``batch_norm`` normalises them by a BatchNorm with scale 1 and shift 0 at first, as CoCLR does: in a ``team`` by
-    the statistics of everybody's rows, which takes no gradients of others, for there are none below the layer.
+    The encoder stays in evaluation mode and gets no gradient. ``unit_features`` scales features to length 1;
+    ``batch_norm`` then normalises them with a BatchNorm, as CoCLR does. In a ``group`` it uses the statistics of the
+    rows of all ranks; no gradient passes between ranks, because none is needed below the layer.
     """
 
     def __init__(
@@ -27,27 +27,27 @@ class FrozenClassifier(ClassifyingNetwork):
         unit_features: bool,
         batch_norm: bool,
         compute: Compute,
-        team: Team | None = None,
+        group: ProcessGroup | None = None,
     ) -> None:
         super().__init__(encoder, classes, 0.0, compute)
-        self.team = team or Alone()
+        self.group = group or SingleProcess()
         self.encoder.requires_grad_(False)
         self.unit_features = unit_features
         self.norm = (nn.BatchNorm1d(encoder.feature_size) if batch_norm else nn.Identity()).to(compute.device)
 
     def train(self, mode: bool = True) -> "FrozenClassifier":
-        """The layer alone is ever in training mode."""
+        """Set the mode of the layer; the encoder stays in evaluation mode."""
         super().train(mode)
         self.encoder.eval()
         return self
 
     def layer(self) -> Iterable[nn.Parameter]:
-        """What is trained."""
+        """The parameters that are trained."""
         return [*self.norm.parameters(), *self.linear.parameters()]
 
     @property
     def moving(self) -> nn.Module:
-        """Nothing: the encoder's statistics stand still, and all members move the layer's alike."""
+        """An empty module: no BatchNorm statistics differ between ranks."""
         return nn.Identity()
 
     def _classified(self, features: Tensor) -> Tensor:
@@ -56,11 +56,11 @@ class FrozenClassifier(ClassifyingNetwork):
         return scores
 
     def _normalised(self, rows: Tensor) -> Tensor:
-        if not self.training or self.team.size == 1:
+        if not self.training or self.group.size == 1:
             normalised: Tensor = self.norm(rows)
             return normalised
-        normalised = self.norm(self.team.gather(rows))
-        return normalised[self.team.rank * len(rows) : (self.team.rank + 1) * len(rows)]
+        normalised = self.norm(self.group.all_gather(rows))
+        return normalised[self.group.rank * len(rows) : (self.group.rank + 1) * len(rows)]
 
     def _features(self, clips: Tensor) -> Tensor:
         with torch.no_grad():

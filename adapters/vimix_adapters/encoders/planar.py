@@ -1,10 +1,10 @@
-"""S3D's layers, computed on CUDA by the two-dimensional kernels that give the same.
+"""Layers of S3D that compute on CUDA with two-dimensional kernels; the results are the same.
 
-None of S3D's convolutions reaches over space and time at once, and in channels-last layout a map [B, C, T, H, W] is,
-without a copy, also one of pictures [B·T, C, H, W] and one of lines [B, C, T, H·W]. For these cuDNN's convolutions are
-the tuned ones, and PyTorch's BatchNorm has kernels for channels-last maps of four axes only: those of five it makes
-float32 and reduces by a general routine (``batch_norm_choose_impl`` in its Normalization.cu; 28 % of a step).
-On CPUs neither way is faster, and torch's own is taken.
+No convolution of S3D spans space and time, and in channels-last layout a map [B, C, T, H, W] is, without a copy, also
+a map of pictures [B·T, C, H, W] and of lines [B, C, T, H·W]. cuDNN's convolutions are tuned for these. PyTorch's
+BatchNorm has channels-last kernels for maps of four axes only; maps of five it converts to float32 and reduces with a
+general routine (``batch_norm_choose_impl`` in its Normalization.cu; 28 % of a step). On CPUs neither is faster, and the
+layers of torch are used.
 """
 
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 
 def planes_are_fast(maps: Tensor) -> bool:
-    """Where the two-dimensional kernels are the faster ones."""
+    """Whether the two-dimensional kernels are faster for these maps."""
     return maps.is_cuda
 
 
@@ -27,11 +27,11 @@ class PlanarConv3d(nn.Conv3d):
         (batch, _, frames, height, width), (stride, *strides), (pad, *pads) = input.shape, self.stride, self.padding
         if _over_space(self):
             pictures = input.transpose(1, 2).flatten(0, 1)
-            found = functional.conv2d(pictures, self.weight.squeeze(2), self.bias, strides, pads)
-            return found.view(batch, frames, *found.shape[1:]).transpose(1, 2)
+            planes = functional.conv2d(pictures, self.weight.squeeze(2), self.bias, strides, pads)
+            return planes.view(batch, frames, *planes.shape[1:]).transpose(1, 2)
         lines = input.flatten(3)
-        found = functional.conv2d(lines, self.weight.squeeze(4), self.bias, (stride, 1), (pad, 0))
-        return found.view(*found.shape[:3], height, width)
+        planes = functional.conv2d(lines, self.weight.squeeze(4), self.bias, (stride, 1), (pad, 0))
+        return planes.view(*planes.shape[:3], height, width)
 
 
 class PlanarBatchNorm3d(nn.BatchNorm3d):
@@ -44,7 +44,7 @@ class PlanarBatchNorm3d(nn.BatchNorm3d):
         return super().forward(input.flatten(2, 3)).view(input.shape)
 
     def _check_input_dim(self, input: Tensor) -> None:
-        if input.dim() != 4:  # its own maps in planes
+        if input.dim() != 4:  # maps of four axes come from forward
             super()._check_input_dim(input)
 
 
@@ -56,14 +56,14 @@ class PlanarMaxPool3d(nn.MaxPool3d):
         if not planes_are_fast(input):
             return super().forward(input)  # type: ignore[no-any-return]  # modules return Any
         (_, *kernel), (_, *stride), (_, *pad) = map(_three, (self.kernel_size, self.stride, self.padding))
-        found = functional.max_pool2d(input.transpose(1, 2).flatten(0, 1), kernel, stride, pad)
-        return found.view(len(input), input.shape[2], *found.shape[1:]).transpose(1, 2)
+        planes = functional.max_pool2d(input.transpose(1, 2).flatten(0, 1), kernel, stride, pad)
+        return planes.view(len(input), input.shape[2], *planes.shape[1:]).transpose(1, 2)
 
 
 def in_planes(network: nn.Module) -> None:
-    """Give all convolutions and pools of a network that can be computed so this ``forward``; nothing else changes.
+    """Make planar all convolutions and pools of a network that can be, in place; parameters keep their names.
 
-    BatchNorms are to be built as ``PlanarBatchNorm3d``.
+    BatchNorms have to be built as ``PlanarBatchNorm3d``.
     """
     for layer in network.modules():
         if type(layer) is nn.Conv3d and (_over_space(layer) or _over_time(layer)):

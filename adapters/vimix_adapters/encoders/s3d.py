@@ -1,4 +1,4 @@
-"""S3D (Xie et al. 2018) as a chain of stages: torchvision's own network, cut at its ``features``."""
+"""S3D (Xie et al. 2018) as a chain of stages: the ``features`` of torchvision's network."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -7,10 +7,12 @@ from torch import nn
 from torchvision.models.video.s3d import S3D, SepInceptionBlock3D, TemporalSeparableConv
 from torchvision.ops.misc import Conv3dNormActivation
 
+from vimix.values.skeleton import SkeletonLayout
+from vimix_adapters.config.encoder_settings import ModalitySettings
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.planar import PlanarBatchNorm3d, in_planes
 
-# (in, 1x1, reduce, 3x3x3, reduce, 3x3x3, pool branch) of the nine inception blocks; rows of torchvision's table.
+# Channels (in, 1x1, reduce, 3x3x3, reduce, 3x3x3, pool branch) of the nine inception blocks, as in torchvision.
 _INCEPTION = (
     (192, 64, 96, 128, 16, 32, 32),
     (256, 128, 128, 192, 32, 96, 64),
@@ -25,23 +27,23 @@ _INCEPTION = (
 
 
 BATCH_NORM_EPS = 1e-5
-"""CoCLR's (torchvision: 1e-3)."""
+"""Epsilon of BatchNorm, as in CoCLR (torchvision: 1e-3)."""
 
 
 STAGES: Mapping[str, tuple[int, ...] | None] = {"blocks": (1, 4, 7, 13, 16), "modules": None}
-"""Ends of the stages, in modules of torchvision's ``features``: CoCLR's five blocks, or each module a stage."""
+"""Modules of torchvision's ``features`` before the end of each stage; None: each module is a stage."""
 
 
 class S3DEncoder(StageChain):
     """S3D for clips [B, channels, T, H, W]; D = 1024·width.
 
-    ``stages = "blocks"`` cuts it into its five resolution blocks (CoCLR's ``block1`` ... ``block5``; section 4 of the
-    method), ``"modules"`` into torchvision's 16 modules, pools included. The weights are the same.
+    With ``stages = "blocks"`` the stages are the five resolution blocks (CoCLR's ``block1`` ... ``block5``; section 4
+    of the method), with ``"modules"`` torchvision's 16 modules, pools included. The weights are the same.
 
     At width 1 and three channels the state dict is that of ``torchvision.models.video.s3d().features``. A smaller
     ``width`` multiplies every channel count; the blocks stay torchvision's. Inputs need T >= 8 and H, W >= 32.
-    BatchNorm follows CoCLR (eps 1e-5, momentum 0.1): torchvision's momentum of 0.001 leaves the running statistics of
-    a short run, and so a frozen partner, near their initial values.
+    BatchNorm is that of CoCLR (eps 1e-5, momentum 0.1): with torchvision's momentum of 0.001 the running statistics,
+    which a frozen partner uses, stay near their initial values in a short run.
     """
 
     def __init__(
@@ -52,8 +54,14 @@ class S3DEncoder(StageChain):
         super().__init__(list(features), feature_size=_feature_size(width), cuts=STAGES[stages])
 
 
+def build_s3d(settings: ModalitySettings, layout: SkeletonLayout | None = None) -> S3DEncoder:
+    """S3D with the settings of a recipe; it has no graph."""
+    del layout
+    return S3DEncoder(settings.channels, settings.width, settings.batch_norm_momentum, settings.stages)
+
+
 def torchvisions(channels: int, width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Sequential:
-    """``torchvision.models.video.s3d().features`` with every channel count times ``width``, of torch's own layers."""
+    """``torchvision.models.video.s3d().features`` with every channel count times ``width``, in layers of torch."""
     norm = partial(norm, eps=BATCH_NORM_EPS)
     features: nn.Sequential = S3D(norm_layer=norm).features if width == 1 else _narrow_features(width, norm)
     if channels != 3 or width != 1:
@@ -70,7 +78,7 @@ def _scaled(channels: int, width: float) -> int:
 
 
 def _narrow_features(width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Sequential:
-    """torchvision's table of S3D with every channel count times ``width``."""
+    """The modules of torchvision's S3D with every channel count times ``width``."""
     stem, middle = _scaled(64, width), _scaled(192, width)
     blocks = [_inception(row, width, norm) for row in _INCEPTION]
     return nn.Sequential(
@@ -88,7 +96,7 @@ def _narrow_features(width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Se
 
 
 def _inception(row: tuple[int, ...], width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Module:
-    # A block's input is what the block before it puts out: the sum of four rounded widths, not the rounded sum.
+    # The input of a block has as many channels as the output of the previous one: the sum of four rounded widths.
     outputs = {sum(r[i] for i in (1, 3, 5, 6)): sum(_scaled(r[i], width) for i in (1, 3, 5, 6)) for r in _INCEPTION}
     incoming = outputs.get(row[0], _scaled(row[0], width))
     block: nn.Module = SepInceptionBlock3D(incoming, *(_scaled(c, width) for c in row[1:]), norm)

@@ -6,26 +6,26 @@ import torch
 from torch import Tensor, nn
 
 from vimix.values.skeleton import SkeletonLayout
+from vimix_adapters.config.encoder_settings import ModalitySettings
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.graph import SUBSETS, Hops, spatial_partition
 
 KERNEL = 9
-"""Frames that a temporal convolution sees."""
+"""Length of the temporal convolutions, frames."""
 
-# (channels as multiples of the first block's, temporal stride) of blocks but the last, of ``feature_size`` channels.
+# (channels as multiples of the first block's, temporal stride) of all blocks but the last, which has feature_size.
 _BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1))
 
 
 class STGCNEncoder(StageChain):
     """The 10 blocks of ST-GCN for skeletons [B, 3, T, V, M]; D = ``feature_size``.
 
-    Maps at every boundary are [B, C, T, V, M]; between them the persons are rows of the batch, [B·M, C, T, V]. The
-    normalisation of the input belongs to the first block: a cut point before it would mix in the input space.
+    Maps between stages are [B, C, T, V, M]; within a stage persons are rows of the batch, [B·M, C, T, V]. The
+    normalisation of the input belongs to the first stage.
 
-    ``persons``: with ``"present"`` a person whose map is all zero is no row, so neither BatchNorm's statistics nor the
-    feature know it, and a skeleton alone costs half. With ``"all"`` absent persons are rows of zeros and count in the
-    mean over persons, as in the authors' code and CrosSCLR (parity). ``hops``: "one" is their graph too
-    (``spatial_partition``).
+    With ``persons = "present"`` absent persons, whose maps are zero, are left out: they change neither BatchNorm's
+    statistics nor features, and a single person costs half. With ``"all"`` they are rows of zeros that count in the
+    mean over persons, as in the code of the authors and of CrosSCLR. ``hops``: see ``spatial_partition``.
     """
 
     planar = False
@@ -58,11 +58,11 @@ class STGCNEncoder(StageChain):
                 module.momentum = batch_norm_momentum
 
     def laid_out(self, clips: Tensor) -> Tensor:
-        """As they are: ``partial_forward`` lays out the rows of persons that it makes of them."""
+        """The clips, unchanged: ``partial_forward`` rearranges them."""
         return clips
 
     def partial_forward(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Stages start ... stop-1 of maps [B, C, T, V, M], the persons as rows in between."""
+        """Run stages start ... stop-1 on maps [B, C, T, V, M]."""
         if start == stop:
             return super().partial_forward(x, start, stop)
         rows = _rows(x)
@@ -76,31 +76,48 @@ class STGCNEncoder(StageChain):
         return seen.view(len(x), -1, *seen.shape[1:]).permute(0, 4, 2, 3, 1)
 
     def _run(self, rows: Tensor, start: int, stop: int) -> Tensor:
-        """The stages on persons [N, T, V, C]; what a stage sees is [N, C, T, V] in that order of memory."""
+        """Run the stages on persons [N, T, V, C], as maps [N, C, T, V] in channels-last layout."""
         seen = super().partial_forward(rows.permute(0, 3, 1, 2), start, stop)
         return seen.permute(0, 2, 3, 1)
 
     def pool(self, hidden: Tensor) -> Tensor:
-        """Mean over time, joints and persons (those present), [B, D] float32."""
+        """Mean over time, joints and (present) persons, [B, D] float32."""
         persons = hidden.permute(0, 4, 2, 3, 1).flatten(2, 3).float().mean(dim=2)
         if self._all:
             return persons.mean(dim=1)
-        count = persons.detach().any(dim=2).sum(dim=1, keepdim=True)  # a ReLU's maps are zero where their mean is
+        count = (
+            persons.detach().any(dim=2).sum(dim=1, keepdim=True)
+        )  # maps follow a ReLU: they are zero where their mean is
         return persons.sum(dim=1) / count.clamp(min=1)
 
 
+def build_stgcn(settings: ModalitySettings, layout: SkeletonLayout | None) -> STGCNEncoder:
+    """ST-GCN on the graph of a layout, with the settings of a recipe."""
+    assert layout is not None
+    own = settings.stgcn
+    return STGCNEncoder(
+        layout,
+        own.hidden_channels,
+        own.feature_size,
+        own.dropout,
+        own.persons,
+        settings.batch_norm_momentum,
+        own.hops,
+    )
+
+
 def _rows(maps: Tensor) -> Tensor:
-    """Persons [B·M, T, V, C] of maps [B, C, T, V, M]: no copy of those that a stage has made."""
+    """Persons [B·M, T, V, C] of maps [B, C, T, V, M]; maps that a stage has made are not copied."""
     return maps.permute(0, 4, 2, 3, 1).flatten(0, 1).contiguous()
 
 
 def _present(rows: Tensor) -> Tensor:
-    """Which of the persons [N, T, V, C] are there at all, [N] bool."""
+    """Whether each of the persons [N, T, V, C] is present (not all zero), [N] bool."""
     return rows.detach().flatten(1).any(dim=1)
 
 
 class InputNorm(nn.Module):
-    """BatchNorm over the 3·V coordinates of persons [N, 3, T, V], one mean and deviation a coordinate of a joint."""
+    """BatchNorm of persons [N, 3, T, V] with statistics of their own for each of the 3·V coordinates of joints."""
 
     def __init__(self, channels: int, joints: int) -> None:
         super().__init__()
@@ -114,7 +131,7 @@ class InputNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Graph convolution, BatchNorm, ReLU, convolution over time, BatchNorm, dropout; plus the input; ReLU."""
+    """Graph convolution, BatchNorm, ReLU, temporal convolution, BatchNorm, dropout; the shortcut is added; ReLU."""
 
     def __init__(
         self, incoming: int, outgoing: int, adjacency: Tensor, stride: int, dropout: float, residual: bool
@@ -143,10 +160,10 @@ def _shortcut(incoming: int, outgoing: int, stride: int) -> nn.Module:
 
 
 class Projection(nn.Conv2d):
-    """A 1 × 1 convolution of every ``stride``-th frame, which are taken out before it and not by it.
+    """A 1 × 1 convolution of every ``stride``-th frame; the frames are selected before the convolution.
 
-    oneDNN's float32 weight gradient of one with a stride writes beyond its memory where channels are fewer than the
-    numbers in a vector register (its issue 6035; seen with torch 2.15 on AVX512: the process dies sooner or later).
+    With a stride, oneDNN's float32 weight gradient writes out of bounds if there are fewer channels than numbers in a
+    vector register (its issue 6035; seen with torch 2.15 on AVX512, where the process crashes).
     """
 
     def __init__(self, incoming: int, outgoing: int, stride: int) -> None:
@@ -159,18 +176,18 @@ class Projection(nn.Conv2d):
 
 
 class GraphConvolution(nn.Module):
-    """Each joint gathers from its neighbours, with weights of their subset's own and a learnt importance of each edge.
+    """Each joint gathers from its neighbours, with weights for each subset and a learnt importance of each edge.
 
     y[c, t, w] = sum over subsets k and joints v of (W_k x + b_k)[c, t, v] · A[k, v, w] · importance[k, v, w].
 
-    The sums change places: all joints gather for all subsets in one product a frame, x being narrower than y or as
-    wide, and one convolution weighs what was gathered. Each joint then has a bias of its own.
+    The sums are exchanged: one matrix product per frame gathers for all subsets, because x has at most as many channels
+    as y, and one convolution weighs the result. The bias then depends on the joint.
     """
 
     def __init__(self, incoming: int, outgoing: int, adjacency: Tensor) -> None:
         super().__init__()
         self.adjacency: Tensor
-        self.register_buffer("adjacency", adjacency.clone(), persistent=False)  # the layout's, not learnt
+        self.register_buffer("adjacency", adjacency.clone(), persistent=False)  # from the layout, not learnt
         self.importance = nn.Parameter(torch.ones_like(adjacency))
         self.weigh = nn.Conv2d(incoming, outgoing * SUBSETS, 1)
 
@@ -185,17 +202,17 @@ class GraphConvolution(nn.Module):
         assert self.weigh.bias is not None
         bias = edges.sum(dim=1).T @ self.weigh.bias.view(SUBSETS, -1)
         weighed = nn.functional.conv2d(gathered, weight).permute(0, 2, 3, 1)
-        return (weighed + bias.to(weighed.dtype)).permute(0, 3, 1, 2)  # added in the order of memory
+        return (weighed + bias.to(weighed.dtype)).permute(0, 3, 1, 2)  # added in channels-last order
 
 
 class Dropout(nn.Dropout):
-    """torch's, drawn faster on a CPU, where torch takes one random number after the other and 64 bits for each.
+    """Dropout that is faster on CPUs, where torch draws 64 random bits for each value, one after the other.
 
-    Here 64 bits make four numbers, which are compared at once: p is met to a 65536th.
+    Here 64 bits serve four values, so that p is met to 1/65536.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Zeros with probability p, the rest scaled so that the mean stays; ``x`` must be dense."""
+        """Set values to zero with probability p and scale the others by 1 / (1 - p); ``x`` must be dense."""
         if not (self.training and x.is_cpu and 0 < self.p < 1):
             return super().forward(x)
         kept = min(max(round((1 - self.p) * 65536), 1), 65535)
@@ -206,7 +223,7 @@ class Dropout(nn.Dropout):
 
 
 def _initialise(module: nn.Module) -> None:
-    """The authors' initial weights."""
+    """Initialise as the authors do."""
     if isinstance(module, nn.Conv2d):
         nn.init.normal_(module.weight, std=0.02)
         assert module.bias is not None

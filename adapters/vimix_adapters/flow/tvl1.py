@@ -1,4 +1,4 @@
-"""TV-L1 optical flow (Zach et al. 2007; Sanchez Perez et al. 2013), the paper's."""
+"""TV-L1 optical flow (Zach et al. 2007; Sanchez Perez et al. 2013), which the paper uses."""
 
 from typing import Any
 
@@ -10,31 +10,31 @@ from vimix.values.errors import VimixError
 
 
 class TvL1Flow:
-    """Implements ``vimix.ports.flow.FlowEstimator`` with OpenCV contrib's TV-L1, default parameters."""
+    """Implements ``vimix_adapters.flow.estimator.FlowEstimator`` with OpenCV contrib's TV-L1, default parameters."""
 
     def __init__(self) -> None:
         self._estimator, self._shape = _create(cv2), (0, 0)
 
     def __call__(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(u, v) in pixels, float32 [H, W, 2]."""
+        """Estimate (u, v) in pixels, float32 [H, W, 2], from grey frames uint8 [H, W]."""
         if earlier.shape != self._shape:
-            # A small picture takes scales from OpenCV's estimator, which it never gets back.
+            # A small frame removes scales from OpenCV's estimator for good.
             self._estimator, self._shape = _create(cv2), earlier.shape
         flow: NDArray[np.float32] = self._estimator.calc(earlier, later, None)
         return flow
 
 
 def _create(library: Any) -> Any:
-    """The estimator under the names that OpenCV has given it over the years."""
+    """Create the estimator, whose name differs between versions of OpenCV. Raises VimixError if there is none."""
     contrib = getattr(library, "optflow", None)
-    for place, name in (
+    for module, name in (
         (contrib, "DualTVL1OpticalFlow_create"),
         (contrib, "createOptFlow_DualTVL1"),
         (library, "createOptFlow_DualTVL1"),
         (library, "DualTVL1OpticalFlow_create"),
     ):
-        if hasattr(place, name):
-            return getattr(place, name)()
+        if hasattr(module, name):
+            return getattr(module, name)()
     raise VimixError(
         "this OpenCV has no TV-L1: pip uninstall opencv-python opencv-python-headless, then "
         "pip install opencv-contrib-python-headless; or choose --flow dis"

@@ -1,8 +1,8 @@
 """TV-L1 optical flow (Zach et al. 2007; Sanchez Perez et al. 2013) in PyTorch: many frame pairs at once, on any device.
 
 It follows OpenCV's ``DualTVL1OpticalFlow`` (opencv_contrib, modules/optflow/src/tvl1flow.cpp) step by step: pyramid,
-warps, thresholding, projection, median filter and the test that ends the iterations, each pair by its own. So a pair's
-flow does not depend on the batch it is in.
+warps, thresholding, projection, median filter, and a test for each pair that ends its iterations. So the flow of a pair
+does not depend on the batch that contains it.
 """
 
 import numpy as np
@@ -14,38 +14,40 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 SMALLEST = 16
-"""Pixels below which a side of the pyramid does not go."""
+"""Smallest side in pixels of a level of the pyramid."""
 _NO_SLOPE = float(np.finfo(np.float32).eps)
 
 
 @frozen
 class TvL1Settings:
-    """OpenCV's defaults."""
+    """Parameters of the method; the defaults are OpenCV's."""
 
     tau: float = field(default=0.25, validator=gt(0))
-    """Step of the dual variable."""
+    """Step size of the dual variable."""
     attachment: float = field(default=0.15, validator=gt(0))
-    """λ: the larger, the closer to the pictures and the rougher."""
+    """Weight λ of the data term: larger values give flow that fits the frames more closely and is less smooth."""
     theta: float = field(default=0.3, validator=gt(0))
-    """Coupling of the two halves of the problem."""
+    """Tightness θ of the coupling between the data term and the smoothness term."""
     scales: int = field(default=5, validator=ge(1))
+    """Largest number of levels of the pyramid."""
     scale_step: float = field(default=0.8, validator=[gt(0), lt(1)])
+    """Ratio of the sides of a level and the next larger one."""
     warps: int = field(default=5, validator=ge(1))
-    """At each scale."""
+    """Number of warps at each level."""
     outer: int = field(default=10, validator=ge(1))
-    """Times that the median filter is applied, at most, in each warp."""
+    """Largest number of median filters in each warp."""
     inner: int = field(default=30, validator=ge(1))
-    """Iterations between two median filters."""
+    """Largest number of iterations between two median filters."""
     epsilon: float = field(default=0.01, validator=ge(0))
-    """Root mean square change of the field, pixels, at which a warp ends."""
+    """Root mean square change of the field, in pixels, below which a warp ends."""
     median: int = field(default=5, validator=in_((1, 3, 5)))
-    """Side of the median filter; 1 leaves it out."""
+    """Side of the median filter in pixels; 1 applies none."""
 
 
 class TorchTvL1Flow:
-    """Implements ``vimix.ports.flow.BatchFlowEstimator``.
+    """Implements ``vimix_adapters.flow.estimator.BatchFlowEstimator``.
 
-    ``pixels`` bounds what is computed at once (pairs × height × width): some 70 bytes of memory a pixel.
+    ``pixels`` bounds the size (pairs × height × width) of a batch; each pixel takes about 70 bytes of memory.
     """
 
     def __init__(
@@ -53,16 +55,16 @@ class TorchTvL1Flow:
     ) -> None:
         self._device = torch.device(device)
         self._settings = settings or TvL1Settings()
-        # On CPUs a batch pays as long as it stays in the cache; a GPU wants millions of pixels.
+        # A batch is fastest on a CPU if it fits the cache, on a GPU with millions of pixels.
         self._pixels = pixels or (2**16 if self._device.type == "cpu" else 2**22)
 
     def __call__(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(u, v) in pixels, float32 [H, W, 2], from grey frames uint8 [H, W]."""
+        """Estimate (u, v) in pixels, float32 [H, W, 2], from grey frames uint8 [H, W]."""
         flow: NDArray[np.float32] = self.batch(earlier[None], later[None])[0]
         return flow
 
     def batch(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(u, v) in pixels, float32 [N, H, W, 2], of N pairs of grey frames uint8 [N, H, W]."""
+        """Estimate (u, v) in pixels, float32 [N, H, W, 2], from N pairs of grey frames uint8 [N, H, W]."""
         step = max(1, self._pixels // max(1, earlier[0].size))
         fields = [
             self._fields(earlier[first : first + step], later[first : first + step])
@@ -72,19 +74,19 @@ class TorchTvL1Flow:
 
     def _fields(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            flow = tvl1(self._pictures(earlier), self._pictures(later), self._settings)
+            flow = tvl1(self._images(earlier), self._images(later), self._settings)
         fields: NDArray[np.float32] = flow.permute(1, 2, 3, 0).contiguous().cpu().numpy()
         return fields
 
-    def _pictures(self, frames: NDArray[np.uint8]) -> Tensor:
+    def _images(self, frames: NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(frames)).to(self._device, torch.float32)
 
 
 def tvl1(earlier: Tensor, later: Tensor, settings: TvL1Settings) -> Tensor:
-    """Fields [2, N, H, W] in pixels, u first, of pictures float32 [N, H, W] with values from 0 to 255."""
+    """Estimate fields [2, N, H, W] in pixels, u first, from images float32 [N, H, W] with values from 0 to 255."""
     pyramid = [(earlier, later)]
     for _ in range(1, settings.scales):
-        smaller = tuple(_shrunk(picture, settings.scale_step) for picture in pyramid[-1])
+        smaller = tuple(_shrunk(image, settings.scale_step) for image in pyramid[-1])
         if min(smaller[0].shape[-2:]) < SMALLEST:
             break
         pyramid.append((smaller[0], smaller[1]))
@@ -96,18 +98,19 @@ def tvl1(earlier: Tensor, later: Tensor, settings: TvL1Settings) -> Tensor:
     return field
 
 
-def median_filter(pictures: Tensor, side: int) -> Tensor:
-    """Medians over ``side`` × ``side`` pixels of pictures [..., H, W], the borders repeated; 1, 3 or 5."""
+def median_filter(images: Tensor, side: int) -> Tensor:
+    """Take medians over ``side`` × ``side`` pixels of images [..., H, W], borders repeated; ``side`` is 1, 3 or 5."""
     if side == 1:
-        return pictures
-    height, width = pictures.shape[-2:]
+        return images
+    height, width = images.shape[-2:]
     reach = side // 2
-    padded = F.pad(pictures.reshape(-1, 1, height, width), (reach,) * 4, mode="replicate").view(
-        *pictures.shape[:-2], height + 2 * reach, width + 2 * reach
+    padded = F.pad(images.reshape(-1, 1, height, width), (reach,) * 4, mode="replicate").view(
+        *images.shape[:-2], height + 2 * reach, width + 2 * reach
     )
     columns = _sorted([padded[..., dy : dy + height, :] for dy in range(side)])
     rows = [_sorted([column[..., dx : dx + width] for dx in range(side)]) for column in columns]
-    # Sorted along both axes: element (i, j) is not below (i+1)(j+1) - 1 others, and not above (side-i)(side-j) - 1.
+    # Sorted along both axes, element (i, j) is at least as large as (i+1)(j+1) - 1 others, and at most as large as
+    # (side-i)(side-j) - 1: elements for which one number exceeds half are not the median.
     half = (side * side + 1) // 2
     left = [
         rows[i][j]
@@ -119,7 +122,7 @@ def median_filter(pictures: Tensor, side: int) -> Tensor:
 
 
 def _sorted(planes: list[Tensor]) -> list[Tensor]:
-    """Planes sorted elementwise, smallest first."""
+    """Sort planes elementwise, smallest first."""
     planes = list(planes)
     for end in range(len(planes) - 1, 0, -1):
         for i in range(end):
@@ -128,10 +131,10 @@ def _sorted(planes: list[Tensor]) -> list[Tensor]:
 
 
 def _middle(planes: list[Tensor]) -> Tensor:
-    """Elementwise median of an odd number n of planes: of any n/2 + 2 neither the least nor the greatest is it."""
+    """Elementwise median of an odd number n of planes: it is neither the least nor the greatest of any n/2 + 2."""
     kept, waiting = planes[: len(planes) // 2 + 2], planes[len(planes) // 2 + 2 :]
     while len(kept) > 2:
-        for i in range(len(kept) - 1):  # the greatest to the end, then the least to the front
+        for i in range(len(kept) - 1):  # move the greatest to the end, then the least to the front
             kept[i], kept[i + 1] = torch.minimum(kept[i], kept[i + 1]), torch.maximum(kept[i], kept[i + 1])
         for i in range(len(kept) - 2, 0, -1):
             kept[i - 1], kept[i] = torch.minimum(kept[i - 1], kept[i]), torch.maximum(kept[i - 1], kept[i])
@@ -140,7 +143,7 @@ def _middle(planes: list[Tensor]) -> Tensor:
 
 
 def _refine(first: Tensor, second: Tensor, field: Tensor, settings: TvL1Settings) -> None:
-    """Improve ``field`` [2, N, H, W] in place at one scale."""
+    """Improve ``field`` [2, N, H, W] in place at one level of the pyramid."""
     height, width = first.shape[-2:]
     layers = _padded(torch.stack([second, *_central_differences(second)], dim=1))
     dual = field.new_zeros((2, *field.shape))  # [along x or y, u or v, N, H, W]
@@ -156,7 +159,7 @@ def _refine(first: Tensor, second: Tensor, field: Tensor, settings: TvL1Settings
 def _solve(
     field: Tensor, dual: Tensor, slope: Tensor, rest: Tensor, scale: Tensor, limit: float, settings: TvL1Settings
 ) -> None:
-    """Iterate ``field`` and ``dual`` in place, each pair until it changes by less than ``limit`` (squares, summed)."""
+    """Iterate ``field`` and ``dual`` in place, each pair until its summed squared change is at most ``limit``."""
     going = torch.arange(field.shape[1], device=field.device)
     u, p, parts = field.clone(), dual.clone(), (slope, rest, scale)
     for _ in range(settings.outer):
@@ -176,7 +179,7 @@ def _solve(
 
 
 def _iterate(u: Tensor, p: Tensor, slope: Tensor, rest: Tensor, scale: Tensor, settings: TvL1Settings) -> Tensor:
-    """One step of the primal and the dual variable, in place; the summed squares of each field's change, [N]."""
+    """Take one step of the primal and the dual variable, in place; returns the summed squared change by field, [N]."""
     bound = settings.attachment * settings.theta
     # The thresholding step: -rho / |slope|² within ±λθ, along the slope.
     along = torch.addcmul(rest, slope[0], u[0]).addcmul_(slope[1], u[1]).mul_(scale).clamp_(-bound, bound)
@@ -189,7 +192,7 @@ def _iterate(u: Tensor, p: Tensor, slope: Tensor, rest: Tensor, scale: Tensor, s
 
 
 def _divergence(p: Tensor) -> Tensor:
-    """Backward differences, the adjoint of the forward ones: [2 (x, y), 2, N, H, W] to [2, N, H, W]."""
+    """Sum backward differences, the adjoint of forward differences: [2 (x, y), 2, N, H, W] to [2, N, H, W]."""
     total = p[0] + p[1]
     total[..., 1:].sub_(p[0][..., :-1])
     total[..., 1:, :].sub_(p[1][..., :-1, :])
@@ -197,7 +200,7 @@ def _divergence(p: Tensor) -> Tensor:
 
 
 def _forward_differences(u: Tensor) -> Tensor:
-    """Along x and y, 0 at the far border: [2, N, H, W] to [2 (x, y), 2, N, H, W]."""
+    """Forward differences along x and y, 0 at the far border: [2, N, H, W] to [2 (x, y), 2, N, H, W]."""
     differences = u.new_empty((2, *u.shape))
     torch.sub(u[..., 1:], u[..., :-1], out=differences[0][..., :-1])
     torch.sub(u[..., 1:, :], u[..., :-1, :], out=differences[1][..., :-1, :])
@@ -206,47 +209,47 @@ def _forward_differences(u: Tensor) -> Tensor:
     return differences
 
 
-def _central_differences(pictures: Tensor) -> tuple[Tensor, Tensor]:
-    """Half the difference of both neighbours, the borders repeated, [N, H, W] each."""
-    padded = F.pad(pictures[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+def _central_differences(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Halved differences of both neighbours along x and along y, borders repeated, [N, H, W] each."""
+    padded = F.pad(images[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     return (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2, (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
 
 
 def _padded(layers: Tensor) -> Tensor:
-    """Layers [N, C, H, W] with zeros on the right and below, to sides 2^k + 1.
+    """Pad layers [N, C, H, W] with zeros on the right and below to sides of 2^k + 1.
 
-    Then the places of pixels between -1 and 1, as ``grid_sample`` wants them, are exact, and where nothing moves
-    nothing seems to. At the border, where the picture falls to 0, the least error would grow from warp to warp.
+    The coordinates from -1 to 1 that ``grid_sample`` takes are then exact, so a field of zeros samples the pixels
+    themselves. At the border, where the image falls to 0, the least error would grow from warp to warp.
     """
     down, across = (2 ** (side - 1).bit_length() + 1 - side for side in layers.shape[-2:])
     return F.pad(layers, (0, across, 0, down))
 
 
 def _warped(layers: Tensor, field: Tensor) -> Tensor:
-    """Padded layers [N, C, ., .] sampled at (x + u, y + v), bicubic (a = -0.75), 0 outside; [N, C, H, W]."""
+    """Sample padded layers [N, C, ., .] at (x + u, y + v), bicubic (a = -0.75), 0 outside: [N, C, H, W]."""
     height, width = field.shape[-2:]
     x = torch.arange(width, device=field.device, dtype=field.dtype) + field[0]
     y = torch.arange(height, device=field.device, dtype=field.dtype)[:, None] + field[1]
     down, across = (2 / (side - 1) for side in layers.shape[-2:])
-    places = torch.stack([x * across - 1, y * down - 1], dim=-1)
-    return F.grid_sample(layers, places, mode="bicubic", padding_mode="zeros", align_corners=True)
+    coordinates = torch.stack([x * across - 1, y * down - 1], dim=-1)
+    return F.grid_sample(layers, coordinates, mode="bicubic", padding_mode="zeros", align_corners=True)
 
 
-def _shrunk(pictures: Tensor, step: float) -> Tensor:
-    """Pictures [N, H, W] of round(step · side), bilinear, without smoothing (as OpenCV's resize)."""
-    height, width = pictures.shape[-2:]
-    down, across = (_bilinear(n, round(n * step), 1 / step, pictures) for n in (height, width))
-    return down @ pictures @ across.T
+def _shrunk(images: Tensor, step: float) -> Tensor:
+    """Shrink images [N, H, W] to sides round(step · side), bilinear, without smoothing (as OpenCV's resize)."""
+    height, width = images.shape[-2:]
+    down, across = (_bilinear(n, round(n * step), 1 / step, images) for n in (height, width))
+    return down @ images @ across.T
 
 
 def _enlarged(field: Tensor, size: torch.Size) -> Tensor:
-    """A field [2, N, h, w] on a grid [H, W], its values unchanged, bilinear."""
+    """Interpolate a field [2, N, h, w] bilinearly on a grid [H, W]; its values are not scaled."""
     down, across = (_bilinear(old, new, old / new, field) for old, new in zip(field.shape[-2:], size, strict=True))
     return down @ field @ across.T
 
 
 def _bilinear(old: int, new: int, step: float, like: Tensor) -> Tensor:
-    """[new, old]: the weights of linear interpolation at (i + 1/2)·step - 1/2, the borders repeated."""
-    places = ((torch.arange(new, dtype=torch.float64) + 0.5) * step - 0.5).clamp_(0, old - 1)
-    weights = (1 - (places[:, None] - torch.arange(old, dtype=torch.float64)).abs()).clamp_(min=0)
+    """Weights [new, old] of linear interpolation at (i + 1/2)·step - 1/2, borders repeated."""
+    positions = ((torch.arange(new, dtype=torch.float64) + 0.5) * step - 0.5).clamp_(0, old - 1)
+    weights = (1 - (positions[:, None] - torch.arange(old, dtype=torch.float64)).abs()).clamp_(min=0)
     return weights.to(like)

@@ -1,7 +1,6 @@
 """Exact nearest-neighbour search with FAISS."""
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,27 +8,26 @@ from numpy.typing import NDArray
 
 from vimix.ports.index import Neighbours
 from vimix.values.errors import VimixError
-from vimix_adapters.files import replacing, require_file
 
 Rows = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 ROUNDING = 1e-5
-"""Cosines that FAISS finds closer than this may be equal: its sums in float32 depend on its threads and kernels."""
+"""Cosines of FAISS that differ by less than this may be equal: its float32 sums depend on threads and kernels."""
 BLOCK = 4096
-"""Queries that FAISS is asked at a time: for each block it reads all vectors once."""
+"""Number of queries that FAISS searches for at a time. For each block it reads all vectors once."""
 SPARE = 16
-"""Candidates beyond k: among so many, ties at the last place are settled without reading all vectors again."""
+"""Number of candidates beyond k. With these, ties at rank k rarely need another pass over all vectors."""
 CELLS = 2**23
-"""Numbers of float64 held at a time while similarities are summed again: 64 MiB."""
+"""Number of float64 values held at a time while similarities are summed again: 64 MiB."""
 
 
 def faiss_module() -> Any:
-    """FAISS, imported late and after torch: the other way round their OpenMP libraries can crash each other.
+    """Import FAISS late and after torch. In the other order their OpenMP libraries can crash each other.
 
-    On macOS even two loaded runtimes are too many for threads (faiss issue 1977): there FAISS keeps to one.
+    On macOS two OpenMP runtimes in one process crash with several threads (faiss issue 1977), so FAISS uses one there.
     """
-    import torch  # noqa: F401  # its OpenMP library must be the first
+    import torch  # noqa: F401  # its OpenMP library must be loaded first
     import faiss  # isort: skip
 
     if sys.platform == "darwin":
@@ -38,39 +36,33 @@ def faiss_module() -> Any:
 
 
 class FaissIndex:
-    """``NeighbourIndex`` on ``faiss.IndexFlatIP``: every vector is compared, nothing is approximated.
+    """Implements ``vimix.ports.index.NeighbourIndex`` with ``faiss.IndexFlatIP``: exact search by inner product.
 
-    FAISS names the candidates; their similarities are then summed in float64, so that results, ties included, are
-    the same whatever the number of threads, the batch of queries or the machine.
+    FAISS finds the candidates, and their similarities are summed again in float64. The results, ties included, do not
+    depend on the number of threads, the batch of queries or the machine.
     """
 
     def __init__(self, dimension: int) -> None:
-        """An empty index of vectors of length ``dimension``."""
+        """Make an empty index of vectors of length ``dimension``."""
         self._index = faiss_module().IndexFlatIP(dimension)
 
     @property
     def dimension(self) -> int:
-        """D, the length of a vector."""
+        """Length D of a vector."""
         return int(self._index.d)
-
-    @property
-    def vectors(self) -> Rows:
-        """All vectors [N, D] float32, a copy."""
-        vectors: Rows = self._index.reconstruct_n(0, len(self))
-        return vectors
 
     def __len__(self) -> int:
         """Number of vectors N."""
         return int(self._index.ntotal)
 
     def add(self, vectors: Rows) -> None:
-        """Add N L2-normalised vectors [N, D] float32. Raises ValueError for another D or values not finite."""
+        """Add N L2-normalised vectors [N, D] float32. Raises ValueError for another D or non-finite values."""
         self._index.add(self._checked(vectors))
 
     def search(self, queries: Rows, k: int) -> Neighbours:
-        """The min(k, N) nearest to each of the queries [Q, D], best first, ties in ascending order of id.
+        """Return the min(k, N) nearest neighbours of each query [Q, D], best first, ties in ascending order of id.
 
-        Raises ValueError if the index is empty, k < 1, for another D or values not finite.
+        Raises ValueError for an empty index, k < 1, another D or non-finite values.
         """
         if len(self) == 0 or k < 1:
             raise ValueError(f"cannot search {len(self)} vectors for the {k} nearest: both must be at least 1")
@@ -82,61 +74,48 @@ class FaissIndex:
             ids[rows], similarities[rows] = self._search_block(queries[rows], k, vectors)
         return Neighbours(ids, similarities)
 
-    def save(self, path: Path) -> None:
-        """Write the index atomically as a FAISS file, which any FAISS opens."""
-        with replacing(path) as temporary:
-            self.to_bytes().tofile(temporary)
-
-    @classmethod
-    def load(cls, path: Path) -> "FaissIndex":
-        """Open what ``save`` wrote. Raises VimixError naming the file if it is missing, damaged or another index."""
-        require_file(path, "index", "build one with vimix index build")
-        return cls.from_bytes(np.fromfile(path, np.uint8), str(path))
-
     def to_bytes(self) -> NDArray[np.uint8]:
-        """What ``save`` writes, [bytes] uint8."""
+        """Return the index in FAISS's file format, [bytes] uint8."""
         data: NDArray[np.uint8] = faiss_module().serialize_index(self._index)
         return data
 
     @classmethod
     def from_bytes(cls, data: NDArray[np.uint8], name: str) -> "FaissIndex":
-        """The inverse of ``to_bytes``. Raises VimixError naming ``name`` if the bytes are no such index."""
+        """The inverse of ``to_bytes``. Raises VimixError naming ``name`` if the bytes are not an ``IndexFlatIP``."""
+        faiss = faiss_module()
         try:
-            index = faiss_module().deserialize_index(data)
+            index = faiss.deserialize_index(data)
         except Exception as error:
             raise VimixError(f"{name}: not a FAISS index, or a damaged one; build it again") from error
-        return cls._around(index, name)
-
-    @classmethod
-    def _around(cls, index: Any, name: str) -> "FaissIndex":
-        if not isinstance(index, faiss_module().IndexFlatIP):
+        if not isinstance(index, faiss.IndexFlatIP):
             raise VimixError(f"{name}: expected an exact inner-product index (IndexFlatIP), not {type(index).__name__}")
         self = cls.__new__(cls)
         self._index = index
         return self
 
     def _view(self) -> Rows:
-        """All vectors [N, D], FAISS's own memory: not to be written to, nor kept beyond the next ``add``."""
+        """Return all vectors [N, D] in FAISS's memory. The view is read-only and valid until the next ``add``."""
         memory = faiss_module().rev_swig_ptr(self._index.get_xb(), len(self) * self.dimension)
         view: Rows = memory.reshape(len(self), self.dimension)
         return view
 
     def _search_block(self, queries: Rows, k: int, vectors: Rows) -> tuple[Integers, Rows]:
-        found, candidates = self._index.search(queries, min(k + SPARE, len(self)))
-        ids, similarities = ranked(paired(queries, vectors, candidates[:, :k]), candidates[:, :k], k)
+        cosines, candidates = self._index.search(queries, min(k + SPARE, len(self)))
+        ids, similarities = ranked(exact_similarities(queries, vectors, candidates[:, :k]), candidates[:, :k], k)
         if candidates.shape[1] == k:
             return ids, similarities
-        # Where the last place is tied with the first one left out, FAISS may have left out the lower id.
-        bound = found[:, k - 1] - ROUNDING
-        close = np.flatnonzero(found[:, k] > bound)
+        # Where candidate k + 1 may tie with candidate k, FAISS may have ranked the higher id first.
+        bound = cosines[:, k - 1] - ROUNDING
+        close = np.flatnonzero(cosines[:, k] > bound)
         if len(close):
             more = candidates[close]
-            ids[close], similarities[close] = ranked(paired(queries[close], vectors, more), more, k)
-        lost = (found[:, -1] > bound) & (candidates.shape[1] < len(self))
-        for row in np.flatnonzero(lost):  # more ties than spare candidates: duplicates
-            near = np.flatnonzero(vectors @ queries[row] >= found[row, k - 1] - ROUNDING)[None]
+            ids[close], similarities[close] = ranked(exact_similarities(queries[close], vectors, more), more, k)
+        # Where even the last candidate may tie (duplicates), there may be more ties than candidates.
+        lost = (cosines[:, -1] > bound) & (candidates.shape[1] < len(self))
+        for row in np.flatnonzero(lost):
+            near = np.flatnonzero(vectors @ queries[row] >= bound[row])[None]
             one = slice(row, row + 1)
-            ids[one], similarities[one] = ranked(paired(queries[one], vectors, near), near, k)
+            ids[one], similarities[one] = ranked(exact_similarities(queries[one], vectors, near), near, k)
         return ids, similarities
 
     def _checked(self, rows: Rows) -> Rows:
@@ -147,8 +126,8 @@ class FaissIndex:
         return np.ascontiguousarray(rows, dtype=np.float32)
 
 
-def paired(queries: Rows, vectors: Rows, ids: Integers) -> Rows:
-    """Similarities [Q, n] of each query [D] with its own n candidates ``vectors[ids]``, summed in float64."""
+def exact_similarities(queries: Rows, vectors: Rows, ids: Integers) -> Rows:
+    """Return the similarities [Q, n] of each query with its candidates ``vectors[ids]``, summed in float64."""
     similarities = np.empty(ids.shape, np.float32)
     width = max(1, CELLS // queries.size)
     for start in range(0, ids.shape[1], width):
@@ -159,6 +138,6 @@ def paired(queries: Rows, vectors: Rows, ids: Integers) -> Rows:
 
 
 def ranked(similarities: Rows, ids: Integers, k: int) -> tuple[Integers, Rows]:
-    """The k best columns of each row, best first, ties in ascending order of id."""
+    """Return ids and similarities [Q, k] of the k best columns of each row, best first, ties in ascending id."""
     order = np.lexsort((ids, -similarities), axis=1)[:, :k]
     return np.take_along_axis(ids, order, axis=1), np.take_along_axis(similarities, order, axis=1)

@@ -1,4 +1,4 @@
-"""An index over the clips of a store, with what is needed to say which video, and where in it, looks like a query."""
+"""An index over the clips of a store that finds the videos, and the clips in them, most similar to a query."""
 
 import json
 import zipfile
@@ -16,11 +16,8 @@ from vimix.values.features import ClipFeatures
 from vimix.values.video import Video
 from vimix_adapters.files import replacing, require_file
 from vimix_adapters.indexes.faiss_index import FaissIndex
-from vimix_adapters.indexes.ivf_index import IvfIndex
-from vimix_adapters.outputs import zip_with
 
 FORMAT = "vimix-clip-index-1"
-INDEX = zip_with("an index of vimix index build", "faiss.npy", "head.npy")
 ARRAYS = ("faiss", "mean", "clip_videos", "starts", "ends", "head")
 
 Rows = NDArray[np.float32]
@@ -28,7 +25,7 @@ Rows = NDArray[np.float32]
 
 @frozen
 class IndexedVideo:
-    """A video of the index: its position in the store, its name and class (None if unknown)."""
+    """A video of the index: its number in the store, its name, and its class (None if unknown)."""
 
     number: int
     name: str
@@ -36,36 +33,36 @@ class IndexedVideo:
 
 
 @frozen
-class Match:
-    """A video that looks like the query, and the clip of it that does most."""
+class VideoMatch:
+    """A video that is similar to the query, and its most similar clip."""
 
     video: IndexedVideo
     similarity: float
-    """Cosine of the best pair of a query clip and a clip of the video."""
+    """Largest cosine of a query clip and a clip of the video."""
     start: float
-    """Where that clip begins, seconds into the video."""
+    """Start of the clip in the video, seconds."""
     end: float
-    """Where it ends, seconds into the video."""
+    """End of the clip in the video, seconds."""
     query_clip: int
-    """Which of the query's clips it is most like, from 0."""
+    """Number of the query clip that it is most similar to, from 0."""
 
 
 @frozen(eq=False)
 class ClipIndex:
-    """A searchable store. On disk it is one ``.npz`` file: the FAISS index as bytes, arrays, and a head in JSON."""
+    """A searchable store. On disk it is one ``.npz`` file with the FAISS index as bytes, arrays, and a JSON head."""
 
     index: FaissIndex
     mean: Rows
-    """[D] float32, subtracted from every feature before it is compared."""
+    """Mean feature [D] float32, which is subtracted from every feature before the comparison."""
     clip_videos: NDArray[np.int64]
-    """[M], positions in ``videos``."""
+    """Position in ``videos`` of each clip's video, [M]."""
     starts: NDArray[np.float64]
-    """[M], seconds."""
+    """Start of each clip in its video, seconds, [M]."""
     ends: NDArray[np.float64]
-    """[M], seconds."""
+    """End of each clip in its video, seconds, [M]."""
     videos: tuple[IndexedVideo, ...]
     about: Mapping[str, Any]
-    """Plain data: modality, checkpoint, store fingerprint, recipe as TOML, ..."""
+    """Provenance as plain data: modality, checkpoint, store fingerprint, recipe as TOML, ..."""
 
     @classmethod
     def build(
@@ -75,16 +72,14 @@ class ClipIndex:
         classes: Sequence[str],
         window: int,
         about: Mapping[str, Any],
-        approximate: bool = False,
     ) -> "ClipIndex":
         """Index clip features [M, D] of windows that span ``window`` frames.
 
-        ``videos`` and ``classes`` are the store's. ``about`` is plain data and is kept as it is: modality,
-        checkpoint, store fingerprint, recipe. ``approximate`` looks only into the likeliest cells of a large store.
+        ``videos`` and ``classes`` are those of the store. ``about`` is plain data that is stored unchanged.
         """
         numbers, clip_videos = np.unique(features.videos, return_inverse=True)
         mean = mean_row(features.features)
-        index = (IvfIndex if approximate else FaissIndex)(features.features.shape[1])
+        index = FaissIndex(features.features.shape[1])
         index.add(unit_rows(centre(features.features, mean)))
         rates = np.array([videos[number].rate for number in features.videos])
         last = np.array([videos[number].frames for number in features.videos])
@@ -102,22 +97,22 @@ class ClipIndex:
         """Number of clips M."""
         return len(self.index)
 
-    def query(self, features: Rows, k: int) -> tuple[Match, ...]:
-        """The min(k, videos) videos most like the query, best first, each once; ties in the order of the store.
+    def query(self, features: Rows, k: int) -> tuple[VideoMatch, ...]:
+        """Return the min(k, videos) videos most similar to the query, best first, ties in the order of the store.
 
-        ``features`` [Q, D] or [D] float32 are those of the query's clips as the encoder gives them. A video is as
-        similar as the most similar pair of a query clip and one of its clips. Raises ValueError if k < 1, there is no
-        query clip or it has another D.
+        ``features`` [Q, D] or [D] float32 are the encoder's output for the query's clips. The similarity of a video is
+        that of the most similar pair of a query clip and one of its clips. Raises ValueError if k < 1, if there is no
+        query clip, or for another D.
         """
         rows = np.atleast_2d(features)
         if len(rows) == 0 or rows.shape[1] != len(self.mean):
             raise ValueError(f"expected query features [Q, {len(self.mean)}], got {features.shape}")
         queries, k, reach = unit_rows(centre(rows, self.mean)), min(k, len(self.videos)), 4 * k
         while True:
-            found = self.index.search(queries, reach)
-            best = self._best_by_video(found.ids, found.similarities)
-            # What the search left out is at most as similar as the last clip found of some query clip.
-            bound = float(found.similarities[:, -1].max()) if reach < len(self) else -np.inf
+            nearest = self.index.search(queries, reach)
+            best = self._best_by_video(nearest.ids, nearest.similarities)
+            # No other clip is more similar to a query clip than the last of that query clip's neighbours.
+            bound = float(nearest.similarities[:, -1].max()) if reach < len(self) else -np.inf
             if len(best) >= k and best[k - 1].similarity > bound:
                 return tuple(best[:k])
             reach *= 4
@@ -125,7 +120,6 @@ class ClipIndex:
     def save(self, path: Path) -> None:
         """Write the index to one file, atomically."""
         head = {"format": FORMAT, "videos": [asdict(video) for video in self.videos], "about": dict(self.about)}
-        cells: dict[str, Any] = {"cells": self.index.cells_to_bytes()} if isinstance(self.index, IvfIndex) else {}
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(
                 file,
@@ -134,21 +128,19 @@ class ClipIndex:
                 clip_videos=self.clip_videos,
                 starts=self.starts,
                 ends=self.ends,
-                **cells,
                 head=np.frombuffer(json.dumps(head, ensure_ascii=False).encode(), np.uint8),
             )
 
     @classmethod
     def load(cls, path: Path) -> "ClipIndex":
-        """Open what ``save`` wrote. Raises VimixError naming the file if it is missing, damaged or something else."""
+        """Open a file that ``save`` wrote. Raises VimixError naming the file if it is missing, damaged or no index."""
         require_file(path, "index", "build one with vimix index build")
         arrays = _read(path)
         head = json.loads(arrays["head"].tobytes())
         if head.get("format") != FORMAT:
             raise VimixError(f"{path}: index format {head.get('format')!r}, expected {FORMAT!r}; build it again")
-        index = FaissIndex.from_bytes(arrays["faiss"], str(path))
         return cls(
-            index=IvfIndex.around(index, arrays["cells"], str(path)) if "cells" in arrays else index,
+            index=FaissIndex.from_bytes(arrays["faiss"], str(path)),
             mean=arrays["mean"],
             clip_videos=arrays["clip_videos"],
             starts=arrays["starts"],
@@ -157,15 +149,15 @@ class ClipIndex:
             about=head["about"],
         )
 
-    def _best_by_video(self, clips: NDArray[np.int64], similarities: Rows) -> list[Match]:
-        """The best of the pairs [Q, n] for each video that occurs, most similar first, ties in store order."""
+    def _best_by_video(self, clips: NDArray[np.int64], similarities: Rows) -> list[VideoMatch]:
+        """Return the best of the pairs [Q, n] for each video that occurs, most similar first, ties in store order."""
         videos, negative = self.clip_videos[clips].ravel(), -similarities.ravel()
         query_clips = np.repeat(np.arange(len(clips)), clips.shape[1])
         order = np.lexsort((clips.ravel(), query_clips, negative, videos))
         first = order[np.unique(videos[order], return_index=True)[1]]
         ranked = first[np.lexsort((videos[first], negative[first]))]
         return [
-            Match(
+            VideoMatch(
                 video=self.videos[videos[pair]],
                 similarity=-float(negative[pair]),
                 start=float(self.starts[clips.flat[pair]]),
@@ -183,6 +175,6 @@ def _indexed(number: int, video: Video, classes: Sequence[str]) -> IndexedVideo:
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in (*ARRAYS, *(("cells",) if "cells" in file.files else ()))}
+            return {name: file[name] for name in ARRAYS}
     except (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         raise VimixError(f"{path}: not an index made by vimix index build, or a damaged one; build it again") from error

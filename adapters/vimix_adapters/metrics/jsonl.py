@@ -13,10 +13,10 @@ class JsonlMetrics:
     def __init__(self, path: Path) -> None:
         self._path = path
         make_folder(path.parent)
-        self.rewind_torn_line()
+        self._drop_torn_line()
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
-        """Append a row; it is on its way to the disk when this returns."""
+        """Append a row; it has been handed to the operating system when this returns."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
 
@@ -25,13 +25,13 @@ class JsonlMetrics:
         rows = [row for row in self._lines() if json.loads(row)["step"] <= step]
         write_text(self._path, "".join(rows))
 
-    def rewind_torn_line(self) -> None:
-        """Drop the half line that a killed process may have left."""
+    def _drop_torn_line(self) -> None:
+        """Drop the incomplete last line that a killed process may have left."""
         if self._path.exists() and self._lines() != self._path.read_text(encoding="utf-8").splitlines(keepends=True):
             write_text(self._path, "".join(self._lines()))
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: the file is opened for each row."""
 
     def _lines(self) -> list[str]:
         if not self._path.exists():

@@ -1,4 +1,4 @@
-"""Log lines for people: one event name and its values a line, on stderr."""
+"""The log: one line an event, its name and its values, on stderr."""
 
 import logging
 import sys
@@ -7,12 +7,12 @@ import structlog
 
 
 def quieten_logging() -> None:
-    """Warnings only: for all but one of the processes that train together."""
+    """Show warnings only: for all ranks of a process group but the first."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 
 def configure_logging() -> None:
-    """Readable structlog lines on stderr, coloured on a terminal."""
+    """Write readable structlog lines to stderr, coloured on a terminal."""
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -7,7 +7,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 
 class TensorBoardMetrics:
-    """Implements ``vimix.ports.metrics.MetricsSink`` with one scalar a name."""
+    """Implements ``vimix.ports.metrics.MetricsSink``: one scalar for each name."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -15,14 +15,14 @@ class TensorBoardMetrics:
         self._purge: int | None = None
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
-        """Add the scalars."""
+        """Add the scalars of a row."""
         if self._writer is None:
             self._writer = SummaryWriter(str(self._folder), purge_step=self._purge)
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
     def rewind(self, step: int) -> None:
-        """TensorBoard hides what was recorded after ``step``."""
+        """Make TensorBoard hide the scalars that were recorded after ``step``."""
         self.close()
         self._purge = step + 1
 

@@ -1,60 +1,66 @@
-"""The linear probe as logistic regression of scikit-learn."""
+"""The linear probe as scikit-learn's logistic regression."""
 
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from attrs import define, field
+from attrs import frozen
 from numpy.typing import NDArray
 
+from vimix.ports.probe import ProbeOutcome
 from vimix.values.errors import VimixError
 
 Rows = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 FOLDS = 4
-"""The training set is held out in quarters."""
+"""Folds of the cross-validation that chooses the penalty."""
 ENOUGH = 2000
-"""Held-out videos with which one quarter settles the choice."""
+"""Held-out videos with which a single fold settles the choice."""
 SMALL = 2**21
-"""Values of features [N, D] below which one thread is faster than several."""
+"""Size of the features, N·D values, below which one thread is faster than several."""
 
 
-@define
+@frozen
 class LogisticProbe:
-    """``LinearProbe``: standardised features, multinomial logistic regression with an L2 penalty, solved to the end.
+    """Implements ``vimix.ports.probe.LinearProbe``: standardised features, multinomial logistic regression, L2 penalty.
 
-    The penalty is chosen by the cross-entropy of held-out training videos whose sources the fit did not see: of all
-    quarters in turn, or of one where it holds ``ENOUGH`` (equally good: the stronger penalty). Then the probe is fitted
-    to the whole training set. Test videos choose nothing. Accuracy would be too coarse to choose by: of thirty videos
-    it often prefers the strongest penalty, whose flat probabilities count for nothing beside another stream's.
+    The penalty is chosen by the cross-entropy of held-out training videos: over all folds of a cross-validation that
+    keeps sources together, or over one fold if it holds ``ENOUGH`` videos. The stronger of two equal penalties wins.
+    Then the probe is fitted to the whole training set. Accuracy would be too coarse to choose by: with thirty videos
+    it often prefers the strongest penalty, whose flat probabilities count for nothing in the mean of two streams.
     """
 
     inverse_regularisations: Sequence[float] = (0.0001, 0.001, 0.01, 0.1, 1.0, 10.0)
-    """Values of scikit-learn's C that are tried: the larger, the weaker the penalty."""
+    """Candidates for scikit-learn's C: the larger, the weaker the penalty."""
     max_iter: int = 2000
-    """L-BFGS iterations; whether they were enough is in the record."""
-    _chosen: dict[str, object] = field(factory=dict, init=False)
+    """Limit of L-BFGS iterations; the record says whether they were enough."""
 
-    def probabilities(self, features: Rows, labels: Integers, sources: Integers, queries: Rows, seed: int) -> Rows:
-        """Class probabilities [Q, max(labels) + 1] float32 of ``queries`` [Q, D], trained on ``features`` [N, D].
+    def fit_predict(
+        self, features: Rows, labels: Integers, sources: Integers, queries: Rows, seed: int
+    ) -> ProbeOutcome:
+        """Train on features [N, D] with labels [N] of recordings ``sources`` [N], predict the queries [Q, D].
 
-        A class without training videos has probability 0. Raises VimixError for fewer than two classes.
+        Raises VimixError for fewer than two classes.
         """
         if len(np.unique(labels)) < 2:
             raise VimixError("a linear probe needs training videos of at least two classes; name another split")
-        quarters, how = _held_out(labels, sources, seed)
-        tried = [self._tried(features, labels, quarter) for quarter in quarters]
-        videos = sum(int(quarter.sum()) for quarter in quarters)
+        folds, how = _held_out(labels, sources, seed)
+        trials = [self._trial(features, labels, fold) for fold in folds]
+        videos = sum(int(fold.sum()) for fold in folds)
         penalties = sorted(self.inverse_regularisations)
-        losses = {c: sum(losses[c] for losses, _ in tried) / videos for c in penalties} if tried else {}
-        # Without anything to choose by, the middle; of equals, the smallest C.
+        losses = {c: sum(losses[c] for losses, _ in trials) / videos for c in penalties} if trials else {}
+        # Without held-out videos the middle penalty; of equals, the smallest C.
         best = min(losses, key=lambda c: losses[c]) if losses else penalties[len(penalties) // 2]
-        start = tried[-1][1][best] if tried else None
+        start = trials[-1][1][best] if trials else None
         scaler, model = _scaler().fit(features.astype(np.float64)), self._model(best, start)
-        converged = _fitted(model, scaler.transform(features.astype(np.float64)), labels)
-        self._chosen = {
+        converged = _fit(model, scaler.transform(features.astype(np.float64)), labels)
+        protocol = {
+            "features": "standardised by the training set",
+            "classifier": "multinomial logistic regression, L2 penalty, L-BFGS",
+            "inverse_regularisations": list(self.inverse_regularisations),
+            "max_iter": self.max_iter,
             "held_out": how,
             "held_out_videos": videos,
             "held_out_cross_entropy": {str(c): loss for c, loss in losses.items()},
@@ -62,40 +68,31 @@ class LogisticProbe:
             "converged": converged,
             "iterations": int(model.n_iter_.max()),
         }
-        return _by_label(model, scaler.transform(queries.astype(np.float64)), int(labels.max()) + 1)
+        return ProbeOutcome(
+            _by_label(model, scaler.transform(queries.astype(np.float64)), int(labels.max()) + 1), protocol
+        )
 
-    @property
-    def protocol(self) -> dict[str, object]:
-        """Every setting, and what the last fit chose."""
-        return {
-            "features": "standardised by the training set",
-            "classifier": "multinomial logistic regression, L2 penalty, L-BFGS",
-            "inverse_regularisations": list(self.inverse_regularisations),
-            "max_iter": self.max_iter,
-            **self._chosen,
-        }
-
-    def _tried(
+    def _trial(
         self, features: Rows, labels: Integers, held_out: NDArray[np.bool_]
     ) -> tuple[dict[float, float], dict[float, Any]]:
-        """Summed cross-entropy of the held-out videos in nats by penalty, and each fitted model.
+        """Summed cross-entropy in nats of the held-out videos, and the fitted model, for each penalty.
 
-        From the strongest penalty to the weakest, each fit goes on from the one before; in float32, which is enough to
-        choose by. The last fit, in float64, starts from the chosen one.
+        Penalties are tried from the strongest to the weakest, each fit starting from the one before, in float32, which
+        is precise enough for the choice. The final fit, in float64, starts from the chosen model.
         """
         scaler = _scaler().fit(features[~held_out].astype(np.float64))
-        known, asked = (scaler.transform(features[rows]).astype(np.float32) for rows in (~held_out, held_out))
+        x_fit, x_test = (scaler.transform(features[rows]).astype(np.float32) for rows in (~held_out, held_out))
         losses: dict[float, float] = {}
         models: dict[float, Any] = {}
         previous: Any = None
         for c in sorted(self.inverse_regularisations):
             previous = self._model(c, previous)
-            _fitted(previous, known, labels[~held_out])
-            losses[c], models[c] = _cross_entropy(previous, asked, labels[held_out]), previous
+            _fit(previous, x_fit, labels[~held_out])
+            losses[c], models[c] = _cross_entropy(previous, x_test, labels[held_out]), previous
         return losses, models
 
     def _model(self, c: float, start: Any) -> Any:
-        """An unfitted model that starts from another's solution, where there is one."""
+        """An unfitted model whose solver starts from the solution of ``start``, if there is one."""
         from sklearn.linear_model import LogisticRegression
 
         model = LogisticRegression(C=c, max_iter=self.max_iter, warm_start=True)
@@ -110,13 +107,13 @@ def _scaler() -> Any:
     return StandardScaler()
 
 
-def _fitted(model: Any, features: Rows, labels: Integers) -> bool:
-    """Fit; whether it converged."""
+def _fit(model: Any, features: Rows, labels: Integers) -> bool:
+    """Fit the model in place; return whether the solver converged."""
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
-    # Small products are done before a second thread has woken, and threads of several pools (torch's, NumPy's, SciPy's)
-    # wait for each other spinning: on two cores 560 x 256 features took 20 to 40 s with threads, 0.6 s without.
+    # A small product is done before a second thread has woken, and the thread pools of torch, NumPy and SciPy wait for
+    # each other spinning: on two cores 560 x 256 features took 20 to 40 s with threads, 0.6 s without.
     threads = 1 if features.size < SMALL else None
     with threadpool_limits(threads), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
@@ -125,17 +122,17 @@ def _fitted(model: Any, features: Rows, labels: Integers) -> bool:
 
 
 def _cross_entropy(model: Any, features: Rows, labels: Integers) -> float:
-    """Of all the videos together, in nats."""
-    told = model.predict_log_proba(features.astype(np.float64))
-    # Of a video that is told wrong beyond float64's reach the surprise is finite all the same.
-    return -float(np.maximum(told[np.arange(len(labels)), np.searchsorted(model.classes_, labels)], -1000).sum())
+    """Cross-entropy in nats, summed over the videos."""
+    log_probabilities = model.predict_log_proba(features.astype(np.float64))
+    own = log_probabilities[np.arange(len(labels)), np.searchsorted(model.classes_, labels)]
+    return -float(np.maximum(own, -1000).sum())  # the logarithm of a probability that float64 rounds to 0 is -inf
 
 
 def _held_out(labels: Integers, sources: Integers, seed: int) -> tuple[list[NDArray[np.bool_]], str]:
-    """Masks [N] of the training videos that are held out in turn, and how they were found, in words.
+    """Masks [N] of the videos that each fold holds out, and a phrase for the record that says how they were chosen.
 
-    Sources stay together where that leaves every class something to be trained on; else (each source shows few of
-    the classes) videos do, and the choice of the penalty, not the test, sees siblings; else none are.
+    Sources stay together if every class then keeps a training video. If a class has too few sources, the folds are made
+    of videos: the choice of the penalty sees siblings, the test does not. If that fails too, there are no folds.
     """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -156,7 +153,7 @@ def _held_out(labels: Integers, sources: Integers, seed: int) -> tuple[list[NDAr
 def _folds(
     splitter: Any, folds: int, labels: Integers, groups: Integers | None, seed: int
 ) -> list[tuple[Integers, Integers]]:
-    """Indices (kept, held out) of each fold; none where the splitter has too few videos."""
+    """Indices (kept, held out) of each fold; empty if the splitter has too few videos."""
     if folds < 2:
         return []
     with warnings.catch_warnings():
@@ -168,7 +165,7 @@ def _folds(
 
 
 def _by_label(model: Any, queries: NDArray[np.float64], classes: int) -> Rows:
-    """Probabilities with column c for label c; the model's own columns are the labels that it saw."""
+    """Probabilities [Q, classes] with column c for label c; the model's own columns are the labels it was fitted to."""
     result = np.zeros((len(queries), classes), dtype=np.float32)
     result[:, model.classes_] = model.predict_proba(queries)
     return result

@@ -1,76 +1,52 @@
-"""The linear probe as the peers train it: one layer by SGD for a fixed number of epochs."""
+"""The linear probe as CoCLR and CrosSCLR train it: one layer, by SGD, for a fixed number of epochs."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from attrs import asdict, define, field, frozen
+from attrs import asdict, frozen
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vimix.domain.schedule.rates import step_decay
+from vimix.ports.probe import ProbeOutcome
 from vimix.values.errors import VimixError
+from vimix_adapters.config.probe_settings import LinearSgd
 
 Rows = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 
 @frozen
-class LinearSgd:
-    """How a linear layer is trained by SGD."""
-
-    lr: float
-    weight_decay: float
-    batch: int
-    epochs: int
-    milestones: tuple[int, ...]
-    decay: float = 0.1
-    momentum: float = 0.9
-    unit_features: bool = False
-    """Features are scaled to length 1 first."""
-    batch_norm: bool = False
-    """A BatchNorm with learnable scale before the layer."""
-    every: int = 5
-    """Epochs between two evaluations of a peer that reports the best of them."""
-
-
-@define
 class SgdProbe:
-    """``LinearProbe`` with a peer's settings: no hyper-parameter is chosen, the last epoch is the result.
+    """Implements ``vimix.ports.probe.LinearProbe`` with fixed settings; the last epoch is the result.
 
-    ``snapshots`` keeps what it said after epochs 0, ``every``, ... as the peers do who report the best on test.
+    ``by_epoch`` holds the predictions after epochs 0, ``every``, ..., for peers that report the best epoch on test.
     """
 
     settings: LinearSgd
-    snapshots: Mapping[int, Rows] = field(factory=dict, init=False)
-    """Class probabilities of the queries by epoch, counted from 0."""
 
-    def probabilities(self, features: Rows, labels: Integers, sources: Integers, queries: Rows, seed: int) -> Rows:
-        """Class probabilities [Q, max(labels) + 1] float32 of ``queries`` [Q, D], trained on ``features`` [N, D].
+    def fit_predict(
+        self, features: Rows, labels: Integers, sources: Integers, queries: Rows, seed: int
+    ) -> ProbeOutcome:
+        """Train on features [N, D] with labels [N], predict the queries [Q, D]; ``sources`` are not used.
 
-        A class without training videos has probability 0. Raises VimixError for fewer than two classes, or if the
-        layer's training diverged.
+        Raises VimixError for fewer than two classes, or if training diverged.
         """
         del sources
         seen, targets = np.unique(labels, return_inverse=True)
         if len(seen) < 2:
             raise VimixError("a linear probe needs training videos of at least two classes; name another split")
-        generator = torch.Generator().manual_seed(seed)
-        model = _layer(self.settings, features.shape[1], len(seen), generator)
-        x, asked = (_input(self.settings, rows) for rows in (features, queries))
-        snapshots = {}
-        for epoch in range(self.settings.epochs):
-            _train_epoch(model, self.settings, epoch, x, torch.from_numpy(targets), generator)
-            if epoch % self.settings.every == 0 or epoch == self.settings.epochs - 1:
-                snapshots[epoch] = _said(model, asked, seen, int(labels.max()) + 1)
-        self.snapshots = snapshots
-        return snapshots[self.settings.epochs - 1]
-
-    @property
-    def protocol(self) -> dict[str, object]:
-        """Every setting."""
-        return {"classifier": "linear layer, SGD; its last epoch", **asdict(self.settings)}
+        settings, generator = self.settings, torch.Generator().manual_seed(seed)
+        model = _layer(settings, features.shape[1], len(seen), generator)
+        x, x_test = (_input(settings, rows) for rows in (features, queries))
+        by_epoch = {}
+        for epoch in range(settings.epochs):
+            _train_epoch(model, settings, epoch, x, torch.from_numpy(targets), generator)
+            if epoch % settings.every == 0 or epoch == settings.epochs - 1:
+                by_epoch[epoch] = _predicted(model, x_test, seen, int(labels.max()) + 1)
+        protocol = {"classifier": "linear layer, SGD; its last epoch", **asdict(settings)}
+        return ProbeOutcome(by_epoch[settings.epochs - 1], protocol, by_epoch)
 
 
 class _Trained(nn.Module):
@@ -85,7 +61,7 @@ class _Trained(nn.Module):
 
 
 def _layer(settings: LinearSgd, size: int, classes: int, generator: torch.Generator) -> _Trained:
-    """Weights from N(0, 0.01²), bias 0."""
+    """A fresh layer: weights from N(0, 0.01²), bias 0."""
     linear = nn.Linear(size, classes)
     with torch.no_grad():
         linear.weight.normal_(std=0.01, generator=generator)
@@ -105,7 +81,7 @@ def _train_epoch(
         group["lr"] = step_decay(settings.lr, epoch, settings.milestones, settings.decay)
     model.train()
     for rows in torch.split(torch.randperm(len(x), generator=generator), settings.batch):
-        if settings.batch_norm and len(rows) == 1:  # one row has no variance
+        if settings.batch_norm and len(rows) == 1:  # a single row has no variance
             continue
         loss = nn.functional.cross_entropy(model.layer(x[rows]), targets[rows])
         model.optimiser.zero_grad()
@@ -114,12 +90,13 @@ def _train_epoch(
 
 
 @torch.no_grad()
-def _said(model: _Trained, queries: Tensor, seen: Integers, classes: int) -> Rows:
+def _predicted(model: _Trained, queries: Tensor, seen: Integers, classes: int) -> Rows:
+    """Class probabilities [Q, classes]. Raises VimixError if a score is not finite."""
     model.eval()
     scores: Any = model.layer(queries)
     if not scores.isfinite().all():
         raise VimixError(
-            "the linear layer's training diverged: the protocol's learning rate does not fit these features; use "
+            "the training of the linear layer diverged: the protocol's learning rate does not fit these features; use "
             "--protocol vimix"
         )
     result = np.zeros((len(queries), classes), dtype=np.float32)

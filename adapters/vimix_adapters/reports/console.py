@@ -1,14 +1,26 @@
-"""Tables and lines for people, on standard output."""
+"""Tables and notes for people: text is printed as it is and never read as rich's markup."""
+
+import sys
 
 from rich.console import Console
 from rich.table import Table
 
 PIPED_WIDTH = 200
-"""Columns of a table in a pipe or a file, where nobody's window limits it."""
+"""Columns of a table in a pipe or a file, which no window limits."""
 
 
-def show_table(table: Table) -> None:
-    """Print a table, its cells as they are: a video named ``clip[1].mp4`` or ``:cat:`` is no markup and no emoji."""
-    # rich takes 80 columns for a pipe's width and folds what does not fit.
-    width = None if Console().is_terminal else PIPED_WIDTH
-    Console(width=width, markup=False, emoji=False, highlight=False).print(table)
+def plain_console(stderr: bool = False) -> Console:
+    """A console on which ``clip[1].mp4`` is no markup and ``:cat:`` no emoji. For colours, print ``rich.text.Text``."""
+    # rich takes a pipe for 80 columns wide and folds longer lines.
+    width = None if Console(stderr=stderr).is_terminal else PIPED_WIDTH
+    return Console(width=width, stderr=stderr, markup=False, emoji=False, highlight=False)
+
+
+def show_table(table: Table, stderr: bool = False) -> None:
+    """Print a table."""
+    plain_console(stderr).print(table)
+
+
+def print_note(text: str) -> None:
+    """Print a line on standard error, which leaves standard output to the results."""
+    print(text, file=sys.stderr, flush=True)

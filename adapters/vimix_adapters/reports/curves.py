@@ -1,4 +1,4 @@
-"""Loss and pretext accuracy of a run's stages (the paper's Fig. 3)."""
+"""Curves of loss and pretext accuracy of the stages of a run (the paper's Figure 3)."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,22 +10,21 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import replacing
-from vimix_adapters.reports.reading import is_finite, is_number
+from vimix_adapters.structuring import is_finite, is_number
 
 PANELS: Mapping[str, tuple[str, float]] = {
     "loss": ("loss (nats)", 1.0),
     "pretext_accuracy": ("pretext accuracy (%)", 100.0),
 }
-"""Axis label and factor by name in ``metrics.jsonl``."""
+"""Label of the axis and factor to its unit, by name in ``metrics.jsonl``."""
 SMOOTHING = 0.05
-"""Share of a stage over which the bold line is averaged; the pale line is what was recorded."""
+"""Share of a stage's rows over which the bold line is averaged; the pale line shows the recorded values."""
 
 
 def draw_curves(path: Path, stages: Mapping[str, Path], title: str = "") -> None:
-    """Write a PNG of loss and pretext accuracy by step, one line a stage, atomically.
+    """Write a PNG of loss and pretext accuracy by step, with one line per stage, atomically.
 
-    ``stages`` maps a stage's name to its ``metrics.jsonl``, one JSON object a line with ``step`` and values by name.
-    Raises VimixError naming the file if it is missing or a line is no such object; a torn last line is left out.
+    ``stages`` maps the name of a stage to its ``metrics.jsonl``, see ``read_metrics``, whose errors it raises.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -41,16 +40,18 @@ def draw_curves(path: Path, stages: Mapping[str, Path], title: str = "") -> None
         axes.set(xlabel="step", ylabel=label)
         axes.grid(alpha=0.3)
     if stages:
-        panels[0].legend(fontsize=8)
+        for text in panels[0].legend(fontsize=8).get_texts():
+            text.set_parse_math(False)  # an arm's name may hold dollar signs
     figure.suptitle(title, parse_math=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100)
 
 
 def read_metrics(file: Path, needed: Sequence[str] = ("step",)) -> list[dict[str, float]]:
-    """The rows of a ``metrics.jsonl`` in order, each with the numbers ``needed``; what is not finite is left out.
+    """Read the rows of a ``metrics.jsonl``, one JSON object of numbers per line, without numbers that are not finite.
 
-    Raises VimixError as ``draw_curves`` does.
+    Raises VimixError naming the file if it is missing or a line is no such object with all numbers ``needed``. An
+    incomplete last line, which a crash may leave, is left out.
     """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
@@ -62,7 +63,7 @@ def read_metrics(file: Path, needed: Sequence[str] = ("step",)) -> list[dict[str
         try:
             row = json.loads(line)
         except ValueError:
-            if number == len(lines):  # torn by a crash
+            if number == len(lines):  # cut short by a crash
                 break
             row = None
         if (numbers := _numbers(row)) is None or any(name not in numbers for name in needed):
@@ -73,14 +74,14 @@ def read_metrics(file: Path, needed: Sequence[str] = ("step",)) -> list[dict[str
 
 
 def _numbers(row: object) -> dict[str, float] | None:
-    """The finite numbers of a row, what is not finite being not measured; None if something in it is no number."""
+    """The finite numbers of a row; None unless it is an object of numbers."""
     if not isinstance(row, dict) or not all(map(is_number, row.values())):
         return None
     return {name: value for name, value in row.items() if is_finite(value)}
 
 
 def smoothed(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """The mean of the last ``width`` values (of fewer at the start), [N]."""
+    """Return the running mean of the last ``width`` values, or of fewer at the start, [N] float64."""
     sums = np.cumsum(np.concatenate([[0.0], values]))
     last = np.arange(1, len(values) + 1)
     first = np.maximum(0, last - width)

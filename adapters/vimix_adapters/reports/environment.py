@@ -1,4 +1,4 @@
-"""What a result was computed with: code, libraries, machine."""
+"""The code, libraries and machine that a result was computed with."""
 
 import os
 import platform
@@ -14,23 +14,23 @@ DISTRIBUTIONS = {
     "faiss": ("faiss-cpu", "faiss-gpu", "faiss"),
     "sklearn": ("scikit-learn",),
 }
-"""Under which names a library may have been installed."""
+"""Distributions that may provide a library, by its name in records."""
 
 
 def commit(file: Path = Path(__file__)) -> str:
-    """The commit of the checkout that ``file`` (vimix itself) belongs to.
+    """Return the commit of the git checkout that ``file`` (vimix itself) is tracked in.
 
-    With ``-dirty`` if tracked files were changed since; ``unknown`` outside git, which
-    includes a package installed into an environment inside another repository.
+    It ends in ``-dirty`` if tracked files have changed since. Outside git, and for a package that is installed inside
+    another repository, it is ``unknown``.
     """
-    here = file.resolve()
-    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
+    path = file.resolve()
+    if _git(path.parent, "ls-files", "--error-unmatch", path.name) is None:
         return "unknown"
-    return _git(here.parent, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*") or "unknown"
+    return _git(path.parent, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*") or "unknown"
 
 
 def versions() -> dict[str, str]:
-    """Version by library, ``absent`` where one is not installed."""
+    """Return versions by library; ``absent`` if one is not installed."""
     found = {"python": platform.python_version()}
     for library, names in DISTRIBUTIONS.items():
         found[library] = next((v for v in map(_version, names) if v is not None), "absent")
@@ -38,7 +38,7 @@ def versions() -> dict[str, str]:
 
 
 def machine(device: str = "cpu") -> str:
-    """The class of machine, never its name: ``NVIDIA ...`` for a CUDA device, else the processor and its cores."""
+    """Return the class of machine, never its name: the model of a CUDA device, or else the processor and its cores."""
     if device.startswith("cuda"):
         import torch
 
@@ -47,7 +47,7 @@ def machine(device: str = "cpu") -> str:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git prints, None if it fails or is not there."""
+    """The output of git; None if it fails or is not installed."""
     try:
         done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -72,7 +72,7 @@ def _processor() -> str:
 
 
 def cores() -> int:
-    """Cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,13 +1,14 @@
-"""Records of ``vimix evaluate``, and whether they are what a row of the paper's tables means."""
+"""Records of ``vimix evaluate``, and whether they belong to a row of the paper's tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import structlog
-from attrs import frozen
+from attrs import field, frozen
 
 from vimix_adapters.reports.paper import Source
-from vimix_adapters.reports.reading import structured
+from vimix_adapters.reports.read_json import structured
 from vimix_adapters.reports.results import ResultRecord, record_of
 from vimix_adapters.reports.tables import streams_of
 
@@ -15,8 +16,8 @@ log = structlog.get_logger()
 
 
 @frozen
-class Encoder:
-    """What a record's checkpoint says of itself, as far as a row wants to know."""
+class EncoderRecord:
+    """The provenance of a record's checkpoint, as far as a row depends on it."""
 
     init: str = ""
     arm: str = ""
@@ -26,48 +27,54 @@ class Encoder:
     epochs: int = 0
     steps_per_epoch: int = 0
 
-    def strange(self, arm: str) -> str:
-        """Why it is not the final encoder of the arm; empty if it is."""
+    def mismatch(self, arm: str) -> str:
+        """The reason why this is not the final encoder of the arm; empty if it is."""
         if self.init == "random":
-            return "began with random weights"
+            return "started from random weights"
         if self.arm != arm:
-            return f"is of arm {self.arm or 'none'}, the row of {arm}"
+            return f"is of arm {self.arm or 'none'}, but the row of {arm}"
         unfinished = self.stages_to_come or self.steps < self.epochs * self.steps_per_epoch
-        return "was not yet trained to the end of its arm" if unfinished else ""
+        return "was not trained to the end of its arm" if unfinished else ""
 
 
 @frozen
 class Evaluated:
-    """A record of ``vimix evaluate``, and the file that it lies in."""
+    """A record of ``vimix evaluate`` with its file."""
 
     file: Path
     record: ResultRecord
-    encoders: Mapping[str, Encoder]
-    """By modality."""
+    encoders: Mapping[str, EncoderRecord]
+    """Provenance of the checkpoints by modality."""
     protocol: str
+    """Name of the protocol."""
     changed: Sequence[str]
-    """What the recipe changed in the protocol."""
+    """Settings of the protocol that the recipe changes."""
+    finetune: Mapping[str, Any]
+    """Settings of [finetune]; empty for other tasks."""
 
     @property
     def seeds(self) -> tuple[int, int]:
-        """Of the evaluation and of the encoders, which differ where several runs are evaluated with one."""
-        known = [encoder.seed for encoder in self.encoders.values() if encoder.seed is not None]
-        return self.record.seed, known[0] if known else self.record.seed
+        """Seeds of the evaluation and of the encoders, which differ if several runs are evaluated with one seed."""
+        seeds = [encoder.seed for encoder in self.encoders.values() if encoder.seed is not None]
+        return self.record.seed, seeds[0] if seeds else self.record.seed
 
-    def belongs(self, source: Source) -> bool:
-        """Whether it is what the row means; tells of one that looks like it, but is of something else."""
+    def belongs(self, source: Source, finetune: Mapping[str, Any]) -> bool:
+        """Whether this is a measurement of ``source``; a record of the same task and streams that is not is logged.
+
+        ``finetune`` holds the settings of [finetune] that the paper's rows are trained with.
+        """
         record = self.record
-        place = (record.task, record.recipe, record.tested_on, frozenset(self.encoders))
-        if place != (source.task, source.recipe, source.tested_on, streams_of(source.modality)):
+        measured = (record.task, record.recipe, record.tested_on, frozenset(self.encoders))
+        if measured != (source.task, source.recipe, source.tested_on, streams_of(source.modality)):
             return False
-        if reason := next(self._strange(source), ""):
+        if reason := next(self._mismatches(source, finetune), ""):
             log.info("record.left_out", file=str(self.file), reason=reason)
         return not reason
 
-    def _strange(self, source: Source) -> Iterator[str]:
-        """What makes it another than that of the arm's final encoders, evaluated by the row's protocol."""
+    def _mismatches(self, source: Source, finetune: Mapping[str, Any]) -> Iterator[str]:
+        """Reasons why this is no evaluation of the arm's final encoders by the protocol of the row."""
         for modality, encoder in self.encoders.items():
-            if reason := encoder.strange(source.arm):
+            if reason := encoder.mismatch(source.arm):
                 yield f"{modality} {reason}"
         if len({encoder.seed for encoder in self.encoders.values()}) > 1:
             yield "the encoders are of runs with different seeds"
@@ -75,20 +82,24 @@ class Evaluated:
             yield f"protocol {self.protocol or 'none'}, the row's is {source.protocol}"
         if self.changed:
             yield f"the recipe changed its protocol ({', '.join(self.changed)})"
+        for name, value in finetune.items():
+            if (used := self.finetune.get(name, value)) != value:
+                yield f"finetune.{name} = {used}, the row's is {value}"
 
 
 @frozen
 class _Protocol:
     name: str = ""
     changed_by_the_recipe: Sequence[str] = ()
+    finetune: Mapping[str, Any] = field(factory=dict)
 
 
 def evaluated_of(content: object, file: Path) -> Evaluated:
-    """The record from the content of its file. Raises VimixError as ``record_of`` does."""
+    """Return the record from the parsed content of its file. Raises VimixError as ``record_of`` does."""
     record = record_of(content, file)
     protocol = structured(record.protocol, _Protocol, file, "the protocol of an evaluation")
     encoders = {
-        modality: structured(about, Encoder, file, f"what the checkpoint of {modality} says of itself")
+        modality: structured(about, EncoderRecord, file, f"the provenance of the checkpoint of {modality}")
         for modality, about in record.checkpoints.items()
     }
-    return Evaluated(file, record, encoders, protocol.name, protocol.changed_by_the_recipe)
+    return Evaluated(file, record, encoders, protocol.name, protocol.changed_by_the_recipe, protocol.finetune)

@@ -1,4 +1,4 @@
-"""The paper's Figures 2 and 3, from the metrics that runs leave behind: a picture, a table and plain data."""
+"""The paper's Figures 2 and 3 from the metrics of runs: a picture, a table and plain data."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,40 +10,38 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from vimix_adapters.files import replacing
-from vimix_adapters.outputs import bytes_with, json_with
 
 Doubles = NDArray[np.float64]
 
 FORMAT = "vimix-figure-1"
-PICTURE = bytes_with("a picture (PNG)", b"\x89PNG")
-NUMBERS = json_with("the numbers of a figure", value=FORMAT)
 
 
 @frozen(eq=False)
 class Curve:
-    """A quantity by epoch of training, counted over all stages of its encoder: both [N] float64."""
+    """A quantity by epoch, counted over all stages that train the encoder: both arrays [N] float64."""
 
     epochs: Doubles
     values: Doubles
     seed: int | None = None
-    """Of the run; None for a mean over several."""
+    """Seed of the run; None for a mean over several runs."""
 
 
 @frozen
 class Panel:
-    """One set of axes: a curve a seed, by arm."""
+    """The curves of one quantity: by arm, one per seed."""
 
     name: str
-    """As in ``metrics.jsonl``."""
+    """Name of the quantity in ``metrics.jsonl``."""
     label: str
-    """Of the axis, with the unit."""
+    """Label of the axis, with the unit."""
     factor: float
-    """What a value is multiplied with to be in that unit."""
+    """Factor from the recorded values to that unit."""
     curves: Mapping[str, Sequence[Curve]]
+    """Curves by title of the arm, one per seed."""
 
 
 def draw_panels(path: Path, panels: Sequence[Panel], title: str) -> None:
-    """Write a PNG, one line an arm: the mean over its seeds, pale lines the seeds themselves, atomically."""
+    """Write a PNG with one bold line per arm, the mean over its seeds, and one pale line per seed, atomically."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -52,18 +50,19 @@ def draw_panels(path: Path, panels: Sequence[Panel], title: str) -> None:
     every: Any = figure.subplots(1, len(panels), squeeze=False)[0]
     for axes, panel in zip(every, panels, strict=True):
         numbered = list(enumerate(panel.curves.items()))
-        for number, (arm, curves) in reversed(numbered):  # where arms share a stage, one sees the first of them
+        for number, (arm, curves) in reversed(numbered):  # the first arm is drawn last, above others that share a stage
             _draw(axes, arm, curves, panel.factor, colour=f"C{number}")
         axes.set(xlabel="epoch", ylabel=panel.label)
         axes.grid(alpha=0.3)
-    every[0].legend(fontsize=8, reverse=True)
+    for text in every[0].legend(fontsize=8, reverse=True).get_texts():
+        text.set_parse_math(False)  # an arm's name may hold dollar signs
     figure.suptitle(title, parse_math=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
-    """The mean over seeds at the epochs that all of them have."""
+    """Return the mean over seeds at the epochs that all curves have."""
     shared = curves[0].epochs
     for curve in curves[1:]:
         shared = np.intersect1d(shared, curve.epochs)
@@ -72,9 +71,9 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
 
 
 def panel_table(panel: Panel) -> Table:
-    """For rich's console: where each arm's mean over its seeds begins, is lowest and highest, and ends.
+    """Return a table for the console: the first, lowest, highest and last value of each arm's mean over its seeds.
 
-    A curve that ends well below its highest point belongs to an encoder that has been trained for too long.
+    A curve that ends well below its highest point belongs to an encoder that was trained for too long.
     """
     table = Table(title=panel.label, caption="mean over the seeds; in brackets the epoch")
     table.add_column("arm")
@@ -92,7 +91,7 @@ def panel_table(panel: Panel) -> Table:
 
 
 def plain(number: int, modality: str, panels: Sequence[Panel]) -> dict[str, Any]:
-    """For machines: every seed's curve as it was measured, in the units of ``metrics.jsonl``."""
+    """Return the curves of all seeds as plain data, in the units of ``metrics.jsonl``."""
     return {
         "format": FORMAT,
         "figure": number,

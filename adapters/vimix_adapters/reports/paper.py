@@ -1,4 +1,4 @@
-"""The paper's Tables 1 to 5, with our numbers beside those printed there."""
+"""The paper's Tables 1 to 5, with our numbers next to the printed ones."""
 
 import math
 import tomllib
@@ -6,36 +6,37 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 from rich.table import Table
 
+from vimix_adapters.reports.markdown import markdown_table
 from vimix_adapters.reports.summaries import cell as ours_text
 from vimix_adapters.reports.summaries import mean_and_deviation
 
 
 @frozen
 class Source:
-    """Where a number of ours comes from: a score of an arm of a recipe (experiments/NAME.toml)."""
+    """The origin of a number of ours: a score of an arm of a recipe (experiments/NAME.toml)."""
 
     recipe: str
     arm: str
     modality: str
     score: str
     tested_on: str = ""
-    """Name of another data set than the recipe's own."""
+    """Key in [evaluate.stores] of another data set than the recipe's own."""
     task: str = "run"
-    """``run``: in the table that ``vimix run`` leaves behind; else the task of ``vimix evaluate``."""
+    """``run`` for the table that ``vimix run`` writes, or else the task of ``vimix evaluate``."""
     protocol: str = "vimix"
-    """Of the evaluation, where the task is one of ``vimix evaluate``."""
+    """Protocol of the evaluation, if the task is one of ``vimix evaluate``."""
 
 
 Values = Callable[[Source], Sequence[float]]
-"""What was measured, 0 to 1, one value a seed; empty where there is no such run."""
+"""Function from a source to its measured values from 0 to 1, one per seed; empty if there is no such run."""
 
 
 @frozen
 class Cell:
-    """A number of the paper (per cent, NaN where it prints none), and where ours is found (None: not our method)."""
+    """A number of the paper in per cent (NaN if it prints none), and the source of ours (None for other methods)."""
 
     paper: float
     source: Source | None = None
@@ -59,13 +60,13 @@ class PaperTable:
     columns: Sequence[str]
     lines: Sequence[Line]
     ours: str = "{column}, ours"
-    """What our columns are called; ``{column}`` is the paper's name."""
+    """Heading of our columns; ``{column}`` stands for the paper's heading."""
 
     def from_recipe(self, recipe: str, modality: str | None = None) -> "PaperTable":
-        """The table with ours read from another recipe, whose arms have the same names, on its own data set.
+        """Return the table with our numbers from another recipe, whose arms have the same names, on its own data set.
 
-        Columns of further data sets and tasks are left out: that recipe has none. ``modality`` replaces that of all
-        lines.
+        Columns of other data sets and tasks, which that recipe does not have, are left out. ``modality`` replaces that
+        of all lines.
         """
         first = next(cell.source.recipe for line in self.lines for cell in line.cells if cell.source)
         kept = [n for n in range(len(self.columns)) if any(_own(line.cells[n], first) for line in self.lines)]
@@ -91,13 +92,14 @@ def _read_from(cell: Cell, first: str, recipe: str, modality: str | None) -> Cel
 
 @frozen
 class Filled:
-    """A table with what was measured for each cell that is ours."""
+    """A table with the measured values of each cell that has a source."""
 
     table: PaperTable
-    ours: Sequence[Sequence[Sequence[float]]] = field()
+    ours: Sequence[Sequence[Sequence[float]]]
+    """Values by line, column and seed; empty for a cell without a run."""
 
     def texts(self) -> list[list[str]]:
-        """A line each: block, name, then for each column the paper's number and ours."""
+        """Return the cells of each line: block, name, then the paper's number and ours for each column."""
         lines = []
         for line, measured in zip(self.table.lines, self.ours, strict=True):
             numbers = [
@@ -110,7 +112,7 @@ class Filled:
 
     @property
     def headings(self) -> list[str]:
-        """Of ``texts``."""
+        """Headings of the cells in ``texts``."""
         ours = self.table.ours
         return [
             "",
@@ -141,49 +143,50 @@ BOTH = "rgb + flow"
 
 
 def paper_numbers() -> dict[str, Any]:
-    """The paper's tables as data: per cent, by table, block and line."""
+    """Return the printed numbers of the tables in per cent, by table, block and line."""
     text = resources.files("vimix_adapters.reports").joinpath("paper_tables.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
 def paper_table(number: int) -> PaperTable:
-    """One of the paper's tables. Raises KeyError for another number than 1 to 5."""
+    """Return one of the paper's tables. Raises KeyError unless ``number`` is 1 to 5."""
     return {1: _table1, 2: _table2, 3: _table3, 4: _table4, 5: _table5}[number](paper_numbers())
 
 
 def filled(table: PaperTable, values: Values) -> Filled:
-    """The table with our numbers where there are any."""
+    """Return the table with our numbers."""
     return Filled(
         table,
         [[list(values(cell.source)) if cell.source else [] for cell in line.cells] for line in table.lines],
     )
 
 
-def markdown(found: Filled) -> str:
-    """As GitHub shows it."""
-    head = [found.headings, ["---", "---", *("---:" for _ in found.headings[2:])]]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in [*head, *found.texts()])
+def markdown(filled: Filled) -> str:
+    """Return the table as Markdown."""
+    return markdown_table(filled.headings, filled.texts(), "llr")
 
 
-def console(found: Filled) -> Table:
-    """For rich's console."""
-    table = Table(title=f"Table {found.table.number}: {found.table.title}", caption="per cent; ours: mean ± deviation")
-    for number, heading in enumerate(found.headings):
+def console(filled: Filled) -> Table:
+    """Return the table for the console."""
+    table = Table(
+        title=f"Table {filled.table.number}: {filled.table.title}", caption="per cent; ours: mean ± deviation"
+    )
+    for number, heading in enumerate(filled.headings):
         table.add_column(heading.replace(", ", "\n"), justify="right" if number > 1 else "left")
-    texts = found.texts()
+    texts = filled.texts()
     for line, following in zip(texts, [*texts[1:], None], strict=True):
         table.add_row(*line, end_section=following is not None and following[0] != line[0])
     return table
 
 
-def plain(found: Filled) -> dict[str, Any]:
-    """For machines: the paper's numbers per cent (None where none is printed), ours 0 to 1 by seed."""
+def plain(filled: Filled) -> dict[str, Any]:
+    """Return the table as plain data: the paper's numbers in per cent (None if it prints none), ours from 0 to 1."""
     lines = []
-    for line, measured in zip(found.table.lines, found.ours, strict=True):
+    for line, measured in zip(filled.table.lines, filled.ours, strict=True):
         ours = [dict(zip(("mean", "deviation"), mean_and_deviation(v), strict=True)) if v else None for v in measured]
         paper = [None if math.isnan(cell.paper) else cell.paper for cell in line.cells]
         lines.append({"block": line.block, "line": line.name, "paper": paper, "ours": ours})
-    return {"table": found.table.number, "columns": list(found.table.columns), "lines": lines}
+    return {"table": filled.table.number, "columns": list(filled.table.columns), "lines": lines}
 
 
 def _printed(number: float) -> str:
@@ -191,11 +194,11 @@ def _printed(number: float) -> str:
 
 
 def _four(recipe: str, arm: str, modality: str, numbers: Sequence[float]) -> list[Cell]:
-    """Linear and R@1 on UCF101, the recipe's own data, and on HMDB51."""
-    places = (("top-1", ""), ("top-1", "hmdb51"), ("R@1", ""), ("R@1", "hmdb51"))
+    """Linear accuracy and R@1 on UCF101, the recipe's own data set, and on HMDB51."""
+    columns = (("top-1", ""), ("top-1", "hmdb51"), ("R@1", ""), ("R@1", "hmdb51"))
     return [
-        Cell(number, Source(recipe, arm, modality, score, place))
-        for number, (score, place) in zip(numbers, places, strict=True)
+        Cell(number, Source(recipe, arm, modality, score, tested_on))
+        for number, (score, tested_on) in zip(numbers, columns, strict=True)
     ]
 
 
@@ -217,9 +220,9 @@ def _table3(numbers: Mapping[str, Any]) -> PaperTable:
     def ours(key: str, task: str) -> list[Source | None]:
         score = "top-1"
         if key == "vimix_ucf101":
-            return [Source("table2", "cmmc", BOTH, score, place, task) for place in ("", "hmdb51")]
+            return [Source("table2", "cmmc", BOTH, score, tested_on, task) for tested_on in ("", "hmdb51")]
         if key == "vimix_k400":
-            return [Source("table3-k400", "cmmc", BOTH, score, place, task) for place in ("ucf101", "hmdb51")]
+            return [Source("table3-k400", "cmmc", BOTH, score, tested_on, task) for tested_on in ("ucf101", "hmdb51")]
         return [None, None]
 
     lines = [
@@ -236,8 +239,8 @@ def _table4(numbers: Mapping[str, Any]) -> PaperTable:
 
     def cells(key: str, values: Mapping[str, Sequence[float]]) -> list[Cell]:
         return [
-            Cell(number, Source("table2", "cmmc", BOTH, f"R@{k}", place) if key == "vimix" else None)
-            for place, name in (("", "ucf101"), ("hmdb51", "hmdb51"))
+            Cell(number, Source("table2", "cmmc", BOTH, f"R@{k}", tested_on) if key == "vimix" else None)
+            for tested_on, name in (("", "ucf101"), ("hmdb51", "hmdb51"))
             for k, number in zip(ks, values.get(name, missing), strict=True)
         ]
 
@@ -290,10 +293,10 @@ NAMES = {
     "skeletonclr_cmmc": "SkeletonCLR + CMMC, joint + motion",
 }
 DATA = {"ucf101": "UCF101", "k400": "K400", "k600": "K600", "htm": "HTM", "youtube8m": "YouTube8M"}
-"""What a method of Tables 3 and 4 was pretrained on."""
+"""Data sets on which the methods of Tables 3 and 4 were pretrained."""
 
 
 def _method(key: str) -> str:
-    """``coclr_k400`` is ``CoCLR, K400``."""
+    """The printed name of a key: ``CoCLR, K400`` for ``coclr_k400``."""
     method, _, data = key.rpartition("_")
     return f"{NAMES[method]}, {DATA[data]}" if data in DATA else NAMES[key]

@@ -1,4 +1,4 @@
-"""The record of one evaluation as JSON."""
+"""The record of an evaluation, as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -10,55 +10,57 @@ from attrs import asdict, field, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
-from vimix_adapters.outputs import json_with
 from vimix_adapters.reports.environment import commit, machine, versions
-from vimix_adapters.reports.reading import structured
+from vimix_adapters.reports.read_json import structured
 
 FORMAT = "vimix-results-1"
-RECORD = json_with("the JSON of an evaluation", value=FORMAT)
 EXPECTED = "the JSON of an evaluation (vimix evaluate ... --out FILE.json)"
 OPTIONAL = ("recipe", "tested_on", "best_on_test")
+"""Attributes that are left out of the file if they are empty."""
 
 
 @frozen
 class ResultRecord:
-    """Everything needed to judge a number and to compute it again."""
+    """The scores of an evaluation, with everything needed to judge and to reproduce them."""
 
     task: str
-    """``retrieval``, ``linear`` or ``finetune``."""
+    """``retrieval``, ``linear``, ``linear-end-to-end`` or ``finetune``."""
     scores: Mapping[str, float]
-    """0 to 1, by name: ``R@1`` ... or ``top-1``, ``top-5``."""
+    """Scores from 0 to 1 by name: ``R@1`` ... or ``top-1``, ``top-5``."""
     untrained: Mapping[str, float]
-    """The same scores of the same encoder with random weights; empty where these are a run of their own, not named."""
+    """The same scores of encoders with random weights; empty for a training without ``--baseline``."""
     protocol: Mapping[str, Any]
-    """In full: windows, crop, centring, similarity, choice of the penalty, ..."""
+    """All settings of the evaluation: windows, crop, centring, similarity, choice of the penalty, ..."""
     videos: Mapping[str, int]
-    """How many, by split."""
+    """Number of videos by split."""
     seed: int
+    """Seed of the recipe that evaluates."""
     data: str
-    """The store's fingerprint."""
+    """Fingerprint of the store."""
     checkpoints: Mapping[str, Mapping[str, Any]]
-    """What each checkpoint says of itself, by modality."""
+    """Provenance of each checkpoint by modality."""
     recipe: str = ""
-    """Its name."""
+    """Name of the recipe."""
     tested_on: str = ""
-    """Name of another data set than the recipe's own (``evaluate.stores``)."""
+    """Key in [evaluate.stores] of another data set than the recipe's own."""
     best_on_test: Mapping[str, float] = field(factory=dict)
-    """Where asked for: the score of the epoch chosen on the test videos themselves, as some peers do."""
+    """Epoch chosen on the test videos and its score, as some peers report it; empty unless requested."""
     machine: str = field(factory=machine)
-    """Its class, see ``environment.machine``."""
+    """Class of the machine, see ``environment.machine``."""
     commit: str = field(factory=commit)
+    """Commit of vimix, see ``environment.commit``."""
     versions: Mapping[str, str] = field(factory=versions)
+    """Versions of libraries by name."""
 
 
 def write_results(path: Path, record: ResultRecord) -> None:
-    """Write a record to one JSON file, atomically. Raises TypeError for a value that JSON does not have."""
+    """Write a record to a JSON file, atomically. Raises TypeError for a value that JSON cannot hold."""
     given = {name: value for name, value in asdict(record, recurse=False).items() if value or name not in OPTIONAL}
     write_json(path, {"format": FORMAT, **given})
 
 
 def read_results(path: Path) -> ResultRecord:
-    """A record that ``write_results`` wrote. Raises VimixError if the file is missing or something else."""
+    """Read a record of ``write_results``. Raises VimixError if the file is missing or not such a record."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -69,14 +71,14 @@ def read_results(path: Path) -> ResultRecord:
 
 
 def record_of(content: object, path: Path) -> ResultRecord:
-    """The record from the content of its file. Raises VimixError if it is another file, or was changed."""
+    """Return the record from the parsed content of its file. Raises VimixError if it is not a valid record."""
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise VimixError(f"{path}: expected {EXPECTED}, of format {FORMAT}")
     return structured(content, ResultRecord, path, EXPECTED)
 
 
 def unlike(record: ResultRecord, other: ResultRecord) -> list[str]:
-    """What of two evaluations differs that must not, for their scores to be compared; seeds may."""
+    """Names of the settings, other than seeds, whose difference makes the scores of two evaluations incomparable."""
     if set(record.checkpoints) != set(other.checkpoints):
         return ["modalities"]
     names = ("task", "tested_on", "data", "videos")
@@ -85,14 +87,14 @@ def unlike(record: ResultRecord, other: ResultRecord) -> list[str]:
 
 
 def _read_back(value: Mapping[str, object]) -> dict[str, object]:
-    """As it is after a way through JSON: lists for tuples."""
+    """The value after writing and reading it as JSON, with lists for tuples."""
     return dict(json.loads(json.dumps(value, default=_plain)))
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
-    """Write plain data, NumPy numbers and arrays, paths and frozen mappings as readable JSON, atomically.
+    """Write plain data, NumPy numbers and arrays, paths and mappings as indented JSON, atomically.
 
-    Raises ValueError for a number that is not finite (JSON has none), TypeError for any other value.
+    Raises ValueError for a number that is not finite, which JSON cannot hold, and TypeError for any other value.
     """
     write_text(path, json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=_plain) + "\n")
 

@@ -1,4 +1,4 @@
-"""A picture of what retrieval found: each query with its nearest videos, framed by right or wrong."""
+"""A picture of retrieval: each query with its nearest videos, framed by whether their class is right."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 RIGHT, WRONG, QUERY = "#1a9641", "#d7191c", "#404040"
 """Colours of the frames."""
 INCHES = 1.6
-"""Side of a thumbnail."""
+"""Side of a thumbnail in inches."""
 LETTERS = 24
-"""Longest name that fits above a thumbnail."""
+"""Number of letters that fit above a thumbnail."""
 
 
 @frozen(eq=False)
@@ -32,7 +32,7 @@ class Thumbnail:
 
 @frozen(eq=False)
 class SheetRow:
-    """A query and what was found for it, best first, with the similarities."""
+    """A query and its nearest videos, best first, with their similarities."""
 
     query: Thumbnail
     neighbours: Sequence[Thumbnail]
@@ -40,7 +40,7 @@ class SheetRow:
 
 
 def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str = "") -> None:
-    """Write a PNG, one line a query: the query, then its neighbours framed green (its class) or red, atomically.
+    """Write a PNG with a line per query: the query, then its neighbours framed green (same class) or red, atomically.
 
     Raises ValueError if there is no row.
     """

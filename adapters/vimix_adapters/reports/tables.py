@@ -1,4 +1,4 @@
-"""The table that says what an arm gained, on the console, as Markdown and as JSON."""
+"""The table of scores by arm: on the console, as Markdown and as JSON."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,49 +9,50 @@ from attrs import frozen
 from rich.table import Table
 
 from vimix_adapters.files import write_text
-from vimix_adapters.outputs import json_with
+from vimix_adapters.reports.markdown import markdown_table
 from vimix_adapters.reports.results import write_json
 
 LINEAR: Mapping[str, str] = {"top-1": "linear top-1", "top-5": "linear top-5"}
-"""Heading by name of the score; ``R@k`` for any k is its own heading and comes before these."""
+"""Heading by name of the score; ``R@k``, for any k, is its own heading and comes first."""
 RECALL = re.compile(r"R@\d+")
 FORMAT = "vimix-table-1"
-RESULTS = json_with("the results of one run", value=FORMAT)
+UNTRAINED = "random initialisation"
+"""Name of the row of encoders with random weights."""
 
 
 @frozen
 class Row:
-    """One line of the table: an arm's scores with one modality, or with two streams."""
+    """The scores of an arm with one modality, or with several streams."""
 
     arm: str
-    """``random initialisation``, ``MoCo``, ``Vi-Mix``, ..."""
+    """Title of the arm: ``random initialisation``, ``MoCo``, ``Vi-Mix``, ..."""
     modality: str
-    """``rgb``, ``flow``, ``rgb + flow``, ..."""
+    """Modality or streams: ``rgb``, ``flow``, ``rgb + flow``, ..."""
     scores: Mapping[str, float]
-    """0 to 1, by the names ``R@k``, ``top-1`` and ``top-5``; what was not measured is left out."""
+    """Scores from 0 to 1 by name, ``R@k``, ``top-1`` and ``top-5``, without those that were not measured."""
     key: str = ""
-    """The arm's name in the recipe."""
+    """Key of the arm in the recipe."""
     tested_on: str = ""
-    """Name of another data set than the run's own (``evaluate.stores``)."""
+    """Key in [evaluate.stores] of another data set than the run's own."""
 
     @property
     def title(self) -> str:
-        """The arm, and where it was tested if not on the run's own data."""
+        """Title of the arm, with the data set if it is not the run's own."""
         return f"{self.arm}, on {self.tested_on}" if self.tested_on else self.arm
 
     @property
     def streams(self) -> frozenset[str]:
-        """The modalities, whose order is that of no recipe in older results."""
+        """The modalities without their order, which older results do not take from the recipe."""
         return streams_of(self.modality)
 
 
 def streams_of(modality: str) -> frozenset[str]:
-    """``rgb + flow`` are rgb and flow."""
+    """The modalities in a name such as ``rgb + flow``."""
     return frozenset(modality.split(" + "))
 
 
 def console_table(rows: Sequence[Row], title: str = "", headings: Mapping[str, str] = LINEAR) -> Table:
-    """For rich's console: one block an arm, per cent with one decimal; ``headings`` of scores that have another."""
+    """Return a table for the console: per cent with one decimal, one section per arm, ``headings`` by score."""
     table = Table(title=title or None, caption="per cent")
     for heading in ("arm", "modality"):
         table.add_column(heading)
@@ -64,12 +65,11 @@ def console_table(rows: Sequence[Row], title: str = "", headings: Mapping[str, s
     return table
 
 
-def markdown_table(rows: Sequence[Row]) -> str:
-    """As GitHub shows it: per cent with one decimal, ``-`` where nothing was measured."""
+def scores_markdown(rows: Sequence[Row]) -> str:
+    """Return the rows as a Markdown table: per cent with one decimal, ``-`` where nothing was measured."""
     names = _measured(rows)
-    lines = [["arm", "modality", *(LINEAR.get(name, name) for name in names)], ["---", "---", *("---:" for _ in names)]]
-    lines += [[_escaped(row.title), _escaped(row.modality), *_cells(row, names)] for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+    headings = ["arm", "modality", *(LINEAR.get(name, name) for name in names)]
+    return markdown_table(headings, [[row.title, row.modality, *_cells(row, names)] for row in rows], "llr")
 
 
 def write_tables(
@@ -77,13 +77,13 @@ def write_tables(
 ) -> None:
     """Write ``results.json`` and ``results.md`` into ``folder``, each atomically.
 
-    ``about`` is plain data for the JSON: commit, seed, versions, protocol, number of videos, ...; ``notes`` are lines
-    under the Markdown table, such as how many videos were tested or the supervised ceiling.
+    ``about`` is plain data for the JSON file: commit, seed, versions, protocol, number of videos, ...; ``notes`` become
+    a list below the Markdown table.
     """
     lines = [_plain(row) for row in rows]
     write_json(folder / "results.json", {"format": FORMAT, "rows": lines, "about": dict(about), "notes": list(notes)})
     bullets = "".join(f"- {note}\n" for note in notes)
-    text = f"# {title}\n\nPer cent.\n\n{markdown_table(rows)}" + (f"\n{bullets}" if notes else "")
+    text = f"# {title}\n\nPer cent.\n\n{scores_markdown(rows)}" + (f"\n{bullets}" if notes else "")
     write_text(folder / "results.md", text)
 
 
@@ -93,12 +93,12 @@ def _plain(row: Row) -> dict[str, Any]:
 
 
 def _measured(rows: Iterable[Row]) -> list[str]:
-    """Names of the columns that some row fills, recall first."""
+    """Names of the scores that some row has, recall first."""
     return score_names(name for row in rows for name in row.scores)
 
 
 def score_names(names: Iterable[str]) -> list[str]:
-    """The names without repetition in the order of the table's columns. Raises ValueError for an unknown one."""
+    """Distinct names in the order of the table's columns. Raises ValueError for an unknown name."""
     given = set(names)
     recall = sorted((name for name in given if RECALL.fullmatch(name)), key=lambda name: int(name[2:]))
     if unknown := given - LINEAR.keys() - set(recall):
@@ -108,7 +108,3 @@ def score_names(names: Iterable[str]) -> list[str]:
 
 def _cells(row: Row, names: Sequence[str]) -> list[str]:
     return [f"{100 * row.scores[name]:.1f}" if name in row.scores else "-" for name in names]
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|")

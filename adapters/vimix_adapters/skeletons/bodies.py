@@ -1,10 +1,10 @@
-"""Which of the recorded bodies are the persons (``--denoise``): three named choices.
+"""Choosing the persons among the recorded bodies (``--denoise``).
 
-``none``: the first in the order of the file, in each frame anew (CrosSCLR).
-``energy``: the bodies that move most: variance over time, summed over joints and axes.
-``pyskl``: short tracks and tracks that are wider than a person are dropped, and the rest, in order of its extent, is
-packed into tracks that do not overlap (pyskl's ``ntu_preproc``, with two differences: frames are the recorded ones
-where it closes gaps, and where it would drop every body the first stays).
+``none``: the first bodies of each frame, in the order of the file (CrosSCLR).
+``energy``: the bodies that move most, by variance over time, summed over joints and axes.
+``pyskl``: short tracks and tracks wider than a person are dropped. The others, in order of extent, are assigned to
+persons so that the tracks of a person do not overlap. This is pyskl's ``ntu_preproc`` with two differences: gaps in
+the recorded frames are kept, and if all bodies would be dropped, the first is kept.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,35 +19,35 @@ from vimix_adapters.skeletons.sequence import RawSequence
 Array = NDArray[np.float64]
 
 SHORTEST = 12
-"""Frames that pyskl asks of a body, where there are several."""
+"""Fewest frames of a body that pyskl keeps, if there are several bodies."""
 WIDEST = 0.8
-"""Width by height of a body, above which pyskl calls a frame noise."""
+"""Width/height of a body above which pyskl counts a frame as noise."""
 NOISIEST = 0.69754
-"""Share of such frames from which on pyskl drops a body."""
+"""Share of such frames from which pyskl drops a body."""
 
 
 @frozen(eq=False)
 class _Track:
-    """One body: its frames [F] and joints [F, V, 3]."""
+    """One body: frame numbers [F] and joints [F, V, 3]."""
 
     frames: NDArray[np.int64]
     joints: Array
 
     @property
     def extent(self) -> float:
-        """pyskl's "motion": the variance of all its points, summed over the axes."""
+        """Variance of all points, summed over the axes; pyskl calls it "motion"."""
         return _extent(self.joints)
 
 
 def chosen_persons(raw: RawSequence, persons: int, denoise: str) -> Array:
-    """[T, persons, V, 3], zero where a person is not seen; frames in which nobody is left are left out.
+    """Return the joints [T, persons, V, 3], zero where a person is absent. Frames without persons are dropped.
 
-    Raises VimixError if nobody is left in any: the first of a file may be a place that is kept for nobody.
+    Raises VimixError if no frame has a person. This can happen because a file may list an empty body first.
     """
     length = int(raw.frame[-1]) + 1
     result = np.zeros((length, persons, *raw.joints.shape[1:]))
-    for place, track in CHOICES[denoise](raw, persons):
-        result[track.frames, place] = track.joints
+    for person, track in CHOICES[denoise](raw, persons):
+        result[track.frames, person] = track.joints
     seen = result.any(axis=(1, 2, 3))
     if not seen.any():
         raise VimixError(
@@ -58,8 +58,8 @@ def chosen_persons(raw: RawSequence, persons: int, denoise: str) -> Array:
 
 
 def _in_file_order(raw: RawSequence, persons: int) -> list[tuple[int, _Track]]:
-    slots = [raw.slot == place for place in range(persons)]
-    return [(place, _Track(raw.frame[rows], raw.joints[rows])) for place, rows in enumerate(slots)]
+    slots = [raw.slot == slot for slot in range(persons)]
+    return [(slot, _Track(raw.frame[rows], raw.joints[rows])) for slot, rows in enumerate(slots)]
 
 
 def _by_energy(raw: RawSequence, persons: int) -> list[tuple[int, _Track]]:
@@ -83,7 +83,7 @@ CHOICES: Mapping[str, Callable[[RawSequence, int], list[tuple[int, _Track]]]] = 
 
 
 def _tracks(raw: RawSequence) -> list[_Track]:
-    """The bodies in order of appearance."""
+    """Return the bodies in order of appearance."""
     numbers = dict.fromkeys(raw.body.tolist())
     return [_Track(raw.frame[raw.body == number], raw.joints[raw.body == number]) for number in numbers]
 
@@ -93,7 +93,7 @@ def _extent(joints: Array) -> float:
 
 
 def _narrow(tracks: Sequence[_Track]) -> list[_Track]:
-    """Without bodies that are mostly too wide; in order of the extent that their other frames tell."""
+    """Drop bodies that are too wide in most frames, and sort the others by the extent of their remaining frames."""
     kept = []
     for track in tracks:
         spread = np.ptp(track.joints, axis=1)
@@ -104,14 +104,14 @@ def _narrow(tracks: Sequence[_Track]) -> list[_Track]:
 
 
 def _packed(tracks: Sequence[_Track], persons: int) -> list[tuple[int, _Track]]:
-    """Each body into the first place whose bodies it does not meet; those without one are left out."""
+    """Assign each body to the first person whose bodies it does not overlap in time. Other bodies are dropped."""
     taken: list[tuple[int, int] | None] = [None] * persons
-    placed = []
+    assigned = []
     for track in tracks:
         first, last = int(track.frames[0]), int(track.frames[-1]) + 1
-        for place, span in enumerate(taken):
+        for person, span in enumerate(taken):
             if span is None or max(span[0], first) >= min(span[1], last):
-                taken[place] = (first, last) if span is None else (min(span[0], first), max(span[1], last))
-                placed.append((place, track))
+                taken[person] = (first, last) if span is None else (min(span[0], first), max(span[1], last))
+                assigned.append((person, track))
                 break
-    return placed
+    return assigned

@@ -1,4 +1,4 @@
-"""Layouts by name, or from a TOML file of one's own."""
+"""Skeleton layouts by name or from a TOML file."""
 
 import tomllib
 from importlib import resources
@@ -12,16 +12,15 @@ _KEYS = {"name", "joints", "edges", "centre", "shoulders", "pairs"}
 
 
 def layout_names() -> list[str]:
-    """The layouts that vimix brings along."""
+    """Return the names of the layouts that vimix includes."""
     return sorted(file.name.removesuffix(".toml") for file in _shipped().iterdir() if file.name.endswith(".toml"))
 
 
 def find_layout(name: str) -> SkeletonLayout:
-    """The layout of that name, or in the TOML file of that path (``layouts/*.toml`` are examples).
+    """Return the included layout of that name, or the layout in the TOML file of that path.
 
-    Joints are named, and named again in ``edges`` (child, parent), ``centre``, ``shoulders`` and ``pairs`` (left and
-    right).
-    Raises VimixError naming the file and what is wrong.
+    The file (see ``layouts/*.toml``) lists the names of the joints, and refers to joints by name in ``edges`` (child,
+    parent), ``centre``, ``shoulders`` and ``pairs`` (left, right). Raises VimixError naming the file and the mistake.
     """
     if name in layout_names():
         return _structured(_shipped().joinpath(f"{name}.toml").read_text(encoding="utf-8"), name)

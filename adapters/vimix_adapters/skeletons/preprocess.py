@@ -1,4 +1,4 @@
-"""From recorded bodies to what a store holds: persons around their centre, resized in time, turned to the front."""
+"""From recorded bodies to stored sequences: persons are chosen, centred, resized in time and turned to the front."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,13 +9,11 @@ from vimix_adapters.skeletons.sequence import RawSequence
 
 Array = NDArray[np.float64]
 
-ALIGNMENTS = ("none", "shoulders")
-
 
 def preprocessed(
     raw: RawSequence, layout: SkeletonLayout, *, frames: int, persons: int, denoise: str, align: str
 ) -> NDArray[np.float32]:
-    """[frames, V, persons, 3] float32, in CrosSCLR's order: choose, centre, resize, align."""
+    """Return a sequence [frames, V, persons, 3] float32. The order is CrosSCLR's: choose, centre, resize, align."""
     bodies = chosen_persons(raw, persons, denoise)
     resized = resize(centred(bodies, layout.centre), frames)
     aligned = facing(resized, layout.shoulders) if align == "shoulders" else resized
@@ -23,25 +21,25 @@ def preprocessed(
 
 
 def centred(bodies: Array, centre: int) -> Array:
-    """[T, M, V, 3] relative to the joint ``centre``, in each frame and body; a body of zeros stays one."""
+    """Subtract the joint ``centre`` of each frame and body from [T, M, V, 3]. An absent (zero) body stays zero."""
     return bodies - bodies[:, :, centre : centre + 1]
 
 
 def resize(bodies: Array, frames: int) -> Array:
-    """[frames, ...] from [T, ...], linearly between frame centres as ``cv2.resize`` does (INTER_LINEAR)."""
+    """Resize [T, ...] to [frames, ...], linearly between frame centres as ``cv2.resize`` does (INTER_LINEAR)."""
     length = len(bodies)
-    places = np.clip((np.arange(frames) + 0.5) * length / frames - 0.5, 0, length - 1)
-    before = np.floor(places).astype(np.int64)
+    positions = np.clip((np.arange(frames) + 0.5) * length / frames - 0.5, 0, length - 1)
+    before = np.floor(positions).astype(np.int64)
     after = np.minimum(before + 1, length - 1)
-    share = (places - before).reshape(-1, *[1] * (bodies.ndim - 1))
+    share = (positions - before).reshape(-1, *[1] * (bodies.ndim - 1))
     mixed: Array = (1 - share) * bodies[before] + share * bodies[after]
     return mixed
 
 
 def facing(bodies: Array, shoulders: tuple[int, int]) -> Array:
-    """[T, M, V, 3] turned about the vertical (y), each frame and body by itself: right shoulder towards +x of the left.
+    """Turn each frame and body of [T, M, V, 3] about the vertical (y): the right shoulder is then in +x of the left.
 
-    Height is no part of the direction. Bodies whose shoulders are above each other, or of zeros, stay as they are.
+    Only the horizontal direction counts. A body is unchanged if its shoulders are above each other or it is zero.
     """
     left, right = shoulders
     across = (bodies[:, :, right] - bodies[:, :, left])[..., [0, 2]]

@@ -1,4 +1,4 @@
-"""Skeletons as they were recorded, before anything is chosen, moved or resized."""
+"""Skeletons as they were recorded, before persons are chosen and coordinates change."""
 
 import numpy as np
 from attrs import frozen
@@ -9,25 +9,25 @@ from vimix.values.errors import VimixError
 Integers = NDArray[np.int64]
 
 FARTHEST = 1e6
-"""Coordinates beyond are no measurements, in whatever unit."""
+"""Bound of a coordinate. Larger values are not measurements in any unit."""
 
 
 @frozen(eq=False)
 class RawSequence:
-    """What a file tells of N bodies in single frames; a body whose coordinates are all zero is not in it."""
+    """The N bodies that a file has in all its frames together. Bodies whose coordinates are all zero are left out."""
 
     frame: Integers
-    """[N], ascending, from 0."""
+    """Frame of each body [N], ascending, from 0."""
     body: Integers
-    """[N] int64: the tracker's number."""
+    """The tracker's number of each body [N]."""
     slot: Integers
-    """[N]: the place in the frame's list of bodies, from 0."""
+    """Position of each body in its frame's list of bodies [N], from 0."""
     joints: NDArray[np.float64]
-    """[N, V, 3]."""
+    """Coordinates [N, V, 3]."""
 
 
 def raw_sequence(frame: list[int], body: list[int], slot: list[int], joints: NDArray[np.float64]) -> RawSequence:
-    """A sequence of the bodies that are there. Raises VimixError if there is none, or a number is no coordinate."""
+    """Build a sequence without empty bodies. Raises VimixError if none is left or a coordinate is not valid."""
     if not len(joints):
         raise VimixError("no frame has a body")
     if not (np.abs(joints) < FARTHEST).all():  # false for NaN too

@@ -1,4 +1,4 @@
-"""Skeleton files: NTU RGB+D's ``.skeleton``, and rows of joints (MSRAction3D's ``*_skeleton3D.txt``)."""
+"""Parsers of skeleton files: NTU RGB+D's ``.skeleton``, and rows of joints (MSRAction3D's ``*_skeleton3D.txt``)."""
 
 import stat
 from pathlib import Path
@@ -11,11 +11,11 @@ from vimix_adapters.skeletons.sequence import RawSequence, raw_sequence
 ENDINGS = (".skeleton", ".txt")
 BODY_VALUES, JOINT_VALUES = 10, 12
 LARGEST = 2**28
-"""Bytes; the longest recordings of NTU RGB+D have some 10 MB."""
+"""Size limit in bytes. The longest recordings of NTU RGB+D have about 10 MB."""
 
 
 def read_skeletons(path: Path, joints: int) -> RawSequence:
-    """The file's bodies of ``joints`` joints. Raises VimixError with the reason, and the line where there is one."""
+    """Read the file's bodies of ``joints`` joints. Raises VimixError with the reason and, if there is one, the line."""
     try:
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):  # opening a FIFO would wait for ever
@@ -29,35 +29,36 @@ def read_skeletons(path: Path, joints: int) -> RawSequence:
 
 
 def parse_ntu(data: bytes, joints: int) -> RawSequence:
-    """NTU RGB+D: the number of frames; for each the number of bodies; for each body a line of 10 values (the first is
-    its number), the number of joints, and a line of 12 values a joint (x y z in metres, then places in the pictures).
+    """Parse NTU RGB+D's format.
 
-    Raises VimixError naming the line, whatever the bytes are.
+    It has the number of frames; for each frame the number of bodies; for each body a line of 10 values (the first is
+    its number), the number of joints, and for each joint a line of 12 values (x y z in metres, then image positions).
+    Raises VimixError naming the line for any other content.
     """
     lines = _Lines(data)
     frame, body, slot, rows = [], [], [], []
     for number in range(lines.count("frames")):
-        for place in range(lines.count("bodies")):
+        for position in range(lines.count("bodies")):
             tracked = lines.whole(lines.words(BODY_VALUES, "the values of a body")[0])
-            if (found := lines.count("joints")) != joints:
-                raise VimixError(f"line {lines.number}: {found} joints, the layout has {joints}")
-            rows.append([lines.place(JOINT_VALUES, "the values of a joint") for _ in range(joints)])
+            if (count := lines.count("joints")) != joints:
+                raise VimixError(f"line {lines.number}: {count} joints, the layout has {joints}")
+            rows.append([lines.point(JOINT_VALUES, "the values of a joint") for _ in range(joints)])
             frame.append(number)
             body.append(tracked)
-            slot.append(place)
+            slot.append(position)
     lines.end()
     return raw_sequence(frame, body, slot, np.array(rows, dtype=np.float64).reshape(-1, joints, 3))
 
 
 def parse_rows(data: bytes, joints: int) -> RawSequence:
-    """One body: a line ``x y z`` (and more, such as a confidence, which is not used) a joint, ``joints`` lines a frame.
+    """Parse the rows of one body: a line ``x y z`` for each joint, ``joints`` lines a frame.
 
-    Raises VimixError naming the line, whatever the bytes are.
+    Further values in a line, such as a confidence, are ignored. Raises VimixError naming the line for other content.
     """
     lines = _Lines(data)
     rows = []
     while not lines.at_end:
-        rows.append(lines.place(3, "x y z", more=True))
+        rows.append(lines.point(3, "x y z", more=True))
     if len(rows) % joints:
         raise VimixError(f"line {lines.number}: the last frame has {len(rows) % joints} of {joints} joints")
     frames = len(rows) // joints
@@ -66,12 +67,12 @@ def parse_rows(data: bytes, joints: int) -> RawSequence:
 
 
 class _Lines:
-    """Lines one by one, as numbers; ``number`` is that of the last one, from 1."""
+    """Reads lines of numbers one by one. ``number`` is that of the last line read, from 1."""
 
     def __init__(self, data: bytes) -> None:
         if not data.strip():
             raise VimixError("empty file")
-        self._lines = data.rstrip().split(b"\n")  # a CR is white space to int, float and split
+        self._lines = data.rstrip().split(b"\n")  # int, float and split treat a CR as white space
         self.number = 0
 
     @property
@@ -85,23 +86,23 @@ class _Lines:
         return self._lines[self.number - 1]
 
     def count(self, of: str) -> int:
-        """A line with one number of 0 or more."""
+        """Read a line with one number of at least 0."""
         line = self._next(f"the number of {of}")
-        found = self.whole(line, f"the number of {of}")
-        if found < 0:
+        number = self.whole(line, f"the number of {of}")
+        if number < 0:
             raise VimixError(f"line {self.number}: expected the number of {of}, found {_shown(line)}")
-        return found
+        return number
 
     def words(self, length: int, expected: str, more: bool = False) -> list[bytes]:
-        """A line of that many words."""
+        """Read a line of ``length`` words, or at least as many with ``more``."""
         line = self._next(expected)
         parts = line.split()
         if len(parts) < length or (len(parts) > length and not more):
             raise VimixError(f"line {self.number}: expected {expected}, {length} numbers, found {_shown(line)}")
         return parts
 
-    def place(self, length: int, expected: str, more: bool = False) -> list[float]:
-        """The first three numbers of a line of ``length`` words; the others are not read."""
+    def point(self, length: int, expected: str, more: bool = False) -> list[float]:
+        """Read a line of ``length`` words and return the first three as numbers."""
         parts = self.words(length, expected, more)[:3]
         try:
             return [float(part) for part in parts]
@@ -109,7 +110,7 @@ class _Lines:
             raise VimixError(f"line {self.number}: expected {expected}, found {_shown(b' '.join(parts))}") from error
 
     def whole(self, text: bytes, expected: str = "a body's number") -> int:
-        """A whole number that fits into 64 bits."""
+        """Parse an integer of 64 bits."""
         try:
             number = int(text)
         except ValueError as error:
@@ -119,7 +120,7 @@ class _Lines:
         return number
 
     def end(self) -> None:
-        """Nothing may follow."""
+        """Raise VimixError if lines are left."""
         if not self.at_end:
             raise VimixError(f"line {self.number + 1}: more lines than the declared frames have")
 

@@ -1,4 +1,4 @@
-"""What is behind the figure: a textured wall and floor, a few things on the wall, and things that move about."""
+"""The background of the figure: a textured wall and floor, a few objects on the wall, and moving objects."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from numpy.typing import NDArray
 
 from vimix_adapters.synth.body import Array
 from vimix_adapters.synth.camera import View
-from vimix_adapters.synth.settings import Variety
+from vimix_adapters.synth.synth_settings import Variety
 
 Picture = NDArray[np.uint8]
 ZOOM = 2
-"""Pictures are drawn this much larger and averaged down, for smooth edges."""
+"""Factor by which pictures are drawn larger, before they are averaged down for smooth edges."""
 SHIFT = 4
-"""Fractional bits of the coordinates given to OpenCV's drawing functions."""
+"""Number of fractional bits in the coordinates for OpenCV's drawing functions."""
 BORDER = 8
-"""Pixels of the still background beyond each edge, for the camera's shake."""
+"""Margin of the still background beyond each edge for the camera's shake, in pixels."""
 
 
 @frozen(eq=False)
 class Passer:
-    """Something round that moves behind the figure: ``path`` ``[T, 2]`` and half axes, in pixels."""
+    """A round object that moves behind the figure: ``path`` ``[T, 2]`` and half axes, in pixels."""
 
     path: Array
     axes: tuple[float, float]
@@ -32,13 +32,13 @@ class Passer:
 
 @frozen(eq=False)
 class Backdrop:
-    """The still picture ``[ZOOM·(H + 2·BORDER), ZOOM·(W + 2·BORDER), 3]`` and what moves before it."""
+    """The still picture ``[ZOOM·(H + 2·BORDER), ZOOM·(W + 2·BORDER), 3]`` and the objects that move in front of it."""
 
     still: Picture
     passers: tuple[Passer, ...]
 
     def frame(self, view: View, time: int) -> Picture:
-        """The background of one frame, ``[ZOOM·H, ZOOM·W, 3]``."""
+        """Draw the background of one frame, ``[ZOOM·H, ZOOM·W, 3]``."""
         right, down = ZOOM * (view.shake[time] - BORDER)
         matrix = np.array([[1, 0, right], [0, 1, down]])
         canvas: Any = cv2.warpAffine(self.still, matrix, (ZOOM * view.width, ZOOM * view.height))
@@ -51,17 +51,17 @@ class Backdrop:
 
 
 def fixed(pixels: Array) -> NDArray[np.int32]:
-    """Places in the final picture ``[..., 2]`` as OpenCV's fixed-point places on the canvas.
+    """Convert positions in the final picture ``[..., 2]`` to OpenCV's fixed-point positions on the canvas.
 
-    (0, 0) is the middle of the first pixel in both.
+    In both (0, 0) is the centre of the first pixel.
     """
     return np.rint((ZOOM * (pixels + 0.5) - 0.5) * (1 << SHIFT)).astype(np.int32)
 
 
 def backdrop(view: View, variety: Variety, room: Generator, rng: Generator) -> Backdrop:
-    """Draw a background for this view; the floor begins somewhat above the feet.
+    """Draw a random background for this view. The floor begins slightly above the feet.
 
-    ``room`` draws what all videos of a room share: the textures and what hangs on the wall.
+    ``room`` generates what all videos of a room share: the textures and the objects on the wall.
     """
     width, height = view.width + 2 * BORDER, view.height + 2 * BORDER
     wall, floor = (_texture(width, height, variety, room) for _ in range(2))
@@ -74,7 +74,7 @@ def backdrop(view: View, variety: Variety, room: Generator, rng: Generator) -> B
 
 
 def _texture(width: int, height: int, variety: Variety, rng: Generator) -> Picture:
-    """Coloured noise of several grain sizes, the finest about two pixels, with a random tint and strength."""
+    """Draw coloured noise of four grain sizes, the finest about two pixels, with a random tint and strength."""
     size = (ZOOM * width, ZOOM * height)
     tint = rng.uniform(*variety.wall) + rng.uniform(-variety.tint, variety.tint, 3)
     picture = np.tile(tint, (size[1], size[0], 1)).astype(np.float32)
@@ -82,13 +82,13 @@ def _texture(width: int, height: int, variety: Variety, rng: Generator) -> Pictu
     for octave in range(4):
         cell = grain * 2.2**octave
         grid = rng.normal(size=(int(height / cell) + 2, int(width / cell) + 2, 3)).astype(np.float32)
-        grid = 0.7 * grid[..., :1] + 0.3 * grid  # mostly light and dark, little colour
+        grid = 0.7 * grid[..., :1] + 0.3 * grid  # mostly brightness, little colour
         picture += strength * cv2.resize(grid, size, interpolation=cv2.INTER_LINEAR)
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
 def _furnish(wall: Picture, variety: Variety, rng: Generator) -> None:
-    """Put up to five flat rectangles on the wall, in place."""
+    """Draw up to five plain rectangles on the wall, in place."""
     height, width = wall.shape[:2]
     for _ in range(int(rng.integers(6))):
         corner = rng.uniform(0, 1, 2) * (width, height)
@@ -99,7 +99,7 @@ def _furnish(wall: Picture, variety: Variety, rng: Generator) -> None:
 
 
 def _passer(view: View, rng: Generator) -> Passer:
-    """An object of 8 to 24 % of the height on a random to-and-fro path."""
+    """Draw an object of 8 to 24 % of the height on a random path that oscillates."""
     times = np.arange(len(view.points)) / len(view.points)
     size = np.array([view.width, view.height], float)
     turns = rng.uniform(0.3, 2.5, 2) * times[:, None] + rng.uniform(size=2)

@@ -1,6 +1,6 @@
 """The NTU RGB+D skeleton of 25 joints and its forward kinematics.
 
-Axes of the body: x to its left, y up, z ahead; metres. Joint order and names: NTU RGB+D's, numbered from 0.
+Body axes: x to its left, y up, z forwards, in metres. Joints have NTU RGB+D's order and names, numbered from 0.
 """
 
 from typing import TypeAlias
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[np.float64]
 Curve: TypeAlias = Array | float
-"""An angle over time, ``[T]`` or constant; degrees."""
+"""An angle over time ``[T]``, or a constant angle, in degrees."""
 
 JOINTS = 25
 LEFT, RIGHT = 0, 1
@@ -21,14 +21,14 @@ HIPS, KNEES, ANKLES, FEET = (12, 16), (13, 17), (14, 18), (15, 19)
 TIPS, THUMBS = (21, 23), (22, 24)
 BASE, MIDDLE, NECK, HEAD, CHEST = 0, 1, 2, 3, 20
 FACE = 25
-"""An extra point before the head, which only the drawing needs."""
+"""An additional point in front of the head, for drawing only."""
 
 
 @frozen
-class Arm:
-    """``lift`` from hanging down, in the upright plane at ``plane`` degrees out from straight ahead (90: sideways).
+class ArmPose:
+    """``lift`` raises a hanging arm in the vertical plane at ``plane`` degrees from forwards (90: sideways).
 
-    ``twist`` turns the upper arm about itself, outwards; ``elbow`` 0 is straight.
+    ``twist`` turns the upper arm outwards about its axis. ``elbow`` is 0 for a straight arm.
     """
 
     lift: Curve = 0.0
@@ -38,10 +38,10 @@ class Arm:
 
 
 @frozen
-class Leg:
-    """``swing`` ahead and ``spread`` sideways from hanging down; ``knee`` 0 is straight; ``toes`` up from level.
+class LegPose:
+    """``swing`` forwards and ``spread`` sideways from hanging down; ``knee`` is 0 for a straight leg; ``toes`` upwards.
 
-    The leg's angles do not follow the pelvis' ``lean``, so a bow does not move the feet.
+    The angles are independent of the pelvis' ``lean``, so a bow does not move the feet.
     """
 
     swing: Curve = 0.0
@@ -52,9 +52,9 @@ class Leg:
 
 @frozen
 class Pose:
-    """Joint angles over time, degrees. ``hop`` is the feet's height over the floor, as a share of the body's.
+    """Joint angles over time in degrees. ``hop`` is the feet's height above the floor as a share of the body height.
 
-    ``planted`` 1: the foot on the floor stays where it is and the body moves over it; 0: the hips stay.
+    With ``planted`` = 1 the foot on the floor stays in place and the body moves; with 0 the hips stay in place.
     """
 
     yaw: Curve = 0.0
@@ -66,13 +66,13 @@ class Pose:
     look: Curve = 0.0
     hop: Curve = 0.0
     planted: float = 1.0
-    arms: tuple[Arm, Arm] = (Arm(), Arm())
-    legs: tuple[Leg, Leg] = (Leg(), Leg())
+    arms: tuple[ArmPose, ArmPose] = (ArmPose(), ArmPose())
+    legs: tuple[LegPose, LegPose] = (LegPose(), LegPose())
 
 
 @frozen
 class Build:
-    """A person's measures: ``height`` in metres, the others are factors on common proportions."""
+    """A person's measures: ``height`` in metres; the others are factors on average proportions."""
 
     height: float = 1.75
     torso: float = 1.0
@@ -84,17 +84,17 @@ class Build:
 
 
 def turn_x(degrees: Curve) -> Array:
-    """Rotations ``[..., 3, 3]`` about x: what is up goes ahead."""
+    """Return rotations ``[..., 3, 3]`` about x, from up to forwards."""
     return _turn(degrees, 1, 2)
 
 
 def turn_y(degrees: Curve) -> Array:
-    """Rotations ``[..., 3, 3]`` about y: what is ahead goes left."""
+    """Return rotations ``[..., 3, 3]`` about y, from forwards to left."""
     return _turn(degrees, 2, 0)
 
 
 def turn_z(degrees: Curve) -> Array:
-    """Rotations ``[..., 3, 3]`` about z: what is left goes up."""
+    """Return rotations ``[..., 3, 3]`` about z, from left to up."""
     return _turn(degrees, 0, 1)
 
 
@@ -110,22 +110,22 @@ def _turn(degrees: Curve, first: int, second: int) -> Array:
 
 @frozen(eq=False)
 class _Chain:
-    """Joints placed so far, ``points[j]`` ``[T, 3]``, for a person of ``height``."""
+    """The joints placed so far, ``points[j]`` ``[T, 3]``, of a person of ``height`` metres."""
 
     frames: int
     height: float
     points: dict[int, Array] = field(factory=dict)
 
     def place(self, joint: int, parent: int, turn: Array, offset: tuple[float, float, float]) -> None:
-        """Put ``joint`` at ``offset`` (shares of the height) from ``parent`` in the frame ``turn``."""
+        """Place ``joint`` at ``offset`` (shares of the height) from ``parent`` in the rotated frame ``turn``."""
         step = turn @ (self.height * np.asarray(offset))
         self.points[joint] = self.points[parent] + np.broadcast_to(step, (self.frames, 3))
 
 
 def forward_kinematics(pose: Pose, build: Build, frames: int) -> Array:
-    """Joint positions ``[T, 26, 3]`` in metres: NTU's 25 joints and the face; the floor is y = 0.
+    """Return joint positions ``[T, 26, 3]`` in metres: NTU's 25 joints and the face. The floor is y = 0.
 
-    The lowest foot of every frame stands on the floor, or ``hop`` above it.
+    The lower foot of each frame stands on the floor, or ``hop`` above it.
     """
     chain = _Chain(frames, build.height)
     chain.points[BASE] = np.zeros((frames, 3))
@@ -141,7 +141,7 @@ def forward_kinematics(pose: Pose, build: Build, frames: int) -> Array:
 def _place_trunk(chain: _Chain, pose: Pose, build: Build, pelvis: Array) -> Array:
     for side in (LEFT, RIGHT):
         chain.place(HIPS[side], BASE, pelvis, (SIGN[side] * 0.052 * build.shoulders, -0.02, 0.0))
-    # The two halves of the spine bend alike.
+    # Both halves of the spine bend by the same angle.
     vertebra = (
         turn_y(np.asarray(pose.twist) / 2) @ turn_z(np.asarray(pose.tilt) / 2) @ turn_x(np.asarray(pose.bend) / 2)
     )
@@ -156,10 +156,10 @@ def _place_trunk(chain: _Chain, pose: Pose, build: Build, pelvis: Array) -> Arra
     return chest
 
 
-def _place_arm(chain: _Chain, arm: Arm, build: Build, chest: Array, side: int) -> None:
+def _place_arm(chain: _Chain, arm: ArmPose, build: Build, chest: Array, side: int) -> None:
     sign = SIGN[side]
     upper = chest @ turn_y(sign * np.asarray(arm.plane)) @ turn_x(-np.asarray(arm.lift))
-    # At rest the forearm should bend ahead whatever the plane is; raised, the plane itself gives the direction.
+    # A hanging arm bends its elbow forwards for any plane. A raised arm bends it in its plane.
     settle = -np.asarray(arm.plane) * np.maximum(0.0, np.cos(np.radians(arm.lift)))
     upper = upper @ turn_y(sign * (settle + np.asarray(arm.twist)))
     lower = upper @ turn_x(-np.asarray(arm.elbow))
@@ -171,7 +171,7 @@ def _place_arm(chain: _Chain, arm: Arm, build: Build, chest: Array, side: int) -
     chain.place(THUMBS[side], WRISTS[side], lower, (0.0, -0.045, 0.022))
 
 
-def _place_leg(chain: _Chain, leg: Leg, build: Build, yaw: Array, side: int) -> None:
+def _place_leg(chain: _Chain, leg: LegPose, build: Build, yaw: Array, side: int) -> None:
     thigh = yaw @ turn_z(SIGN[side] * np.asarray(leg.spread)) @ turn_x(-np.asarray(leg.swing))
     shank = thigh @ turn_x(leg.knee)
     level = yaw @ turn_x(-np.asarray(leg.toes))
@@ -185,7 +185,7 @@ def _ground(joints: Array, pose: Pose, build: Build) -> Array:
     lowest = feet[..., 1].min(axis=1)
     shift = np.zeros((len(joints), 3))
     shift[:, 1] = (np.asarray(pose.hop) + 0.018) * build.height - lowest
-    # A soft choice of the standing foot, so that the body does not jump when the weight changes.
+    # The standing foot is chosen softly, so that the body does not jump when the weight shifts.
     weight = np.exp(-(feet[..., 1] - lowest[:, None]) / (0.03 * build.height))
     weight /= weight.sum(axis=1, keepdims=True)
     standing = (weight[..., None] * joints[:, list(ANKLES)]).sum(axis=1)

@@ -1,21 +1,21 @@
-"""Where the camera stands and where the figure comes to lie in the picture."""
+"""Position of the camera, and of the figure in the picture."""
 
 import numpy as np
 from attrs import frozen
 from numpy.random import Generator
 
 from vimix_adapters.synth.body import Array, turn_x, turn_y, turn_z
-from vimix_adapters.synth.plan import CAMERAS, SETUPS, Sample
-from vimix_adapters.synth.settings import SynthSettings, Variety
+from vimix_adapters.synth.sample_plan import CAMERAS, SETUPS, Sample
+from vimix_adapters.synth.synth_settings import SynthSettings, Variety
 
 
 @frozen(eq=False)
 class View:
     """A performance as seen by the camera.
 
-    ``points`` ``[T, 26, 3]``: camera coordinates in metres, x to the picture's right, y up, z away from the camera
-    (Kinect's, whose pictures are mirrored). ``focal``: pixels; the picture's middle is the principal point.
-    ``shake`` ``[T, 2]``: the picture's displacement (right, down) in pixels.
+    ``points`` ``[T, 26, 3]`` are camera coordinates in metres: x to the picture's right, y up, z away from the camera
+    (as for Kinect, whose pictures are mirrored). ``focal`` is the focal length in pixels; the principal point is the
+    picture's centre. ``shake`` ``[T, 2]`` is the displacement (right, down) of each frame in pixels.
     """
 
     points: Array
@@ -26,22 +26,22 @@ class View:
 
     @property
     def pixels(self) -> Array:
-        """``[T, 26, 2]``: column and row, (0, 0) being the middle of the first pixel."""
+        """Column and row of each point, ``[T, 26, 2]``. (0, 0) is the centre of the first pixel."""
         return project(self.points, self.focal, self.width, self.height) + self.shake[:, None]
 
 
 def project(points: Array, focal: float, width: int, height: int) -> Array:
-    """Pinhole projection of camera coordinates ``[..., 3]`` to columns and rows ``[..., 2]``."""
+    """Project camera coordinates ``[..., 3]`` to columns and rows ``[..., 2]`` (pinhole camera)."""
     column = (width - 1) / 2 + focal * points[..., 0] / points[..., 2]
     row = (height - 1) / 2 - focal * points[..., 1] / points[..., 2]
     return np.stack([column, row], axis=-1)
 
 
-def look(settings: SynthSettings, sample: Sample, joints: Array, stature: float, rng: Generator) -> View:
-    """Draw a camera for ``joints`` ``[T, 26, 3]`` of a person ``stature`` metres tall.
+def place_camera(settings: SynthSettings, sample: Sample, joints: Array, stature: float, rng: Generator) -> View:
+    """Draw a random camera for ``joints`` ``[T, 26, 3]`` of a person ``stature`` metres tall.
 
-    The figure is inside the picture in all frames: where its motion needs more room than the drawn scale leaves,
-    the scale is lowered, and its place is drawn from the room that is left.
+    The figure is inside the picture in all frames. If its motion does not fit at the drawn scale, the scale is reduced.
+    Its position is random within the free space.
     """
     variety = settings.variety
     distance = rng.uniform(*variety.distance)
@@ -57,7 +57,7 @@ def look(settings: SynthSettings, sample: Sample, joints: Array, stature: float,
 
 
 def _turned(joints: Array, sample: Sample, variety: Variety, rng: Generator) -> Array:
-    """Rotate the world so that the camera looks along -z."""
+    """Rotate the joints so that the camera looks along -z."""
     share = (sample.camera - 1 + rng.uniform()) / CAMERAS
     azimuth = variety.azimuth * (2 * share - 1)
     low, high = variety.elevation
@@ -67,10 +67,10 @@ def _turned(joints: Array, sample: Sample, variety: Variety, rng: Generator) -> 
 
 
 def _fit(points: Array, focal: float, size: Array, place: Array, flesh: float, border: float) -> tuple[Array, float]:
-    """Move and, if need be, shrink so that all points lie inside the picture at ``place`` (0 to 1 of the free room).
+    """Move and, if necessary, shrink the figure so that all points are inside the picture.
 
-    ``flesh`` is the thickness around a joint as a share of the focal length. Moving a near point changes its place
-    more than a far one's, hence the rounds.
+    ``place`` is its position within the free space, from 0 to 1. ``flesh`` is the thickness around a joint as a share
+    of the focal length. Several rounds are needed because moving the figure shifts near points more than far ones.
     """
     points = points.copy()
     for _ in range(5):
@@ -88,7 +88,7 @@ def _extent(points: Array, focal: float, size: Array, margin: float) -> tuple[Ar
 
 
 def _shake(frames: int, amount: float, rng: Generator) -> Array:
-    """Smooth noise ``[T, 2]`` within ± amount."""
+    """Draw smooth noise ``[T, 2]`` within ± ``amount``."""
     knots = rng.uniform(-amount, amount, (frames // 5 + 2, 2))
     at = np.arange(frames) / 5
     return np.stack([np.interp(at, np.arange(len(knots)), knots[:, axis]) for axis in range(2)], axis=1)

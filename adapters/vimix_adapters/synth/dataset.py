@@ -1,7 +1,8 @@
-"""The data set on disk: videos, skeletons, lists and the settings they were made with."""
+"""The data set on disk: videos, skeletons, lists and a record of the settings."""
 
 import json
 import multiprocessing
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,17 +18,17 @@ from attrs import frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
 from vimix_adapters.synth.encode import choose_codec, write_video
-from vimix_adapters.synth.plan import Sample, plan
 from vimix_adapters.synth.sample import render
-from vimix_adapters.synth.settings import GENERATOR, SynthSettings
+from vimix_adapters.synth.sample_plan import Sample, plan
 from vimix_adapters.synth.skeleton_text import skeleton_text
+from vimix_adapters.synth.synth_settings import GENERATOR, SynthSettings
 
 RECORD, VIDEOS, SKELETONS = "synth.json", "videos", "skeletons"
 
 
 @frozen
 class Written:
-    """What a call left in the folder: all ``train`` and ``test`` videos, ``made`` of them in this call."""
+    """Numbers of all ``train`` and ``test`` videos in the folder, and of those ``made`` by this call."""
 
     train: int
     test: int
@@ -35,19 +36,23 @@ class Written:
 
 
 def write_dataset(
-    out: Path, settings: SynthSettings, workers: int, each: Callable[[int, int], None] = lambda _done, _total: None
+    out: Path,
+    settings: SynthSettings,
+    workers: int,
+    each: Callable[[int, int], None] = lambda _done, _total: None,
+    force: bool = False,
 ) -> Written:
-    """Make the data set in ``out``, or what is missing of it; ``each`` hears (done, total) as videos are finished.
+    """Write the data set, or its missing files, to ``out``. ``each`` is called with (done, total) after each video.
 
-    ``videos/CLASS/NAME.mp4``, ``skeletons/NAME.skeleton``, ``train.txt`` and ``test.txt`` (a path relative to
-    ``videos`` a line), ``splits.csv`` (``path,label,split,source``) and ``synth.json``. Which worker makes which
-    video changes nothing. Raises VimixError if ``out`` holds anything but a data set of the same settings, or
-    cannot be written.
+    The files are ``videos/CLASS/NAME.mp4``, ``skeletons/NAME.skeleton``, ``train.txt`` and ``test.txt`` (each line a
+    path relative to ``videos``), ``splits.csv`` (``path,label,split,source``) and ``synth.json``. The content does not
+    depend on ``workers``. ``force`` deletes a data set of other settings first. Raises VimixError if ``out`` holds
+    anything but a data set of the same settings, or cannot be written.
     """
     codec = choose_codec()
     samples = plan(settings)
     try:
-        _claim(out, settings, codec)
+        _claim(out, settings, codec, force)
         missing = [sample for sample in samples if not all(path.exists() for path in _paths(out, sample))]
         each(len(samples) - len(missing), len(samples))
         make = partial(write_sample, out, settings, codec)
@@ -55,13 +60,13 @@ def write_dataset(
             each(number, len(samples))
         _write_lists(out, samples)
     except OSError as error:
-        raise VimixError(f"{out}: cannot write the data set: {error}; free or choose another folder") from error
+        raise VimixError(f"{out}: cannot write the data set: {error}; free space or choose another folder") from error
     test = sum(sample.test for sample in samples)
     return Written(train=len(samples) - test, test=test, made=len(missing))
 
 
 def write_sample(out: Path, settings: SynthSettings, codec: str, sample: Sample) -> None:
-    """Render one sample and write its video and its skeleton, each whole or not at all."""
+    """Render one sample and write its video and its skeleton, each atomically."""
     video, skeleton = _paths(out, sample)
     made = render(settings, sample)
     write_video(video, made.frames, settings.rate, codec)
@@ -73,18 +78,18 @@ def _paths(out: Path, sample: Sample) -> tuple[Path, Path]:
     return video, out / SKELETONS / f"{sample.name}.skeleton"
 
 
-def _claim(out: Path, settings: SynthSettings, codec: str) -> None:
-    """Write the record first of all, so that a later call knows whose folder it is."""
+def _claim(out: Path, settings: SynthSettings, codec: str, force: bool) -> None:
+    """Write the record before anything else, so that a later call recognises the folder."""
     record = {"generator": GENERATOR, "codec": codec, **attrs.asdict(settings)}
     text = json.dumps(record, indent=2) + "\n"
     path = out / RECORD
     if path.exists():
-        _compare(out, _read(path), json.loads(text))
+        _compare(out, _read(path), json.loads(text), force)
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise VimixError(f"{out}: expected a new or empty folder, or one that vimix synth began; choose another")
-    else:
+    if not path.exists():
         write_text(path, text)
-    for leftover in out.glob("**/.*.tmp"):  # of a call that was killed
+    for leftover in out.glob("**/.*.tmp"):  # from a call that was killed
         leftover.unlink()
 
 
@@ -98,32 +103,39 @@ def _read(path: Path) -> dict[str, Any]:
     return record
 
 
-def _compare(out: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
-    other = [key for key in asked if there.get(key) != asked[key]]
+def _compare(out: Path, present: dict[str, Any], wanted: dict[str, Any], force: bool) -> None:
+    """Delete a data set of other settings if ``force``. Raises VimixError if not."""
+    other = [key for key in wanted if present.get(key) != wanted[key]]
+    if other and not force:
+        changes = ", ".join(f"{key} {present.get(key)} there, {wanted[key]} asked for" for key in other)
+        raise VimixError(
+            f"{out}: holds a data set with other settings ({changes}); choose another --out, or add --force"
+        )
     if other:
-        changes = ", ".join(f"{key} {there.get(key)} there, {asked[key]} asked" for key in other)
-        raise VimixError(f"{out}: holds a data set of other settings ({changes}); choose another folder or delete it")
+        for name in (VIDEOS, SKELETONS):
+            shutil.rmtree(out / name, ignore_errors=True)
+        (out / RECORD).unlink()
 
 
 def _spread(make: Callable[[Sample], None], samples: Sequence[Sample], workers: int) -> Iterator[None]:
-    """Call ``make`` on every sample, in this process or in a pool; yields as results come, in order."""
+    """Call ``make`` on every sample, in this process or in a pool, and yield after each, in order."""
     if workers <= 1 or len(samples) <= 1:
         yield from map(make, samples)
         return
-    # Spawned, not forked: the caller may run threads (a progress bar, OpenCV, torch), which a fork would tear.
+    # Spawned, not forked: the caller may run threads (a progress bar, OpenCV, torch), which do not survive a fork.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(samples)), context, _start_worker) as pool:
         try:
             yield from pool.map(make, samples, chunksize=2)
         except BrokenProcessPool as error:
-            message = "a worker process was killed (out of memory?); call again with fewer workers to go on"
+            message = "a worker process was killed (out of memory?); run the command again with fewer workers to go on"
             raise VimixError(f"vimix synth: {message}") from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     cv2.setNumThreads(1)
 
 

@@ -1,4 +1,4 @@
-"""Painting the figure: tapered capsules from joint to joint, far ones first."""
+"""Painting the figure: tapered capsules between joints, the farthest first."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from vimix_adapters.synth.motion import Colour, Person
 
 _CIRCLE = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) * np.pi / 6)], axis=-1)
 OUTLINE = 0.45
-"""Brightness of a part's edge, so that an arm shows before a trunk of its own colour."""
+"""Relative brightness of a part's edge, which makes an arm visible in front of a trunk of the same colour."""
 
 
 @frozen
@@ -23,12 +23,12 @@ class Part:
     balls: tuple[tuple[int, float], ...]
     colour: Colour
     nearer: float = 0.0
-    """Metres it is taken to be nearer than its middle, to settle which of two touching parts covers the other."""
+    """Metres by which the part counts as nearer than its centre, to order touching parts."""
 
 
 @frozen(eq=False)
 class Scene:
-    """All that is needed to paint a video."""
+    """Everything needed to paint a video."""
 
     view: View
     person: Person
@@ -38,11 +38,11 @@ class Scene:
         return len(self.view.points)
 
     def background(self, time: int) -> Picture:
-        """Frame ``time`` without the figure, uint8 ``[H, W, 3]`` RGB."""
+        """Paint frame ``time`` without the figure, uint8 ``[H, W, 3]`` RGB."""
         return _shrink(self.backdrop.frame(self.view, time), self.view)
 
     def frames(self) -> Picture:
-        """The video, uint8 ``[T, H, W, 3]`` RGB."""
+        """Paint the video, uint8 ``[T, H, W, 3]`` RGB."""
         dressed = parts(self.person)
         hulls = [_outlines(self.view, part, self.person.build) for part in dressed]
         depths = np.stack([_depth(self.view, part) for part in dressed], axis=1)
@@ -56,7 +56,7 @@ class Scene:
 
 
 def parts(person: Person) -> tuple[Part, ...]:
-    """The body of a person, dressed."""
+    """Return the parts of a dressed person."""
     trunk = [(j, 0.036) for j in body.SHOULDERS] + [(body.MIDDLE, 0.062)]
     hips = [(j, 0.046) for j in body.HIPS]
     torso = Part((*trunk, *hips), person.shirt)
@@ -89,7 +89,7 @@ def _leg(person: Person, side: int) -> tuple[Part, ...]:
 
 
 def _outlines(view: View, part: Part, build: body.Build) -> NDArray[np.int32]:
-    """Points on the circles of the part's balls, OpenCV's fixed-point coordinates, ``[T, 12·balls, 2]``."""
+    """Return points on the circles of the part's balls ``[T, 12·balls, 2]`` in OpenCV's fixed-point coordinates."""
     joints = [joint for joint, _ in part.balls]
     radii = build.girth * build.height * np.array([radius for _, radius in part.balls])
     seen = view.focal * radii / view.points[:, joints, 2]

@@ -1,4 +1,4 @@
-"""One performance of an action: who, how, how fast, and the joints over time."""
+"""One performance of an action: the person, the style, the speed, and the joints over time."""
 
 import colorsys
 from typing import TypeVar
@@ -9,11 +9,11 @@ from attrs import evolve, frozen
 from numpy.random import Generator
 
 from vimix_adapters.synth.actions import ACTIONS, Style
-from vimix_adapters.synth.body import Arm, Array, Build, Leg, Pose, forward_kinematics, turn_y
-from vimix_adapters.synth.plan import Sample
-from vimix_adapters.synth.settings import SynthSettings, Variety
+from vimix_adapters.synth.body import ArmPose, Array, Build, LegPose, Pose, forward_kinematics, turn_y
+from vimix_adapters.synth.sample_plan import Sample
+from vimix_adapters.synth.synth_settings import SynthSettings, Variety
 
-Part = TypeVar("Part", Arm, Leg)
+Part = TypeVar("Part", ArmPose, LegPose)
 Colour = tuple[float, float, float]
 
 
@@ -32,7 +32,7 @@ class Person:
 
 
 def person(settings: SynthSettings, sample: Sample, rng: Generator) -> Person:
-    """The sample's performer, the same in all their videos but for the clothes' shade."""
+    """Return the sample's performer, who is the same in all their videos except for the shade of the clothes."""
     own = np.random.default_rng((settings.seed, 4, sample.performer))
     spread = settings.variety.proportions
     factors = np.clip(own.normal(1.0, spread, 6), 1 - 2 * spread, 1 + 2 * spread)
@@ -68,7 +68,7 @@ def _shade(colour: Colour, amount: float, rng: Generator) -> Colour:
 
 
 def perform(settings: SynthSettings, sample: Sample, build: Build, rng: Generator) -> Array:
-    """Joint positions ``[T, 26, 3]``, metres, of the performer near the origin and facing along z."""
+    """Return joint positions ``[T, 26, 3]`` in metres of the performer, who is near the origin and faces along z."""
     variety = settings.variety
     shortest, longest = (round(seconds * settings.rate) for seconds in settings.seconds)
     frames = int(rng.integers(shortest, longest, endpoint=True))
@@ -85,7 +85,7 @@ def perform(settings: SynthSettings, sample: Sample, build: Build, rng: Generato
 
 
 def _style(variety: Variety, rng: Generator) -> Style:
-    rest = Arm(lift=rng.uniform(4, 30), plane=rng.uniform(20, 90), elbow=rng.uniform(5, 60))
+    rest = ArmPose(lift=rng.uniform(4, 30), plane=rng.uniform(20, 90), elbow=rng.uniform(5, 60))
     first, second, third, fourth = rng.uniform(size=4).tolist()
     return Style(
         amplitude=rng.uniform(*variety.amplitude),
@@ -96,18 +96,18 @@ def _style(variety: Variety, rng: Generator) -> Style:
 
 
 def _phase(rate: float, times: Array, rng: Generator) -> Array:
-    """A random start, then on at ``rate`` cycles a second, hurrying and tarrying a little."""
+    """Return a phase with a random start, ``rate`` cycles per second, and a slowly varying speed."""
     return np.asarray(2 * np.pi * (rng.uniform() + rate * times) + 0.25 * _wobble(times, rng))
 
 
 def _wobble(times: Array, rng: Generator) -> Array:
-    """A slow curve within ±1."""
+    """Draw a slow curve within ±1."""
     turns = rng.uniform(0.15, 0.6, 2)[:, None] * times + rng.uniform(size=2)[:, None]
     return np.asarray(np.sin(2 * np.pi * turns).mean(axis=0))
 
 
 def _restless(pose: Pose, variety: Variety, times: Array, rng: Generator) -> Pose:
-    """Add to every joint angle an offset and a slow wobble, half as much to the legs, which carry."""
+    """Add an offset and a slow wobble to every joint angle, less to the legs, which carry the body."""
 
     def angle(amount: float) -> Array:
         return amount * (variety.posture * rng.normal() + variety.fidget * _wobble(times, rng))
@@ -116,6 +116,6 @@ def _restless(pose: Pose, variety: Variety, times: Array, rng: Generator) -> Pos
         return evolve(part, **{f.name: getattr(part, f.name) + angle(amount) for f in attrs.fields(type(part))})
 
     left, right = (stir(arm, 1.0) for arm in pose.arms)
-    port, starboard = (stir(leg, 0.4) for leg in pose.legs)
+    left_leg, right_leg = (stir(leg, 0.4) for leg in pose.legs)
     trunk = {name: getattr(pose, name) + angle(0.7) for name in ("bend", "tilt", "twist", "nod", "look")}
-    return evolve(pose, arms=(left, right), legs=(port, starboard), **trunk)
+    return evolve(pose, arms=(left, right), legs=(left_leg, right_leg), **trunk)

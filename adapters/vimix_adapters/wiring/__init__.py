@@ -1,40 +1,23 @@
-"""The composition root: from a recipe to the objects that do the work. The only place that names concrete classes."""
+"""Builds the objects that a recipe describes."""
 
-from vimix_adapters.wiring.compute import build_compute, build_team
-from vimix_adapters.wiring.linear import build_linear_training, end_to_end_of, end_to_end_recipe
-from vimix_adapters.wiring.mixing import (
-    HIDDEN_POLICIES,
-    INPUT_POLICIES,
-    LAYERS,
-    build_hidden_policy,
-    build_input_policy,
-    build_stage,
-)
+from vimix_adapters.wiring.clip_shapes import batch_shape, skeleton_settings
+from vimix_adapters.wiring.compute import build_compute, build_process_group
 from vimix_adapters.wiring.networks import (
-    build_candidates,
     build_classifier,
     build_encoder,
     build_learner,
     build_network,
-    build_optimiser,
-    build_s3d,
     build_trained,
 )
-from vimix_adapters.wiring.origin import stage_origin, supervised_settings
-from vimix_adapters.wiring.packing import (
-    ESTIMATORS,
-    PackJob,
-    pack_frames,
-    pack_job,
-    packing_record,
-    recorded_packing,
-    store_settings,
+from vimix_adapters.wiring.protocol_parts import build_centring, build_fusion, build_pooling, build_probe
+from vimix_adapters.wiring.recorded_settings import packing_record, recorded_packing, store_settings
+from vimix_adapters.wiring.stage_plans import build_stage
+from vimix_adapters.wiring.stage_provenance import stage_provenance, supervised_settings
+from vimix_adapters.wiring.stage_runs import (
+    build_stage_run,
+    build_step,
 )
-from vimix_adapters.wiring.scores import build_centring, build_fusion, build_pooling, build_probe
-from vimix_adapters.wiring.skeletons import SkeletonJob, batch_shape, pack_skeleton, pack_skeletons, skeleton_settings
 from vimix_adapters.wiring.stores import (
-    CROPS,
-    build_augmentations,
     build_evaluation_clips,
     build_store,
     build_training_clips,
@@ -43,69 +26,45 @@ from vimix_adapters.wiring.stores import (
     sources_of,
     window_stride,
 )
-from vimix_adapters.wiring.training import (
+from vimix_adapters.wiring.supervised_runs import (
     build_finetuning,
-    build_stage_run,
-    build_step,
-    build_train_settings,
-    metrics_in,
-    stage_seed,
+    build_linear_training,
+    end_to_end_of,
+    end_to_end_recipe,
 )
-from vimix_adapters.wiring.unstored import UnstoredClips, build_file_clips, read_as_stored
+from vimix_adapters.wiring.unstored import UnstoredClips
 
 __all__ = [
-    "CROPS",
-    "ESTIMATORS",
-    "HIDDEN_POLICIES",
-    "INPUT_POLICIES",
-    "LAYERS",
-    "PackJob",
-    "SkeletonJob",
     "UnstoredClips",
     "batch_shape",
-    "build_augmentations",
-    "build_candidates",
     "build_centring",
     "build_classifier",
     "build_compute",
     "build_encoder",
     "build_evaluation_clips",
-    "build_file_clips",
     "build_finetuning",
     "build_fusion",
-    "build_hidden_policy",
-    "build_input_policy",
     "build_learner",
     "build_linear_training",
     "build_network",
-    "build_optimiser",
     "build_pooling",
     "build_probe",
-    "build_s3d",
+    "build_process_group",
     "build_stage",
     "build_stage_run",
     "build_step",
     "build_store",
-    "build_team",
-    "build_train_settings",
     "build_trained",
     "build_training_clips",
     "clip_shape",
     "end_to_end_of",
     "end_to_end_recipe",
-    "metrics_in",
-    "pack_frames",
-    "pack_job",
-    "pack_skeleton",
-    "pack_skeletons",
     "packing_record",
-    "read_as_stored",
     "recorded_packing",
     "require_labels",
     "skeleton_settings",
     "sources_of",
-    "stage_origin",
-    "stage_seed",
+    "stage_provenance",
     "store_settings",
     "supervised_settings",
     "window_stride",

@@ -1,38 +1,43 @@
-"""The device and the precision its hardware has."""
+"""Chooses the device, the precision and the process group."""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 import torch
 
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 from vimix_adapters import config
-from vimix_adapters.distributed.team import joined_team, local_rank
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.distributed.torch_process_group import join_process_group, local_rank
+from vimix_adapters.encoders.contrastive_network import Compute
 
 
 def build_compute(recipe: config.Recipe, device: str) -> Compute:
-    """The device by name (``auto``: a CUDA GPU where there is one) and the precision its hardware has."""
+    """The device by name (``auto``: a CUDA GPU if there is one) and a precision that its hardware supports.
+
+    Raises VimixError for an unknown or missing device.
+    """
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    if name == "cuda" and (place := local_rank()) is not None:
-        name = f"cuda:{place}"
+    if name == "cuda" and (rank := local_rank()) is not None:
+        name = f"cuda:{rank}"
     try:
         chosen = torch.device(name)
     except RuntimeError as error:
         raise VimixError(f"--device {device}: expected auto, cpu, cuda or cuda:N") from error
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         number = torch.cuda.device_count()
-        raise VimixError(f"--device {device}: torch finds {number or 'no'} CUDA GPUs here, {chosen} is none of them")
+        raise VimixError(
+            f"--device {device}: torch finds {number or 'no'} CUDA GPUs here, and {chosen} is not one of them"
+        )
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)
     fast = recipe.run.precision == "bfloat16" or (recipe.run.precision == "auto" and _has_bfloat16(chosen))
     return Compute(chosen, torch.bfloat16 if fast else torch.float32)
 
 
-def build_team(recipe: config.Recipe, compute: Compute) -> AbstractContextManager[Team]:
-    """The processes that torchrun started together, or this one alone."""
-    return joined_team(compute.device, recipe.run.dist_timeout)
+def build_process_group(recipe: config.Recipe, compute: Compute) -> AbstractContextManager[ProcessGroup]:
+    """The processes that torchrun started together, or this process alone."""
+    return join_process_group(compute.device, recipe.run.dist_timeout)
 
 
 def _has_bfloat16(device: torch.device) -> bool:

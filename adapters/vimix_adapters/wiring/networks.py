@@ -1,4 +1,4 @@
-"""Encoders, networks, and what learns with them."""
+"""Builds encoders, networks, learners and optimisers."""
 
 from collections.abc import Callable
 from zlib import crc32
@@ -7,53 +7,38 @@ import torch
 from torch import Tensor
 
 from vimix.app.learner import Learner
-from vimix.app.team import Alone
+from vimix.app.parallel import SingleProcess
 from vimix.domain.contrast.candidates import BatchAndQueue, Candidates, OwnKeyAndQueue, WithoutSiblings
 from vimix.domain.contrast.queue import NegativeQueue
 from vimix.ports.network import Classifier
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
-from vimix_adapters.clips.hdf5 import StoreSettings
-from vimix_adapters.distributed.classifier import SharedClassifier
-from vimix_adapters.distributed.network import SharedNetwork
+from vimix_adapters.config.store_settings import StoreSettings
+from vimix_adapters.distributed.shared_classifier import SharedClassifier
+from vimix_adapters.distributed.shared_network import SharedNetwork
+from vimix_adapters.encoders.building import encoder_of
 from vimix_adapters.encoders.chain import StageChain
-from vimix_adapters.encoders.classifier import ClassifyingNetwork
-from vimix_adapters.encoders.network import Compute, ContrastiveNetwork, TorchOptimiser
-from vimix_adapters.encoders.s3d import S3DEncoder
-from vimix_adapters.encoders.stgcn import STGCNEncoder
-from vimix_adapters.wiring.inheriting import query_state
-from vimix_adapters.wiring.packing import recorded_packing
-from vimix_adapters.wiring.skeletons import skeleton_settings
+from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
+from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
+from vimix_adapters.wiring.clip_shapes import skeleton_settings
+from vimix_adapters.wiring.initial_weights import query_state
+from vimix_adapters.wiring.recorded_settings import recorded_packing
 
 
 def build_encoder(recipe: config.Recipe, modality: Modality, packing: StoreSettings | None = None) -> StageChain:
     """The encoder of one modality, with random weights. ``packing`` has ST-GCN's graph if the store does not exist."""
     settings = recipe.modalities[modality]
-    if settings.encoder == "stgcn":
-        return STGCNEncoder(
-            skeleton_settings(recipe, packing).layout,
-            settings.stgcn.hidden_channels,
-            settings.stgcn.feature_size,
-            settings.stgcn.dropout,
-            settings.stgcn.persons,
-            settings.batch_norm_momentum,
-            settings.stgcn.hops,
-        )
-    return build_s3d(settings)
-
-
-def build_s3d(settings: config.ModalitySettings) -> S3DEncoder:
-    """S3D, which needs to know nothing of the store."""
-    return S3DEncoder(settings.channels, settings.width, settings.batch_norm_momentum, settings.stages)
+    layout = skeleton_settings(recipe, packing).layout if settings.entry.maps == "graph" else None
+    return encoder_of(settings, layout)
 
 
 def build_network(
     recipe: config.Recipe, modality: Modality, compute: Compute, packing: StoreSettings | None = None
 ) -> ContrastiveNetwork:
-    """A network with random weights that depend on the recipe's seed and the modality alone."""
+    """A network with random weights that depend only on the recipe's seed and the modality."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed * 1_000_003 + crc32(modality.encode()) % 1_000_003)
         encoder = build_encoder(recipe, modality, packing)
@@ -76,7 +61,7 @@ def build_trained(recipe: config.Recipe, checkpoint: Checkpoint, compute: Comput
 def build_classifier(
     recipe: config.Recipe, modality: Modality, classes: int, checkpoint: Checkpoint | None, compute: Compute
 ) -> ClassifyingNetwork:
-    """A classifier over the encoder of a checkpoint; without one its encoder has ``build_network``'s random weights.
+    """A classifier on the encoder of a checkpoint, or, without one, on the random encoder of ``build_network``.
 
     Raises VimixError if the recipe describes another encoder than the checkpoint's.
     """
@@ -95,7 +80,7 @@ def load_pretrained(
     checkpoint: Checkpoint | None,
     compute: Compute,
 ) -> None:
-    """Give a classifier the encoder of a checkpoint, or ``build_network``'s random weights if there is none.
+    """Load the encoder of a checkpoint into a classifier, or the random encoder of ``build_network``.
 
     Raises VimixError if the recipe describes another encoder than the checkpoint's.
     """
@@ -108,33 +93,37 @@ def load_pretrained(
         ) from error
 
 
-def spread(classifier: ClassifyingNetwork, team: Team) -> Classifier:
-    """The classifier, trained together with the copies of it that the other members have."""
-    return SharedClassifier(classifier, team) if team.size > 1 else classifier
+def distributed_classifier(classifier: ClassifyingNetwork, group: ProcessGroup) -> Classifier:
+    """The classifier, trained with data parallelism if the group has several processes."""
+    return SharedClassifier(classifier, group) if group.size > 1 else classifier
 
 
-def build_learner(recipe: config.Recipe, modality: Modality, compute: Compute, team: Team | None = None) -> Learner:
-    """Query and key networks with equal weights, an empty queue and a fresh optimiser; without a team, alone."""
+def build_learner(
+    recipe: config.Recipe, modality: Modality, compute: Compute, group: ProcessGroup | None = None
+) -> Learner:
+    """Query and key networks with equal weights, an empty queue and a new optimiser; by default for one process."""
     query, key = (build_network(recipe, modality, compute) for _ in range(2))
     key.requires_grad_(False)
-    team = team or Alone()
-    shared = team.size > 1
+    group = group or SingleProcess()
+    shared = group.size > 1
     return Learner(
         modality=modality,
-        query=SharedNetwork(query, team) if shared else query,
-        key=SharedNetwork(key, team, learns=False) if shared else key,
+        query=SharedNetwork(query, group) if shared else query,
+        key=SharedNetwork(key, group, learns=False) if shared else key,
         queue=NegativeQueue(recipe.contrast.queue, recipe.contrast.embedding, compute.device),
-        optimiser=build_optimiser(recipe, query, team),
+        optimiser=build_optimiser(recipe, query, group),
         candidates=build_candidates(recipe.contrast),
         momentum=recipe.contrast.momentum,
         temperature=recipe.contrast.temperature,
-        team=team,
+        group=group,
     )
 
 
-def build_optimiser(recipe: config.Recipe, network: torch.nn.Module, team: Team | None = None) -> TorchOptimiser:
-    """Adam or SGD over all parameters, fused; the members of a team skip a bad step together."""
-    optim, either = recipe.optim, together(team or Alone())
+def build_optimiser(
+    recipe: config.Recipe, network: torch.nn.Module, group: ProcessGroup | None = None
+) -> TorchOptimiser:
+    """Fused Adam or SGD over all parameters; all ranks of a group skip a bad step together."""
+    optim, either = recipe.optim, together(group or SingleProcess())
     if optim.name == "sgd":
         sgd = torch.optim.SGD(
             network.parameters(), lr=optim.lr, momentum=optim.sgd_momentum, weight_decay=optim.weight_decay, fused=True
@@ -144,12 +133,12 @@ def build_optimiser(recipe: config.Recipe, network: torch.nn.Module, team: Team 
     return TorchOptimiser(adam, either)
 
 
-def together(team: Team) -> Callable[[Tensor], Tensor] | None:
+def together(group: ProcessGroup) -> Callable[[Tensor], Tensor] | None:
     """How an optimiser learns whether others skip the step; alone there is nobody to ask."""
-    return team.either if team.size > 1 else None
+    return group.any if group.size > 1 else None
 
 
 def build_candidates(contrast: config.Contrast) -> Candidates:
-    """Which keys a query is compared with."""
+    """The keys that a query is compared with."""
     among = WithoutSiblings() if contrast.mask_siblings else BatchAndQueue()
     return OwnKeyAndQueue(among) if contrast.negatives == "queue" else among

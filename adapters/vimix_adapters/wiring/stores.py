@@ -1,4 +1,4 @@
-"""Stores, and clips out of them."""
+"""Builds stores, augmentations and clips."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,42 +7,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vimix.ports.clips import EvaluationClips, TrainingClips, VideoStore
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
-from vimix.values.video import ModalityFormat
 from vimix_adapters import config
-from vimix_adapters.clips.augmentation import ClipAugmentation, FlowAugmentation, PictureAugmentation
+from vimix_adapters.clips.augmentation import ClipAugmentation
+from vimix_adapters.clips.by_format import augmentation_of
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.loader import TrainingLoader
-from vimix_adapters.clips.skeletons import SkeletonAugmentation
 from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape, Crop
-from vimix_adapters.encoders.network import Compute
+from vimix_adapters.encoders.contrastive_network import Compute
 
 CROPS: Mapping[str, tuple[Crop, ...]] = {"centre": (CENTRE,), "ten": TEN_CROPS}
-"""By name; ``protocol`` stands for the one crop of the recipe's protocol."""
+"""Crops of a test video by name."""
 
 
 def build_store(recipe: config.Recipe) -> Hdf5VideoStore:
-    """The recipe's store.
+    """The store of the recipe.
 
-    Raises VimixError if the file is missing, lacks a modality of the recipe or holds another kind of clips.
+    Raises VimixError if the file is missing, lacks a modality of the recipe or holds clips that an encoder cannot
+    read.
     """
     store = Hdf5VideoStore(Path(recipe.data.store))
     for name, modality in recipe.modalities.items():
         if name not in store.formats:
-            way_out = "add it with vimix flow, or " if name == FLOW and RGB in store.formats else ""
+            advice = "add it with vimix flow, or " if name == FLOW and RGB in store.formats else ""
             raise VimixError(
-                f"{recipe.data.store} has no modality {name!r}, only {', '.join(store.formats)}: {way_out}take it out "
-                "of the recipe's [modalities], or name another store (data.store)"
+                f"{recipe.data.store} has no modality {name!r}, only {', '.join(store.formats)}: {advice}remove it "
+                "from the recipe's [modalities], or name another store (data.store)"
             )
         kind = store.formats[Modality(name)]
-        fits = "s3d" if kind.layout is None else "stgcn"
-        if modality.encoder != fits:
+        maps = "planes" if kind.layout is None else "graph"
+        if modality.entry.maps != maps:
+            fitting = " or ".join(map(repr, config.encoders_for(maps)))
             raise VimixError(
                 f"modalities.{name}.encoder: {modality.encoder!r} cannot read what {recipe.data.store} "
-                f"holds as {name}: use encoder = {fits!r}"
+                f"holds as {name}: use encoder = {fitting}"
             )
         if modality.channels != kind.channels:
             raise VimixError(
@@ -53,14 +54,11 @@ def build_store(recipe: config.Recipe) -> Hdf5VideoStore:
 
 
 def build_augmentations(recipe: config.Recipe, store: VideoStore) -> dict[Modality, ClipAugmentation]:
-    """Pictures, vector fields or skeletons, by the format of the store."""
-    return {Modality(name): _augmentation(recipe, store.formats[Modality(name)]) for name in recipe.modalities}
-
-
-def _augmentation(recipe: config.Recipe, kind: ModalityFormat) -> ClipAugmentation:
-    if kind.layout is not None:
-        return SkeletonAugmentation(kind, recipe.augment_skeleton)
-    return FlowAugmentation(recipe.augment) if kind.bound else PictureAugmentation(recipe.augment)
+    """The augmentation of each modality; the format of the store decides its kind."""
+    return {
+        Modality(name): augmentation_of(store.formats[Modality(name)], recipe.augment, recipe.augment_skeleton)
+        for name in recipe.modalities
+    }
 
 
 def clip_shape(recipe: config.Recipe) -> ClipShape:
@@ -74,9 +72,9 @@ def build_training_clips(
     views: Mapping[Modality, int],
     seed: int,
     compute: Compute,
-    team: Team | None = None,
+    group: ProcessGroup | None = None,
 ) -> TrainingClips:
-    """Shuffled, augmented batches of the training split: this member's rows of them."""
+    """Shuffled, augmented batches of the training split: the rows of this rank."""
     data = recipe.data
     return TrainingLoader(
         store,
@@ -89,7 +87,7 @@ def build_training_clips(
         device=compute.device,
         workers=data.workers,
         max_bad_fraction=data.max_bad_fraction,
-        share=(0, 1) if team is None else (team.rank, team.size),
+        share=(0, 1) if group is None else (group.rank, group.size),
     )
 
 
@@ -101,7 +99,10 @@ def build_evaluation_clips(
     compute: Compute,
     crops: str = "protocol",
 ) -> EvaluationClips:
-    """Windows over the whole of each of the videos, as the recipe's protocol lays them."""
+    """Windows over the whole of each video, as in the recipe's protocol.
+
+    ``crops`` is a name in ``CROPS``; "protocol" is the crop of the protocol.
+    """
     protocol = config.protocol_of(recipe)
     return WindowedClips(
         store,
@@ -119,13 +120,13 @@ def build_evaluation_clips(
 
 
 def window_stride(recipe: config.Recipe) -> int:
-    """Frames between two evaluation windows: the protocol's; half a window less one is CoCLR's and ours."""
+    """Frames between the starts of two evaluation windows, as in the recipe's protocol."""
     chosen = config.protocol_of(recipe).window_stride
     return chosen if isinstance(chosen, int) else max(1, recipe.data.frames * recipe.data.stride // 2 - 1)
 
 
 def require_labels(store: VideoStore, split: str) -> None:
-    """Raise VimixError if a video of the split has no label: it can be trained on, but not scored."""
+    """Raise VimixError if a video of the split has no label, because it cannot be scored."""
     without = [store.videos[number].name for number in store.members(split) if store.videos[number].label < 0]
     if without:
         raise VimixError(
@@ -134,6 +135,6 @@ def require_labels(store: VideoStore, split: str) -> None:
 
 
 def sources_of(store: VideoStore) -> NDArray[np.int64]:
-    """[N] int64: the store's recordings as numbers, siblings alike."""
+    """Number of the recording of each video, [N] int64; siblings have the same number."""
     names = {source: number for number, source in enumerate(dict.fromkeys(video.source for video in store.videos))}
     return np.array([names[video.source] for video in store.videos], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Features of whole videos, the same for every evaluation (section 8 of the method)."""
+"""Features of videos and clips, extracted alike for every evaluation (section 8 of the method)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vimix.app.team import Alone, collected, in_company
+from vimix.app.parallel import SingleProcess, gathered, synchronised
 from vimix.domain.scores.features import mean_row
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import FeatureExtractor
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures, VideoFeatures
@@ -25,22 +25,25 @@ def extract_features(
     sources: Sequence[int] | NDArray[np.int64],
     batch: int = 16,
     pool: Callable[[Rows], Rows] = mean_row,
-    team: Team | None = None,
+    group: ProcessGroup | None = None,
 ) -> VideoFeatures:
-    """One feature a video: ``pool``, the mean, over its windows' clip features, before the projection head.
+    """One feature a video: the mean, or another ``pool``, of the clip features [n, D] of its windows.
 
-    ``sources[v]`` numbers the recording of the store's video v. ``batch`` clips go through the network at a time.
-    In a team each member brings the clips of some videos, and all get the features of all, in order of rank.
-    Raises VimixError if there is no video, or a feature is not finite (the training diverged).
+    Features are those before the projection head. ``sources[v]`` is the number of the recording of the store's video v.
+    ``batch`` clips pass the network at a time. In a group each rank extracts the features of its ``clips``, and all
+    ranks get the features of all videos, in order of rank. Raises VimixError if there is no video, or a feature is not
+    finite (training diverged).
     """
-    team = team or Alone()
+    group = group or SingleProcess()
     features, labels, videos = [], [], []
-    for video, parts in groupby(in_company(_parts(network, clips, batch), team), key=lambda part: part[0].video):
-        known = list(parts)
-        features.append(pool(np.concatenate([rows for _, rows in known])))
-        labels.append(known[0][0].label)
+    for video, group_of_parts in groupby(
+        synchronised(_parts(network, clips, batch), group), lambda part: part[0].video
+    ):
+        parts = list(group_of_parts)
+        features.append(pool(np.concatenate([rows for _, rows in parts])))
+        labels.append(parts[0][0].label)
         videos.append(video)
-    features, labels, videos = collected(features, labels, videos, team)
+    features, labels, videos = gathered(features, labels, videos, group)
     numbers = np.array(videos, dtype=np.int64)
     return VideoFeatures(
         features=_stacked(features),
@@ -51,9 +54,9 @@ def extract_features(
 
 
 def extract_clip_features(network: FeatureExtractor, clips: EvaluationClips, batch: int = 16) -> ClipFeatures:
-    """One feature a clip, with the first frame of its window: what an index that tells places in time is made of.
+    """One feature a clip, with the first frame of its window, so that an index can find moments within videos.
 
-    Raises VimixError if there is no video, or a feature is not finite (the training diverged).
+    Raises VimixError if there is no video, or a feature is not finite (training diverged).
     """
     features: list[Rows] = []
     videos: list[int] = []
@@ -70,18 +73,20 @@ def extract_clip_features(network: FeatureExtractor, clips: EvaluationClips, bat
 
 
 def _parts(network: FeatureExtractor, clips: EvaluationClips, batch: int) -> Iterator[tuple[VideoClips, Rows]]:
-    """Videos, or parts of long ones, with their clips' features; short ones share a batch: single clips are slow."""
+    """Videos, or parts of long videos, with features [n, D] of their clips. Short videos share a batch."""
     waiting: list[VideoClips] = []
-    for video in clips.videos():  # in one crop
+    for video in clips.videos():
         waiting.append(video)
-        if sum(len(some.clips) for some in waiting) >= batch:
-            yield from _together(network, waiting, batch)
+        if sum(len(part.clips) for part in waiting) >= batch:
+            yield from _batch_features(network, waiting, batch)
             waiting = []
     if waiting:
-        yield from _together(network, waiting, batch)
+        yield from _batch_features(network, waiting, batch)
 
 
-def _together(network: FeatureExtractor, videos: Sequence[VideoClips], batch: int) -> Iterator[tuple[VideoClips, Rows]]:
+def _batch_features(
+    network: FeatureExtractor, videos: Sequence[VideoClips], batch: int
+) -> Iterator[tuple[VideoClips, Rows]]:
     clips = torch.cat([video.clips for video in videos])
     rows = torch.cat([network.features(part) for part in torch.split(clips, batch)])
     for video, own in zip(videos, torch.split(rows, [len(video.clips) for video in videos]), strict=True):

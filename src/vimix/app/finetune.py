@@ -1,4 +1,4 @@
-"""Finetuning: encoder and linear layer are trained with labels, and every view of a test video is classified."""
+"""Training with labels, and classification of test videos by the mean over all their views."""
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
@@ -12,13 +12,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from vimix.app.learner import StepOutcome
-from vimix.app.team import Alone, collected, in_company
+from vimix.app.parallel import SingleProcess, gathered, synchronised
 from vimix.domain.scores.accuracy import top_k_accuracy
 from vimix.domain.scores.features import mean_row
 from vimix.domain.scores.fusion import MEAN_PROBABILITY, Fusion
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import Classifier, Optimiser
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
@@ -27,14 +27,14 @@ from vimix.values.scores import FinetuneScores, VideoProbabilities
 
 @frozen(eq=False)
 class SupervisedLearner:
-    """A classifier with its optimiser: what ``vimix.app.train.train`` trains."""
+    """A classifier with its optimiser, as ``vimix.app.train.train`` trains it."""
 
     modality: Modality
     classifier: Classifier
     optimiser: Optimiser
 
     def learn(self, clips: Tensor, labels: Tensor) -> StepOutcome:
-        """Cross-entropy of clips [B, C, T, H, W] with labels [B], and one update."""
+        """Update on the cross-entropy of clips [B, C, T, H, W] with labels [B]."""
         logits = self.classifier.logits(clips)
         loss = cross_entropy(logits, labels)
         skipped = self.optimiser.step(loss)
@@ -42,12 +42,12 @@ class SupervisedLearner:
         return StepOutcome(loss.detach(), accuracy, weight=1.0, skipped=skipped)
 
     @property
-    def volatile(self) -> Iterable[Tensor]:
-        """What a step changes before it is known to be a good one: BatchNorm's statistics."""
+    def mutable_state(self) -> Iterable[Tensor]:
+        """BatchNorm's statistics: a step changes them before its loss is known to be finite."""
         return self.classifier.buffers()
 
-    def gauges(self, last: StepOutcome) -> dict[str, float]:
-        """Nothing beside loss and accuracy."""
+    def diagnostics(self, last: StepOutcome) -> dict[str, float]:
+        """Empty: loss and accuracy say it all."""
         del last
         return {}
 
@@ -56,13 +56,13 @@ class SupervisedLearner:
         return {"classifier": self.classifier.state_dict(), "optimiser": self.optimiser.state_dict()}
 
     def resume(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
-        """Go on as if it had never stopped."""
+        """Restore the state from the parts of a checkpoint, so that training continues as if never interrupted."""
         self.classifier.load_state_dict(parts["classifier"])
         self.optimiser.load_state_dict(parts["optimiser"])
 
 
 def supervised_step(learner: SupervisedLearner) -> Callable[[ClipBatch, np.random.Generator], StepOutcome]:
-    """One augmented view a video, with its label."""
+    """A step on one augmented view of each video, with its label."""
 
     def step(batch: ClipBatch, _: np.random.Generator) -> StepOutcome:
         return learner.learn(batch.views[learner.modality][0], batch.labels)
@@ -71,24 +71,24 @@ def supervised_step(learner: SupervisedLearner) -> Callable[[ClipBatch, np.rando
 
 
 def classify(
-    classifier: Classifier, clips: EvaluationClips, batch: int, team: Team | None = None
+    classifier: Classifier, clips: EvaluationClips, batch: int, group: ProcessGroup | None = None
 ) -> VideoProbabilities:
     """Softmax averaged over all windows and crops of each video; ``batch`` clips pass the network at a time.
 
-    In a team each member brings the clips of some videos, or of none, and all get what is said of all.
-    Raises VimixError if there is no video, or a probability is not finite (the training diverged).
+    In a group each rank classifies the videos of its ``clips``, perhaps none, and all ranks get all predictions.
+    Raises VimixError if there is no video, or a probability is not finite (training diverged).
     """
-    team = team or Alone()
+    group = group or SingleProcess()
     rows, labels, videos = [], [], []
-    for video, views in groupby(in_company(clips.videos(), team), key=lambda view: view.video):
-        found: list[NDArray[np.float32]] = []
+    for video, views in groupby(synchronised(clips.videos(), group), key=lambda view: view.video):
+        predictions: list[NDArray[np.float32]] = []
         for view in views:
             label = view.label
-            found += [classifier.probabilities(part).cpu().numpy() for part in torch.split(view.clips, batch)]
-        rows.append(mean_row(np.concatenate(found)))
+            predictions += [classifier.probabilities(part).cpu().numpy() for part in torch.split(view.clips, batch)]
+        rows.append(mean_row(np.concatenate(predictions)))
         labels.append(label)
         videos.append(video)
-    rows, labels, videos = collected(rows, labels, videos, team)
+    rows, labels, videos = gathered(rows, labels, videos, group)
     if not rows:
         raise VimixError("there is no video to classify: the split is empty; name another split")
     probabilities = np.stack(rows)
@@ -100,7 +100,10 @@ def classify(
 def finetune_scores(
     streams: Mapping[Modality, VideoProbabilities], train: int, fusion: Fusion = MEAN_PROBABILITY
 ) -> FinetuneScores:
-    """Top-1 and top-5 accuracy; any number of modalities are fused. Raises VimixError for unequal videos."""
+    """Top-1 and top-5 accuracy, the modalities fused; ``train`` is the number of training videos.
+
+    Raises VimixError if the modalities were tested on different videos.
+    """
     first = next(iter(streams.values()))
     if any(not np.array_equal(first.videos, stream.videos) for stream in streams.values()):
         raise VimixError("the modalities were tested on different videos")

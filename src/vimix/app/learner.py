@@ -1,4 +1,4 @@
-"""MoCo: a query encoder, the key encoder that follows it, and the queue (He et al. 2020; Eq. 1)."""
+"""MoCo: a query encoder, a key encoder that is its moving average, and a queue (He et al. 2020; Eq. 1)."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,51 +8,53 @@ import torch
 from attrs import field, frozen
 from torch import Tensor
 
-from vimix.app.team import Alone, own_rows
+from vimix.app.parallel import SingleProcess, rows_of_rank
 from vimix.domain.contrast.candidates import Candidates
 from vimix.domain.contrast.diagnostics import alignment, effective_rank, margin, uniformity
-from vimix.domain.contrast.losses import candidate_logits, mixed_cross_entropy, pretext_accuracy
-from vimix.domain.contrast.momentum import follow
+from vimix.domain.contrast.losses import loss_and_logits, pretext_accuracy
+from vimix.domain.contrast.momentum import ema_update
 from vimix.domain.contrast.queue import NegativeQueue
 from vimix.ports.network import Network, Optimiser
-from vimix.ports.team import Team
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import Modality
 
 
 @frozen(eq=False)
-class Comparison:
-    """What a step compared: this member's queries ``z`` [B, D] with ``keys`` [G, D] and the queue, before the update.
-
-    ``cosines`` and ``excluded`` are [B, G+K]; query i's own key is candidate ``first`` + i.
-    """
+class ContrastedBatch:
+    """Queries, keys and similarities of a step, as they were before its update. For the diagnostics."""
 
     z: Tensor
+    """Queries [B, D] of this rank."""
     keys: Tensor
+    """Keys [G, D] of all ranks."""
     cosines: Tensor
+    """Cosines [B, G+K] of the queries with the keys, then with the queue."""
     excluded: Tensor
+    """Bool [B, G+K]: candidates that were left out of the comparison."""
     first: int
+    """The own key of query i is candidate first + i."""
 
 
 @frozen(eq=False)
 class StepOutcome:
-    """What one step measured, as scalars on the training device (read them rarely: reading waits for the device)."""
+    """Measurements of one step, as scalars on the training device. Reading them waits for the device."""
 
     loss: Tensor
     """Soft cross-entropy in nats."""
     accuracy: Tensor
     """Pretext accuracy, 0 to 1."""
     weight: float
-    """Mean share that was left of the query clips."""
+    """Mean share of the query clips that mixing left."""
     skipped: Tensor
-    """Bool: loss or gradient were not finite, and nothing was updated."""
-    compared: Comparison | None = None
-    """What the gauges look at; nothing where there are no embeddings."""
+    """Bool: loss or gradient was not finite, so nothing was updated."""
+    compared: ContrastedBatch | None = None
+    """Input of the diagnostics; None in a training without embeddings."""
 
 
 @frozen(eq=False)
 class Learner:
-    """Everything of one modality that training changes."""
+    """The networks, queue and optimiser of one modality: all state that contrastive training changes."""
 
     modality: Modality
     query: Network
@@ -62,55 +64,56 @@ class Learner:
     candidates: Candidates
     momentum: float
     temperature: float
-    team: Team = field(factory=Alone)
+    group: ProcessGroup = field(factory=SingleProcess)
 
     def learn(self, z: Tensor, keys: Tensor, plan: MixPlan, sources: Tensor) -> StepOutcome:
-        """Compare mixed queries z [B, D] with the keys [G, D] of the batch and the queue, update f, enqueue the keys.
+        """Compare mixed queries z [B, D] with the batch's keys [G, D] and the queue, update f, enqueue the keys.
 
-        ``plan`` is the global batch's, G rows; ``z`` and ``sources`` [B] are this member's rows of it.
+        ``plan`` covers the global batch of G rows; ``z`` and ``sources`` [B] are this rank's rows of it.
         """
-        mine, first, sources = own_rows(plan, self.team), self.team.rank * len(z), self.team.gather(sources)
-        excluded = self._excluded(sources, torch.from_numpy(mine.partner).to(z.device, non_blocking=True), first)
-        logits = candidate_logits(z, keys, self.queue.rows, self.temperature).masked_fill(excluded, -torch.inf)
-        loss = mixed_cross_entropy(logits, mine, first)
+        own_plan, first = rows_of_rank(plan, self.group), self.group.rank * len(z)
+        sources = self.group.all_gather(sources)
+        excluded = self._excluded(sources, own_plan, first)
+        loss, logits = loss_and_logits(z, keys, self.queue.rows, own_plan, self.temperature, excluded, first)
         skipped = self.optimiser.step(loss)
         self.queue.enqueue(keys, sources)
         logits = logits.detach()
-        compared = Comparison(z.detach(), keys, logits * self.temperature, excluded, first)
+        compared = ContrastedBatch(z.detach(), keys, logits * self.temperature, excluded, first)
         accuracy = pretext_accuracy(logits, first)
         return StepOutcome(loss.detach(), accuracy, float(plan.weight.mean()), skipped, compared)
 
-    def _excluded(self, sources: Tensor, partner: Tensor, first: int) -> Tensor:
-        """[B, G+K]: what the candidates leave out, and the rows of the queue that hold nothing yet."""
+    def _excluded(self, sources: Tensor, own_plan: MixPlan, first: int) -> Tensor:
+        """Bool [B, G+K]: candidates that the policy leaves out, and rows of the queue that are still empty."""
+        partner = torch.from_numpy(own_plan.partner).to(sources.device, non_blocking=True)
         excluded = self.candidates.excluded(sources, self.queue.row_sources, partner, first)
         excluded[:, len(sources) :] |= self.queue.empty
         return excluded
 
     def keys(self, clips: Tensor, rng: np.random.Generator) -> Tensor:
-        """Keys [G, D] of everybody's unmixed clips, after the key encoder has moved towards the query encoder."""
-        follow(self.key.parameters(), self.query.parameters(), self.momentum)
-        return self.key.keys(clips, torch.from_numpy(rng.permutation(self.team.size * len(clips))))
+        """Keys [G, D] of the unmixed clips of all ranks, after the momentum update of the key encoder."""
+        ema_update(self.key.parameters(), self.query.parameters(), self.momentum)
+        return self.key.keys(clips, torch.from_numpy(rng.permutation(self.group.size * len(clips))))
 
     @property
-    def volatile(self) -> Iterator[Tensor]:
-        """What a step changes before it is known to be a good one; the optimiser guards the parameters it updates."""
+    def mutable_state(self) -> Iterator[Tensor]:
+        """Tensors that a step changes before its loss is known to be finite, except those that the optimiser guards."""
         yield from self.query.buffers()
         yield from self.key.parameters()
         yield from self.key.buffers()
         yield from self.queue.state
 
-    def gauges(self, last: StepOutcome) -> dict[str, float]:
-        """What a row of metrics says beside the means over its steps, seen at its last step."""
-        seen, filled = last.compared, len(self.queue)
-        assert seen is not None
-        own = seen.keys[seen.first : seen.first + len(seen.z)]
+    def diagnostics(self, last: StepOutcome) -> dict[str, float]:
+        """Fill of the queue, and collapse measures of the last step's embeddings, by name."""
+        compared, filled = last.compared, len(self.queue)
+        assert compared is not None
+        own = compared.keys[compared.first : compared.first + len(compared.z)]
         return {
             "queue_filled": float(filled),
-            "queue_age": filled / len(seen.keys),
-            "alignment": float(alignment(seen.z, own)),
-            "uniformity": float(uniformity(seen.keys)),
-            "effective_rank": float(effective_rank(seen.keys)),
-            "margin": float(margin(seen.cosines, seen.excluded, seen.first)),
+            "queue_age": filled / len(compared.keys),
+            "alignment": float(alignment(compared.z, own)),
+            "uniformity": float(uniformity(compared.keys)),
+            "effective_rank": float(effective_rank(compared.keys)),
+            "margin": float(margin(compared.cosines, compared.excluded, compared.first)),
         }
 
     def state_dict(self) -> dict[str, Mapping[str, Any]]:
@@ -122,13 +125,13 @@ class Learner:
             "optimiser": self.optimiser.state_dict(),
         }
 
-    def take_over(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
-        """Go on from another stage: its encoders and queue; the optimiser starts afresh."""
+    def load_weights(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
+        """Start from the encoders and the queue of another stage; the optimiser starts afresh."""
         self.query.load_state_dict(parts["query"])
         self.key.load_state_dict(parts["key"])
         self.queue.load_state_dict(parts["queue"])
 
     def resume(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
-        """Go on within a stage: as if it had never stopped."""
-        self.take_over(parts)
+        """Restore all state from a checkpoint of the same stage, so that training continues as if never interrupted."""
+        self.load_weights(parts)
         self.optimiser.load_state_dict(parts["optimiser"])

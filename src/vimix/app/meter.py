@@ -1,4 +1,4 @@
-"""What the steps since the last row of metrics amount to, and how many of them were bad."""
+"""Means over the training steps since the last row of metrics, and the number of bad steps."""
 
 import math
 import time
@@ -10,44 +10,44 @@ from attrs import define, field
 from torch import Tensor
 
 from vimix.app.learner import StepOutcome
-from vimix.app.team import Alone
-from vimix.ports.team import Team
+from vimix.app.parallel import SingleProcess
+from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import ClipBatch
 from vimix.values.errors import VimixError
 
 
 @define(kw_only=True)
 class Meter:
-    """Sums over the steps since the last row, kept on the device until they are read: reading waits for it.
+    """Sums over the steps since the last row. They stay on the device until a row is due: reading waits for the device.
 
-    A bad step, one that was skipped because its loss or gradient was not finite, counts for nothing but itself.
-    Raises VimixError, naming the videos, when ``max_bad_steps`` in a row were bad; it is found out when a row or a
-    checkpoint is due, and until then skipped steps change nothing.
+    A bad step was skipped because its loss or gradient was not finite; it is counted, and enters no mean. Bad steps are
+    noticed when a row or a checkpoint is due. VimixError is raised then, naming the videos, if ``max_bad_steps`` in a
+    row were bad; a skipped step changes nothing, so none of them has done harm.
     """
 
     max_bad_steps: int
     names: Sequence[str] = ()
-    """Of the store's videos, for messages."""
-    team: Team = field(factory=Alone)
+    """Names of the store's videos, for messages."""
+    group: ProcessGroup = field(factory=SingleProcess)
     clock: Callable[[], float] = time.monotonic
     bad: int = 0
     """Bad steps of the stage so far."""
     streak: int = 0
-    """Bad steps in a row, up to now."""
+    """Bad steps in a row, up to the last step."""
     _sums: Tensor | None = None
-    """Of loss and accuracy over the good steps, and the number of these: [3] float64, on the device."""
+    """[3] float64 on the device: loss and accuracy summed over the good steps, and the number of good steps."""
     _weight: float = 0.0
     _steps: int = 0
     _clips: int = 0
     _since: float = field(init=False)
     _unread: list[tuple[Tensor, Tensor]] = field(factory=list)
-    """Of each step that nobody has looked at: was it bad, and its videos."""
+    """Flag and videos of each step whose flag has not been read: the flag says whether the step was bad."""
 
     def __attrs_post_init__(self) -> None:
         self._since = self.clock()
 
     def add(self, outcome: StepOutcome, batch: ClipBatch) -> None:
-        """One more step. Nothing is read."""
+        """Add one step. Nothing is read from the device."""
         measured = torch.stack(
             [outcome.loss.double(), outcome.accuracy.double(), torch.ones_like(outcome.loss).double()]
         )
@@ -55,30 +55,30 @@ class Meter:
         self._sums = measured if self._sums is None else self._sums.to(measured.device) + measured
         self._weight += outcome.weight
         self._steps += 1
-        self._clips += self.team.size * len(batch)
+        self._clips += self.group.size * len(batch)
         self._unread.append((outcome.skipped, batch.videos))
 
-    def row(self, last: StepOutcome, gauges: Callable[[StepOutcome], Mapping[str, float]]) -> dict[str, float]:
-        """Means by name over all members of the team, with the gauges of the last step if it was a good one."""
+    def row(self, last: StepOutcome, diagnostics: Callable[[StepOutcome], Mapping[str, float]]) -> dict[str, float]:
+        """Means over all ranks by name, with the diagnostics of the last step if that was a good one."""
         assert self._sums is not None
-        self.look()
-        loss, accuracy, good = self._shared(self._sums).tolist()
+        self.count_bad_steps()
+        loss, accuracy, good = self._mean_over_ranks(self._sums).tolist()
         row = {"loss": loss / good, "pretext_accuracy": accuracy / good} if good else {}
         if not self.streak:
-            row |= self._means({**gauges(last)})
+            row |= self._means({**diagnostics(last)})
         row["weight"] = self._weight / self._steps
         row["bad_steps"] = float(self.bad)
         row["clips_per_second"] = self._clips / max(self.clock() - self._since, 1e-9)
         return {name: value for name, value in row.items() if math.isfinite(value)}
 
     def next(self) -> None:
-        """A row is written: begin anew."""
+        """Start the sums of the next row."""
         self._sums, self._weight, self._steps, self._clips, self._since = None, 0.0, 0, 0, self.clock()
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs for the row that is under way to come out as if nothing had happened."""
-        self.look()
-        sums = torch.zeros(3, dtype=torch.float64) if self._sums is None else self._shared(self._sums)
+        """The sums of the row under way: with them a resumed run writes the row that an unbroken one writes."""
+        self.count_bad_steps()
+        sums = torch.zeros(3, dtype=torch.float64) if self._sums is None else self._mean_over_ranks(self._sums)
         return {
             "bad": self.bad,
             "streak": self.streak,
@@ -94,8 +94,8 @@ class Meter:
         self._sums, self._weight = state["sums"], float(state["weight"])
         self._steps, self._clips = int(state["steps"]), int(state["clips"])
 
-    def look(self) -> None:
-        """Count the bad ones among the steps that nobody has looked at."""
+    def count_bad_steps(self) -> None:
+        """Read the flags of the steps since the last call. Raises VimixError for too many bad steps in a row."""
         if not self._unread:
             return
         unread, self._unread = self._unread, []
@@ -103,22 +103,22 @@ class Meter:
             self.bad += bad
             self.streak = self.streak + 1 if bad else 0
             if self.streak >= self.max_bad_steps:
-                raise VimixError(self._complaint(self.team.gather(videos).tolist()))
+                raise VimixError(self._complaint(self.group.all_gather(videos).tolist()))
 
     def _complaint(self, videos: Sequence[int]) -> str:
-        named = ", ".join(self.names[video] if video < len(self.names) else f"number {video}" for video in videos)
+        names = ", ".join(self.names[video] if video < len(self.names) else f"number {video}" for video in videos)
         return (
             f"{self.streak} training steps in a row had a loss or gradient that is not finite (run.max_bad_steps = "
             f"{self.max_bad_steps}); they changed nothing, and the checkpoints are from before. Lower optim.lr, add "
-            f"optim.warmup_steps, or set run.precision = 'float32'. The videos of the last one: {named}"
+            f"optim.warmup_steps, or set run.precision = 'float32'. The videos of the last one: {names}"
         )
 
-    def _shared(self, values: Tensor) -> Tensor:
-        """The mean over the team's members, [n] on the CPU."""
-        return self.team.gather(values.cpu()[None]).mean(dim=0)
+    def _mean_over_ranks(self, values: Tensor) -> Tensor:
+        """The mean [n] over the group, on the CPU."""
+        return self.group.all_gather(values.cpu()[None]).mean(dim=0)
 
     def _means(self, values: dict[str, float]) -> dict[str, float]:
         if not values:
             return {}
-        shared = self._shared(torch.tensor(list(values.values()), dtype=torch.float64))
+        shared = self._mean_over_ranks(torch.tensor(list(values.values()), dtype=torch.float64))
         return dict(zip(values, shared.tolist(), strict=True))

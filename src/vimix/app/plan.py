@@ -1,4 +1,4 @@
-"""A plan: stages one after the other, each starting from the newest weights of both encoders (section 5)."""
+"""Runs a plan: stages in order, each starting from the newest weights of its encoders (section 5 of the method)."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,7 +7,7 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.modality import Modality
 
 Execute = Callable[[int, Stage, Mapping[Modality, Checkpoint]], Checkpoint]
-"""Trains stage number n from the newest checkpoints by modality and returns its final one."""
+"""Trains stage number n, starting from the newest checkpoints by modality; returns its final checkpoint."""
 
 
 def run_stages(stages: Sequence[Stage], execute: Execute) -> dict[Modality, Checkpoint]:

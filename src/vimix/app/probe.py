@@ -1,4 +1,4 @@
-"""The linear probe: what a linear layer reads from frozen features (section 8 of the method)."""
+"""The linear probe: accuracy of a linear layer trained on frozen features (section 8 of the method)."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from vimix.app.streams import Streams, checked_pair, tested_siblings
 from vimix.domain.scores.accuracy import top_k_accuracy
 from vimix.domain.scores.fusion import MEAN_PROBABILITY, Fusion
-from vimix.ports.probe import LinearProbe
+from vimix.ports.probe import LinearProbe, Probabilities
 from vimix.values.modality import Modality
 from vimix.values.scores import ProbeScores
 
@@ -16,44 +16,46 @@ from vimix.values.scores import ProbeScores
 def linear_probe(
     train: Streams, test: Streams, probe: LinearProbe, seed: int, fusion: Fusion = MEAN_PROBABILITY
 ) -> ProbeScores:
-    """Top-1 and top-5 accuracy on the test videos of a probe trained on the training videos, one for each modality.
+    """Top-1 and top-5 accuracy on the test videos of a probe trained on the training videos, one probe a modality.
 
-    The modalities' class probabilities are fused, any number of them. No setting is chosen on the test
-    videos. Raises VimixError if the modalities do not describe the same videos, a video is on both sides, or one has no
-    label.
+    The class probabilities of all modalities are fused. No setting is chosen on the test videos. Raises VimixError if
+    the modalities list different videos, a video is in both sets, or a video has no label.
     """
-    known, asked = checked_pair(train, test, "training set")
-    streams, protocol = [], {}
-    for modality, features in train.items():
-        streams.append(
-            probe.probabilities(features.features, known.labels, known.sources, test[modality].features, seed)
+    trained_on, tested = checked_pair(train, test, "training set")
+    outcomes = {
+        modality: probe.fit_predict(
+            features.features, trained_on.labels, trained_on.sources, test[modality].features, seed
         )
-        protocol[str(modality)] = dict(probe.protocol)
-    probabilities = fusion.fuse(streams)
+        for modality, features in train.items()
+    }
+    probabilities = fusion.fuse([outcome.probabilities for outcome in outcomes.values()])
     return ProbeScores(
-        top1=top_k_accuracy(probabilities, asked.labels, 1),
-        top5=top_k_accuracy(probabilities, asked.labels, 5),
-        train=len(known),
-        test_videos=asked.videos,
-        test_labels=asked.labels,
+        top1=top_k_accuracy(probabilities, tested.labels, 1),
+        top5=top_k_accuracy(probabilities, tested.labels, 5),
+        train=len(trained_on),
+        test_videos=tested.videos,
+        test_labels=tested.labels,
         probabilities=probabilities,
-        siblings=tested_siblings(known, asked),
-        protocol={"modalities": fusion.words, "probe": protocol},
+        siblings=tested_siblings(trained_on, tested),
+        protocol={
+            "modalities": fusion.words,
+            "probe": {str(modality): dict(outcome.protocol) for modality, outcome in outcomes.items()},
+        },
     )
 
 
 def best_epoch(
-    snapshots: Mapping[Modality, Mapping[int, NDArray[np.float32]]], labels: NDArray[np.int64], fusion: Fusion
+    by_epoch: Mapping[Modality, Mapping[int, Probabilities]], labels: NDArray[np.int64], fusion: Fusion
 ) -> tuple[int, float]:
-    """The epoch, and its top-1 accuracy, that is best on the test videos themselves: the first of equals.
+    """The epoch with the highest top-1 accuracy on the test videos (the earliest of equals), and that accuracy.
 
-    ``snapshots`` maps a modality to its probabilities [Q, C] by epoch. This is how the peers report; it chooses on test
-    and flatters, so a record must say what it is.
+    ``by_epoch`` maps a modality to its ``ProbeOutcome.by_epoch``. The peers report this figure. It is chosen on the
+    test videos and therefore too high, so a record must say how it was chosen.
     """
-    epochs = sorted(set.intersection(*(set(stream) for stream in snapshots.values())))
-    scores = {
-        epoch: top_k_accuracy(fusion.fuse([stream[epoch] for stream in snapshots.values()]), labels, 1)
+    epochs = sorted(set.intersection(*(set(stream) for stream in by_epoch.values())))
+    accuracies = {
+        epoch: top_k_accuracy(fusion.fuse([stream[epoch] for stream in by_epoch.values()]), labels, 1)
         for epoch in epochs
     }
-    best = max(epochs, key=lambda epoch: (scores[epoch], -epoch))
-    return best, scores[best]
+    best = max(epochs, key=lambda epoch: (accuracies[epoch], -epoch))
+    return best, accuracies[best]

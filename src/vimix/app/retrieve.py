@@ -30,25 +30,25 @@ def retrieve(
     ks: Sequence[int] = KS,
     centring: Centring = BY_GALLERY,
 ) -> RetrievalScores:
-    """R@k of the query videos in the gallery; several modalities are several streams, their similarities averaged.
+    """R@k of the query videos in the gallery; the similarities of several modalities are averaged.
 
-    ``index_factory(D)`` makes an empty index of vectors of length D. Raises VimixError if the modalities do not
-    describe the same videos, a video is in both gallery and queries, or one has no label.
+    ``index_factory(D)`` makes an empty index of vectors of length D. Raises VimixError if the modalities list different
+    videos, a video is in both gallery and queries, or a video has no label.
     """
-    known, asked = checked_pair(gallery, queries, "gallery")
-    vectors, questions = _comparable(gallery, queries, centring)
-    index = index_factory(vectors.shape[1])
-    index.add(vectors)
-    found = index.search(questions, max(ks))
+    searched, tested = checked_pair(gallery, queries, "gallery")
+    gallery_rows, query_rows = _comparable(gallery, queries, centring)
+    index = index_factory(gallery_rows.shape[1])
+    index.add(gallery_rows)
+    nearest = index.search(query_rows, max(ks))
     return RetrievalScores(
-        recall=recall_at_k(known.labels[found.ids], asked.labels, ks),
-        gallery=len(known),
-        query_videos=asked.videos,
-        query_labels=asked.labels,
-        neighbours=known.videos[found.ids],
-        neighbour_labels=known.labels[found.ids],
-        similarities=found.similarities,
-        siblings=tested_siblings(known, asked),
+        recall=recall_at_k(searched.labels[nearest.ids], tested.labels, ks),
+        gallery=len(searched),
+        query_videos=tested.videos,
+        query_labels=tested.labels,
+        neighbours=searched.videos[nearest.ids],
+        neighbour_labels=searched.labels[nearest.ids],
+        similarities=nearest.similarities,
+        siblings=tested_siblings(searched, tested),
         protocol={**PROTOCOL, "centred": centring.words, "streams": list(gallery)},
     )
 
@@ -58,4 +58,4 @@ def _comparable(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Gallery [N, ΣD] and queries [Q, ΣD] whose dot products are the mean cosines of the modalities."""
     pairs = [centring.apply(gallery[modality].features, queries[modality].features) for modality in gallery]
-    return fused([unit_rows(known) for known, _ in pairs]), fused([unit_rows(asked) for _, asked in pairs])
+    return fused([unit_rows(rows) for rows, _ in pairs]), fused([unit_rows(rows) for _, rows in pairs])

@@ -1,6 +1,6 @@
 """One training step of each kind of stage, as the paper writes it.
 
-Plans are drawn for the global batch: where several processes share it (``learner.team``), each applies its own rows.
+In a group of processes a plan is drawn for the global batch, and each rank applies its own rows of it.
 """
 
 from collections.abc import Callable
@@ -9,47 +9,42 @@ import numpy as np
 from torch import Tensor
 
 from vimix.app.learner import Learner, StepOutcome
-from vimix.app.team import blend_own
-from vimix.domain.mixing.layers import LayerChoice
+from vimix.app.parallel import blend_rows_of_rank
+from vimix.domain.mixing.layers import LayerChoice, SameLayer
 from vimix.domain.mixing.policies import MixPolicy
 from vimix.ports.network import Network
 from vimix.values.clips import ClipBatch
+from vimix.values.errors import VimixError
 from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import Modality
 
 Step = Callable[[ClipBatch, np.random.Generator], StepOutcome]
+"""Trains on one batch. All randomness of the step comes from the generator."""
 
 
 def pretrain_step(learner: Learner, policy: MixPolicy) -> Step:
     """MoCo on clips mixed in the input space (section 3.1; Eq. 3)."""
-    team = learner.team
 
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x_q, x_k = batch.views[learner.modality]
-        grid = Grid.of(x_q.shape, planar=learner.query.planar)
-        plan = policy.plan(batch=team.size * len(batch), grid=grid, rng=rng)
-        z = learner.query.embed(blend_own(x_q, x_q, plan, team))
-        return learner.learn(z, learner.keys(x_k, rng), plan, batch.sources)
+        x_mix, plan = _mixed(x_q, x_q, learner.query, learner, policy, rng)
+        z = learner.query.embed(x_mix)
+        keys = learner.keys(x_k, rng)
+        return learner.learn(z, keys, plan, batch.sources)
 
     return step
 
 
 def manifold_step(learner: Learner, policy: MixPolicy, layers: LayerChoice) -> Step:
-    """MoCo on hidden maps mixed with other rows of themselves (Verma et al. 2019; Table 2): both get gradients."""
-    team = learner.team
+    """MoCo on hidden maps mixed with those of other clips of the batch, gradients to both (Verma et al. 2019)."""
 
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x_q, x_k = batch.views[learner.modality]
         k, _ = layers.draw(learner.query.depth, learner.query.depth, rng)
-
-        def mixup(g1: Tensor) -> tuple[Tensor, MixPlan]:
-            grid = Grid.of(g1.shape, planar=learner.query.planar)
-            plan = policy.plan(batch=team.size * len(batch), grid=grid, rng=rng)
-            return blend_own(g1, g1, plan, team), plan
-
-        z, plan = learner.query.embed_mixed(x_q, k, mixup)
-        return learner.learn(z, learner.keys(x_k, rng), plan, batch.sources)
+        z, plan = learner.query.embed_mixed(x_q, k, lambda g1: _mixed(g1, g1, learner.query, learner, policy, rng))
+        keys = learner.keys(x_k, rng)
+        return learner.learn(z, keys, plan, batch.sources)
 
     return step
 
@@ -57,22 +52,41 @@ def manifold_step(learner: Learner, policy: MixPolicy, layers: LayerChoice) -> S
 def cmmc_step(
     learner: Learner, partner: Network, partner_modality: Modality, policy: MixPolicy, layers: LayerChoice
 ) -> Step:
-    """One step of a CMMC stage (Algorithm 1; section 4 of the method): ``partner`` is frozen."""
-    team = learner.team
+    """One step of a CMMC stage (Algorithm 1; section 4 of the method); ``partner`` is frozen.
+
+    Raises VimixError if the same layer is to be mixed in encoders with different numbers of stages.
+    """
+    _require_equal_depth(learner, partner, partner_modality, layers)
 
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x1_q, x1_k = batch.views[learner.modality]
         x2 = batch.views[partner_modality][0]
         k, l = layers.draw(learner.query.depth, partner.depth, rng)  # noqa: E741  # the paper's name
         g2 = partner.hidden(x2, l)
-
-        def cutmix(g1: Tensor) -> tuple[Tensor, MixPlan]:
-            mine = Grid.of(g1.shape, planar=learner.query.planar)
-            donors = Grid.of(g2.shape, planar=partner.planar)
-            plan = policy.plan(batch=team.size * len(batch), grid=mine, donor=donors, rng=rng)
-            return blend_own(g1, g2, plan, team), plan
-
-        z, plan = learner.query.embed_mixed(x1_q, k, cutmix)
-        return learner.learn(z, learner.keys(x1_k, rng), plan, batch.sources)
+        z, plan = learner.query.embed_mixed(x1_q, k, lambda g1: _mixed(g1, g2, partner, learner, policy, rng))
+        keys = learner.keys(x1_k, rng)
+        return learner.learn(z, keys, plan, batch.sources)
 
     return step
+
+
+def _mixed(
+    g1: Tensor, g2: Tensor, donor: Network, learner: Learner, policy: MixPolicy, rng: np.random.Generator
+) -> tuple[Tensor, MixPlan]:
+    """Maps g1 of the trained network mixed with maps g2 of ``donor``, and the plan for the global batch."""
+    plan = policy.plan(
+        batch=learner.group.size * len(g1),
+        grid=Grid.of(g1.shape, planar=learner.query.planar),
+        donor=Grid.of(g2.shape, planar=donor.planar),
+        rng=rng,
+    )
+    return blend_rows_of_rank(g1, g2, plan, learner.group), plan
+
+
+def _require_equal_depth(learner: Learner, partner: Network, partner_modality: Modality, layers: LayerChoice) -> None:
+    if isinstance(layers, SameLayer) and learner.query.depth != partner.depth:
+        raise VimixError(
+            f"layers = 'same' mixes at one layer of both encoders, but {learner.modality} has {learner.query.depth} "
+            f"stages and {partner_modality} {partner.depth}: set modalities.{learner.modality}.stages and "
+            f"modalities.{partner_modality}.stages alike"
+        )

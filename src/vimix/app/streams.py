@@ -1,4 +1,4 @@
-"""Several modalities of the same videos, side by side."""
+"""Features of the same videos in several modalities."""
 
 from collections.abc import Mapping
 
@@ -11,15 +11,17 @@ from vimix.values.modality import Modality
 Streams = Mapping[Modality, VideoFeatures]
 
 
-def checked_pair(known: Streams, unknown: Streams, role: str) -> tuple[VideoFeatures, VideoFeatures]:
-    """Any one modality of the known and of the unknown videos, after checks that all modalities agree.
+def checked_pair(gallery: Streams, queries: Streams, role: str) -> tuple[VideoFeatures, VideoFeatures]:
+    """One modality of the gallery (or training set) and of the queries (or test set), after checks of all modalities.
 
-    ``role`` names the known videos in messages (``gallery``, ``training set``). Raises VimixError if the modalities
-    differ, a modality lists other videos than another, a video stands on both sides, or a label is unknown.
+    ``role`` names the gallery in messages (``gallery``, ``training set``). Raises VimixError if the two sides have
+    different modalities, the modalities of a side list different videos, a video is on both sides, or has no label.
     """
-    if not known or known.keys() != unknown.keys():
-        raise VimixError(f"the {role} has the modalities {sorted(known)}, the test videos {sorted(unknown)}: give both")
-    first, second = _aligned(known), _aligned(unknown)
+    if not gallery or gallery.keys() != queries.keys():
+        raise VimixError(
+            f"the {role} has the modalities {sorted(gallery)}, the test videos {sorted(queries)}: give both the same"
+        )
+    first, second = _aligned(gallery), _aligned(queries)
     shared = np.intersect1d(first.videos, second.videos)
     if len(shared):
         raise VimixError(
@@ -34,12 +36,13 @@ def checked_pair(known: Streams, unknown: Streams, role: str) -> tuple[VideoFeat
     return first, second
 
 
-def tested_siblings(known: VideoFeatures, unknown: VideoFeatures) -> int:
-    """Number of tested videos of whose recording the known videos hold another clip."""
-    return int(np.isin(unknown.sources, known.sources).sum())
+def tested_siblings(gallery: VideoFeatures, queries: VideoFeatures) -> int:
+    """Number of queries whose recording has another clip in the gallery."""
+    return int(np.isin(queries.sources, gallery.sources).sum())
 
 
 def _aligned(streams: Streams) -> VideoFeatures:
+    """Any modality. Raises VimixError if the modalities list different videos."""
     first, *others = streams.values()
     for other in others:
         if not np.array_equal(first.videos, other.videos):

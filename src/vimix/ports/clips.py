@@ -1,4 +1,4 @@
-"""Where clips come from."""
+"""Stores of videos, and the clips that are taken from them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from vimix.values.modality import Modality
 from vimix.values.video import ModalityFormat, Video
 
 Frames = NDArray[Any]
-"""Pictures uint8 [T, H, W, C] or skeletons float32 [T, V, M, 3], as the modality's format tells."""
+"""Pictures uint8 [T, H, W, C] or skeletons float32 [T, V, M, 3]; the format of the modality says which."""
 
 
 class VideoStore(Protocol):
@@ -18,7 +18,7 @@ class VideoStore(Protocol):
 
     @property
     def videos(self) -> Sequence[Video]:
-        """All videos, in a fixed order; a video's index is its position here."""
+        """All videos, in a fixed order; the index of a video is its position in this list."""
         ...
 
     @property
@@ -28,7 +28,7 @@ class VideoStore(Protocol):
 
     @property
     def formats(self) -> Mapping[Modality, ModalityFormat]:
-        """The modalities that every video of the store has."""
+        """Formats of the modalities that every video of the store has."""
         ...
 
     @property
@@ -38,7 +38,7 @@ class VideoStore(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """A short hash of what the store holds (names, lengths, checksums), for the record of a result."""
+        """A short hash of the content of the store (names, lengths, checksums), for records of results."""
         ...
 
     def members(self, split: str) -> Sequence[int]:
@@ -48,14 +48,15 @@ class VideoStore(Protocol):
     def read(self, video: int, modality: Modality, start: int, count: int) -> Frames:
         """Frames start ... start+count-1 of a modality that is stored (``ModalityFormat.stored``).
 
-        RGB as R, G, B. Flow as (u, v), 128/255·2·bound - bound being about no motion. Skeletons as x, y, z.
-        Raises IndexError if the range leaves the video, VimixError naming the video if it cannot be read.
+        The channels are R, G, B; or the displacements u, v, where the byte b stands for (b/255·2 - 1)·bound pixels; or
+        the coordinates x, y, z. Raises IndexError if the range leaves the video, VimixError naming the video if it
+        cannot be read.
         """
         ...
 
 
 class TrainingClips(Protocol):
-    """Augmented training batches. The same (seed, epoch) gives the same batches whatever the number of workers."""
+    """Augmented training batches. They depend on seed and epoch, not on the number of worker processes."""
 
     @property
     def steps(self) -> int:
@@ -63,7 +64,7 @@ class TrainingClips(Protocol):
         ...
 
     def batches(self, epoch: int, first: int = 0) -> Iterator[ClipBatch]:
-        """Batches first, first+1, ..., steps-1 of an epoch (resuming is skipping)."""
+        """Batches first, first+1, ..., steps-1 of an epoch: a resumed run skips the earlier ones."""
         ...
 
 
@@ -75,7 +76,8 @@ class EvaluationClips(Protocol):
         ...
 
     def videos(self) -> Iterator[VideoClips]:
-        """One by one, in the order of the split. A video may come in several items in a row: a crop or some of its
-        windows each.
+        """Clips of each video, in the order of the split.
+
+        A video may come in several successive items, each with one crop or some of the windows.
         """
         ...

@@ -1,4 +1,4 @@
-"""Encoders as the method sees them: chains of stages with a projection head behind."""
+"""Networks as the method sees them: a chain of encoder stages and a projection head."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -8,41 +8,11 @@ from torch import Tensor
 from vimix.values.mixing import MixPlan
 
 HiddenMixing = Callable[[Tensor], tuple[Tensor, MixPlan]]
-"""Takes the hidden map ``g1^k`` [B, C, T, H, W]; returns the mixed map of the same shape and the plan that made it."""
-
-
-class Encoder(Protocol):
-    """A chain of L stages. Laws: ``pf(x, a, a) is x``; ``pf(pf(x, a, b), b, c) == pf(x, a, c)``."""
-
-    @property
-    def depth(self) -> int:
-        """Number of stages L."""
-        ...
-
-    @property
-    def feature_size(self) -> int:
-        """D, the length of a feature."""
-        ...
-
-    @property
-    def planar(self) -> bool:
-        """Whether the last two axes of its maps are height and width; else they are joints and persons."""
-        ...
-
-    def partial_forward(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """Stages start, start+1, ..., stop-1 of the chain (half open). Maps are [B, C, T, H, W] at every boundary.
-
-        Raises ValueError unless 0 <= start <= stop <= depth.
-        """
-        ...
-
-    def pool(self, hidden: Tensor) -> Tensor:
-        """Features [B, D] float32 from the last map: the mean over space and time."""
-        ...
+"""From the hidden map ``g1^k`` [B, C, T, H, W] to the mixed map of the same shape and the plan of the mix."""
 
 
 class FeatureExtractor(Protocol):
-    """What turns clips into features."""
+    """Computes features of clips."""
 
     def features(self, clips: Tensor) -> Tensor:
         """Features [B, D] float32 before the projection head, without gradient, in evaluation mode."""
@@ -50,7 +20,7 @@ class FeatureExtractor(Protocol):
 
 
 class Network(FeatureExtractor, Protocol):
-    """An encoder with its projection head: the whole query (or key) path of MoCo as one callable."""
+    """An encoder with its projection head: the whole query (or key) path of MoCo."""
 
     @property
     def depth(self) -> int:
@@ -59,7 +29,7 @@ class Network(FeatureExtractor, Protocol):
 
     @property
     def planar(self) -> bool:
-        """Whether the last two axes of clips and maps are height and width; else they are joints and persons."""
+        """Whether the last two axes of clips and maps are height and width; otherwise they are joints and persons."""
         ...
 
     def embed(self, clips: Tensor) -> Tensor:
@@ -75,18 +45,19 @@ class Network(FeatureExtractor, Protocol):
         ...
 
     def keys(self, clips: Tensor, shuffle: Tensor) -> Tensor:
-        """``embed`` in train mode without gradient, with the batch permuted by ``shuffle`` [B] before it is split into
-        BatchNorm groups and put back in order after (ShuffleBN): no key shares its statistics with its own query.
-        ``shuffle`` lies on the CPU. Where processes share a batch, it permutes the global one, and all G keys return.
+        """Keys [G, 128] of the clips [B, C, T, H, W] of all ranks, in train mode, without gradient.
+
+        The global batch of G clips is permuted by ``shuffle`` [G] (on the CPU) before it is split into BatchNorm
+        groups, and the keys are put back in order (ShuffleBN): a key does not share its statistics with its query.
         """
         ...
 
     def parameters(self) -> Iterable[Tensor]:
-        """All parameters, in a fixed order (query and key networks pair them by it)."""
+        """All parameters, in a fixed order: those of query and key network are paired by it."""
         ...
 
     def buffers(self) -> Iterable[Tensor]:
-        """What training changes beside the parameters: BatchNorm's running statistics."""
+        """State that training changes besides the parameters: BatchNorm's running statistics."""
         ...
 
     def state_dict(self) -> Mapping[str, Any]:
@@ -99,18 +70,18 @@ class Network(FeatureExtractor, Protocol):
 
 
 class Classifier(Protocol):
-    """An encoder with a linear layer behind, trained as a whole (section 8: finetuning)."""
+    """An encoder followed by a linear layer, trained as a whole (section 8: finetuning)."""
 
     def logits(self, clips: Tensor) -> Tensor:
         """[B, classes] float32 of clips [B, C, T, H, W], in training mode."""
         ...
 
     def probabilities(self, clips: Tensor) -> Tensor:
-        """Softmax [B, classes] float32, in evaluation mode and without gradient."""
+        """Softmax [B, classes] float32 of clips [B, C, T, H, W], in evaluation mode, without gradient."""
         ...
 
     def buffers(self) -> Iterable[Tensor]:
-        """What training changes beside the parameters: BatchNorm's running statistics."""
+        """State that training changes besides the parameters: BatchNorm's running statistics."""
         ...
 
     def state_dict(self) -> Mapping[str, Any]:
@@ -123,17 +94,17 @@ class Classifier(Protocol):
 
 
 class Optimiser(Protocol):
-    """Updates the parameters it was built with."""
+    """Updates the parameters that it was built with."""
 
     def step(self, loss: Tensor) -> Tensor:
-        """Clear gradients, backpropagate ``loss`` and update; if it or a gradient is not finite, change nothing.
+        """Clear gradients, backpropagate ``loss`` and update; if loss or gradient is not finite, change nothing.
 
-        Returns a bool scalar on the device, true if the update was skipped.
+        Returns a bool scalar on the device: whether the update was skipped.
         """
         ...
 
     def set_learning_rate(self, rate: float) -> None:
-        """For the following steps. Parts of the network may have a fixed share of it."""
+        """Set the rate of the following steps. A group of parameters may have a fixed share of it."""
         ...
 
     def state_dict(self) -> Mapping[str, Any]:

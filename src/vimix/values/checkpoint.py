@@ -8,16 +8,47 @@ from attrs import frozen
 FORMAT = "vimix-checkpoint-1"
 
 
+@frozen
+class Progress:
+    """How far the training of a stage has come, and what it was started from."""
+
+    steps: int
+    """Training steps made so far."""
+    steps_per_epoch: int
+    epochs: int
+    """Epochs of the whole stage."""
+    seed: int
+    """Seed of the stage's data order and random draws."""
+    origin: Mapping[str, str]
+    """Digests of data, initial weights and settings, by the names that messages use."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether all epochs of the stage have been trained."""
+        return self.steps >= self.epochs * self.steps_per_epoch
+
+
 @frozen(eq=False)
 class Checkpoint:
-    """State of a training stage, made of tensors and plain data only, so that it loads with ``weights_only=True``.
-
-    ``parts`` maps a part's name (``query``, ``key``, ``queue``, ``optimiser``, ``progress``) to its state.
-    ``recipe`` is the resolved recipe as TOML: a checkpoint opens alone.
-    """
+    """State of a training stage, made of tensors and plain data only, so that it loads with ``weights_only=True``."""
 
     modality: str
     recipe: str
+    """The resolved recipe as TOML: a checkpoint can be opened without any other file."""
     parts: Mapping[str, Mapping[str, Any]]
+    """State by the name of the part: ``query``, ``key``, ``queue``, ``optimiser``, ``progress``."""
     about: Mapping[str, str | int | float]
-    """Stage name, arm, epoch, vimix and torch version, commit."""
+    """Facts for the record: stage name, arm, epochs, steps, versions, commit."""
+
+    @property
+    def progress(self) -> Progress:
+        """Progress of the stage; zero steps if the checkpoint is not from a training, such as imported weights."""
+        saved = self.parts.get("progress", {})
+        data = {"data": str(self.about["data"])} if "data" in self.about else {}
+        return Progress(
+            steps=int(saved.get("steps", 0)),
+            steps_per_epoch=int(self.about.get("steps_per_epoch", 0)),
+            epochs=int(self.about.get("epochs", 0)),
+            seed=int(saved.get("seed", 0)),
+            origin=saved.get("origin") or data,  # the oldest checkpoints name only their data
+        )

@@ -1,4 +1,4 @@
-"""Clips on their way into an encoder."""
+"""Batches of clips, the input of an encoder."""
 
 from collections.abc import Mapping
 
@@ -10,18 +10,16 @@ from vimix.values.modality import Modality
 
 @frozen(eq=False)
 class ClipBatch:
-    """A training batch: augmented views of the same B videos, by modality.
-
-    ``views[m]`` holds one float32 tensor ``[B, C, T, H, W]`` (skeletons: ``[B, 3, T, V, M]``) a view, on the training
-    device.
-    ``videos`` [B] int64 are indices into the store, ``sources`` [B] int64 number the recordings: siblings share one.
-    ``labels`` [B] int64 are there for supervised baselines only; no pretext task reads them.
-    """
+    """A training batch: augmented views of the same B videos."""
 
     views: Mapping[Modality, tuple[Tensor, ...]]
+    """Views by modality, each float32 [B, C, T, H, W] (skeletons: [B, 3, T, V, M]) on the training device."""
     videos: Tensor
+    """[B] int64, indices into the store."""
     sources: Tensor
+    """[B] int64, numbers of the recordings: siblings share one."""
     labels: Tensor
+    """[B] int64, for training with labels only; no pretext task reads them."""
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -29,12 +27,13 @@ class ClipBatch:
 
 @frozen(eq=False)
 class VideoClips:
-    """Clips of one video, all or some, in order of time: ``clips`` float32 ``[N, C, T, H, W]`` on the device.
-
-    ``starts`` are the first frames of the N windows.
-    """
+    """All or some of the clips of one video, in order of time."""
 
     video: int
+    """Index into the store."""
     label: int
+    """Class of the video, -1 if unknown."""
     clips: Tensor
+    """[N, C, T, H, W] float32 on the device."""
     starts: tuple[int, ...]
+    """First frame of each of the N windows."""

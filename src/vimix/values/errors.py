@@ -1,4 +1,4 @@
-"""The one family of errors that a user can mend."""
+"""Errors that the user can fix, and the interruption of a run."""
 
 
 class VimixError(Exception):
@@ -9,7 +9,7 @@ class VimixError(Exception):
 
 
 class Interrupted(BaseException):
-    """The run was asked to stop and has saved what it did; started again, it goes on from there.
+    """The run was asked to stop and has saved its state; when it is started again it continues from there.
 
-    Like KeyboardInterrupt it passes those who catch every Exception.
+    Like KeyboardInterrupt it is no Exception, so ``except Exception`` does not catch it.
     """

@@ -1,4 +1,4 @@
-"""Features of videos and of their clips, on their way out of an encoder."""
+"""Features of videos and of their clips, the output of an encoder."""
 
 import numpy as np
 from attrs import field, frozen
@@ -10,14 +10,14 @@ Integers = NDArray[np.int64]
 
 @frozen(eq=False)
 class VideoFeatures:
-    """One row a video: the mean of its windows' features, before the projection head."""
+    """Features of N videos before the projection head, one row a video: the mean over its windows."""
 
     features: Rows
     """[N, D] float32."""
     labels: Integers = field()
     """[N] int64, -1 if unknown."""
     sources: Integers = field()
-    """[N] int64, the recording each video was cut from: siblings share one."""
+    """[N] int64, the number of the recording that each video was cut from: siblings share one."""
     videos: Integers = field()
     """[N] int64, indices into the store."""
 
@@ -33,7 +33,7 @@ class VideoFeatures:
 
 @frozen(eq=False)
 class ClipFeatures:
-    """One row a clip, for finding a place in time; the clips of a video are consecutive and in order of time."""
+    """Features of M clips, one row a clip; the clips of a video are consecutive and in order of time."""
 
     features: Rows
     """[M, D] float32."""

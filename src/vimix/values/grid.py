@@ -5,19 +5,18 @@ from collections.abc import Sequence
 from attrs import field, frozen
 
 AXES = "cthw"
-"""Names of a grid's axes. A skeleton's joints lie on ``h``, its persons on ``w``."""
+"""Names of the axes of a grid. The joints of a skeleton lie on ``h``, its persons on ``w``."""
 
 
 @frozen
 class Grid:
-    """Sizes of ``[channel, time, height, width]``; for skeletons ``[channel, time, joint, person]``.
-
-    ``planar`` is False where only ``h`` is an axis of space (skeletons: the persons on ``w`` are always
-    taken whole, and the side of a box of share s is s instead of √s).
-    """
+    """Numbers of cells along the axes of a clip or map."""
 
     sizes: tuple[int, int, int, int] = field()
+    """[channel, time, height, width]; for skeletons [channel, time, joint, person]."""
     planar: bool = True
+    """Whether both ``h`` and ``w`` are axes of space. For skeletons ``w`` numbers persons, who are always taken whole:
+    a box of share s then has the side s instead of √s."""
 
     @sizes.validator
     def _check(self, _: object, sizes: tuple[int, ...]) -> None:
@@ -26,7 +25,7 @@ class Grid:
 
     @classmethod
     def of(cls, shape: Sequence[int], *, planar: bool = True) -> "Grid":
-        """The grid of a batch of that shape: ``[B, C, T, H, W]`` or, with one axis of space, ``[B, C, T, V]``.
+        """The grid of a batch of shape [B, C, T, H, W] or, with a single axis of space, [B, C, T, V].
 
         Raises ValueError for any other number of axes.
         """

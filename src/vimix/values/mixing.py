@@ -1,4 +1,4 @@
-"""What is mixed with what: drawn once, then applied, logged, drawn as a picture or replayed."""
+"""Plans of a mix: drawn once, then applied to tensors, logged, drawn as a picture or replayed."""
 
 import numpy as np
 from attrs import cmp_using, field, frozen
@@ -12,9 +12,9 @@ _same = cmp_using(eq=np.array_equal)
 
 @frozen
 class Cut:
-    """One box a row: cells ``donor_start ... donor_start + extent`` of the donor replace those at ``start``.
+    """A box for each row: cells from ``donor_start`` on of the donor replace the cells from ``start`` on.
 
-    All three are int64 ``[B, 4]`` in cells of ``[channel, time, height, width]``; an extent of 0 is an empty box.
+    All three arrays are int64 [B, 4], in cells of [channel, time, height, width]. An extent of 0 is an empty box.
     """
 
     start: Integers = field(eq=_same)
@@ -36,17 +36,18 @@ class Cut:
 class MixPlan:
     """Row i keeps the share ``weight[i]`` of itself and takes the rest from row ``partner[i]`` of the donor batch.
 
-    ``partner`` [B] int64 is a permutation, ``weight`` [B] float32 lies in [0, 1] (Eq. 3 and 5).
-    With ``cut`` the share is a volume, without it the rows are interpolated: weight·own + (1 - weight)·partner's.
+    With a ``cut`` the share is a volume. Without one the rows are interpolated: weight·own + (1 - weight)·partner's.
     """
 
     partner: Integers = field(eq=_same)
+    """[B] int64, a permutation."""
     weight: Floats = field(eq=_same)
+    """[B] float32 in [0, 1] (Eq. 3 and 5)."""
     cut: Cut | None = None
 
     @classmethod
     def unmixed(cls, batch: int) -> "MixPlan":
-        """Every row stays itself."""
+        """The plan in which every row keeps all of itself."""
         return cls(partner=np.arange(batch), weight=np.ones(batch, dtype=np.float32))
 
     def rows(self, start: int, stop: int) -> "MixPlan":

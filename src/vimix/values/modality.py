@@ -1,4 +1,4 @@
-"""A modality is a key: every mapping over modalities is keyed by its name."""
+"""Names of modalities, the keys of every mapping over modalities."""
 
 from typing import NewType
 

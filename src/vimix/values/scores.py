@@ -1,4 +1,4 @@
-"""Scores with what they were computed from, so that a number can be looked into."""
+"""Scores, together with the predictions that they were computed from."""
 
 from collections.abc import Mapping
 
@@ -17,21 +17,21 @@ class RetrievalScores:
     recall: Mapping[int, float]
     """R@k by k, 0 to 1."""
     gallery: int
-    """Number of videos searched."""
+    """Number of videos in the gallery."""
     query_videos: Integers
     """[Q], indices into the store."""
     query_labels: Integers
-    """[Q]."""
+    """[Q], classes of the queries."""
     neighbours: Integers
     """[Q, n], indices into the store."""
     neighbour_labels: Integers
-    """[Q, n]."""
+    """[Q, n], classes of the neighbours."""
     similarities: Rows
-    """[Q, n], cosine, the mean over the modalities."""
+    """[Q, n], cosines, the mean over the modalities."""
     siblings: int
-    """Queries with a sibling (a clip of the same recording) in the gallery: above 0, R@k flatters the encoder."""
+    """Number of queries with a sibling (a clip of the same recording) in the gallery: above 0, R@k is too high."""
     protocol: Mapping[str, object]
-    """How features became similarities, as plain data for the record."""
+    """How similarities were computed from features, as plain data for the record."""
 
     @property
     def queries(self) -> int:
@@ -46,24 +46,25 @@ class RetrievalScores:
 
 @frozen(eq=False)
 class ProbeScores:
-    """Accuracy of a linear probe on Q test videos, and what it said of each."""
+    """Accuracy of a linear probe on Q test videos, and its predictions."""
 
     top1: float
-    """0 to 1."""
+    """Top-1 accuracy, 0 to 1."""
     top5: float
-    """0 to 1; of fewer than six classes it is 1 whatever the features are worth."""
+    """Top-5 accuracy, 0 to 1; with fewer than six classes it is 1 for any features."""
     train: int
     """Number of training videos."""
     test_videos: Integers
     """[Q], indices into the store."""
     test_labels: Integers
-    """[Q]."""
+    """[Q], classes of the test videos."""
     probabilities: Rows
-    """[Q, classes], the mean over the modalities."""
+    """[Q, classes], fused over the modalities."""
     siblings: int
-    """Test videos with a sibling (a clip of the same recording) in the training set: above 0, the score flatters."""
+    """Number of test videos with a sibling (a clip of the same recording) in the training set: above 0, the accuracy is
+    too high."""
     protocol: Mapping[str, object]
-    """The probe's settings and choices, by modality, as plain data for the record."""
+    """Settings and choices of the probe, by modality, as plain data for the record."""
 
     @property
     def test(self) -> int:
@@ -78,28 +79,28 @@ class ProbeScores:
 
 @frozen(eq=False)
 class VideoProbabilities:
-    """What a classifier says of Q videos."""
+    """Predictions of a classifier for Q videos."""
 
     probabilities: Rows
-    """[Q, classes] float32, the mean over the video's windows and crops."""
+    """[Q, classes] float32, class probabilities averaged over the windows and crops of each video."""
     labels: Integers
-    """[Q] int64."""
+    """[Q] int64, classes of the videos."""
     videos: Integers
     """[Q] int64, indices into the store."""
 
 
 @frozen(eq=False)
 class FinetuneScores:
-    """Accuracy of a finetuned (or from the start supervised) classifier."""
+    """Accuracy of a classifier that was trained with labels."""
 
     top1: float
-    """0 to 1."""
+    """Top-1 accuracy, 0 to 1."""
     top5: float
-    """0 to 1; of fewer than six classes it is 1 whatever the classifier is worth."""
+    """Top-5 accuracy, 0 to 1; with fewer than six classes it is 1 for any classifier."""
     train: int
     """Number of training videos."""
     tested: VideoProbabilities
-    """The test videos, with the mean over the modalities."""
+    """Predictions for the test videos, fused over the modalities."""
 
     @property
     def record(self) -> dict[str, float]:

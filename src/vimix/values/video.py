@@ -1,4 +1,4 @@
-"""What is known of one video of a store."""
+"""The videos of a store and the formats of their modalities."""
 
 from attrs import frozen
 
@@ -8,41 +8,42 @@ from vimix.values.skeleton import SkeletonLayout
 
 @frozen
 class Video:
-    """One video (or skeleton sequence): ``name`` is unique in its store.
-
-    ``source`` is shared by siblings, clips that were cut from one recording (UCF101: ``v_X_gNN``);
-    ``label`` indexes the store's class names, -1 if unknown; ``frames`` is the length of its shortest
-    modality that the store can give (flow of T frames has T-1 fields: it is stored with the last one repeated,
-    so that all modalities of a video have the same length).
-    """
+    """One video or skeleton sequence."""
 
     name: str
+    """Unique in the store."""
     label: int
+    """Index into the class names of the store, -1 if unknown."""
     source: str
+    """The recording that the video was cut from (UCF101: ``v_X_gNN``): siblings share one."""
     frames: int
+    """Frames of the shortest modality. Flow of T frames has T-1 fields; the last one is stored twice, so that all
+    modalities of a video are equally long."""
     rate: float
     """Frames a second."""
 
 
 @frozen
 class ModalityFormat:
-    """How a modality lies in a store: ``channels`` and size of a frame as read, ``[T, H, W, C]`` uint8.
+    """How a store holds a modality.
 
-    ``bound`` is the displacement in pixels that stands for ±1 (flow), 0 for pictures.
-    ``extra`` is free text for the record, such as the flow estimator's name and settings.
-    With a ``layout`` frames are skeletons, ``[T, V, M, 3]`` float32: V joints of M persons in metres, persons that are
-    not seen all zero. ``derived_from`` names the modality that is read, and that the clip is made from once it is
-    augmented (motion and bone from joint).
+    Frames of pictures and flow are read as uint8 [T, H, W, C]. Frames of skeletons are read as float32 [T, V, M, 3]: V
+    joints of M persons in metres; a person that is not in the scene is all zero.
     """
 
     modality: Modality
     channels: int
+    """Channels of a clip, C."""
     bound: float = 0.0
+    """Displacement in pixels that ±1 stands for (flow); 0 for pictures."""
     extra: str = ""
+    """Free text for the record, such as the name and settings of the flow estimator."""
     layout: SkeletonLayout | None = None
+    """Joints and bones of skeletons; None for pictures and flow."""
     derived_from: Modality | None = None
+    """The modality that is read and augmented before this one is computed from it (motion and bone from joint)."""
 
     @property
     def stored(self) -> Modality:
-        """The modality to ask the store for."""
+        """The modality that is read from the store."""
         return self.derived_from or self.modality

@@ -1,4 +1,4 @@
-"""Which keys a query is compared with: the keys of its batch, then the queue."""
+"""The keys that a query is compared with: keys of its batch, then keys of the queue."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class Candidates(Protocol):
-    """Says which of the G + K candidates are left out of a query's comparison."""
+    """Decides which of the G + K candidates are left out of the comparison with a query."""
 
     def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor, first: int = 0) -> Tensor:
         """Bool [B, G+K], True where the candidate is neither positive nor negative for the query.
@@ -21,24 +21,24 @@ class Candidates(Protocol):
 
 
 class BatchAndQueue:
-    """All keys of the batch and of the queue (Eq. 2)."""
+    """Compares with all keys of the batch and of the queue (Eq. 2)."""
 
     def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor, first: int = 0) -> Tensor:
-        """Nothing."""
+        """All False: nothing is left out."""
         del first
         shape = (len(partner), len(sources) + len(queue_sources))
         return torch.zeros(shape, dtype=torch.bool, device=sources.device)
 
 
 class WithoutSiblings:
-    """As ``BatchAndQueue``, without clips cut from the recording of the query or of its partner.
+    """``BatchAndQueue`` without siblings: clips that were cut from the recording of the query or of its partner.
 
-    On small sets this decides whether anything is learned: a queue longer than the data set holds the query's own
-    video many times.
+    On small data sets this decides whether anything is learned: a queue that is longer than the data set holds the
+    query's own video many times.
     """
 
     def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor, first: int = 0) -> Tensor:
-        """Candidates of the same recording as one of the two targets, these apart."""
+        """Bool [B, G+K]: candidates from the recording of one of the two targets, except the targets themselves."""
         candidates = torch.cat([sources, queue_sources])
         rows = torch.arange(len(partner), device=sources.device)
         siblings = candidates == sources[first + rows][:, None]
@@ -50,21 +50,22 @@ class WithoutSiblings:
 
 @frozen
 class OwnKeyAndQueue:
-    """The query's own key and the queue: MoCo, CoCLR and SkeletonCLR as published. Legal without mixing only.
-
-    ``among`` leaves out of the queue what it leaves out of all candidates, such as siblings.
-    """
+    """Compares with the query's own key and the queue, as MoCo, CoCLR and SkeletonCLR do. Legal without mixing only."""
 
     among: Candidates = field(factory=BatchAndQueue)
+    """Leaves out further candidates, such as siblings in the queue."""
 
     def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor, first: int = 0) -> Tensor:
-        """The other keys of the batch, and what ``among`` says. Raises ValueError if a row is mixed with another.
+        """Bool [B, G+K]: the other keys of the batch, and what ``among`` excludes.
 
-        (Asked on the CPU only: an accelerator would be waited for.)
+        Raises ValueError if a row is mixed with another; this is checked on the CPU only, because reading the answer
+        from an accelerator would stall it.
         """
         rows = first + torch.arange(len(partner), device=sources.device)
         if partner.is_cpu and not torch.equal(rows, partner):
-            raise ValueError("with mixing the keys of the batch are targets: own key and queue alone cannot do")
+            raise ValueError(
+                "with mixing the keys of the batch are targets: comparing with own key and queue alone is not possible"
+            )
         excluded = torch.ones(len(partner), len(sources) + len(queue_sources), dtype=torch.bool, device=sources.device)
         excluded[:, len(sources) :] = False
         excluded[rows - first, rows] = False

@@ -1,13 +1,13 @@
-"""Is it learning, or has it collapsed? Numbers that show it while it happens.
+"""Measures that show during training whether embeddings have collapsed.
 
-All vectors are L2-normalised rows, float32. Cheap enough for every row of metrics, but they wait for the device.
+All vectors are L2-normalised rows, float32. The measures are cheap enough for every row of metrics.
 """
 
 import torch
 from torch import Tensor
 
 COLLAPSED_SHARE = 1 / 16
-"""Of the rank that the embeddings could have: below it, a run is called collapsed."""
+"""Share of the possible effective rank below which embeddings are called collapsed."""
 
 
 def alignment(z: Tensor, keys: Tensor) -> Tensor:
@@ -29,11 +29,11 @@ def uniformity(rows: Tensor) -> Tensor:
 def effective_rank(rows: Tensor) -> Tensor:
     """exp of the entropy of the singular values of N rows [N, D] (RankMe, Garrido et al. 2023).
 
-    1 where all rows are one point, up to min(N, D) where they fill the space evenly. From the eigenvalues of the
-    smaller Gram matrix, in float64.
+    1 where all rows are one point, up to min(N, D) where they fill the space evenly. It is computed from the
+    eigenvalues of the smaller Gram matrix, in float64.
     """
-    wide = rows.double()
-    gram = wide @ wide.T if len(rows) < rows.shape[1] else wide.T @ wide
+    exact = rows.double()
+    gram = exact @ exact.T if len(rows) < rows.shape[1] else exact.T @ exact
     singular = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
     shares = singular / singular.sum()
     entropy: Tensor = torch.special.entr(shares).sum()
@@ -41,10 +41,10 @@ def effective_rank(rows: Tensor) -> Tensor:
 
 
 def margin(cosines: Tensor, excluded: Tensor, first: int = 0) -> Tensor:
-    """Mean cosine of queries and own keys less their mean cosine with the negatives: 0 where nothing is told apart.
+    """Mean cosine of queries with their own keys, minus the mean cosine with the negatives: 0 after a collapse.
 
-    ``cosines`` [B, G+K]; query i's own key is candidate first + i; ``excluded`` bool [B, G+K] are no candidates. A
-    query without negatives counts as if their cosine were 0.
+    ``cosines`` is [B, G+K]; the own key of query i is candidate first + i; ``excluded`` bool [B, G+K] marks candidates
+    that are left out. For a query without negatives their mean cosine counts as 0.
     """
     rows = torch.arange(len(cosines), device=cosines.device)
     positive = cosines[rows, first + rows]
@@ -55,8 +55,8 @@ def margin(cosines: Tensor, excluded: Tensor, first: int = 0) -> Tensor:
 
 
 def looks_collapsed(rank: float, possible: int) -> bool:
-    """Whether an effective rank is that of embeddings which (nearly) all lie in one place or on one line.
+    """Whether an effective rank is so low that (nearly) all embeddings lie in one point or on one line.
 
-    ``possible`` is the rank that so many rows of such a length could have, min(N, D).
+    ``possible`` is the greatest rank of N rows of length D, min(N, D).
     """
     return rank < max(2.0, COLLAPSED_SHARE * possible)

@@ -10,9 +10,9 @@ from torch import Tensor
 class NegativeQueue:
     """A ring of ``capacity`` keys [K, size] float32. It starts empty; only filled rows are ever negatives.
 
-    ``capacity`` need not be a multiple of the batch; with 0 the batch's keys are the only candidates. ``sources`` [K]
-    int64 remembers the recording of each key. All state lies on the device and moves without the host waiting for it:
-    a training step uses ``rows``, ``row_sources`` and ``empty``; the properties that say how many rows are filled wait.
+    ``capacity`` need not be a multiple of the batch; with 0 the keys of the batch are the only candidates. ``sources``
+    [K] int64 holds the recording of each key. All state lies on the device. A training step uses ``rows``,
+    ``row_sources`` and ``empty``, which do not make the host wait; ``keys``, ``sources`` and ``len`` do.
     """
 
     def __init__(self, capacity: int, size: int, device: torch.device | str = "cpu") -> None:
@@ -29,7 +29,7 @@ class NegativeQueue:
 
     @property
     def sources(self) -> Tensor:
-        """Their recordings [filled] int64."""
+        """Recordings [filled] int64 of the filled rows."""
         return self._sources[: len(self)]
 
     @property
@@ -61,7 +61,7 @@ class NegativeQueue:
         return int(self._filled)
 
     def enqueue(self, keys: Tensor, sources: Tensor) -> None:
-        """Write keys [B, size] over the oldest rows. Of more than K keys only the last K stay."""
+        """Write keys [B, size] over the oldest rows. If B > K only the last K keys are kept."""
         if self.capacity == 0:
             return
         keys, sources = keys.detach()[-self.capacity :], sources[-self.capacity :]
@@ -72,7 +72,7 @@ class NegativeQueue:
         self._filled.add_(len(keys)).clamp_(max=self.capacity)
 
     def state_dict(self) -> dict[str, Any]:
-        """Keys, sources, pointer and fill: all that a resumed run needs."""
+        """Keys, sources, pointer and number of filled rows."""
         return {
             "keys": self._keys.clone(),
             "sources": self._sources.clone(),

@@ -1,39 +1,35 @@
-"""Taking a step back, decided on the device."""
+"""Undoing a step, decided on the device."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 
 class Snapshot:
-    """The values of some tensors, to be put back in place if a step turns out bad.
+    """A copy of the values of some tensors, to be restored in place if a step turns out bad.
 
-    A handful of kernels whatever the number of tensors, and no look at the device from the host. The tensors must be
-    dense (any memory format) and lie on one device.
+    It takes a handful of kernels whatever the number of tensors, and the host does not wait for the device. The tensors
+    must be dense (in any memory format) and lie on one device.
     """
 
     @torch.no_grad()
     def __init__(self, tensors: Iterable[Tensor]) -> None:
-        kinds: dict[torch.dtype, list[Tensor]] = {}
+        by_dtype: dict[torch.dtype, list[Tensor]] = {}
         for tensor in tensors:
-            kinds.setdefault(tensor.dtype, []).append(_line(tensor))
-        self._kept = [(lines, torch.cat(lines)) for lines in kinds.values()]
+            by_dtype.setdefault(tensor.dtype, []).append(_flat(tensor))
+        self._kept = [(views, torch.cat(views)) for views in by_dtype.values()]
 
     @torch.no_grad()
-    def put_back_where(self, flag: Tensor) -> None:
-        """Restore all tensors if the bool scalar ``flag`` is true; else leave them as they are now."""
-        if flag.is_cpu and not flag:  # nothing to wait for
+    def restore_where(self, flag: Tensor) -> None:
+        """Restore all tensors if the bool scalar ``flag`` is true, else leave them unchanged."""
+        if flag.is_cpu and not flag:  # reading a flag on the CPU costs nothing
             return
-        for lines, before in self._kept:
-            chosen = torch.where(flag, before, torch.cat(lines))
-            _copy(lines, torch.split(chosen, [len(line) for line in lines]))
+        for views, before in self._kept:
+            chosen = torch.where(flag, before, torch.cat(views))
+            torch._foreach_copy_(views, list(torch.split(chosen, [len(view) for view in views])))
 
 
-def _line(tensor: Tensor) -> Tensor:
-    """The memory of a dense tensor as one row of numbers."""
+def _flat(tensor: Tensor) -> Tensor:
+    """The memory of a dense tensor as a one-dimensional view."""
     return tensor.detach().as_strided((tensor.numel(),), (1,))
-
-
-def _copy(lines: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    torch._foreach_copy_(list(lines), list(values))

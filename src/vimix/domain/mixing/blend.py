@@ -1,4 +1,4 @@
-"""Applying a plan to tensors."""
+"""Applies a plan to tensors."""
 
 from typing import Any
 
@@ -11,9 +11,9 @@ from vimix.values.mixing import Cut, Integers, MixPlan
 def blend(g1: Tensor, g2: Tensor, plan: MixPlan) -> Tensor:
     """``g1`` mixed with rows ``plan.partner`` of ``g2`` (Eq. 3, 4 and 7).
 
-    ``g1`` is [B, c1, t1, h1, w1] or [B, c1, t1, v1]; ``g2`` the same with its own sizes where the plan cuts, with
-    equal sizes where it interpolates. Returns a new tensor of g1's shape, dtype and memory format; neither is changed.
-    Gradients flow to both. Raises ValueError if the batch sizes do not fit the plan.
+    ``g1`` is [B, c1, t1, h1, w1] or [B, c1, t1, v1]. ``g2`` has as many axes; if the plan interpolates, its sizes must
+    be equal to those of ``g1``. Returns a new tensor of the shape, dtype and memory format of ``g1``; the inputs are
+    unchanged. Gradients flow to both. Raises ValueError if the batch sizes do not fit the plan.
     """
     if len(g1) != len(plan) or len(g2) != len(plan):
         raise ValueError(f"the plan is for {len(plan)} rows, the maps have {len(g1)} and {len(g2)}")
@@ -26,7 +26,7 @@ def blend(g1: Tensor, g2: Tensor, plan: MixPlan) -> Tensor:
 
 
 def _rows(maps: Tensor, numbers: Integers) -> Tensor:
-    """Those rows of the maps; a single one as a view, without a copy and without a word to the device."""
+    """The rows of ``maps`` with these numbers; a single row is a view, which costs neither a copy nor a transfer."""
     if len(numbers) == 1:
         return maps.narrow(0, int(numbers[0]), 1)
     return maps.index_select(0, _on_device(numbers, maps))
@@ -44,7 +44,7 @@ def _paste(g1: Tensor, g2: Tensor, partner: Integers, cut: Cut) -> Tensor:
 
 
 class _Paste(torch.autograd.Function):
-    """Box by box copies: no mask is built, and only the boxes are touched (autograd would copy the map once a box)."""
+    """Copies box by box: no mask is built, and only the boxes are touched. Autograd would copy the map for each box."""
 
     @staticmethod
     def forward(ctx: Any, g1: Tensor, g2: Tensor, partner: Integers, cut: Cut) -> Tensor:
@@ -74,7 +74,7 @@ Slices = tuple[slice, ...]
 
 
 def _boxes(cut: Cut) -> list[tuple[slice, Slices, Slices]]:
-    """(rows, box in g1, box in the donor), one a row; one for the whole batch where all rows share it."""
+    """(rows, box in g1, box in the donor) for each row, or once for the whole batch if all rows share the box."""
     groups = [slice(i, i + 1) for i in range(len(cut.start))]
     columns = (cut.start, cut.donor_start, cut.extent)
     if all((column == column[:1]).all() for column in columns):

@@ -1,4 +1,4 @@
-"""Where boxes lie: intervals on one axis of a grid, for all rows of a batch at once."""
+"""Intervals on one axis of a grid, for all rows of a batch at once: the sides of boxes."""
 
 import numpy as np
 from attrs import frozen
@@ -10,10 +10,12 @@ Doubles = NDArray[np.float64]
 
 @frozen(eq=False)
 class Interval:
-    """Half-open runs of cells, one a row: ``start`` and ``stop`` are int64 [B]."""
+    """A half-open run of cells for each row of a batch."""
 
     start: Integers
+    """[B] int64, the first cell."""
     stop: Integers
+    """[B] int64, one past the last cell."""
 
     @property
     def extent(self) -> Integers:
@@ -29,8 +31,8 @@ def whole(size: int, rows: int) -> Interval:
 def centred(size: int, sides: Doubles, rng: np.random.Generator) -> Interval:
     """Runs of the given real ``sides`` [B] around centres uniform in [0, size], rounded to cells and clipped.
 
-    Rounding both ends (not the length down) keeps short sides from vanishing on the coarse grids of deep layers:
-    before clipping a run has the length ``side`` on average.
+    Both ends are rounded, so that a run has the length ``side`` on average before clipping. Rounding the length down
+    would make short sides vanish on the coarse grids of deep layers.
     """
     centres = rng.uniform(0.0, size, len(sides))
     start, stop = np.rint(centres - sides / 2), np.rint(centres + sides / 2)
@@ -38,9 +40,9 @@ def centred(size: int, sides: Doubles, rng: np.random.Generator) -> Interval:
 
 
 def placed(size: int, donor: Interval, rng: np.random.Generator) -> tuple[Interval, Interval]:
-    """Put the donor's runs around centres uniform in [0, size] (Eq. 9) and clip them to the axis.
+    """Place the donor's runs around centres uniform in [0, size] (Eq. 9) and clip them to the axis.
 
-    Returns the destination and the donor's runs clipped by the same offsets, so that cells correspond.
+    Returns the destinations, and the donor's runs clipped by the same offsets, so that cells correspond.
     """
     extent = donor.extent
     start = np.rint(rng.uniform(0.0, size, len(extent)) - extent / 2).astype(np.int64)

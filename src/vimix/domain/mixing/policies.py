@@ -1,4 +1,4 @@
-"""Drawing a mix: who is mixed with whom, how much of each is left, and where the cut lies.
+"""Policies draw a plan: the partner of each row, the share of the row that is left, and the box that is cut.
 
 Input space (section 3.1, Table 1): ``Mixup``, ``TemporalCutMix``, ``SpatioTemporalCutMix``, ``VideoMix``.
 Hidden space (section 3.2, Table 2): ``ManifoldMixup``, ``CrossModalMixup``, ``CrossModalCutMix``.
@@ -16,29 +16,29 @@ from vimix.values.mixing import Cut, MixPlan
 
 
 class MixPolicy(Protocol):
-    """Draws a plan from plain numbers; touches no tensor."""
+    """Draws a plan from sizes and a generator. No tensor is involved."""
 
     def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
         """A plan for ``batch`` rows of ``grid``, mixed with rows of ``donor`` (default: the same grid).
 
-        Raises ValueError where the two grids cannot be mixed by this policy.
+        Raises ValueError if this policy cannot mix the two grids.
         """
         ...
 
 
 @frozen
 class NoMix:
-    """MoCo as it is: every row stays itself."""
+    """No mixing: plain MoCo."""
 
     def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
-        """The plan that changes nothing."""
+        """The plan in which every row keeps all of itself."""
         del grid, rng, donor
         return MixPlan.unmixed(batch)
 
 
 @frozen(kw_only=True)
 class _Drawn:
-    """λ ~ Beta(alpha, alpha), afresh for each sample or once for the batch; partners by a random permutation."""
+    """λ ~ Beta(alpha, alpha), drawn for each sample or once for the batch; partners are a random permutation."""
 
     alpha: float = field(default=1.0, validator=validators.gt(0))
     per_sample: bool = True
@@ -52,10 +52,10 @@ class _Drawn:
 
 @frozen(kw_only=True)
 class Mixup(_Drawn):
-    """λ·x_i + (1-λ)·x_r(i) (Zhang et al. 2018; Table 1). Both grids must be equal."""
+    """Interpolates λ·x_i + (1-λ)·x_r(i) (Zhang et al. 2018; Table 1). Both grids must be equal."""
 
     def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
-        """Partners and weights; no box."""
+        """Partners and weights without a box. Raises ValueError if the grids differ."""
         _require_equal(grid, donor or grid, AXES)
         weights = self._weights(batch, rng).astype(np.float32)
         return MixPlan(partner=rng.permutation(batch), weight=weights)
@@ -73,12 +73,12 @@ class CrossModalMixup(Mixup):
 
 @frozen(kw_only=True)
 class _BoxCutMix(_Drawn):
-    """A box of share 1-λ is replaced; along each of its d axes its side is (1-λ)^(1/d) of the axis, clipped."""
+    """Replaces a box of share 1-λ; its side along each of its d axes is (1-λ)^(1/d) of the axis, clipped."""
 
     axes: ClassVar[str]
 
     def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
-        """The same box in both clips; ``weight`` from the volume really replaced."""
+        """The same box in both clips; ``weight`` is that of the clipped box. Raises ValueError if the grids differ."""
         _require_equal(grid, donor or grid, AXES)
         axes = [axis for axis in self.axes if grid.planar or axis != "w"]
         shares = (1 - self._weights(batch, rng)) ** (1 / len(axes))
@@ -95,21 +95,21 @@ class _BoxCutMix(_Drawn):
 
 @frozen(kw_only=True)
 class TemporalCutMix(_BoxCutMix):
-    """A run of 1-λ of the frames is the partner's (Table 1, "Temporal cutmix")."""
+    """Replaces a run of 1-λ of the frames by the partner's (Table 1, "Temporal cutmix")."""
 
     axes: ClassVar[str] = "t"
 
 
 @frozen(kw_only=True)
 class SpatioTemporalCutMix(_BoxCutMix):
-    """A cuboid with sides (1-λ)^(1/3) is the partner's (Table 1, "ST cutmix")."""
+    """Replaces a cuboid with sides (1-λ)^(1/3) by the partner's (Table 1, "ST cutmix")."""
 
     axes: ClassVar[str] = "thw"
 
 
 @frozen(kw_only=True)
 class VideoMix(_BoxCutMix):
-    """One rectangle with sides √(1-λ), the same in all frames, is the partner's (Yun et al. 2020; Table 1)."""
+    """Replaces a rectangle with sides √(1-λ), the same in all frames, by the partner's (Yun et al. 2020; Table 1)."""
 
     axes: ClassVar[str] = "hw"
 
@@ -120,25 +120,22 @@ EXTENTS = ("box", "map")
 
 @frozen(kw_only=True)
 class CrossModalCutMix(_Drawn):
-    """A tesseract of the donor's hidden map is cut into ours (Eq. 4-9; Fig. 1).
-
-    ``dims`` names the axes on which the destination is placed at random: "hw" ("s" of Table 2), "thw" ("s,t") or
-    "cthw" ("s,t,c", the full method). An axis that is not in ``dims`` is taken whole and must be as long in both maps.
-
-    ``extent`` says how Eq. 9's spatial extents h2, w2 are read: "box", those of the box that Eq. 8 cut, so that λ acts;
-    or "map", the donor map's own, as printed, so that λ is drawn for nothing.
-    """
+    """Cuts a tesseract of the donor's hidden map into the trained encoder's (Eq. 4-9; Fig. 1)."""
 
     dims: str = field(default="cthw", validator=validators.in_(DIMS))
+    """Axes on which the destination is placed at random: "hw" ("s" of Table 2), "thw" ("s,t") or "cthw" ("s,t,c", the
+    full method). Any other axis is taken whole and must be equally long in both maps."""
     extent: str = field(default="box", validator=validators.in_(EXTENTS))
+    """Reading of the spatial extents h2, w2 in Eq. 9: "box" takes those of the box that Eq. 8 cut, so that λ acts;
+    "map" takes those of the donor's whole map, as printed, so that λ has no effect."""
 
     def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
-        """The source box in the donor (Eq. 8), its place in ours (Eq. 9), and the share that is left.
+        """The source box in the donor (Eq. 8), its destination (Eq. 9), and the share that is left.
 
         Raises ValueError if an axis outside ``dims`` differs in length.
         """
         donor = donor or grid
-        # Persons (the w of a skeleton) are no axis of space: nobody is cut out of a pair.
+        # The w axis of a skeleton numbers persons, which are always taken whole.
         random_axes = self.dims if grid.planar else self.dims.replace("w", "")
         _require_equal(grid, donor, "".join(axis for axis in AXES if axis not in random_axes))
         sides = (1 - self._weights(batch, rng)) ** (1 / 2 if grid.planar else 1)
@@ -155,7 +152,7 @@ class CrossModalCutMix(_Drawn):
     def _source(
         self, axis: str, size: int, sides: NDArray[np.float64], planar: bool, rng: np.random.Generator
     ) -> Interval:
-        """All of channel and time; on the axes of space a run of the side's share, or all with ``extent = "map"``."""
+        """The whole channel or time axis; on an axis of space a run of the side's share, or all of it with "map"."""
         if self.extent == "map" or axis not in ("hw" if planar else "h"):
             return whole(size, len(sides))
         return _one_or_each(self.per_sample, len(sides), lambda n: centred(size, size * sides[:n], rng))
@@ -169,7 +166,7 @@ class CrossModalCutMix(_Drawn):
 
 
 def _one_or_each(per_sample: bool, rows: int, draw: "_Draw") -> Interval:
-    """A run for each row, or one run that all rows share."""
+    """A run for each row, or a single run that all rows share."""
     return draw(rows) if per_sample else _repeated(draw(1), rows)
 
 

@@ -1,4 +1,4 @@
-"""The stages of a plan (section 5 of the method): who is trained, against whom, for how long, mixed how."""
+"""The stages of a plan (section 5 of the method)."""
 
 from attrs import frozen
 
@@ -7,54 +7,35 @@ from vimix.domain.mixing.policies import MixPolicy
 from vimix.values.modality import Modality
 
 
-@frozen
-class PretrainStage:
-    """MoCo on clips of one modality, mixed in the input space by ``policy``."""
+@frozen(kw_only=True)
+class Stage:
+    """MoCo on one modality. The fields ``layers`` and ``partner`` say where the query is mixed, and with what.
+
+    Without ``layers`` clips are mixed in the input space (pretraining, section 3.1). With ``layers`` hidden maps are
+    mixed: with maps of the frozen ``partner`` (a CMMC stage, section 3.2), or, without a partner, with maps of other
+    clips of the batch (manifold mixup, Table 2). Raises ValueError for a partner without layers.
+    """
 
     name: str
     modality: Modality
+    """The modality whose encoder is trained."""
+    partner: Modality | None = None
+    """The modality whose encoder is frozen and gives hidden maps."""
     epochs: int
-    milestones: tuple[int, ...]
-    policy: MixPolicy
     rate: float
-    """Learning rate to begin with."""
-
-
-@frozen
-class CmmcStage:
-    """MoCo on one modality with hidden maps of the frozen ``partner`` cut into its own (section 3.2)."""
-
-    name: str
-    modality: Modality
-    partner: Modality
-    epochs: int
-    milestones: tuple[int, ...]
+    """Learning rate of the first epochs."""
+    milestones: tuple[int, ...] = ()
+    """Epochs at which the learning rate is multiplied by ``decay``."""
+    decay: float = 0.1
     policy: MixPolicy
-    layers: LayerChoice
-    rate: float
-    """Learning rate to begin with."""
+    layers: LayerChoice | None = None
+    """How the layers are drawn between which hidden maps are mixed."""
 
+    def __attrs_post_init__(self) -> None:
+        if self.partner is not None and self.layers is None:
+            raise ValueError(f"stage {self.name} has the partner {self.partner} but no layers to mix at")
 
-@frozen
-class ManifoldStage:
-    """MoCo with hidden maps of the trained encoder mixed among themselves: no other modality (Table 2, "+ mixup")."""
-
-    name: str
-    modality: Modality
-    epochs: int
-    milestones: tuple[int, ...]
-    policy: MixPolicy
-    layers: LayerChoice
-    rate: float
-    """Learning rate to begin with."""
-
-
-Stage = PretrainStage | CmmcStage | ManifoldStage
-
-
-def views_needed(stage: Stage) -> dict[Modality, int]:
-    """How many augmented views of each modality a step of the stage takes."""
-    views = {stage.modality: 2}
-    if isinstance(stage, CmmcStage):
-        views[stage.partner] = 1
-    return views
+    @property
+    def views_needed(self) -> dict[Modality, int]:
+        """Number of augmented views of each modality in a batch of the stage."""
+        return {self.modality: 2} if self.partner is None else {self.modality: 2, self.partner: 1}

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 def top_k_accuracy(probabilities: NDArray[np.float32], labels: NDArray[np.int64], k: int) -> float:
     """Share, 0 to 1, of rows of ``probabilities`` [Q, C] with their label [Q] among the k most probable classes.
 
-    Equal probabilities rank in ascending order of class, so a constant row names class 0 first. A label outside
-    0 ... C-1 (a class that was never trained) is a miss. Raises ValueError for shapes that do not fit, no row,
+    Equal probabilities rank in ascending order of class. A label outside 0 ... C-1 (a class without training videos)
+    is a miss. Raises ValueError for shapes that do not fit, no row,
     k < 1, or a probability that is not finite.
     """
     if probabilities.ndim != 2 or probabilities.shape[:1] != labels.shape or len(labels) == 0:

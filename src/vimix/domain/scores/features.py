@@ -1,4 +1,4 @@
-"""What is done to features before they are compared by cosine (section 8 of the method)."""
+"""Centring and scaling of features before they are compared by cosine (section 8 of the method)."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,7 +17,7 @@ def mean_row(features: Rows) -> Rows:
 
 
 def centre(features: Rows, mean: Rows) -> Rows:
-    """``features`` [N, D] less ``mean`` [D], as float32 [N, D]."""
+    """``features`` [N, D] minus ``mean`` [D], as float32 [N, D]."""
     centred: Rows = (features - mean).astype(np.float32, copy=False)
     return centred
 
@@ -30,15 +30,16 @@ def unit_rows(features: Rows) -> Rows:
 
 
 def mean_of_unit_rows(features: Rows) -> Rows:
-    """The mean [D] of the rows scaled to length 1 each: every clip of a video counts alike (CoCLR)."""
+    """The mean [D] of the rows after each was scaled to length 1: every clip of a video counts alike (CoCLR)."""
     return mean_row(unit_rows(features))
 
 
 @frozen
 class Centring:
-    """What is subtracted from gallery [N, D] and queries [Q, D] before they are compared, and its name."""
+    """A choice of the means that are subtracted from gallery [N, D] and queries [Q, D]."""
 
     words: str
+    """Name of the centring in records."""
     apply: Callable[[Rows, Rows], tuple[Rows, Rows]]
 
 
@@ -52,16 +53,16 @@ def _each(gallery: Rows, queries: Rows) -> tuple[Rows, Rows]:
 
 
 BY_GALLERY = Centring("by the mean of the gallery, queries too", _by_gallery)
-"""Section 8 of the method: a query's answer does not depend on the other queries."""
+"""Centring of the method (section 8): the result of a query does not depend on the other queries."""
 EACH_BY_ITSELF = Centring("gallery and queries each by their own mean", _each)
-"""CoCLR's retrieval."""
+"""Centring of CoCLR's retrieval."""
 
 
 def fused(parts: Sequence[Rows]) -> Rows:
     """Unit rows of n modalities [N, D_m] side by side and scaled by 1/√n: float32 [N, ΣD_m].
 
-    The dot product of two fused rows is the mean of the modalities' cosines, for
-    Σ_m (a_m/√n)·(b_m/√n) = (1/n)·Σ_m a_m·b_m. One index so searches several streams at once.
+    The dot product of two fused rows is the mean of the modalities' cosines, because
+    Σ_m (a_m/√n)·(b_m/√n) = (1/n)·Σ_m a_m·b_m. So one index searches several streams at once.
     """
     side_by_side: Rows = (np.concatenate(list(parts), axis=1) / np.sqrt(len(parts))).astype(np.float32)
     return side_by_side

@@ -1,4 +1,4 @@
-"""Several streams' class probabilities as one."""
+"""Fusion of the class probabilities of several streams."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,14 +10,15 @@ Rows = NDArray[np.float32]
 """Class probabilities [Q, C] float32, one video a row."""
 
 SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
-"""The least probability above 0 that a row can hold."""
+"""The smallest probability above 0 that float32 can hold."""
 
 
 @frozen
 class Fusion:
-    """A way of fusing streams, and its name in the record."""
+    """A way of fusing streams."""
 
     words: str
+    """Name of the fusion in records."""
     fuse: Callable[[Sequence[Rows]], Rows]
 
 
@@ -27,10 +28,10 @@ def _mean_probability(streams: Sequence[Rows]) -> Rows:
 
 
 def _mean_logit(streams: Sequence[Rows]) -> Rows:
-    """Softmax of the mean log-probability: a stream's logits are its log-probabilities up to a constant a row.
+    """Softmax of the mean log-probability: log-probabilities are logits up to a constant a row.
 
-    A probability that float32 cannot hold is 0; one such stream has no veto, for its logit is low, not endless. A class
-    that has 0 in all of them, as one without training videos, keeps it.
+    A probability that float32 rounds to 0 counts as the smallest one it can hold, so that a single stream has no veto.
+    A class with probability 0 in all streams, such as one without training videos, keeps it.
     """
     probabilities = np.stack(list(streams)).astype(np.float64)
     logits = np.log(np.where(probabilities == 0, SMALLEST, probabilities)).mean(axis=0)
@@ -40,6 +41,6 @@ def _mean_logit(streams: Sequence[Rows]) -> Rows:
 
 
 MEAN_PROBABILITY = Fusion("class probabilities averaged", _mean_probability)
-"""Section 8 of the method."""
+"""Fusion of the method (section 8)."""
 MEAN_LOGIT = Fusion("logits averaged", _mean_logit)
-"""CrosSCLR's two and three streams."""
+"""Fusion of CrosSCLR's two and three streams."""

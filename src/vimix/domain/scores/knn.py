@@ -1,4 +1,4 @@
-"""Classification by nearest neighbours (Wu et al. 2018): what features are worth without training anything."""
+"""Classification by nearest neighbours (Wu et al. 2018): accuracy of features without any training."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ def knn_accuracy(
     """Share, 0 to 1, of queries [Q, D] whose class gets the most votes of their k nearest in the gallery [N, D].
 
     Features are centred by the gallery and compared by cosine s; a neighbour's vote is exp(s/temperature). Equal
-    similarities rank in order of the gallery, equal votes in order of the class. A k above N takes all.
+    similarities rank in order of the gallery, equal votes in order of the class. If k exceeds N, all N vote.
     """
     mean = mean_row(gallery)
     similarities = unit_rows(centre(queries, mean)) @ unit_rows(centre(gallery, mean)).T

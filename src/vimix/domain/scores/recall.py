@@ -12,7 +12,7 @@ def recall_at_k(
     """R@k for each k of ``ks``: the share of queries, 0 to 1, with their own class among the k nearest.
 
     ``neighbour_labels`` [Q, n] are the classes of each query's n nearest, nearest first; ``query_labels`` [Q].
-    A k above n counts all n: give fewer than max(ks) neighbours only where the gallery holds no more.
+    A k above n counts all n neighbours, which is right only if the gallery holds no more than n.
     Raises ValueError for shapes that do not fit, no query, or a k below 1.
     """
     if neighbour_labels.ndim != 2 or neighbour_labels.shape[:1] != query_labels.shape or len(query_labels) == 0:

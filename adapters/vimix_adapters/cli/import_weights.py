@@ -1,0 +1,27 @@
+"""``vimix import``: weights that others trained."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vimix_adapters.cli.options import Force
+
+
+def import_weights(
+    file: Annotated[Path, typer.Argument(help="Weights written by torch.save or safetensors.", metavar="FILE")],
+    modality: Annotated[str, typer.Option(help="Modality that the encoder takes, such as rgb.")],
+    out: Annotated[Path, typer.Option(help="Folder of the checkpoint to write.", metavar="RUN")],
+    layout: Annotated[
+        str,
+        typer.Option(help="Names of the tensors: auto, coclr, crosclr, moco, simclr, torchvision or vimix."),
+    ] = "auto",
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="Accept fewer than 95 % matching tensors; the rest stays random.")
+    ] = False,
+    force: Force = False,
+) -> None:
+    """Make a checkpoint from weights that others trained, and print what matched. No code in the file is run."""
+    from vimix_adapters.commands.import_weights import import_checkpoint
+
+    import_checkpoint(file, modality, out, layout, allow_partial, force=force)

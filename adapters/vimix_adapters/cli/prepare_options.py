@@ -1,0 +1,105 @@
+"""Options that all ``vimix prepare`` commands share, and the printing of their report."""
+
+import inspect
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vimix_adapters.cli.options import Force, Workers, worker_count
+
+if TYPE_CHECKING:
+    from vimix_adapters.datasets.listing import Listing
+    from vimix_adapters.prepare.report import PrepareOptions
+
+Out = Annotated[Path, typer.Option(help="Store to write.", metavar="STORE.h5")]
+AllowPartial = Annotated[bool, typer.Option("--allow-partial", help="Store what there is of an incomplete data set.")]
+
+
+class Flow(StrEnum):
+    """Optical flow estimators."""
+
+    tvl1 = "tvl1"
+    tvl1_torch = "tvl1-torch"
+    dis = "dis"
+    none = "none"
+
+
+class Codec(StrEnum):
+    """Codecs of stored frames."""
+
+    jpeg = "jpeg"
+    raw = "raw"
+
+
+def video_options(
+    flow: Annotated[
+        Flow, typer.Option(help="Optical flow estimator: tvl1 is that of the paper, dis is a hundred times faster.")
+    ] = Flow.tvl1,
+    short_side: Annotated[int, typer.Option(help="Short side of the stored frames, in pixels.")] = 128,
+    workers: Workers = 0,
+    flow_short_side: Annotated[
+        int, typer.Option(help="Short side of the frames for computing flow, in pixels; 0: as stored.", min=0)
+    ] = 0,
+    flow_bound: Annotated[float, typer.Option(help="Displacement at which flow is clipped, in pixels.")] = 20.0,
+    rate: Annotated[float, typer.Option(help="Stored frames a second; 0 keeps the rate of each video.")] = 30.0,
+    codec: Annotated[Codec, typer.Option(help="Codec of the frames: jpeg is small, raw is fast to read.")] = Codec.jpeg,
+    quality: Annotated[int, typer.Option(help="JPEG quality.", min=1, max=100)] = 95,
+    time_limit: Annotated[float, typer.Option(help="Time limit of a video, in seconds.", min=0.1)] = 600.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List and count the videos, but decode none.")] = False,
+    force: Force = False,
+) -> "PrepareOptions":
+    """Build the value of the shared options."""
+    from vimix.values.errors import VimixError
+    from vimix_adapters.config.store_settings import PackSettings
+    from vimix_adapters.prepare.report import PrepareOptions
+    from vimix_adapters.prepare.video_store import VideoStoreBuilder
+
+    try:
+        settings = PackSettings(
+            short_side=short_side,
+            flow=flow.value,
+            flow_short_side=flow_short_side or short_side,
+            flow_bound=flow_bound,
+            rate=rate,
+            codec=codec.value,
+            quality=quality,
+        )
+    except ValueError as error:
+        raise VimixError(f"vimix prepare: {error.args[0]}") from error
+    return PrepareOptions(VideoStoreBuilder(settings, time_limit), worker_count(workers), force, dry_run)
+
+
+def with_video_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of ``video_options`` in place of its parameter ``options``."""
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "options"]
+    signature = inspect.signature(video_options)
+    shared = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
+    names = {parameter.name for parameter in shared}
+
+    def wrapped(**given: Any) -> None:
+        options = video_options(**{name: value for name, value in given.items() if name in names})
+        command(**{name: value for name, value in given.items() if name not in names}, options=options)
+
+    parameters = [*own, *shared]
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+    return wrapped
+
+
+def prepare_and_print(listing: "Listing", out: Path, options: "PrepareOptions", allow_partial: bool = False) -> None:
+    """Store the data set, print the report, and end with its exit code."""
+    from attrs import evolve
+
+    from vimix_adapters.prepare.report import prepare_store, report_lines, report_table
+    from vimix_adapters.reports.console import plain_console, show_table
+
+    report = prepare_store(listing, out, evolve(options, allow_partial=allow_partial), plain_console(stderr=True))
+    show_table(report_table(report))
+    for line in report_lines(report):
+        print(line)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)

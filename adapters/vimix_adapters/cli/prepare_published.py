@@ -1,0 +1,69 @@
+"""``vimix prepare ucf101``, ``hmdb51``, ``kinetics``, ``ntu60-videos``, ``ntu120-videos``: data sets as published."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vimix_adapters.cli.prepare_options import AllowPartial, Out, prepare_and_print
+
+if TYPE_CHECKING:
+    from vimix_adapters.prepare.report import PrepareOptions
+
+Videos = Annotated[Path, typer.Option(help="Folder with the unpacked videos.", metavar="DIR")]
+
+
+def ucf101(
+    videos: Videos,
+    splits: Annotated[Path, typer.Option(help="Folder ucfTrainTestlist.", metavar="DIR")],
+    out: Out,
+    options: "PrepareOptions",
+    allow_partial: AllowPartial = False,
+) -> None:
+    """Store UCF101 with its three splits: train1, test1, ... test3."""
+    from vimix_adapters.datasets.ucf101 import list_ucf101
+
+    prepare_and_print(list_ucf101(videos, splits), out, options, allow_partial)
+
+
+def hmdb51(
+    videos: Videos,
+    splits: Annotated[Path, typer.Option(help="Folder with the lists <class>_test_split1.txt.", metavar="DIR")],
+    out: Out,
+    options: "PrepareOptions",
+    allow_partial: AllowPartial = False,
+) -> None:
+    """Store HMDB51 with its three splits: train1, test1, ... test3."""
+    from vimix_adapters.datasets.hmdb51 import list_hmdb51
+
+    prepare_and_print(list_hmdb51(videos, splits), out, options, allow_partial)
+
+
+def kinetics(
+    videos: Videos,
+    annotations: Annotated[
+        str, typer.Option(help="Official CSV files, separated by commas.", metavar="TRAIN.csv,VAL.csv")
+    ],
+    out: Out,
+    options: "PrepareOptions",
+    allow_partial: AllowPartial = False,
+) -> None:
+    """Store Kinetics with the splits of its CSV files; most copies are incomplete and need --allow-partial."""
+    from vimix_adapters.datasets.kinetics import list_kinetics
+
+    files = [Path(name.strip()) for name in annotations.split(",") if name.strip()]
+    prepare_and_print(list_kinetics(videos, files), out, options, allow_partial)
+
+
+def ntu60_videos(videos: Videos, out: Out, options: "PrepareOptions", allow_partial: AllowPartial = False) -> None:
+    """Store the colour videos of NTU RGB+D 60 with the splits of ``prepare ntu60``."""
+    from vimix_adapters.datasets.ntu_videos import list_ntu_videos
+
+    prepare_and_print(list_ntu_videos(videos, 60), out, options, allow_partial)
+
+
+def ntu120_videos(videos: Videos, out: Out, options: "PrepareOptions", allow_partial: AllowPartial = False) -> None:
+    """Store the colour videos of NTU RGB+D 120 with the splits of ``prepare ntu120``."""
+    from vimix_adapters.datasets.ntu_videos import list_ntu_videos
+
+    prepare_and_print(list_ntu_videos(videos, 120), out, options, allow_partial)

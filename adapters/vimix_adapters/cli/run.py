@@ -1,0 +1,111 @@
+"""``vimix pretrain``, ``vimix cmmc-stage`` and ``vimix run``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipeFile = Annotated[Path, typer.Argument(help="Recipe in TOML; experiments/ has examples.", metavar="RECIPE")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a key of the recipe, such as optim.lr=3e-4; repeatable.", metavar="KEY=VALUE"),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N; auto uses a CUDA GPU if there is one.")]
+Out = Annotated[Path, typer.Option(help="Folder of the run.", metavar="RUN")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in RUN.")]
+
+
+def pretrain(
+    recipe: RecipeFile,
+    modality: Annotated[str, typer.Option(help="Modality to train, such as rgb.")],
+    out: Out,
+    init: Annotated[Path | None, typer.Option(help="Checkpoint to start from.", metavar="CHECKPOINT")] = None,
+    resume: Resume = False,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Pretrain the encoder of one modality with MoCo on clips mixed in the input space ([pretrain])."""
+    from vimix_adapters.commands.run import train_single
+    from vimix_adapters.config import PretrainStage, read_recipe
+
+    train_single(
+        read_recipe(recipe, overrides or ()),
+        PretrainStage(pretrain=modality),
+        out,
+        inits={modality: init} if init else {},
+        device=device,
+        resume=resume,
+    )
+
+
+def cmmc_stage(
+    recipe: RecipeFile,
+    train: Annotated[str, typer.Option(help="Modality to train.")],
+    init: Annotated[Path, typer.Option(help="Checkpoint of the modality to train.", metavar="CHECKPOINT")],
+    out: Out,
+    partner: Annotated[
+        str | None, typer.Option(help="Frozen modality whose hidden maps are mixed in; manifold_mixup has none.")
+    ] = None,
+    partner_init: Annotated[Path | None, typer.Option(help="Checkpoint of the partner.", metavar="CHECKPOINT")] = None,
+    resume: Resume = False,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Train one CMMC stage: one encoder learns while the other is frozen ([cmmc])."""
+    from vimix_adapters.commands.run import train_single
+    from vimix_adapters.config import CmmcStage, read_recipe
+
+    train_single(
+        read_recipe(recipe, overrides or ()),
+        CmmcStage(cmmc=train, partner=partner),
+        out,
+        inits={train: init, **({partner: partner_init} if partner and partner_init else {})},
+        device=device,
+        resume=resume,
+    )
+
+
+def run_recipe(
+    recipe: RecipeFile,
+    out: Out,
+    plan: Annotated[bool, typer.Option("--plan", help="Print stages, steps, disk space and time only.")] = False,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            help="Number of seeds (5 for 0 to 4) or the seeds (0,3,7); each runs in RUN/seed-N, RUN has the summary."
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Run all stages and evaluations of a recipe; called again, continue after the last finished stage."""
+    from vimix_adapters.config import read_recipe
+
+    resolved = read_recipe(recipe, overrides or ())
+    numbers = [] if seeds is None else _numbers(seeds)
+    if plan:
+        from vimix_adapters.commands.plan import print_plan
+
+        print_plan(resolved, out / f"seed-{numbers[0]}" if numbers else out, device, max(1, len(numbers)))
+    elif numbers:
+        from vimix_adapters.commands.run import run_seeds
+
+        run_seeds(resolved, out, device, numbers)
+    else:
+        from vimix_adapters.commands.run import run_plan
+
+        run_plan(resolved, out, device)
+
+
+def _numbers(seeds: str) -> list[int]:
+    """The seeds 0 to 4 for ``5``, and 0 and 3 for ``0,3``. Raises VimixError for anything else."""
+    from vimix.values.errors import VimixError
+    from vimix_adapters.config.schema import LARGEST_SEED
+
+    try:
+        numbers = [int(part) for part in seeds.split(",")] if "," in seeds else list(range(int(seeds)))
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0 or max(numbers) > LARGEST_SEED or len(set(numbers)) < len(numbers):
+        raise VimixError(f"--seeds {seeds}: expected a number of seeds such as 5, or seeds such as 0,1,2")
+    return numbers

@@ -1,0 +1,77 @@
+"""Augmentation of skeletons: temporal crop in the workers, shear and the derived stream in batches on the device."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from attrs import evolve, field, frozen
+from torch import Tensor
+
+from vimix.ports.clips import Frames
+from vimix.values.video import ModalityFormat
+from vimix_adapters.clips.augmentation import View
+from vimix_adapters.clips.batched import planes
+from vimix_adapters.clips.skeleton_streams import derived
+from vimix_adapters.clips.views import ClipShape, Crop
+from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
+
+_OFF_DIAGONAL = ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1))
+
+
+@frozen
+class SkeletonDraw:
+    """The values drawn for a view of a skeleton. The defaults change nothing."""
+
+    start: int = 0
+    """First frame of the temporal crop, counted in the padded sequence."""
+    shear: tuple[float, ...] = (0.0,) * len(_OFF_DIAGONAL)
+    """The shear matrix's six entries off the diagonal, row by row."""
+
+
+@frozen
+class SkeletonAugmentation:
+    """Implements ``ClipAugmentation`` for joint, motion and bone.
+
+    A view is the whole sequence: it is cropped in time, then sheared, and only then the stream ``kind`` is derived.
+    """
+
+    kind: ModalityFormat
+    settings: SkeletonAugmentSettings = field(factory=SkeletonAugmentSettings)
+
+    def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:
+        """The whole sequence: all sequences of a store are equally long."""
+        return evolve(clip, frames=length, stride=1)
+
+    def view(self, frames: Frames, size: int, rng: np.random.Generator) -> View:
+        """A random temporal crop [T, V, M, 3] of a sequence of that shape, with a ``SkeletonDraw``."""
+        del size
+        s = self.settings
+        padding = len(frames) // s.padding_ratio if s.padding_ratio else 0
+        start = int(rng.integers(2 * padding + 1))
+        shear = rng.uniform(-s.shear, s.shear, len(_OFF_DIAGONAL))
+        cropped = frames[reflected(len(frames), padding)[start : start + len(frames)]]
+        return View(torch.from_numpy(cropped), SkeletonDraw(start, tuple(shear.tolist())))
+
+    def apply(self, clips: Tensor, draws: Sequence[SkeletonDraw]) -> Tensor:
+        """Float32 [B, 3, T, V, M] from sequences [B, T, V, M, 3]."""
+        rows, columns = zip(*_OFF_DIAGONAL, strict=True)
+        matrix = torch.eye(3).repeat(len(draws), 1, 1)
+        matrix[:, rows, columns] = torch.tensor([draw.shear for draw in draws])
+        on_device = matrix.to(clips.device, non_blocking=True)
+        return derived(torch.einsum("btvmj,bij->bitvm", clips, on_device).contiguous(), self.kind)
+
+    def crops(self, frames: Frames, size: int, crops: Sequence[Crop]) -> list[View]:
+        """The whole sequence [T, V, M, 3], once: there is nothing to crop."""
+        del size, crops
+        return [View(torch.from_numpy(frames), SkeletonDraw())]
+
+    def plain(self, clips: Tensor, draw: SkeletonDraw) -> Tensor:
+        """Float32 [B, 3, T, V, M] from sequences [B, T, V, M, 3]."""
+        del draw
+        return derived(planes(clips), self.kind)
+
+
+def reflected(length: int, padding: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """Return frame numbers of a sequence padded by reflection at both ends. The end frames occur twice."""
+    inside = np.arange(length, dtype=np.int64)
+    return np.concatenate([inside[:padding][::-1], inside, inside[length - padding :][::-1]])

@@ -1,0 +1,37 @@
+"""``vimix bench``: speed relative to plain implementations on the same machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from vimix.values.errors import VimixError
+from vimix_adapters.benchmarks import runner
+from vimix_adapters.benchmarks.bench_settings import TINY, BenchSettings
+from vimix_adapters.benchmarks.timing import CLOCKS
+from vimix_adapters.files import require_new, write_text
+from vimix_adapters.reports.console import print_note
+
+
+def write_benchmarks(
+    out: Path, only: Sequence[str], device: str, clock: str, tiny: bool, force: bool = False
+) -> list[str]:
+    """Run the benchmarks, print a line for each, and write the table to ``out``.
+
+    Returns the names of benchmarks that missed their target. Raises VimixError for an unknown name or clock, or if
+    ``out`` exists and ``force`` is false.
+    """
+    require_new(out, force)
+    for name in only:
+        if name not in runner.BENCHMARKS:
+            raise VimixError(f"--only {name}: expected one of {', '.join(runner.BENCHMARKS)}")
+    if clock not in CLOCKS:
+        raise VimixError(f"--clock {clock}: expected one of {', '.join(CLOCKS)}")
+    settings = attrs.evolve(TINY if tiny else BenchSettings(), device=device, clock=clock)
+    for heading in runner.HEAD:
+        print(heading)
+    names = list(only) or list(runner.BENCHMARKS)
+    findings = runner.run_benchmarks(settings, names, lambda text: print(text, flush=True))
+    write_text(out, runner.report(settings, findings))
+    print_note(f"written to {out}")
+    return runner.missed(findings)

@@ -1,0 +1,47 @@
+"""Features of all clips of a store, for an index or a file of features."""
+
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from vimix.app.extract import extract_clip_features
+from vimix.values.checkpoint import Checkpoint
+from vimix.values.errors import VimixError
+from vimix.values.features import ClipFeatures
+from vimix.values.modality import Modality
+from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.encoders.contrastive_network import ContrastiveNetwork
+
+
+@frozen(eq=False)
+class EmbeddedStore:
+    """The features of all clips of a store, and the objects that they were computed with."""
+
+    recipe: config.Recipe
+    """The recipe with this store in place of its own."""
+    store: Hdf5VideoStore
+    checkpoint: Checkpoint
+    modality: Modality
+    network: ContrastiveNetwork
+    features: ClipFeatures
+
+
+def embed_store(recipe: config.Recipe, checkpoint: Path, store: Path, device: str) -> EmbeddedStore:
+    """Embed all clips of all videos of ``store``. Raises VimixError if the recipe lacks the checkpoint's modality."""
+    recipe = evolve(recipe, data=evolve(recipe.data, store=str(store)))
+    compute, videos = wiring.build_compute(recipe, device), wiring.build_store(recipe)
+    loaded = load_checkpoint(checkpoint)
+    modality = Modality(loaded.modality)
+    if modality not in recipe.modalities:
+        raise VimixError(f"{checkpoint} is a checkpoint of {modality}, which the recipe does not have")
+    network = wiring.build_trained(recipe, loaded, compute)
+    clips = wiring.build_evaluation_clips(recipe, videos, range(len(videos.videos)), modality, compute)
+    features = extract_clip_features(network, clips, recipe.evaluate.batch_clips)
+    return EmbeddedStore(recipe, videos, loaded, modality, network, features)
+
+
+def checkpoint_files(checkpoint: Path) -> list[Path]:
+    """The files that a command reads for ``checkpoint``, which no output may replace."""
+    return [checkpoint, checkpoint / "last.pt"]

@@ -1,0 +1,289 @@
+"""``vimix evaluate``: scores of checkpoints, compared with those of untrained encoders, printed and recorded."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, evolve, frozen
+
+from vimix.app.finetune import classify, finetune_scores
+from vimix.app.parallel import videos_of_rank
+from vimix.app.stage_run import StageRun
+from vimix.app.train import train
+from vimix.ports.network import Classifier
+from vimix.values.checkpoint import Checkpoint
+from vimix.values.errors import VimixError
+from vimix.values.modality import Modality
+from vimix.values.scores import ProbeScores, RetrievalScores, VideoProbabilities
+from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.commands import scores
+from vimix_adapters.commands.feature_cache import cache_beside
+from vimix_adapters.commands.scores import EvaluationTarget
+from vimix_adapters.commands.session import Session, open_session
+from vimix_adapters.files import require_new
+from vimix_adapters.reports.console import show_table
+from vimix_adapters.reports.environment import machine
+from vimix_adapters.reports.results import ResultRecord, read_results, unlike, write_results
+from vimix_adapters.reports.tables import UNTRAINED, Row, console_table
+
+Score = Callable[[config.Recipe, scores.Pairs], RetrievalScores | ProbeScores]
+Inits = Mapping[Modality, Checkpoint | None]
+"""Initial weights by modality; None stands for random weights."""
+
+
+@frozen
+class EvaluationRequest:
+    """What ``vimix evaluate`` is asked to do; a task ignores the options that it does not have."""
+
+    recipe: config.Recipe
+    checkpoints: Sequence[Path]
+    """Checkpoint files or stage folders, one per modality."""
+    out: Path
+    """JSON file of the record."""
+    device: str = "auto"
+    scratch: Sequence[str] = ()
+    """Modalities to train from random weights."""
+    resume: bool = False
+    """Whether to continue an earlier training with labels."""
+    on: str | None = None
+    """Key in [evaluate.stores] of another store than the recipe's own."""
+    baseline: Path | None = None
+    """Record of the same training from random weights, shown with the scores."""
+    best_on_test: bool = False
+    """Whether to report the probe's best epoch on the test videos too."""
+    force: bool = False
+    """Whether to replace ``out`` if it exists."""
+
+    @property
+    def target_recipe(self) -> config.Recipe:
+        """The recipe with the settings of the store to evaluate on. Raises VimixError if it has no store ``on``."""
+        if self.on is None:
+            return self.recipe
+        if self.on not in self.recipe.evaluate.stores:
+            names = ", ".join(self.recipe.evaluate.stores) or "none"
+            raise VimixError(f"--on {self.on}: the recipe has no such table in [evaluate.stores], which has {names}")
+        return self.recipe.on(self.on)
+
+
+@frozen(eq=False)
+class SupervisedTask:
+    """A way of training with labels."""
+
+    name: str
+    build: Callable[..., tuple[Classifier, StageRun]]
+    """Takes recipe, store, modality, checkpoint or None, folder, compute, stop requests and process group."""
+    crops: str
+    """Crops taken of each test video."""
+    settings: Mapping[str, object]
+    """Settings of the task that the record holds beside the protocol."""
+    trained_as: config.Recipe
+    """The recipe with the split, batch and augmentation of the task."""
+    from_scratch: str
+    """Row heading of encoders with random weights."""
+
+
+def evaluate_retrieval(request: EvaluationRequest) -> None:
+    """Recall at k of the checkpoints, with the similarities of several modalities averaged.
+
+    Raises VimixError if ``out`` exists or does not end in .json, or a checkpoint does not fit the recipe.
+    """
+    _evaluate_frozen(request, "retrieval", scores.retrieval)
+
+
+def evaluate_linear(request: EvaluationRequest) -> None:
+    """Accuracy of a linear probe on features of the checkpoints, with several modalities fused.
+
+    Raises VimixError as ``evaluate_retrieval`` does, or if the best epoch is wanted of a protocol without epochs.
+    """
+    if request.best_on_test:
+        scores.epochs_of_probe(request.recipe)  # refused before any work
+    _evaluate_frozen(request, "linear", scores.linear)
+
+
+def evaluate_finetune(request: EvaluationRequest) -> None:
+    """Train encoder and classifier with labels, from checkpoints or random weights, and test them.
+
+    Classifiers, metrics and checkpoints go into the folder called as ``out`` without its suffix. Raises VimixError if
+    nothing is named to train, a modality is unknown or named twice, the folder holds a training and ``resume`` is
+    false, or the baseline is not from random weights or was made with other settings.
+    """
+    recipe, finetune = request.target_recipe, request.recipe.finetune
+    task = SupervisedTask(
+        "finetune",
+        wiring.build_finetuning,
+        crops=finetune.crops,
+        settings={"crop": finetune.crops, "finetune": asdict(finetune)},
+        trained_as=recipe,
+        from_scratch="supervised from random weights",
+    )
+    _evaluate_supervised(request, task)
+
+
+def evaluate_end_to_end(request: EvaluationRequest) -> None:
+    """Train linear layers on augmented clips of frozen encoders, with the settings of the recipe's protocol.
+
+    Modalities in ``scratch`` get a frozen encoder with random weights. Raises VimixError as ``evaluate_finetune`` does,
+    or if the protocol trains no such layer.
+    """
+    task = SupervisedTask(
+        "linear-end-to-end",
+        wiring.build_linear_training,
+        crops="protocol",
+        settings={},
+        trained_as=wiring.end_to_end_recipe(request.target_recipe),
+        from_scratch="linear layer on random encoders",
+    )
+    _evaluate_supervised(request, task)
+
+
+def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score) -> None:
+    _require_out(request)
+    with open_session(request.target_recipe, request.device) as session:
+        recipe, compute = session.recipe, session.compute
+        checkpoints = load_by_modality(recipe, request.checkpoints)
+        trained = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in checkpoints.items()}
+        untrained = {m: wiring.build_network(recipe, m, compute) for m in checkpoints}
+        target = EvaluationTarget(request.on or "", recipe, session.store)
+        cache = cache_beside(request.checkpoints[0]) if session.group.size == 1 else None
+        pairs, untrained_pairs = (
+            scores.extract(target, networks, compute, session.group, cache) for networks in (trained, untrained)
+        )
+        if not session.writes:
+            return
+        found, baseline = score(recipe, pairs), score(recipe, untrained_pairs)
+        record = evolve(
+            _record(session, target, task, checkpoints),
+            scores=found.record,
+            untrained=baseline.record,
+            protocol={**scores.protocol(recipe), **found.protocol, "tested_siblings": found.siblings},
+            best_on_test=scores.linear_best_on_test(recipe, pairs) if request.best_on_test else {},
+        )
+        write_results(request.out, record)
+        name = " + ".join(checkpoints)
+        rows = [Row(UNTRAINED, name, baseline.record), Row("trained", name, found.record)]
+        show_table(console_table(rows, title=f"{recipe.name}: {task}, protocol {recipe.evaluate.protocol}"))
+        if best := record.best_on_test:
+            print(
+                "best on test (chosen on the test videos themselves, as the peers report), "
+                f"epoch {best['epoch']:.0f}: {100 * best['top-1']:.1f}"
+            )
+        print(f"written to {request.out}")
+
+
+def _evaluate_supervised(request: EvaluationRequest, task: SupervisedTask) -> None:
+    _require_out(request)
+    with open_session(request.target_recipe, request.device) as session:
+        recipe, store = session.recipe, session.store
+        inits = _inits(recipe, request.checkpoints, request.scratch)
+        scores.require_fair_splits(store, task.trained_as.data.train_split, recipe.evaluate.queries)
+        protocol = {
+            **scores.protocol(recipe),
+            **task.settings,
+            "trained_as": {m: wiring.supervised_settings(task.trained_as, m) for m in inits},
+            "processes": session.group.size,
+        }
+        target = EvaluationTarget(request.on or "", recipe, store)
+        record = evolve(_record(session, target, task.name, inits), protocol=protocol)
+        baseline = _baseline(request.baseline, record) if request.baseline else {}  # refused before hours of training
+        tested = {m: _train_and_test(session, request, task, m, init) for m, init in inits.items()}
+        train_videos = len(store.members(recipe.data.train_split))
+        found = finetune_scores(tested, train=train_videos, fusion=wiring.build_fusion(recipe))
+        if not session.writes:
+            return
+        write_results(request.out, evolve(record, scores=found.record, untrained=baseline))
+        name, only_random = " + ".join(inits), set(inits.values()) == {None}
+        rows = [Row(task.from_scratch, name, baseline)] if baseline else []
+        rows.append(Row(task.from_scratch if only_random else "trained with labels", name, found.record))
+        show_table(console_table(rows, f"{recipe.name}: {task.name}", headings={}))
+        if not (baseline or only_random):
+            options = " ".join(f"--from-scratch {m}" for m in inits)
+            print(f"there is no baseline to compare with: make one with {options}, then name its file with --baseline")
+        print(f"written to {request.out}")
+
+
+def _require_out(request: EvaluationRequest) -> None:
+    """Refuse the output before any work; continuing a training replaces the record of the earlier call."""
+    out = request.out
+    if out.suffix != ".json":
+        raise VimixError(f"{out}: expected a name that ends in .json")
+    inputs = [*request.checkpoints, *([request.baseline] if request.baseline else [])]
+    require_new(out, request.force or request.resume, inputs)
+
+
+def _record(session: Session, target: EvaluationTarget, task: str, inits: Inits) -> ResultRecord:
+    """The part of a record that is known before anything is computed."""
+    about: dict[str, dict[str, Any]] = {
+        m: {"init": "random"} if init is None else dict(init.about) for m, init in inits.items()
+    }
+    return ResultRecord(
+        task=task,
+        scores={},
+        untrained={},
+        protocol={},
+        videos=target.videos,
+        seed=target.recipe.seed,
+        data=target.store.fingerprint,
+        checkpoints=about,
+        machine=machine(str(session.compute.device)),
+        recipe=target.recipe.name,
+        tested_on=target.name,
+    )
+
+
+def _baseline(path: Path, record: ResultRecord) -> Mapping[str, float]:
+    """Scores of the same training from random weights. Raises VimixError if the file records another evaluation."""
+    other = read_results(path)
+    if any(about.get("init") != "random" for about in other.checkpoints.values()):
+        raise VimixError(f"--baseline {path}: expected one from random weights: make it with --from-scratch MODALITY")
+    if differing := unlike(record, other):
+        raise VimixError(
+            f"--baseline {path} differs from this evaluation in {', '.join(differing)}, so the scores do not compare: "
+            "make it with the same recipe, settings and modalities"
+        )
+    return other.scores
+
+
+def _inits(recipe: config.Recipe, checkpoints: Sequence[Path], scratch: Sequence[str]) -> Inits:
+    inits: dict[Modality, Checkpoint | None] = {**load_by_modality(recipe, checkpoints)}
+    for name in scratch:
+        if name not in recipe.modalities or name in inits:
+            left = ", ".join(m for m in recipe.modalities if m not in inits) or "none is left"
+            raise VimixError(f"--from-scratch {name}: expected another modality of the recipe ({left})")
+        inits[Modality(name)] = None
+    if not inits:
+        raise VimixError("nothing to train: name a checkpoint, or a modality with --from-scratch")
+    return scores.in_order(recipe, inits)
+
+
+def _train_and_test(
+    session: Session, request: EvaluationRequest, task: SupervisedTask, modality: Modality, init: Checkpoint | None
+) -> VideoProbabilities:
+    recipe, store, compute, group = session.recipe, session.store, session.compute, session.group
+    folder = request.out.with_suffix("") / modality
+    if FolderCheckpointStore(folder).exists() and not request.resume:
+        raise VimixError(f"{folder} already holds a training: add --resume to continue it, or choose another --out")
+    with session.locked(folder):
+        classifier, run = task.build(recipe, store, modality, init, folder, compute, session.requests, group)
+        with session.requests.deferred():
+            train(run)
+    mine = videos_of_rank(store.members(recipe.evaluate.queries), group)
+    clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute, task.crops)
+    return classify(classifier, clips, recipe.evaluate.batch_clips, group)
+
+
+def load_by_modality(recipe: config.Recipe, paths: Sequence[Path]) -> dict[Modality, Checkpoint]:
+    """Load checkpoints by the modality that each was trained on, in the recipe's order.
+
+    Raises VimixError for two checkpoints of one modality, or one of a modality that the recipe does not have.
+    """
+    loaded: dict[Modality, Checkpoint] = {}
+    for path in paths:
+        checkpoint = load_checkpoint(path)
+        modality = Modality(checkpoint.modality)
+        if modality in loaded:
+            raise VimixError(f"{path}: a second checkpoint of {modality}: name one checkpoint per modality")
+        if modality not in recipe.modalities:
+            raise VimixError(f"{path} is a checkpoint of {modality}, which the recipe does not have")
+        loaded[modality] = checkpoint
+    return scores.in_order(recipe, loaded)

@@ -1,0 +1,123 @@
+"""The evaluation of a whole run: a table of all arms, curves of their training and a sheet of retrieved videos."""
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from vimix.app.parallel import synchronised
+from vimix.app.retrieve import retrieve
+from vimix.ports.clips import VideoStore
+from vimix.values.checkpoint import Checkpoint
+from vimix.values.modality import RGB, Modality
+from vimix_adapters import config, wiring
+from vimix_adapters.commands import scores
+from vimix_adapters.commands.feature_cache import FeatureCache
+from vimix_adapters.commands.scores import EvaluationTarget
+from vimix_adapters.commands.session import Session
+from vimix_adapters.indexes.faiss_index import FaissIndex
+from vimix_adapters.reports.curves import draw_curves
+from vimix_adapters.reports.environment import commit, machine, versions
+from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
+from vimix_adapters.reports.sticks import stick_figure
+from vimix_adapters.reports.tables import UNTRAINED, Row, write_tables
+
+SHEET_QUERIES = 8
+"""Rows of the sheet, each a query of another class."""
+SHEET_NEIGHBOURS = 5
+"""Videos shown for each query of the sheet."""
+
+log = structlog.get_logger()
+
+
+def evaluate_run(
+    session: Session,
+    arms: Mapping[str, Mapping[Modality, Checkpoint]],
+    targets: Sequence[EvaluationTarget],
+    out: Path,
+) -> list[Row]:
+    """Score untrained encoders and every arm on every target; write results, curves and a sheet into ``out``.
+
+    ``arms`` holds the final checkpoints by arm and modality. All ranks extract features; rank 0 does the rest and
+    returns the rows, the other ranks return none.
+    """
+    recipe, compute, group = session.recipe, session.compute, session.group
+    modalities = [m for m in map(Modality, recipe.modalities) if any(m in trained for trained in arms.values())]
+    networks = {UNTRAINED: {m: wiring.build_network(recipe, m, compute) for m in modalities}}
+    for arm, newest in arms.items():
+        networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
+    cache = FeatureCache(out / "features") if group.size == 1 else None
+    pairs: dict[tuple[str, str], scores.Pairs] = {}
+    for arm, target in product(networks, targets):
+        log.info("evaluation.started", arm=arm, **({"store": target.name} if target.name else {}))
+        pairs[arm, target.name] = scores.extract(target, networks[arm], compute, group, cache)
+    rows: list[Row] = []
+    for arm, target in synchronised([*product(networks, targets)] if session.writes else [], group):
+        rows += scores.rows(target.recipe, recipe.title(arm), pairs[arm, target.name], key=arm, tested_on=target.name)
+    if not session.writes:
+        return []
+    last = list(networks)[-1]
+    draw_retrieval(targets[0], pairs[last, targets[0].name], out / "retrieval.png", f"{recipe.name}: {last}")
+    draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)
+    write_tables(out, rows, _about(session, targets), f"Results of {recipe.name}", [_note(recipe, targets[0])])
+    return rows
+
+
+def draw_retrieval(target: EvaluationTarget, pairs: scores.Pairs, path: Path, title: str) -> None:
+    """Draw queries, one per class, and their nearest videos by the protocol of the target's recipe."""
+    gallery, queries = scores.sides(pairs)
+    centring = wiring.build_centring(target.recipe)
+    found = retrieve(gallery, queries, FaissIndex, (SHEET_NEIGHBOURS,), centring)
+    _, chosen = np.unique(found.query_labels, return_index=True)
+    sheet = [
+        SheetRow(
+            _thumbnail(target.store, int(found.query_videos[i])),
+            [_thumbnail(target.store, int(video)) for video in found.neighbours[i][:SHEET_NEIGHBOURS]],
+            [float(similarity) for similarity in found.similarities[i][:SHEET_NEIGHBOURS]],
+        )
+        for i in chosen[:SHEET_QUERIES]
+    ]
+    draw_sheet(path, sheet, title)
+
+
+def _thumbnail(store: VideoStore, number: int) -> Thumbnail:
+    video = store.videos[number]
+    modality = RGB if RGB in store.formats else next(iter(store.formats))
+    frame = store.read(number, modality, video.frames // 2, 1)[0]
+    if (layout := store.formats[modality].layout) is not None:
+        frame = stick_figure(frame, layout)
+    if frame.shape[-1] != 3:
+        frame = np.repeat(frame[..., :1], 3, axis=-1)
+    return Thumbnail(frame, video.name, store.classes[video.label] if video.label >= 0 else "?")
+
+
+def _curves(recipe: config.Recipe, out: Path) -> dict[str, Path]:
+    return {
+        str(file.parent.relative_to(out)): file
+        for arm in recipe.arms
+        for file in sorted((out / arm).glob("*/metrics.jsonl"))
+    }
+
+
+def _about(session: Session, targets: Sequence[EvaluationTarget]) -> dict[str, object]:
+    recipe, compute = session.recipe, session.compute
+    return {
+        "recipe": config.recipe_to_toml(recipe),
+        "seed": recipe.seed,
+        "commit": commit(),
+        "versions": versions(),
+        "machine": machine(str(compute.device)),
+        "precision": str(compute.dtype),
+        "data": session.store.fingerprint,
+        "videos": targets[0].videos,
+        "protocol": scores.protocol(recipe),
+        "name": recipe.name,
+        "tested_on": {target.name: {"data": target.store.fingerprint, "videos": target.videos} for target in targets},
+    }
+
+
+def _note(recipe: config.Recipe, target: EvaluationTarget) -> str:
+    sizes = ", ".join(f"{split}: {number} videos" for split, number in target.videos.items())
+    return f"seed {recipe.seed}, commit {commit()}, {sizes}; recipe in recipe.toml, protocol in results.json"

@@ -1,0 +1,147 @@
+"""``vimix extract``: features of the videos of a store, in a file that can be read without vimix."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from vimix.domain.scores.features import Rows, mean_row, unit_rows
+from vimix.ports.clips import VideoStore
+from vimix.values.errors import VimixError
+from vimix.values.features import ClipFeatures
+from vimix_adapters import config, wiring
+from vimix_adapters.commands import scores
+from vimix_adapters.commands.embed import checkpoint_files, embed_store
+from vimix_adapters.commands.feature_cache import weights_hash
+from vimix_adapters.files import replacing, require_new, write_text
+from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.reports.console import print_note
+from vimix_adapters.reports.environment import commit, versions
+
+FORMAT = "vimix-feature-file-1"
+
+
+@frozen(eq=False)
+class FeatureTable:
+    """Features with one row per video or clip; no column holds objects, so NumPy reads it without pickle."""
+
+    features: NDArray[np.float32]
+    """[N, D]."""
+    columns: Mapping[str, NDArray[Any]]
+    """Names, labels (-1: unknown), classes, sources, splits (joined by ``;``), start and end in seconds; each [N]."""
+    manifest: Mapping[str, Any]
+
+
+def extract_to_file(
+    recipe: config.Recipe,
+    checkpoint: Path,
+    store: Path,
+    out: Path,
+    device: str,
+    per: str = "video",
+    l2: bool = False,
+    force: bool = False,
+) -> None:
+    """Embed every video of ``store`` and write ``out``: npz, HDF5 or CSV (its manifest goes to ``out`` + ``.json``).
+
+    ``per`` is ``video`` (mean over its clips) or ``clip``; ``l2`` scales rows to unit length. Raises VimixError, before
+    any work, if ``out`` has another ending, is one of the other files, or exists and ``force`` is false.
+    """
+    if out.suffix not in WRITERS:
+        raise VimixError(f"{out}: expected a name that ends in {', '.join(WRITERS)}")
+    for file in [out, _manifest_of_csv(out)] if out.suffix == ".csv" else [out]:
+        require_new(file, force, [*checkpoint_files(checkpoint), store])
+    configure_logging()
+    embedded = embed_store(recipe, checkpoint, store, device)
+    manifest = {
+        "format": FORMAT,
+        "modality": str(embedded.modality),
+        "rows": per,
+        "l2_normalised": l2,
+        "weights": weights_hash(embedded.network),
+        "checkpoint": dict(embedded.checkpoint.about),
+        "store": embedded.store.fingerprint,
+        "classes": list(embedded.store.classes),
+        "protocol": scores.protocol(embedded.recipe),
+        "commit": commit(),
+        "versions": versions(),
+    }
+    pool = mean_row if per == "clip" else wiring.build_pooling(embedded.recipe)
+    window = embedded.recipe.data.frames * embedded.recipe.data.stride
+    table = table_of(embedded.features, embedded.store, window, per, pool, l2, manifest)
+    WRITERS[out.suffix](out, table)
+    print_note(f"written {len(table.features)} features of {table.features.shape[1]} numbers to {out}")
+
+
+def table_of(
+    clips: ClipFeatures,
+    store: VideoStore,
+    window: int,
+    per: str,
+    pool: Callable[[Rows], Rows],
+    l2: bool,
+    manifest: Mapping[str, Any],
+) -> FeatureTable:
+    """Return the features with their columns; ``window`` is the length of a clip in frames.
+
+    ``pool`` makes a row [D] of the clip features [n, D] of that row.
+    """
+    rows = [np.flatnonzero(clips.videos == number) for number in dict.fromkeys(clips.videos.tolist())]
+    if per == "clip":
+        rows = [np.array([row]) for row in range(len(clips))]
+    features = np.stack([pool(clips.features[row]) for row in rows])
+    numbers = [int(clips.videos[row[0]]) for row in rows]
+    videos = [store.videos[number] for number in numbers]
+    splits = {split: set(store.members(split)) for split in store.splits}
+    ends = [min(int(clips.starts[row].max()) + window, v.frames) / v.rate for row, v in zip(rows, videos, strict=True)]
+    columns: dict[str, NDArray[Any]] = {
+        "names": np.array([video.name for video in videos], dtype=np.str_),
+        "labels": np.array([video.label for video in videos], dtype=np.int64),
+        "classes": np.array([store.classes[v.label] if v.label >= 0 else "" for v in videos], dtype=np.str_),
+        "sources": np.array([video.source for video in videos], dtype=np.str_),
+        "splits": np.array([";".join(s for s in splits if n in splits[s]) for n in numbers], dtype=np.str_),
+        "start": np.array([clips.starts[row].min() / v.rate for row, v in zip(rows, videos, strict=True)]),
+        "end": np.array(ends),
+    }
+    return FeatureTable(unit_rows(features) if l2 else features, columns, manifest)
+
+
+def _write_npz(path: Path, table: FeatureTable) -> None:
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        manifest = np.array(json.dumps(dict(table.manifest), ensure_ascii=False))
+        np.savez(file, allow_pickle=False, features=table.features, manifest=manifest, **table.columns)
+
+
+def _write_hdf5(path: Path, table: FeatureTable) -> None:
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["manifest"] = json.dumps(dict(table.manifest), ensure_ascii=False)
+        file["features"] = table.features
+        for name, column in table.columns.items():
+            file[name] = column.astype(h5py.string_dtype()) if column.dtype.kind == "U" else column
+
+
+def _write_csv(path: Path, table: FeatureTable) -> None:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*table.columns, *(f"f{i}" for i in range(table.features.shape[1]))])
+        columns: Sequence[Sequence[Any]] = [column.tolist() for column in table.columns.values()]
+        for cells, row in zip(zip(*columns, strict=True), table.features, strict=True):
+            writer.writerow([*cells, *(f"{value:.9g}" for value in row)])
+    write_text(_manifest_of_csv(path), json.dumps(dict(table.manifest), indent=2, ensure_ascii=False))
+
+
+def _manifest_of_csv(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+WRITERS: Mapping[str, Callable[[Path, FeatureTable], None]] = {
+    ".npz": _write_npz,
+    ".h5": _write_hdf5,
+    ".csv": _write_csv,
+}

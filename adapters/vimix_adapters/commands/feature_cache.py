@@ -1,0 +1,109 @@
+"""Features on disk, with a manifest of all they depend on, so that they are extracted only once."""
+
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import structlog
+import torch
+from attrs import frozen
+
+from vimix.ports.clips import VideoStore
+from vimix.ports.network import Network
+from vimix.values.features import VideoFeatures
+from vimix.values.modality import Modality
+from vimix_adapters.checkpoints.digests import state_digest
+from vimix_adapters.encoders.contrastive_network import Compute
+from vimix_adapters.files import replacing
+
+FORMAT = "vimix-features-1"
+ARRAYS = ("features", "labels", "sources", "videos")
+
+log = structlog.get_logger()
+
+Manifest = Mapping[str, Any]
+
+
+@frozen
+class FeatureCache:
+    """Files ``MODALITY-SPLIT-WEIGHTS.npz`` in one folder; each opens with NumPy alone.
+
+    A file with another manifest, or that cannot be read, is replaced by newly extracted features.
+    """
+
+    folder: Path
+
+    def get(self, manifest: Manifest, compute: Callable[[], VideoFeatures]) -> VideoFeatures:
+        """Return the features that ``manifest`` describes: those on disk, or else ``compute()``, which is written."""
+        path = self.folder / f"{manifest['modality']}-{manifest['split']}-{manifest['weights'][:12]}.npz"
+        cached = self._read(path, manifest)
+        if cached is not None:
+            log.info("features.cached", file=path.name)
+            return cached
+        features = compute()
+        try:
+            self._write(path, manifest, features)
+        except OSError as error:  # a full or read-only disk costs time later, but no result
+            log.warning("features.not_kept", file=str(path), reason=str(error))
+        return features
+
+    def _read(self, path: Path, manifest: Manifest) -> VideoFeatures | None:
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                written = json.loads(str(file["manifest"]))
+                if written == manifest:
+                    return VideoFeatures(**{name: file[name] for name in ARRAYS})
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            log.warning("features.unreadable", file=str(path), reason=str(error))
+            return None
+        changed = sorted(key for key in {*written, *manifest} if written.get(key) != manifest.get(key))
+        log.info("features.stale", file=path.name, changed=", ".join(changed))
+        return None
+
+    def _write(self, path: Path, manifest: Manifest, features: VideoFeatures) -> None:
+        arrays = {name: getattr(features, name) for name in ARRAYS}
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, allow_pickle=False, manifest=np.array(json.dumps(dict(manifest))), **arrays)
+
+
+def cache_beside(checkpoint: Path) -> FeatureCache:
+    """Return the cache in ``features`` of the checkpoint's run, or beside the checkpoint if it belongs to no run."""
+    return FeatureCache((run_folder(checkpoint) or _folder(checkpoint)) / "features")
+
+
+def run_folder(checkpoint: Path) -> Path | None:
+    """The folder with ``recipe.toml`` that the checkpoint lies in or up to two levels below; None outside a run."""
+    folder = _folder(checkpoint)
+    return next((f for f in (folder, *folder.resolve().parents[:2]) if (f / "recipe.toml").is_file()), None)
+
+
+def _folder(checkpoint: Path) -> Path:
+    return checkpoint if checkpoint.is_dir() else checkpoint.parent
+
+
+def manifest_of(
+    network: Network, store: VideoStore, modality: Modality, split: str, protocol: Manifest, compute: Compute
+) -> dict[str, Any]:
+    """Everything that features depend on, as JSON: weights, data, protocol, precision, device and torch."""
+    plain = {
+        "format": FORMAT,
+        "modality": str(modality),
+        "split": split,
+        "weights": weights_hash(network),
+        "store": store.fingerprint,
+        "protocol": dict(protocol),
+        "precision": str(compute.dtype),
+        "device": compute.device.type,
+        "torch": torch.__version__,
+    }
+    return dict(json.loads(json.dumps(plain)))
+
+
+def weights_hash(network: Network) -> str:
+    """Return the SHA-256 of names, shapes and bytes of all parameters and buffers."""
+    return state_digest(network.state_dict())

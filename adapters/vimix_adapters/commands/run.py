@@ -1,0 +1,228 @@
+"""``vimix run``, ``pretrain`` and ``cmmc``: train one stage, or all arms of a recipe, and evaluate them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+
+import attrs
+import structlog
+
+from vimix.app.plan import run_stages
+from vimix.app.provenance import require_provenance
+from vimix.app.train import train
+from vimix.domain.schedule.stages import Stage
+from vimix.ports.clips import VideoStore
+from vimix.values.checkpoint import Checkpoint
+from vimix.values.errors import VimixError
+from vimix.values.modality import Modality
+from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.commands import scores
+from vimix_adapters.commands.evaluate_run import evaluate_run
+from vimix_adapters.commands.session import Session, is_locked, open_session
+from vimix_adapters.commands.stage_folders import StageFolders
+from vimix_adapters.files import write_text
+from vimix_adapters.reports.console import show_table
+from vimix_adapters.reports.environment import commit, versions
+from vimix_adapters.reports.summaries import read_run, require_place_for_run, require_place_for_summary, write_summary
+from vimix_adapters.reports.tables import Row, console_table
+
+TRACES = ("last.pt", "previous.pt", "metrics.jsonl")
+"""Files in a stage's folder that show that it was trained."""
+
+log = structlog.get_logger()
+
+
+def train_single(
+    recipe: config.Recipe,
+    stage: config.Stage,
+    out: Path,
+    inits: Mapping[str, Path],
+    device: str,
+    resume: bool,
+) -> Checkpoint:
+    """Train one stage in a folder of ``out``, starting from the checkpoints ``inits`` by modality.
+
+    Raises VimixError if ``out`` already holds checkpoints of the stage and ``resume`` is False.
+    """
+    with open_session(recipe, device) as session:
+        built = wiring.build_stage(recipe, _checked(recipe, stage))
+        folder = out / built.name
+        if FolderCheckpointStore(folder).exists() and not resume:
+            raise VimixError(f"{folder} already holds checkpoints: add --resume to continue, or choose another --out")
+        _claim(session, out)
+        return _execute(session, built, _loaded(inits), folder, number=0)
+
+
+def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
+    """Train and evaluate all arms, finished stages excepted; write ``results.json`` and ``results.md`` into ``out``."""
+    _require_arms(recipe)
+    with open_session(recipe, device) as session:
+        return _run_plan(session, out)
+
+
+def _require_arms(recipe: config.Recipe) -> None:
+    """Raise VimixError if the recipe has no plan to run."""
+    if not recipe.arms:
+        raise VimixError(f"recipe {recipe.name!r} has no [arms]: there is no plan to run; use vimix pretrain")
+
+
+def _run_plan(session: Session, out: Path) -> list[Row]:
+    recipe, compute = session.recipe, session.compute
+    targets = scores.evaluation_targets(recipe, session.store)  # an error here comes before hours of training
+    _claim(session, out)
+    log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
+    newest = train_arms(session, out)
+    rows = evaluate_run(session, newest, targets, out)
+    if session.writes:
+        show_table(console_table(rows, title=recipe.name))
+        log.info("run.finished", results=str(out / "results.md"))
+    return rows
+
+
+def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int]) -> None:
+    """Run the plan in ``out/seed-N`` for each seed; write means, deviations and paired differences into ``out``.
+
+    Raises VimixError if ``out`` is the folder of a single run, before anything is trained.
+    """
+    _require_arms(recipe)
+    require_place_for_summary(out)
+    with open_session(recipe, device) as session:  # one session for all seeds: processes join a group once
+        for seed in seeds:
+            _run_plan(attrs.evolve(session, recipe=attrs.evolve(recipe, seed=seed)), out / f"seed-{seed}")
+        if session.writes:
+            text = write_summary(out, [read_run(out / f"seed-{seed}") for seed in seeds])
+            print(text)
+            log.info("seeds.finished", results=str(out / "results.md"))
+
+
+def train_arms(session: Session, out: Path) -> dict[str, dict[Modality, Checkpoint]]:
+    """Train all stages of all arms, finished ones excepted; return the newest encoders by arm and modality."""
+    folders, recipe = StageFolders(session.recipe, out, session.writes), session.recipe
+    return {
+        arm: _run_arm(attrs.evolve(session, recipe=config.of_arm(recipe, arm)), arm, folders) for arm in recipe.arms
+    }
+
+
+def _run_arm(session: Session, arm: str, folders: StageFolders) -> dict[Modality, Checkpoint]:
+    stages = [wiring.build_stage(session.recipe, stage) for stage in session.recipe.arms[arm].stages]
+
+    def execute(number: int, stage: Stage, newest: Mapping[Modality, Checkpoint]) -> Checkpoint:
+        return _execute(session, stage, newest, folders.linked(arm, number, stage.name), number, arm)
+
+    return {modality: _slim(checkpoint) for modality, checkpoint in run_stages(stages, execute).items()}
+
+
+def _slim(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint with its query encoder only: those of all arms stay in memory until they are evaluated."""
+    return attrs.evolve(checkpoint, parts={"query": checkpoint.parts["query"]})
+
+
+def _execute(
+    session: Session,
+    stage: Stage,
+    inits: Mapping[Modality, Checkpoint],
+    folder: Path,
+    number: int,
+    arm: str = "",
+) -> Checkpoint:
+    """Train the stage in ``folder`` unless it is finished; return its final checkpoint."""
+    recipe, store = session.recipe, session.store
+    checkpoints = FolderCheckpointStore(folder)
+    progress = checkpoints.progress()
+    if progress is not None and progress.finished:
+        require_provenance(progress.origin, wiring.stage_provenance(store, stage, inits), str(folder))
+        log.info("stage.already_finished", arm=arm, stage=stage.name)
+        last = checkpoints.last()
+        assert last is not None
+        return last
+    _warn_of_long_queue(recipe, store)
+    with session.locked(folder):
+        compute, group = session.compute, session.group
+        about = _about_stage(session, arm, number)
+        run = wiring.build_stage_run(
+            recipe, stage, store, inits, folder, compute, number, group, session.requests, about
+        )
+        log.info("stage.started", arm=arm, stage=stage.name, epochs=stage.epochs, steps=run.clips.steps * stage.epochs)
+        begun = perf_counter()
+        with session.requests.deferred():
+            final = train(run)
+        log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
+    return final
+
+
+def _about_stage(session: Session, arm: str, number: int) -> dict[str, str | int | float]:
+    """Facts for the record of the stage's checkpoints, besides those that every training has."""
+    return {
+        "arm": arm,
+        "data": session.store.fingerprint,
+        "commit": commit(),
+        "stages_to_come": _to_come(session.recipe, arm, number),
+        **{f"version_{name}": value for name, value in versions().items()},
+    }
+
+
+def _to_come(recipe: config.Recipe, arm: str, number: int) -> int:
+    """Number of later stages of the arm that train the same modality; 0 for its final encoder."""
+    stages = recipe.arms[arm].stages if arm else ()
+    return sum(later.modality == stages[number].modality for later in stages[number + 1 :])
+
+
+def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:
+    videos = len(store.members(recipe.data.train_split))
+    if recipe.contrast.queue > videos / 2 and not recipe.contrast.mask_siblings:
+        log.warning(
+            "queue.longer_than_half_the_data_set",
+            queue=recipe.contrast.queue,
+            videos=videos,
+            consequence="a query meets older keys of its own video as negatives: set contrast.mask_siblings = true",
+        )
+
+
+def _claim(session: Session, out: Path) -> None:
+    """Write ``out/recipe.toml``. If an earlier call trained nothing there, its recipe is replaced.
+
+    Raises VimixError if another recipe was begun in ``out``, or it is the folder of several seeds.
+    """
+    require_place_for_run(out)
+    recipe, file = session.recipe, out / "recipe.toml"
+    if file.exists():
+        changed = config.training_differences(config.read_recipe(file), recipe)
+        if changed and _begun(out, session.writes):
+            raise VimixError(
+                f"{out} was begun with another recipe; it differs in {', '.join(changed)}: choose another --out, or "
+                "set these back"
+            )
+    if session.writes:
+        write_text(file, config.recipe_to_toml(recipe))
+
+
+def _begun(out: Path, alone: bool) -> bool:
+    """Whether a stage has been trained in the folder, for at least one row of metrics, or is being trained now.
+
+    Locks are tried by one process ``alone``: the ranks of a group would find each other's.
+    """
+    files = [file for name in TRACES for level in ("*", "*/*") for file in out.glob(f"{level}/{name}")]
+    if (out / "results.json").exists() or any(file.stat().st_size for file in files):
+        return True
+    return alone and any(is_locked(lock.parent) for level in ("*", "*/*") for lock in out.glob(f"{level}/.lock"))
+
+
+def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:
+    """The checkpoints. Raises VimixError if one was trained on another modality."""
+    loaded = {Modality(name): load_checkpoint(path) for name, path in inits.items()}
+    for name, checkpoint in loaded.items():
+        if checkpoint.modality != name:
+            raise VimixError(f"{inits[name]} is a checkpoint of {checkpoint.modality}, expected one of {name}")
+    return loaded
+
+
+def _checked(recipe: config.Recipe, stage: config.Stage) -> config.Stage:
+    """The stage. Raises VimixError if the recipe lacks one of its modalities, or its settings contradict each other."""
+    named = [stage.pretrain] if isinstance(stage, config.PretrainStage) else [stage.cmmc, stage.partner]
+    for name in named:
+        if name is not None and name not in recipe.modalities:
+            raise VimixError(f"the recipe has no modality {name!r}, only {', '.join(recipe.modalities)}")
+    if mistakes := list(config.stage_contradictions(recipe, "the stage", stage)):
+        raise VimixError("; ".join(mistakes))
+    return stage

@@ -1,0 +1,238 @@
+"""Scores of encoders on a store: features are extracted once, and every score is computed from them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+from attrs import asdict, frozen
+
+from vimix.app.extract import extract_features
+from vimix.app.parallel import SingleProcess, videos_of_rank
+from vimix.app.probe import best_epoch, linear_probe
+from vimix.app.retrieve import retrieve
+from vimix.ports.clips import VideoStore
+from vimix.ports.network import Network
+from vimix.ports.process_group import ProcessGroup
+from vimix.values.errors import VimixError
+from vimix.values.features import VideoFeatures
+from vimix.values.modality import Modality
+from vimix.values.scores import ProbeScores, RetrievalScores
+from vimix_adapters import config, wiring
+from vimix_adapters.commands.feature_cache import FeatureCache, manifest_of
+from vimix_adapters.config.probe_settings import LinearSgd
+from vimix_adapters.encoders.contrastive_network import Compute
+from vimix_adapters.indexes.faiss_index import FaissIndex
+from vimix_adapters.probes.sgd import SgdProbe
+from vimix_adapters.reports.tables import UNTRAINED, Row
+
+
+@frozen(eq=False)
+class FeaturePair:
+    """Features of the gallery (searched by retrieval, trained on by probes) and of the queries (tested)."""
+
+    gallery: VideoFeatures
+    queries: VideoFeatures
+
+
+Value = TypeVar("Value")
+Pairs = Mapping[Modality, FeaturePair]
+
+
+@frozen(eq=False)
+class EvaluationTarget:
+    """A store with a recipe to evaluate on it."""
+
+    name: str
+    """Its key in [evaluate.stores]; empty for the recipe's own store."""
+    recipe: config.Recipe
+    """The recipe with the settings of this store."""
+    store: VideoStore
+
+    @property
+    def videos(self) -> dict[str, int]:
+        """Number of videos by split, gallery and queries."""
+        evaluate = self.recipe.evaluate
+        return {split: len(self.store.members(split)) for split in (evaluate.gallery, evaluate.queries)}
+
+
+def evaluation_targets(recipe: config.Recipe, store: VideoStore) -> list[EvaluationTarget]:
+    """Return the recipe's own store, then those of [evaluate.stores].
+
+    Raises VimixError, naming the table's key, for a store that is missing or on which nothing can be scored, and for an
+    arm that is called like the row of untrained encoders.
+    """
+    for arm in recipe.arms:
+        if UNTRAINED in (arm, recipe.title(arm)):
+            raise VimixError(f"[arms.{arm}]: {UNTRAINED!r} names the row of untrained encoders: rename the arm")
+    own = [own_target(recipe, store)] if recipe.evaluate.own else []
+    return [*own, *(other_target(recipe, name) for name in recipe.evaluate.stores)]
+
+
+def own_target(recipe: config.Recipe, store: VideoStore) -> EvaluationTarget:
+    """Return the recipe's own store as a target. Raises VimixError if nothing can be scored on it."""
+    with _naming("evaluate"):
+        require_scorable(recipe, store)
+    return EvaluationTarget("", recipe, store)
+
+
+def other_target(recipe: config.Recipe, name: str) -> EvaluationTarget:
+    """Return a store of [evaluate.stores]. Raises VimixError if it is missing or nothing can be scored on it."""
+    moved = recipe.on(name)
+    with _naming(f"evaluate.stores.{name}"):
+        store = wiring.build_store(moved)
+        require_scorable(moved, store)
+    return EvaluationTarget(name, moved, store)
+
+
+@contextmanager
+def _naming(key: str) -> Iterator[None]:
+    try:
+        yield
+    except VimixError as error:
+        raise VimixError(f"{key}: {error}") from error
+
+
+def require_scorable(recipe: config.Recipe, store: VideoStore) -> None:
+    """Raise VimixError unless retrieval and linear probe can be scored: fair splits, a gallery of two classes."""
+    gallery, queries = recipe.evaluate.gallery, recipe.evaluate.queries
+    require_fair_splits(store, gallery, queries)
+    if len({store.videos[number].label for number in store.members(gallery)}) < 2:
+        raise VimixError(f"all videos of split {gallery!r} are of one class, a linear probe needs two: choose another")
+
+
+def require_fair_splits(store: VideoStore, train: str, test: str) -> None:
+    """Raise VimixError unless both splits hold videos, all videos have labels and no video is in both splits."""
+    for split in (train, test):
+        wiring.require_labels(store, split)
+        if not store.members(split):
+            raise VimixError(f"split {split!r} holds no video: choose another split")
+    if both := sorted({*store.members(train)} & {*store.members(test)}):
+        raise VimixError(
+            f"{len(both)} videos are in split {train!r}, to train on, and in {test!r}, to be tested on "
+            f"({store.videos[both[0]].name}, ...): choose splits that do not overlap"
+        )
+
+
+def extract(
+    target: EvaluationTarget,
+    networks: Mapping[Modality, Network],
+    compute: Compute,
+    group: ProcessGroup | None = None,
+    cache: FeatureCache | None = None,
+) -> dict[Modality, FeaturePair]:
+    """Extract features of gallery and queries by modality; those in ``cache`` are read instead.
+
+    The ranks of a group share the videos, and every rank gets all features. Raises VimixError, before any work, if a
+    split is empty or has videos without labels, or a video is in both.
+    """
+    recipe, store = target.recipe, target.store
+    require_fair_splits(store, recipe.evaluate.gallery, recipe.evaluate.queries)
+    sources, group = wiring.sources_of(store), group or SingleProcess()
+
+    def computed(modality: Modality, split: str) -> VideoFeatures:
+        mine = videos_of_rank(store.members(split), group)
+        clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute)
+        pool = wiring.build_pooling(recipe)
+        return extract_features(networks[modality], clips, sources, recipe.evaluate.batch_clips, pool, group)
+
+    def features(modality: Modality, split: str) -> VideoFeatures:
+        if cache is None:
+            return computed(modality, split)
+        settings = {**windows(recipe), "batch_clips": recipe.evaluate.batch_clips}
+        manifest = manifest_of(networks[modality], store, modality, split, settings, compute)
+        return cache.get(manifest, lambda: computed(modality, split))
+
+    return {
+        modality: FeaturePair(features(modality, recipe.evaluate.gallery), features(modality, recipe.evaluate.queries))
+        for modality in networks
+    }
+
+
+def retrieval(recipe: config.Recipe, pairs: Pairs) -> RetrievalScores:
+    """R@k by exact search; similarities of several modalities are averaged."""
+    gallery, queries = sides(pairs)
+    return retrieve(gallery, queries, FaissIndex, recipe.evaluate.recall_at, wiring.build_centring(recipe))
+
+
+def linear(recipe: config.Recipe, pairs: Pairs) -> ProbeScores:
+    """Accuracy of a linear probe; several modalities are fused as the protocol says."""
+    gallery, queries = sides(pairs)
+    return linear_probe(gallery, queries, wiring.build_probe(recipe), recipe.seed, wiring.build_fusion(recipe))
+
+
+def epochs_of_probe(recipe: config.Recipe) -> LinearSgd:
+    """Settings of the protocol's linear layer. Raises VimixError if the protocol trains it without epochs."""
+    settings = config.protocol_of(recipe).probe
+    if settings is None:
+        raise VimixError(
+            f"--best-on-test: protocol {recipe.evaluate.protocol} chooses nothing on test videos: use --protocol "
+            "coclr or crosclr"
+        )
+    return settings
+
+
+def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]:
+    """Epoch at which the linear layers are best on the test videos, and their accuracy, as the peers report it."""
+    probe, by_epoch = SgdProbe(epochs_of_probe(recipe)), {}
+    for modality, pair in pairs.items():
+        gallery, queries = pair.gallery, pair.queries
+        outcome = probe.fit_predict(gallery.features, gallery.labels, gallery.sources, queries.features, recipe.seed)
+        by_epoch[modality] = outcome.by_epoch
+    labels = next(iter(pairs.values())).queries.labels
+    epoch, accuracy = best_epoch(by_epoch, labels, wiring.build_fusion(recipe))
+    return {"epoch": float(epoch), "top-1": accuracy}
+
+
+def rows(recipe: config.Recipe, arm: str, pairs: Pairs, key: str = "", tested_on: str = "") -> list[Row]:
+    """Rows of an arm: one per modality, then one of all modalities together."""
+    pairs = in_order(recipe, pairs)
+    groups = [{modality: pair} for modality, pair in pairs.items()]
+    if len(pairs) > 1:
+        groups.append(dict(pairs))
+    return [
+        Row(arm, " + ".join(group), {**retrieval(recipe, group).record, **linear(recipe, group).record}, key, tested_on)
+        for group in groups
+    ]
+
+
+def in_order(recipe: config.Recipe, by_modality: Mapping[Modality, Value]) -> dict[Modality, Value]:
+    """The same mapping in the recipe's order, so that several streams always have the same joint name."""
+    return {m: by_modality[m] for m in map(Modality, recipe.modalities) if m in by_modality}
+
+
+def windows(recipe: config.Recipe) -> dict[str, object]:
+    """Everything that determines the features of a video except the encoder."""
+    data, protocol = recipe.data, config.protocol_of(recipe)
+    pictures = {
+        "frames": data.frames,
+        "frame_step": data.stride,
+        "size": data.size,
+        "window_stride": wiring.window_stride(recipe),
+        "windows_end": protocol.windows_end,
+        "padding": protocol.padding,
+        "crop_share": protocol.crop_share,
+    }
+    skeletons = {"skeletons": f"whole sequences of {wiring.skeleton_settings(recipe).frames} frames"}
+    return {
+        **(pictures if recipe.pictures else {}),
+        **(skeletons if recipe.skeletons else {}),
+        "unit_clips": protocol.unit_clips,
+        "mode": "encoder in evaluation mode, before the projection head",
+    }
+
+
+def protocol(recipe: config.Recipe) -> dict[str, object]:
+    """Everything that determines the scores of an encoder, as plain data for the record."""
+    return {
+        **asdict(config.protocol_of(recipe)),
+        "changed_by_the_recipe": config.changes(recipe),
+        **windows(recipe),
+        "gallery": recipe.evaluate.gallery,
+        "queries": recipe.evaluate.queries,
+        "recall_at": list(recipe.evaluate.recall_at),
+    }
+
+
+def sides(pairs: Pairs) -> tuple[dict[Modality, VideoFeatures], dict[Modality, VideoFeatures]]:
+    """Features of the gallery and of the queries, by modality."""
+    return {m: pair.gallery for m, pair in pairs.items()}, {m: pair.queries for m, pair in pairs.items()}

@@ -1,0 +1,77 @@
+"""The session of a command that trains or evaluates: recipe, store, device and process group."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import frozen
+from filelock import FileLock, Timeout
+
+from vimix.ports.clips import VideoStore
+from vimix.ports.process_group import ProcessGroup
+from vimix.values.errors import VimixError
+from vimix_adapters import config, wiring
+from vimix_adapters.commands.signals import StopRequests, stop_on_signals
+from vimix_adapters.encoders.contrastive_network import Compute
+from vimix_adapters.files import make_folder, writing
+from vimix_adapters.metrics.logs import configure_logging, quieten_logging
+
+
+@frozen(eq=False)
+class Session:
+    """A recipe with its store, device and process group, and the requests to stop."""
+
+    recipe: config.Recipe
+    store: VideoStore
+    compute: Compute
+    group: ProcessGroup
+    requests: StopRequests
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process is the one that prints and writes files."""
+        return self.group.rank == 0
+
+    @contextmanager
+    def locked(self, folder: Path) -> Iterator[None]:
+        """Lock ``folder`` against other processes, such as a job that the cluster started twice.
+
+        The operating system releases the lock when the process ends, however it ends. Raises VimixError if another
+        process holds it, WriteError if the folder is not writable.
+        """
+        if not self.writes:
+            yield
+            return
+        make_folder(folder)
+        with writing(folder):
+            (folder / ".lock").touch()
+        try:
+            lock = FileLock(folder / ".lock", timeout=0).acquire()
+        except Timeout as error:
+            raise VimixError(
+                f"{folder}: another process is training there: wait until it has ended, or choose another --out"
+            ) from error
+        with lock:
+            yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process is training in ``folder``."""
+    if not (folder / ".lock").exists():
+        return False
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+@contextmanager
+def open_session(recipe: config.Recipe, device: str) -> Iterator[Session]:
+    """Set up logging, device, store, process group and signal handlers for as long as the context lasts."""
+    configure_logging()
+    compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
+    with wiring.build_process_group(recipe, compute) as group, stop_on_signals(announce=group.rank == 0) as requests:
+        if group.rank:
+            quieten_logging()
+        yield Session(recipe, store, compute, group, requests)

@@ -1,0 +1,74 @@
+"""Time of training steps, measured on noise."""
+
+from time import perf_counter
+
+import numpy as np
+import torch
+from attrs import evolve
+
+from vimix.app.steps import cmmc_step, pretrain_step
+from vimix.domain.mixing.layers import RandomLayer
+from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
+from vimix.domain.schedule.stages import Stage
+from vimix.values.clips import ClipBatch
+from vimix.values.modality import Modality
+from vimix_adapters import config, wiring
+from vimix_adapters.encoders.contrastive_network import Compute
+
+TIMED_CLIPS = 4
+"""Clips in the timed batch, from which the time of the recipe's batch is extrapolated."""
+
+
+class StepTimer:
+    """Times a training step of each kind of stage once, on noise."""
+
+    def __init__(self, recipe: config.Recipe, compute: Compute) -> None:
+        groups = 2 if recipe.contrast.bn_groups > 1 else 1
+        self._recipe = evolve(recipe, contrast=evolve(recipe.contrast, bn_groups=groups))
+        self._compute = compute
+        self._known: dict[tuple[Modality, Modality | None], float] = {}
+        self._bytes: dict[Modality, int] = {}
+
+    def seconds(self, stage: Stage) -> float:
+        """Return the time of a step with the recipe's batch, in seconds, without decoding and augmentation."""
+        key = (stage.modality, stage.partner)
+        if key not in self._known:
+            self._known[key] = self._timed(stage) * self._recipe.optim.batch / TIMED_CLIPS
+        return self._known[key]
+
+    def checkpoint_bytes(self, modality: Modality) -> int:
+        """Return the size of a checkpoint in bytes: query and key encoder, two moments of Adam, queue."""
+        if modality not in self._bytes:
+            self._bytes[modality] = self._counted(modality)
+        return self._bytes[modality]
+
+    def _counted(self, modality: Modality) -> int:
+        network = wiring.build_network(self._recipe, modality, Compute(torch.device("cpu")))
+        weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
+        contrast = self._recipe.contrast
+        return 4 * int(weights) + contrast.queue * (contrast.embedding * 4 + 8)
+
+    def _timed(self, stage: Stage) -> float:
+        learner = wiring.build_learner(self._recipe, stage.modality, self._compute)
+        if stage.partner is not None:
+            partner = wiring.build_network(self._recipe, stage.partner, self._compute).eval().requires_grad_(False)
+            step = cmmc_step(learner, partner, stage.partner, CrossModalCutMix(), RandomLayer())
+        else:
+            step = pretrain_step(learner, Mixup())
+        batch, rng, seconds = self._noise(stage), np.random.default_rng(0), []
+        for _ in range(3):
+            begun = perf_counter()
+            float(step(batch, rng).loss)
+            seconds.append(perf_counter() - begun)
+        return min(seconds[1:])
+
+    def _noise(self, stage: Stage) -> ClipBatch:
+        ids = torch.arange(TIMED_CLIPS, device=self._compute.device)
+        views = {
+            modality: tuple(
+                torch.randn(TIMED_CLIPS, *wiring.batch_shape(self._recipe, modality), device=self._compute.device)
+                for _ in range(number)
+            )
+            for modality, number in stage.views_needed.items()
+        }
+        return ClipBatch(views=views, videos=ids, sources=ids, labels=ids)

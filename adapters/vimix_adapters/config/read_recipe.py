@@ -1,0 +1,89 @@
+"""Reading recipes from TOML and writing them; every mistake in a file is reported with its key."""
+
+import logging
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from cattrs import BaseValidationError
+
+from vimix.values.errors import VimixError
+from vimix_adapters.config.checks import contradictions
+from vimix_adapters.config.retired import replace_retired_keys
+from vimix_adapters.config.schema import Recipe
+from vimix_adapters.config.tree import recipe_of, set_key, tree_of
+from vimix_adapters.structuring import mistakes
+
+log = logging.getLogger(__name__)  # the standard library's: reading a recipe must be fast
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in ``path`` with ``KEY=VALUE`` overrides applied. Raises VimixError listing every mistake."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise VimixError(f"{path}: expected a recipe in TOML, but it cannot be read ({error})") from error
+    tree = _parsed(text, str(path))
+    wrong = [mistake for override in overrides if (mistake := _override(tree, override))]
+    for note in replace_retired_keys(tree):
+        log.warning("%s: %s", path, note)
+    return _checked(tree, str(path), wrong)
+
+
+def recipe_from_toml(text: str, origin: str, check: bool = True) -> Recipe:
+    """The recipe in a TOML text; ``origin`` names it in messages. Raises VimixError listing every mistake.
+
+    Without ``check`` settings may contradict each other: a checkpoint was trained as its recipe says, whatever is
+    refused today.
+    """
+    tree = _parsed(text, origin)
+    replace_retired_keys(tree)
+    return _checked(tree, origin, [], check)
+
+
+def recipe_to_toml(recipe: Recipe) -> str:
+    """All keys with their values; reading the text gives an equal recipe."""
+    return tomli_w.dumps(tree_of(recipe))
+
+
+def _parsed(text: str, origin: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError is one; a number of thousands of digits raises another
+        raise VimixError(f"{origin}: not valid TOML: {error}") from error
+
+
+def _checked(tree: dict[str, Any], origin: str, wrong: Sequence[str], check: bool = True) -> Recipe:
+    found, recipe = [*wrong], None
+    try:
+        recipe = recipe_of(tree)
+    except BaseValidationError as error:
+        found += mistakes(error)
+    if recipe is not None and check:
+        found += contradictions(recipe)
+    if found or recipe is None:
+        lines = "".join(f"\n  {mistake}" for mistake in found)
+        raise VimixError(f"{origin}: {len(found)} mistake{'s' * (len(found) > 1)} in the recipe{lines}")
+    return recipe
+
+
+def _override(tree: dict[str, Any], override: str) -> str | None:
+    """Apply ``a.b.c=value`` to the tree; returns the mistake, if there is one."""
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        return f"--set {override}: expected KEY=VALUE, such as optim.lr=3e-4"
+    try:
+        set_key(tree, key.strip(), _value(text.strip()))
+    except ValueError as error:
+        return f"--set {error}"
+    return None
+
+
+def _value(text: str) -> Any:
+    """A TOML value; text without quotes stands for itself, because a shell takes quotes away."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

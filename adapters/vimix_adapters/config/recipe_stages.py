@@ -1,0 +1,150 @@
+"""Stages and arms of a recipe, and the mixes and sections from which stages inherit.
+
+Defaults are those of the paper (sections 3 to 5 of the method).
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import Factory, field, frozen
+from attrs.validators import and_, ge, gt, le, optional
+
+_factor: Any = and_(gt(0), le(1))
+
+
+@frozen
+class InputMix:
+    """How clips are mixed in the input space: a row of Table 1."""
+
+    policy: Literal["none", "mixup", "temporal_cutmix", "st_cutmix", "videomix"] = "mixup"
+    alpha: float = field(default=1.0, validator=gt(0))
+    """Parameter of the distribution Beta(alpha, alpha) of lambda."""
+    per_sample: bool = True
+    """Whether each clip has its own lambda and box, or the batch has one."""
+
+
+@frozen
+class HiddenMix:
+    """How hidden maps are mixed: a row of Table 2."""
+
+    policy: Literal["manifold_mixup", "cm_mixup", "cm_cutmix"] = "cm_cutmix"
+    alpha: float = field(default=1.0, validator=gt(0))
+    """Parameter of the distribution Beta(alpha, alpha) of lambda."""
+    per_sample: bool = True
+    """Whether each clip has its own lambda and box, or the batch has one."""
+    dims: Literal["hw", "thw", "cthw"] = "cthw"
+    """Dimensions in which the cut is placed at random."""
+    extent: Literal["box", "map"] = "box"
+    """Spatial extent of the cut: that of the box of Eq. 8, or that of the donor's map, as Eq. 9 prints it."""
+    layers: Literal["same", "random"] = Factory(lambda mix: mix.widest, takes_self=True)
+    """How the two layers are drawn; the default is "random" where that is legal, else "same"."""
+
+    @property
+    def widest(self) -> Literal["same", "random"]:
+        """The most general choice of layers: ``random`` if maps of any two layers can be mixed."""
+        return "random" if self.policy == "cm_cutmix" and self.dims == "cthw" else "same"
+
+
+@frozen
+class Pretrain:
+    """[pretrain]: settings of stages that pretrain one modality."""
+
+    epochs: int = field(default=300, validator=ge(1))
+    milestones: tuple[int, ...] = (250, 280)
+    """Epochs at which the learning rate is multiplied by ``decay``."""
+    decay: float = field(default=0.1, validator=_factor)
+    mix: InputMix = InputMix()
+
+
+@frozen
+class Cmmc:
+    """[cmmc]: settings of CMMC stages."""
+
+    epochs: int = field(default=100, validator=ge(1))
+    milestones: tuple[int, ...] = (80,)
+    """Epochs at which the learning rate is multiplied by ``decay``."""
+    decay: float = field(default=0.1, validator=_factor)
+    mix: HiddenMix = HiddenMix()
+
+
+@frozen
+class PretrainStage:
+    """A stage such as ``{pretrain = "rgb"}``; values that are None are those of [pretrain]."""
+
+    pretrain: str
+    """The modality that is trained."""
+    epochs: int | None = field(default=None, validator=optional(ge(1)))
+    milestones: tuple[int, ...] | None = None
+    mix: InputMix | None = None
+    lr: float | None = field(default=None, validator=optional(gt(0)))
+    """Initial learning rate; None: that of the modality."""
+
+    @property
+    def modality(self) -> str:
+        """The modality that is trained."""
+        return self.pretrain
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All modalities that take part, the trained one first."""
+        return (self.pretrain,)
+
+    @property
+    def name(self) -> str:
+        """Name of the stage; its folder has it behind the stage's number."""
+        return f"pretrain-{self.pretrain}"
+
+
+@frozen
+class CmmcStage:
+    """A stage such as ``{cmmc = "rgb", partner = "flow"}``; values that are None are those of [cmmc].
+
+    ``{cmmc = "rgb", mix = {policy = "manifold_mixup"}}`` mixes maps of one modality and has no partner.
+    """
+
+    cmmc: str
+    """The modality that is trained."""
+    partner: str | None = None
+    """The frozen modality whose maps are mixed in."""
+    epochs: int | None = field(default=None, validator=optional(ge(1)))
+    milestones: tuple[int, ...] | None = None
+    mix: HiddenMix | None = None
+    lr: float | None = field(default=None, validator=optional(gt(0)))
+    """Initial learning rate; None: that of the modality."""
+
+    @property
+    def modality(self) -> str:
+        """The modality that is trained."""
+        return self.cmmc
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All modalities that take part, the trained one first."""
+        return (self.cmmc,) if self.partner is None else (self.cmmc, self.partner)
+
+    @property
+    def name(self) -> str:
+        """Name of the stage; its folder has it behind the stage's number."""
+        return f"manifold-{self.cmmc}" if self.partner is None else f"cmmc-{self.cmmc}-from-{self.partner}"
+
+
+Stage = PretrainStage | CmmcStage
+
+
+def _dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of nested tables by dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+@frozen
+class Arm:
+    """One way of training that is compared with the other arms."""
+
+    stages: tuple[Stage, ...]
+    about: str = ""
+    """Title of the arm in tables; empty: its name."""
+    set: Mapping[str, Any] = field(factory=dict, converter=_dotted)
+    """Keys of the recipe with the values that they have in this arm, such as {"contrast.negatives": "queue"}."""

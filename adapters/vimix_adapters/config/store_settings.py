@@ -1,0 +1,77 @@
+"""Settings with which a store was prepared; a store carries them, so that it can be read alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+from attrs.validators import and_, ge, gt, in_, le
+
+from vimix.values.modality import BONE, FLOW, JOINT, MOTION, RGB, Modality
+from vimix.values.skeleton import SkeletonLayout
+from vimix.values.video import ModalityFormat
+
+
+@frozen
+class PackSettings:
+    """How videos are decoded and encoded into a store."""
+
+    short_side: int = field(default=128, validator=ge(16))
+    """Short side of the stored frames, pixels."""
+    flow: str = field(default="tvl1", validator=in_(("none", "dis", "tvl1", "tvl1-torch", "imported")))
+    """Flow estimator; "none" stores no flow, "imported" stands for flow from files."""
+    flow_short_side: int = field(default=128, validator=ge(16))
+    """Short side of the frames on which flow is computed, pixels; it is then resized to ``short_side``."""
+    flow_bound: float = field(default=20.0, validator=gt(0))
+    """Displacement at which flow is clipped, in pixels of the stored frames."""
+    rate: float = field(default=30.0, validator=ge(0))
+    """Highest frame rate, frames a second; 0 keeps every frame."""
+    codec: str = field(default="jpeg", validator=in_(("jpeg", "raw")))
+    """Encoding of the stored frames."""
+    quality: int = field(default=95, validator=and_(ge(1), le(100)))
+    """JPEG quality."""
+    flow_origin: str = ""
+    """Source of flow that was added to an existing store: ``STORED_FRAMES``, or the convention of imported files."""
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Modalities of a store prepared with these settings."""
+        return (RGB,) if self.flow == "none" else (RGB, FLOW)
+
+
+def _layout(value: SkeletonLayout | Mapping[str, Any]) -> SkeletonLayout:
+    return value if isinstance(value, SkeletonLayout) else SkeletonLayout(**value)
+
+
+@frozen
+class SkeletonSettings:
+    """How skeleton sequences are converted into a store."""
+
+    layout: SkeletonLayout = field(converter=_layout)
+    """The recorded joints and bones, in full."""
+    frames: int = field(default=50, validator=ge(2))
+    """Frames T to which every sequence is resized."""
+    persons: int = field(default=2, validator=ge(1))
+    """Persons M of a sequence; absent ones are zero."""
+    denoise: str = field(default="none", validator=in_(("none", "energy", "pyskl")))
+    """How the persons are chosen among the recorded bodies."""
+    align: str = field(default="shoulders", validator=in_(("none", "shoulders")))
+    """Axis that is turned to x."""
+
+    @property
+    def formats(self) -> dict[Modality, ModalityFormat]:
+        """Formats of joint, motion and bone; only joint is stored, the others are derived from it."""
+        about = f"{self.layout.name}, denoise = {self.denoise}, align = {self.align}"
+        return {
+            modality: ModalityFormat(
+                modality,
+                channels=3,
+                extra=about,
+                layout=self.layout,
+                derived_from=None if modality == JOINT else JOINT,
+            )
+            for modality in (JOINT, MOTION, BONE)
+        }
+
+
+StoreSettings = PackSettings | SkeletonSettings
+"""Settings of a store of videos or of skeletons."""

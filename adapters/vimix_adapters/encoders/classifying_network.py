@@ -1,0 +1,72 @@
+"""An encoder with a linear layer, trained end to end."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vimix_adapters.encoders.chain import StageChain
+from vimix_adapters.encoders.contrastive_network import Compute
+
+
+class ClassifyingNetwork(nn.Module):
+    """Implements ``vimix.ports.network.Classifier``: pooled features, dropout, one linear layer.
+
+    The layer starts with weights from N(0, 0.01²) and bias 0 (CoCLR), so that the first gradients of a pretrained
+    encoder are small. In training the batch passes the encoder in ``groups`` equal parts, which BatchNorm normalises
+    separately.
+    """
+
+    def __init__(self, encoder: StageChain, classes: int, dropout: float, compute: Compute, groups: int = 1) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.groups = groups
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(encoder.feature_size, classes)
+        nn.init.normal_(self.linear.weight, std=0.01)
+        nn.init.zeros_(self.linear.bias)
+        self.compute = compute
+        self.to(compute.device).to(memory_format=encoder.memory_format)
+
+    def logits(self, clips: Tensor) -> Tensor:
+        """Logits [B, classes] float32 of clips [B, C, T, H, W] in training mode.
+
+        Raises ValueError if the batch does not divide into the BatchNorm groups.
+        """
+        self.train()
+        if len(clips) % self.groups:
+            raise ValueError(f"a batch of {len(clips)} does not divide into {self.groups} BatchNorm groups")
+        return self._classified(torch.cat([self._features(part) for part in clips.chunk(self.groups)]))
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """The logits; DistributedDataParallel wraps this method."""
+        return self.logits(clips)
+
+    @property
+    def moving(self) -> nn.Module:
+        """The module whose BatchNorm statistics are updated from the rows of this process."""
+        return self
+
+    @torch.no_grad()
+    def probabilities(self, clips: Tensor) -> Tensor:
+        """Softmax [B, classes] float32 of clips [B, C, T, H, W] in evaluation mode."""
+        self.eval()
+        return self._classified(self._features(clips)).softmax(dim=1)
+
+    def _features(self, clips: Tensor) -> Tensor:
+        with self.compute.autocast():
+            hidden = self.encoder.partial_forward(self.encoder.laid_out(clips), 0, self.encoder.depth)
+        return self.encoder.pool(hidden)
+
+    def _classified(self, features: Tensor) -> Tensor:
+        scores: Tensor = self.linear(self.dropout(features))
+        return scores
+
+    def load_encoder(self, state: Mapping[str, Any]) -> None:
+        """Load the encoder from the state of a contrastive network, without the projection head.
+
+        Raises RuntimeError if a name is missing or unexpected.
+        """
+        prefix = "encoder."
+        self.encoder.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})

@@ -1,0 +1,42 @@
+"""Warns in the log of collapsed embeddings and skipped steps."""
+
+from collections.abc import Mapping
+
+import structlog
+
+from vimix.domain.contrast.diagnostics import looks_collapsed
+from vimix.ports.callback import Callback
+
+_log = structlog.get_logger()
+
+
+class CollapseWarning(Callback):
+    """Warns when the effective rank of the embeddings says that they collapsed, and when steps were skipped.
+
+    ``possible_rank`` is the greatest effective rank that the keys of a batch can have; 0 in a training without keys.
+    A warning is repeated only after the embeddings have recovered, or after further steps were skipped.
+    """
+
+    def __init__(self, possible_rank: int = 0) -> None:
+        self._possible = possible_rank
+        self._collapsed = False
+        self._bad = 0.0
+
+    def on_row(self, step: int, row: Mapping[str, float]) -> None:
+        """Read ``effective_rank`` and ``bad_steps``."""
+        rank = row.get("effective_rank")
+        if rank is not None:
+            collapsed = looks_collapsed(rank, self._possible)
+            if collapsed and not self._collapsed:
+                _log.warning(
+                    "embeddings.look_collapsed",
+                    step=step,
+                    effective_rank=round(rank, 2),
+                    possible=self._possible,
+                    advice="lower optim.lr or raise contrast.temperature, unless this is the start of a run",
+                )
+            self._collapsed = collapsed
+        bad = row.get("bad_steps", 0.0)
+        if bad > self._bad:
+            _log.warning("steps.skipped", step=step, bad_steps=int(bad), reason="loss or gradient not finite")
+        self._bad = bad

@@ -1,0 +1,155 @@
+"""``vimix prepare``: store a data set, and report what was found, stored and left out in each split."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attrs import asdict, evolve, frozen
+from rich.console import Console
+from rich.table import Table
+
+from vimix_adapters.datasets.listing import Listing, SplitCount, split_counts
+from vimix_adapters.prepare.build_store import StoreBuilder, build_store, quarantine_file
+from vimix_adapters.reports.results import write_json
+
+FORMAT = "vimix-prepare-report-1"
+ENOUGH = 0.95
+"""Share of the files that must be stored for the command to succeed."""
+INCOMPLETE = 3
+"""Exit code of an incomplete data set, or one with too many unreadable files."""
+SHOWN = 10
+"""Number of missing or unreadable files that are printed; the report lists all."""
+
+
+@frozen
+class PrepareOptions:
+    """Options that all ``vimix prepare`` commands have."""
+
+    builder: StoreBuilder
+    workers: int
+    force: bool = False
+    """Whether to replace an existing store."""
+    dry_run: bool = False
+    """Whether to list files only, and read none."""
+    allow_partial: bool = False
+    """Whether to store what there is of an incomplete published data set."""
+
+
+@frozen
+class Report:
+    """What was found, stored and left out of a data set."""
+
+    listing: Listing
+    store: Path
+    unit: str
+    """Name of the files in messages: ``videos``."""
+    counts: tuple[SplitCount, ...]
+    unreadable: Mapping[str, str] | None = None
+    """Reason of each file that cannot be read, by name; None if no file was read."""
+    written: bool = False
+    """Whether the store exists now."""
+    advice: tuple[str, ...] = ()
+    """Sentences that say what to do."""
+    exit_code: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether all official or listed files were found, and could be read if they were read."""
+        return all(count.missing == 0 and not count.unreadable for count in self.counts)
+
+    @property
+    def stored(self) -> int:
+        """Number of files that can be stored, as far as is known."""
+        return len(self.listing.files) - len(self.unreadable or {})
+
+
+def report_file(store: Path) -> Path:
+    """Return the JSON file with the report of a store."""
+    return store.with_name(f"{store.stem}.report.json")
+
+
+def prepare_store(listing: Listing, store: Path, options: PrepareOptions, console: Console) -> Report:
+    """Store the files of a data set and write the report to ``STORE.report.json``.
+
+    An incomplete published data set is refused with exit code 3 unless ``allow_partial``: before any file is read if
+    some are missing, after reading if some cannot be read; the parts are kept. Less than 95 % stored are exit code 3
+    too. Raises what ``build_store`` raises.
+    """
+    all_needed = listing.official and not options.allow_partial
+    report = Report(listing, store, options.builder.unit, tuple(split_counts(listing, None)))
+    if not options.dry_run and (report.complete or not all_needed):
+        result = build_store(
+            listing, store, options.builder, options.workers, console, force=options.force, all_needed=all_needed
+        )
+        listed = {file.name for file in listing.files}
+        unreadable = {name: reason for name, reason in result.failures if name in listed}
+        counts = tuple(split_counts(listing, unreadable))
+        report = evolve(report, counts=counts, unreadable=unreadable, written=result.written)
+    report = _advised(report, all_needed, options.dry_run)
+    write_json(report_file(store), report_data(report))
+    return report
+
+
+def report_data(report: Report) -> dict[str, Any]:
+    """Return the report as plain data."""
+    listing = report.listing
+    return {
+        "format": FORMAT,
+        "dataset": listing.dataset,
+        "store": report.store.name if report.written else None,
+        "complete": report.complete,
+        "decoded": report.unreadable is not None,
+        "classes": len(listing.classes),
+        "splits": {count.split: asdict(count) for count in report.counts},
+        "missing": {name: list(splits) for name, splits in sorted(listing.missing.items())},
+        "unreadable": dict(report.unreadable or {}),
+        "left_out": dict([*listing.left_out, *listing.excluded]),
+        "notes": list(listing.notes),
+        "advice": list(report.advice),
+    }
+
+
+def report_table(report: Report) -> Table:
+    """Return the numbers of all splits as a table."""
+    listing = report.listing
+    table = Table(title=f"{listing.dataset}: {len(listing.files)} {report.unit}, {len(listing.classes)} classes")
+    table.add_column("split")
+    for heading in ("official", "listed", "found", "missing", "unreadable"):
+        table.add_column(heading, justify="right")
+    for count in report.counts:
+        numbers = (count.official, count.listed, count.found, count.missing, count.unreadable)
+        table.add_row(count.split, *("-" if number is None else f"{number:,}" for number in numbers))
+    return table
+
+
+def report_lines(report: Report) -> list[str]:
+    """Return what to print below the table: what was stored, the first files that were not, notes and advice."""
+    listing = report.listing
+    lines = [f"stored {report.stored} of {listing.count} {report.unit} in {report.store}"] if report.written else []
+    lines += [f"missing: {name}" for name in list(listing.missing)[:SHOWN]]
+    failures = [*(report.unreadable or {}).items(), *listing.left_out]
+    lines += [f"{name}: {reason}" for name, reason in failures[:SHOWN]]
+    if listing.excluded:
+        lines.append(f"{len(listing.excluded)} {report.unit} left out: {listing.excluded[0][1]}")
+    return [*lines, *listing.notes, *report.advice, f"report: {report_file(report.store)}"]
+
+
+def _advised(report: Report, all_needed: bool, dry_run: bool) -> Report:
+    """Add the exit code, and advice on what to do."""
+    listing, advice, code = report.listing, [], 0
+    if report.unreadable or (report.written and (listing.left_out or listing.excluded)):
+        advice.append(f"files that were left out, with reasons: {quarantine_file(report.store)}")
+    if all_needed and not report.complete:
+        code = INCOMPLETE
+        kept = "; what was packed is kept" if report.unreadable else ""
+        state = f"so is {report.store}" if report.written else f"no store was written{kept}"
+        advice.append(
+            f"{listing.dataset} is incomplete, {state}: add the files named in {report_file(report.store)} and call "
+            "this again, or store what there is with --allow-partial"
+        )
+    elif report.stored < ENOUGH * (listing.count - (len(listing.missing) if listing.official else 0)):
+        code = INCOMPLETE
+        advice.append(f"less than {ENOUGH:.0%} of the {report.unit} were {'found' if dry_run else 'stored'}")
+    if dry_run:
+        advice.append("dry run: no file was read")
+    return evolve(report, advice=tuple(advice), exit_code=code)

@@ -1,0 +1,158 @@
+"""``vimix store verify``, ``merge`` and ``export``: check a store, join stores, write a video of a store."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attrs import asdict, field, frozen
+from numpy.typing import NDArray
+from rich.console import Console
+
+from vimix.values.errors import VimixError
+from vimix.values.modality import FLOW, Modality
+from vimix.values.video import Video
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of
+from vimix_adapters.clips.hdf5_assembly import Head, Placed, write_store
+from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
+from vimix_adapters.files import require_new
+from vimix_adapters.flow.colours import flow_colours, full_speed
+from vimix_adapters.flow.fields import dequantise
+from vimix_adapters.prepare.progress import run_shown
+from vimix_adapters.synth.encode import choose_codec, write_video
+
+SECONDS_A_FRAME = 1.0
+"""Time limit for checking a frame; a video may take a minute more."""
+
+
+def verify(path: Path, workers: int, console: Console) -> dict[str, Any]:
+    """Read everything, compare checksums and decode all frames; returns plain data with a list ``bad`` of videos.
+
+    Videos are read in worker processes, which a damaged file may crash. Raises VimixError if the file is not a store.
+    """
+    store = Hdf5VideoStore(path)
+    videos = store.videos
+    work = partial(check_video, store=path.absolute())
+    failed = run_shown(
+        "verifying",
+        "frames",
+        work,
+        range(len(videos)),
+        workers,
+        lambda number: 60 + SECONDS_A_FRAME * videos[number].frames,
+        console,
+        size=lambda number: videos[number].frames,
+    )
+    bad = [{"video": videos[outcome.job].name, "reason": outcome.reason} for outcome in failed]
+    if not fits_fingerprint(store):
+        bad.append({"video": "", "reason": "the list of videos does not fit the fingerprint and the checksums"})
+    return {
+        "store": str(path),
+        "fingerprint": store.fingerprint,
+        "videos": len(videos),
+        "modalities": list(store.formats),
+        "bad": sorted(bad, key=lambda finding: str(finding["video"])),
+    }
+
+
+@frozen
+class _ShardVideo:
+    """A video of one of the stores that are merged."""
+
+    store: Hdf5VideoStore = field(eq=False)
+    number: int = field(eq=False)
+    video: Video
+    checksum: str
+
+
+def merge(out: Path, paths: Sequence[Path], force: bool = False) -> Hdf5VideoStore:
+    """Join shards of one data set to one store, its videos sorted by name; the shards are kept.
+
+    A video that is in two shards must be the same in both, but may be in different splits. Raises VimixError if ``out``
+    exists and ``force`` is false, or if settings, classes or videos of one name differ.
+    """
+    require_new(out, force, paths)
+    stores = [Hdf5VideoStore(path) for path in paths]
+    settings = stores[0].picture_settings
+    for store in stores[1:]:
+        _require_alike(stores[0], store)
+    chosen, splits = _joined(stores)
+    videos = [
+        Placed(c.video.name, c.video.label, c.video.source, ((c.store.path, f"videos/{c.number:08d}"),)) for c in chosen
+    ]
+    numbers = {name: [i for i, video in enumerate(videos) if video.name in names] for name, names in splits.items()}
+    quarantined = sum(store.quarantined for store in stores)
+    write_store(out, videos, Head(tuple(stores[0].classes), numbers, settings, quarantined))
+    return Hdf5VideoStore(out)
+
+
+def _joined(stores: Sequence[Hdf5VideoStore]) -> tuple[list[_ShardVideo], dict[str, set[str]]]:
+    """Return the videos of all stores, each once, sorted by name, and the names in each split."""
+    chosen: dict[str, _ShardVideo] = {}
+    splits: dict[str, set[str]] = {name: set() for store in stores for name in store.splits}
+    for store in stores:
+        for name in store.splits:
+            splits[name] |= {store.videos[number].name for number in store.members(name)}
+        for number, video in enumerate(store.videos):
+            candidate = _ShardVideo(store, number, video, str(store.group(number).attrs["checksum"]))
+            first = chosen.setdefault(video.name, candidate)
+            if first != candidate:
+                stores_of_both = f"{first.store.path} and {store.path}"
+                raise VimixError(f"{video.name} is in {stores_of_both}, but not the same: leave one of them out")
+    return [chosen[name] for name in sorted(chosen)], dict(sorted(splits.items()))
+
+
+def _require_alike(one: Hdf5VideoStore, other: Hdf5VideoStore) -> None:
+    here, there = asdict(one.picture_settings), asdict(other.picture_settings)
+    if different := [f"{key} {here[key]} and {there[key]}" for key in here if here[key] != there[key]]:
+        raise VimixError(
+            f"{one.path} and {other.path} were made with different settings ({', '.join(different)}): only shards of "
+            "one data set can be merged"
+        )
+    if list(one.classes) != list(other.classes):
+        odd = sorted(set(one.classes) ^ set(other.classes))[:5] or ["their order"]
+        raise VimixError(
+            f"{one.path} and {other.path} differ in their classes ({', '.join(odd)}): labels would not fit"
+        )
+
+
+def export(
+    path: Path, video: str, out: Path, modality: Modality, scale: float | None = None, force: bool = False
+) -> str:
+    """Write a video of the store, chosen by name or number, as MP4; flow is drawn in colours.
+
+    ``scale`` is the speed in pixels a frame at full brightness, by default that of ``full_speed``. Returns a sentence
+    about the file. Raises VimixError if the store has no such video or modality, or ``out`` exists and ``force`` is
+    false.
+    """
+    require_new(out, force, [path])
+    store = Hdf5VideoStore(path)
+    formats, number = formats_of(store.picture_settings), _find(store, video)
+    if modality not in formats:
+        raise VimixError(f"{path} has no {modality}, only {', '.join(formats)}")
+    chosen = store.videos[number]
+    frames, note = store.read(number, modality, 0, chosen.frames), ""
+    if modality == FLOW:
+        fields = dequantise(frames, store.formats[FLOW].bound)
+        full = scale or full_speed(fields)
+        frames, note = flow_colours(fields, full), f", {full:.1f} pixels a frame at full brightness"
+    write_video(out, _even(frames), Fraction(chosen.rate).limit_denominator(1001), choose_codec())
+    return f"{out}: {chosen.name} ({modality}), {chosen.frames} frames at {chosen.rate:g} a second{note}"
+
+
+def _find(store: Hdf5VideoStore, video: str) -> int:
+    names = [stored.name for stored in store.videos]
+    if video in names:
+        return names.index(video)
+    if video.isdecimal() and int(video) < len(names):
+        return int(video)
+    near = [name for name in names if video.lower() in name.lower()][:5] or names[:3]
+    raise VimixError(f"{store.path} has no video {video!r}: expected a name such as {', '.join(near)}, or a number")
+
+
+def _even(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Repeat the last row or column where a side is odd, which players do not accept."""
+    height, width = frames.shape[1:3]
+    return np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")

@@ -1,0 +1,246 @@
+"""Worker processes that may hang or crash: each job has a time limit, and a lost worker fails its own job only."""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from attrs import define, field, frozen
+
+from vimix.values.errors import VimixError
+from vimix_adapters.files import WriteError, no_room
+
+Job = TypeVar("Job")
+
+START_SECONDS = 120.0
+"""Time limit for a new worker to import its code; the time of a job begins when its worker is ready."""
+START_ATTEMPTS = 3
+"""Number of workers that may end in turn before they are ready."""
+CHANCES = 2
+"""Number of workers that a job may lose before it fails: they also die if memory is short, or are killed by hand."""
+PRELOAD: list[str] = []
+"""Modules to import before workers are forked, in addition to that of the work: those of later work."""
+END_SECONDS = 5.0
+"""Time to wait for a killed worker: one that hangs in the kernel (a dead network disk) is left behind."""
+
+
+@frozen
+class Outcome(Generic[Job]):
+    """Result of a job."""
+
+    job: Job
+    reason: str | None
+    """Why the job failed; None if it succeeded."""
+
+
+@frozen
+class _Full:
+    """Answer of a worker that found the disk full."""
+
+    reason: str
+
+
+@define(eq=False)
+class _Worker:
+    process: Any
+    pipe: Connection
+    ready: bool = False
+    job: Any = None
+    chances: int = CHANCES
+    deadline: float = 0.0
+
+    def end(self) -> None:
+        """Kill the process and wait for its end."""
+        self.process.kill()
+        self.process.join(END_SECONDS)
+        self.pipe.close()
+
+    def cause(self) -> str:
+        """Say why the process ended."""
+        self.process.join(END_SECONDS)
+        code = self.process.exitcode
+        if code is None or code >= 0:
+            return f"exit code {code}"
+        name = signal.Signals(-code).name
+        return f"{name}: out of memory?" if name == "SIGKILL" else name
+
+
+def run_jobs(
+    work: Callable[[Job], None], jobs: Sequence[Job], workers: int, seconds: float | Callable[[Job], float]
+) -> Iterator[Outcome[Job]]:
+    """Run all jobs in up to ``workers`` processes and yield outcomes as they come; a job is killed after ``seconds``.
+
+    ``work`` and the jobs are pickled to new processes, which are not forked from this one, since it may have threads. A
+    job fails if it raises an exception, takes too long, or loses two workers in turn. The workers end with this
+    process, however it ends. Raises VimixError if no worker can be started, and WriteError as soon as a job finds the
+    disk full: no job is to blame for either.
+    """
+    pool = _Pool(work, [(job, CHANCES) for job in reversed(jobs)], seconds)
+    try:
+        while pool.waiting or pool.busy:
+            pool.fill(workers)
+            for worker in _due(pool.busy):
+                if not worker.ready:
+                    pool.begin(worker)
+                elif (outcome := pool.outcome(worker)) is not None:
+                    yield outcome
+    finally:
+        for worker in [*pool.busy, *pool.idle]:
+            worker.end()
+
+
+@define(eq=False)
+class _Pool:
+    work: Callable[[Any], None]
+    waiting: list[tuple[Any, int]]
+    """Jobs that wait for a worker, and the number of workers that each may still lose."""
+    seconds: float | Callable[[Any], float]
+    busy: list[_Worker] = field(factory=list)
+    idle: list[_Worker] = field(factory=list)
+    failed_starts: int = 0
+
+    def fill(self, workers: int) -> None:
+        """Give every worker a job: idle workers at once, new ones when they are ready."""
+        while self.waiting and len(self.busy) < workers:
+            worker = self.idle.pop() if self.idle else _start(self.work)
+            worker.job, worker.chances = self.waiting.pop()
+            worker.deadline = time.monotonic() + START_SECONDS
+            self.busy.append(worker)
+            if worker.ready:
+                self._give(worker)
+
+    def begin(self, worker: _Worker) -> None:
+        """Give a new worker its job if it is ready, or replace it. Raises VimixError if too many failed to start."""
+        if _is_ready(worker):
+            self.failed_starts = 0
+            self._give(worker)
+            return
+        self.failed_starts += 1
+        if self.failed_starts >= START_ATTEMPTS:
+            late = time.monotonic() >= worker.deadline
+            why = f"not ready within {START_SECONDS:g} seconds" if late else worker.cause()
+            raise VimixError(
+                f"{self.failed_starts} decoding processes ended before they could start ({why}): is there memory left? "
+                "--workers 1 needs least; finished work is kept, call the command again to go on"
+            )
+        self._take_back(worker)
+
+    def outcome(self, worker: _Worker) -> Outcome[Any] | None:
+        """Return the outcome of the worker's job, None if another worker gets the job; ends or frees this one."""
+        try:
+            answered = worker.pipe.poll()
+            answer = worker.pipe.recv() if answered else f"not finished within {self._limit(worker):g} seconds: killed"
+        except (EOFError, OSError):
+            return self._lost(worker)
+        if isinstance(answer, _Full):
+            raise WriteError(answer.reason)
+        self.busy.remove(worker)
+        if answered:
+            self.idle.append(worker)
+        else:
+            worker.end()
+        return Outcome(worker.job, answer)
+
+    def _lost(self, worker: _Worker) -> Outcome[Any] | None:
+        cause = worker.cause()
+        worker.chances -= 1
+        if worker.chances:
+            self._take_back(worker)
+            return None
+        self.busy.remove(worker)
+        worker.end()
+        return Outcome(worker.job, f"the decoder died ({cause})")
+
+    def _limit(self, worker: _Worker) -> float:
+        return self.seconds(worker.job) if callable(self.seconds) else self.seconds
+
+    def _give(self, worker: _Worker) -> None:
+        worker.deadline = time.monotonic() + self._limit(worker)
+        try:
+            worker.pipe.send(worker.job)
+        except OSError:  # it died between two jobs
+            self._take_back(worker)
+
+    def _take_back(self, worker: _Worker) -> None:
+        """End the worker and give its job to another."""
+        self.busy.remove(worker)
+        self.waiting.append((worker.job, worker.chances))
+        worker.end()
+
+
+def _context(work: Callable[[Any], None]) -> Any:
+    """Return a context that forks workers from a server with the imports of ``work``, or spawns them without fork."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([getattr(work, "func", work).__module__, *PRELOAD])
+    return context
+
+
+def _start(work: Callable[[Any], None]) -> _Worker:
+    context = _context(work)
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(work, there), daemon=True)
+    process.start()
+    there.close()
+    return _Worker(process, here)
+
+
+def _due(busy: Sequence[_Worker]) -> list[_Worker]:
+    """Wait for workers that have answered, have died or have run out of time."""
+    soonest = min(worker.deadline for worker in busy)
+    answered = wait([worker.pipe for worker in busy], timeout=max(0.0, soonest - time.monotonic()))
+    return [worker for worker in busy if worker.pipe in answered or time.monotonic() >= worker.deadline]
+
+
+def _is_ready(worker: _Worker) -> bool:
+    with contextlib.suppress(EOFError, OSError):
+        worker.ready = worker.pipe.poll() and worker.pipe.recv() is None
+    return worker.ready
+
+
+def _serve(work: Callable[[Any], None], pipe: Connection) -> None:
+    """Run jobs from the pipe until it is closed: the code of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with contextlib.suppress(OSError):
+        # If memory runs out, Linux should kill the decoder at fault, not the command.
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    try:
+        pipe.send(None)
+        while True:
+            job = pipe.recv()
+            pipe.send(_reason(work, job))
+    except (EOFError, OSError):
+        os._exit(0)
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent ends: one that hangs in its job would outlive a killed parent."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _reason(work: Callable[[Any], None], job: Any) -> str | _Full | None:
+    """Run the job; returns why it failed, None if it succeeded."""
+    try:
+        work(job)
+    except WriteError as error:
+        return _Full(str(error))
+    except VimixError as error:
+        return str(error)
+    except MemoryError:
+        return "out of memory"
+    except Exception as error:  # a broken file may raise anything, and must fail alone
+        if no_room(error) is not None:
+            return _Full(str(error))
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    return None

@@ -1,0 +1,58 @@
+"""Stages of the domain from those of a recipe."""
+
+from collections.abc import Mapping
+
+from vimix.domain.mixing.layers import LayerChoice, RandomLayer, SameLayer
+from vimix.domain.mixing.policies import (
+    CrossModalCutMix,
+    CrossModalMixup,
+    ManifoldMixup,
+    MixPolicy,
+    Mixup,
+    NoMix,
+    SpatioTemporalCutMix,
+    TemporalCutMix,
+    VideoMix,
+)
+from vimix.domain.schedule.stages import Stage
+from vimix.values.modality import Modality
+from vimix_adapters import config
+
+POLICIES: Mapping[
+    str, type[Mixup | TemporalCutMix | SpatioTemporalCutMix | VideoMix | ManifoldMixup | CrossModalMixup]
+] = {
+    "mixup": Mixup,
+    "temporal_cutmix": TemporalCutMix,
+    "st_cutmix": SpatioTemporalCutMix,
+    "videomix": VideoMix,
+    "manifold_mixup": ManifoldMixup,
+    "cm_mixup": CrossModalMixup,
+}
+"""Policies that alpha and per_sample describe in full, by their names in recipes."""
+LAYERS: Mapping[str, LayerChoice] = {"same": SameLayer(), "random": RandomLayer()}
+"""Ways to draw the two layers of a hidden mix, by their names in recipes."""
+
+
+def build_policy(mix: config.InputMix | config.HiddenMix) -> MixPolicy:
+    """The policy of a row of Table 1 or Table 2."""
+    if mix.policy == "none":
+        return NoMix()
+    if isinstance(mix, config.HiddenMix) and mix.policy == "cm_cutmix":
+        return CrossModalCutMix(alpha=mix.alpha, per_sample=mix.per_sample, dims=mix.dims, extent=mix.extent)
+    return POLICIES[mix.policy](alpha=mix.alpha, per_sample=mix.per_sample)
+
+
+def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
+    """The stage of the domain, with inherited settings filled in."""
+    settings = recipe.stage(stage)
+    return Stage(
+        name=stage.name,
+        modality=Modality(stage.modality),
+        partner=next(map(Modality, stage.modalities[1:]), None),
+        epochs=settings.epochs,
+        rate=recipe.rate(stage),
+        milestones=settings.milestones,
+        decay=settings.decay,
+        policy=build_policy(settings.mix),
+        layers=LAYERS[settings.mix.layers] if isinstance(settings, config.Cmmc) else None,
+    )

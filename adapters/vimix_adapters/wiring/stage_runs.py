@@ -1,0 +1,167 @@
+"""Builds the stages of self-supervised training, and what every training run has in common."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vimix.app.learner import Learner, StepOutcome
+from vimix.app.parallel import SingleProcess
+from vimix.app.stage_run import StageRun
+from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
+from vimix.domain.schedule.stages import Stage
+from vimix.ports.callback import Callback
+from vimix.ports.clips import VideoStore
+from vimix.ports.metrics import MetricsSink
+from vimix.ports.process_group import ProcessGroup
+from vimix.values.checkpoint import Checkpoint
+from vimix.values.clips import ClipBatch
+from vimix.values.errors import VimixError
+from vimix.values.modality import Modality
+from vimix_adapters import config
+from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+from vimix_adapters.encoders.contrastive_network import Compute
+from vimix_adapters.metrics.collapse_warning import CollapseWarning
+from vimix_adapters.metrics.input_bound_hint import InputBoundHint
+from vimix_adapters.metrics.jsonl import JsonlMetrics
+from vimix_adapters.metrics.multi_sink import MultiSink
+from vimix_adapters.metrics.progress_bar import ProgressMetrics
+from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
+from vimix_adapters.wiring.initial_weights import inherited_parts
+from vimix_adapters.wiring.knn import build_online_knn
+from vimix_adapters.wiring.networks import build_learner, build_trained
+from vimix_adapters.wiring.recorded_settings import packing_record, store_settings
+from vimix_adapters.wiring.stage_provenance import stage_provenance
+from vimix_adapters.wiring.stores import build_training_clips
+
+
+def build_stage_run(
+    recipe: config.Recipe,
+    stage: Stage,
+    store: VideoStore,
+    inits: Mapping[Modality, Checkpoint],
+    folder: Path,
+    compute: Compute,
+    number: int = 0,
+    group: ProcessGroup | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
+    about: Mapping[str, str | int | float] | None = None,
+) -> StageRun:
+    """Stage number ``number`` of a plan, ready to train, starting from the checkpoints ``inits``. Rank 0 writes.
+
+    ``about`` holds further facts for the record of its checkpoints. Raises VimixError if a checkpoint does not fit the
+    recipe's encoder, or the stage needs a partner that ``inits`` lacks.
+    """
+    group, seed = group or SingleProcess(), stage_seed(recipe, number)
+    learner = build_learner(recipe, stage.modality, compute, group)
+    if stage.modality in inits:
+        _load_weights(learner, inits[stage.modality])
+    clips = build_training_clips(recipe, store, stage.views_needed, seed, compute, group)
+    knn = build_online_knn(recipe, store, stage.modality, learner.query, compute, group, stage.epochs)
+    possible_rank = min(group.size * recipe.optim.batch, recipe.contrast.embedding)
+    return StageRun(
+        name=stage.name,
+        learner=learner,
+        step=seeded(build_step(recipe, stage, learner, inits, compute), compute.device, group.rank),
+        clips=clips,
+        epochs=stage.epochs,
+        rate=stage.rate,
+        milestones=stage.milestones,
+        decay=stage.decay,
+        warmup_steps=recipe.optim.warmup_steps,
+        seed=seed,
+        metrics=metrics_in(folder, stage.name, clips.steps * stage.epochs, group),
+        callbacks=[*warnings(group, possible_rank), *([] if knn is None else [knn])],
+        about={"seed": recipe.seed, **packing_record(store_settings(recipe.data.store)), **(about or {})},
+        origin=stage_provenance(store, stage, inits),
+        **common_parts(recipe, store, folder, group, stop_requested),
+    )
+
+
+def build_step(
+    recipe: config.Recipe, stage: Stage, learner: Learner, inits: Mapping[Modality, Checkpoint], compute: Compute
+) -> Step:
+    """The training step of the stage, chosen by the fields that the stage has.
+
+    Raises VimixError if ``inits`` lacks the partner, or the layers do not fit the two encoders.
+    """
+    if stage.layers is None:
+        return pretrain_step(learner, stage.policy)
+    if stage.partner is None:
+        return manifold_step(learner, stage.policy, stage.layers)
+    if stage.partner not in inits:
+        raise VimixError(f"stage {stage.name} needs a trained {stage.partner} encoder: pretrain it first")
+    partner = build_trained(recipe, inits[stage.partner], compute).eval().requires_grad_(False)
+    return cmmc_step(learner, partner, stage.partner, stage.policy, stage.layers)
+
+
+def seeded(step: Step, device: torch.device, rank: int = 0) -> Step:
+    """The step with torch's generator (dropout) seeded from the step's own, so that a resumed run draws the same.
+
+    The seed comes from a child of the step's generator, one for each rank: the generator's own stream does not move.
+    torch's global state is restored afterwards.
+    """
+    devices = [device] if device.type == "cuda" else []
+
+    def run(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(int(rng.spawn(rank + 1)[rank].integers(2**63)))
+            return step(batch, rng)
+
+    return run
+
+
+def _load_weights(learner: Learner, init: Checkpoint) -> None:
+    """Start from the weights of a checkpoint. Raises VimixError if they do not fit."""
+    try:
+        learner.load_weights(inherited_parts(init, learner.state_dict()))
+    except (RuntimeError, ValueError) as error:
+        raise VimixError(
+            f"the checkpoint of {init.modality} does not fit the recipe: {' '.join(str(error).split())[:300]}"
+        ) from error
+
+
+def stage_seed(recipe: config.Recipe, number: int) -> int:
+    """The seed of stage ``number`` of every arm: arms see the same data order and draws, so they compare pairwise."""
+    return int(np.random.SeedSequence((recipe.seed, number)).generate_state(1)[0])
+
+
+def common_parts(
+    recipe: config.Recipe,
+    store: VideoStore,
+    folder: Path,
+    group: ProcessGroup,
+    stop_requested: Callable[[], bool],
+) -> dict[str, Any]:
+    """Fields of a ``StageRun`` that do not depend on what is trained: the recipe's [run], names and checkpoints."""
+    return {
+        "recipe": config.recipe_to_toml(recipe),
+        "names": [video.name for video in store.videos],
+        "checkpoints": FolderCheckpointStore(folder, writes=group.rank == 0),
+        "log_every": recipe.run.log_every,
+        "checkpoint_seconds": recipe.run.checkpoint_minutes * 60,
+        "checkpoint_steps": recipe.run.checkpoint_steps,
+        "max_bad_steps": recipe.run.max_bad_steps,
+        "group": group,
+        "stop_requested": stop_requested,
+    }
+
+
+def metrics_in(folder: Path, title: str, steps: int, group: ProcessGroup) -> MetricsSink:
+    """Lines of JSON, TensorBoard events and a progress bar of ``steps`` steps; nothing on ranks other than 0."""
+    if group.rank:
+        return MultiSink([])
+    return MultiSink(
+        [
+            JsonlMetrics(folder / "metrics.jsonl"),
+            TensorBoardMetrics(folder / "tensorboard"),
+            ProgressMetrics(steps, title),
+        ]
+    )
+
+
+def warnings(group: ProcessGroup, possible_rank: int = 0) -> Sequence[Callback]:
+    """Callbacks of rank 0 that warn in the log; see ``CollapseWarning`` for ``possible_rank``."""
+    return [] if group.rank else [InputBoundHint(), CollapseWarning(possible_rank)]
