@@ -204,7 +204,7 @@ def test_protocols_and_other_data_sets_are_named_in_the_record(runs) -> None:
     assert protocol["probe"]["rgb"]["lr"] == 1.0
     assert protocol["changed_by_the_recipe"] == ["probe", "end_to_end"]
     assert record["best_on_test"]["top-1"] >= record["scores"]["top-1"]
-    assert vimix("evaluate", "retrieval", recipe, stage, "--out", out, "--protocol", "coclr", *CPU) == 0
+    assert vimix("evaluate", "retrieval", recipe, stage, "--out", out, "--force", "--protocol", "coclr", *CPU) == 0
     assert json.loads(out.read_text())["protocol"]["centred"] == "gallery and queries each by their own mean"
 
 

@@ -162,7 +162,7 @@ INPUTS = [
     ("index build {0}/r.toml {0}/weights {0}/s.h5 --out {0}/weights/last.pt", "last.pt is read by this command"),
     ("evaluate finetune {0}/r.toml {0}/weights --baseline {0}/b.json --out {0}/b.json", "b.json is read by this"),
     ("export {0}/weights --format safetensors --out {0}/weights/last.pt", "last.pt is read by this command"),
-    ("import {0}/weights/last.pt --modality rgb --out {0}/weights", "last.pt is read by this command"),
+    ("import {0}/weights/last.pt --modality rgb --out {0}/weights", "this is a vimix checkpoint already"),
     ("evaluate retrieval {0}/r.toml {0}/weights --out {0}/s.h5", "s.h5: expected a name that ends in .json"),
 ]
 

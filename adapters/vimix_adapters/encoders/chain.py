@@ -56,12 +56,17 @@ class StageChain(nn.Module):
         # (seen with torch 2.15 on AVX512_BF16: 2 frames, kernel of 3). Such maps are tiny, so float32 costs nothing.
         if x.is_cpu and x.shape[2] < self._reach[number]:
             with torch.autocast("cpu", enabled=False):
-                return self.features[number](x.float())  # type: ignore[no-any-return]  # modules return Any
+                return self.features[number](_full(x))  # type: ignore[no-any-return]  # modules return Any
         return self.features[number](x)  # type: ignore[no-any-return]  # modules return Any
 
     def pool(self, hidden: Tensor) -> Tensor:
         """Mean over time and space, [B, D] float32."""
-        return hidden.float().mean(dim=(2, 3, 4))
+        return _full(hidden).mean(dim=(2, 3, 4))
+
+
+def _full(x: Tensor) -> Tensor:
+    """Half precision as float32; float64 stays, so that a network can be checked in it."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def _temporal_reach(block: nn.Module) -> int:
