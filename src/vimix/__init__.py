@@ -1,6 +1,8 @@
 """Vi-Mix: self-supervised video representations by cross-modal manifold cutmix.
 
 The names below are public and stable. They are loaded on first use, so that importing vimix does not import torch.
+``load_encoder`` and ``embed_videos`` read files, so they are defined in ``vimix_adapters``, which is installed with
+vimix. No other module of the core imports anything from there.
 """
 
 from importlib import import_module
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from vimix.values.errors import VimixError
     from vimix.values.grid import Grid
     from vimix.values.mixing import Cut, MixPlan
+    from vimix_adapters.pretrained import embed_videos, load_encoder
 
 _HOMES = {
     "mixed_info_nce": "vimix.domain.contrast.losses",
@@ -40,6 +43,8 @@ _HOMES = {
     "Grid": "vimix.values.grid",
     "Cut": "vimix.values.mixing",
     "MixPlan": "vimix.values.mixing",
+    "embed_videos": "vimix_adapters.pretrained",
+    "load_encoder": "vimix_adapters.pretrained",
 }
 
 __all__ = [
@@ -57,6 +62,8 @@ __all__ = [
     "VideoMix",
     "VimixError",
     "blend",
+    "embed_videos",
+    "load_encoder",
     "mixed_info_nce",
 ]
 

@@ -8,7 +8,8 @@ from torchvision.transforms.v2 import functional
 from tests.fakes.clips import BreakableStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.evaluation import WindowedClips, windows_of
+from vimix_adapters.clips.arrays import ArrayStore
+from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.views import TEN_CROPS, ClipShape, Crop
 
 CPU = torch.device("cpu")
@@ -39,13 +40,20 @@ def test_a_videos_windows_are_those_cut_by_hand() -> None:
         torch.testing.assert_close(got.clips, by_hand(frames, expected[got.video]))
 
 
-def test_a_decoded_video_gets_the_same_windows_as_one_in_a_store() -> None:
+def test_a_video_in_memory_gets_the_same_windows_as_one_in_a_store() -> None:
     store = BreakableStore()
     (stored,) = windowed(store, [5]).videos()
-    frames = store.read(5, RGB, 0, store.lengths[5])
-    clips, starts = windows_of(frames, store.formats[RGB], CLIP, window_stride=5, device=CPU)
-    assert starts == stored.starts
-    assert torch.equal(clips, stored.clips)
+    memory = ArrayStore(store.read(5, RGB, 0, store.lengths[5]), store.formats[RGB])
+    (video,) = windowed(memory, [0]).videos()
+    assert video.starts == stored.starts
+    assert torch.equal(video.clips, stored.clips)
+    for start, count in ((-1, 2), (store.lengths[5], 1), (0, 0)):
+        with pytest.raises(IndexError, match=f"one video of {store.lengths[5]} frames"):
+            memory.read(0, RGB, start, count)
+    with pytest.raises(VimixError, match="is rgb, not flow"):
+        memory.read(0, FLOW, 0, 1)
+    with pytest.raises(VimixError, match="has no split 'train'"):
+        memory.members("train")
 
 
 def test_flow_vectors_shrink_with_the_square() -> None:

@@ -8,7 +8,8 @@ import torch
 
 from tests.fakes.skeletons import FIVE, FakeSkeletonStore, formats
 from vimix.values.modality import BONE, JOINT, MOTION
-from vimix_adapters.clips.evaluation import WindowedClips, windows_of
+from vimix_adapters.clips.arrays import ArrayStore
+from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.loader import TrainingLoader
 from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation, SkeletonDraw, reflected
 from vimix_adapters.clips.skeleton_streams import derived
@@ -76,9 +77,9 @@ def test_evaluation_sees_the_whole_sequence_once_without_augmentation() -> None:
             for video in videos:
                 expected = naive(STORE.sequence(video.video), modality).transpose(3, 0, 1, 2)
                 np.testing.assert_allclose(video.clips[0].numpy(), expected, atol=1e-6)
-    alone, starts = windows_of(STORE.sequence(3), KINDS[BONE], PICTURES, 2, CPU)
-    assert torch.equal(alone, videos[1].clips)
-    assert starts == (0,)
+    memory = ArrayStore(STORE.sequence(3), KINDS[BONE])
+    (alone,) = WindowedClips(memory, (0,), modality=BONE, clip=PICTURES, window_stride=2, device=CPU).videos()
+    assert torch.equal(alone.clips, videos[1].clips)
 
 
 def test_deriving_leaves_its_input_alone() -> None:

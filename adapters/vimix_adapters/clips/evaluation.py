@@ -7,11 +7,10 @@ from attrs import frozen
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from vimix.ports.clips import Frames, VideoStore
+from vimix.ports.clips import VideoStore
 from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix.values.video import ModalityFormat
 from vimix_adapters.clips.augmentation import ClipAugmentation, View
 from vimix_adapters.clips.by_format import augmentation_of
 from vimix_adapters.clips.loader import require_modality
@@ -101,19 +100,3 @@ class WindowedClips:
             part = slice(first, first + most)
             clips = frames[indices[part].to(self._device, non_blocking=True)]
             yield self._augmentation.plain(clips, view.draw), starts[part]
-
-
-def windows_of(
-    frames: Frames, kind: ModalityFormat, clip: ClipShape, window_stride: int, device: torch.device
-) -> tuple[Tensor, tuple[int, ...]]:
-    """Return the evaluation clips of a video that is in no store, from the frames that a store would give.
-
-    Returns float32 [N, C, clip.frames, size, size] on the device and the first frames of the N windows, the same as
-    ``WindowedClips`` gives for these frames.
-    """
-    augmentation = augmentation_of(kind)
-    (view,) = augmentation.crops(frames, clip.size, (CENTRE,))
-    clip = augmentation.clip_shape(clip, len(frames))
-    starts = window_starts(len(frames), clip, window_stride)
-    indices = torch.from_numpy(frame_indices(starts, len(frames), clip))
-    return augmentation.plain(view.clip.to(device)[indices.to(device)], view.draw), starts

@@ -27,7 +27,7 @@ from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, JOINT, RGB, Modality
 from vimix.values.video import ModalityFormat, Video
-from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
+from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings
 from vimix_adapters.files import require_file
 
 SCHEMA = "vimix-store-1"
@@ -68,7 +68,7 @@ class Hdf5VideoStore:
         return tuple(self._head["classes"])
 
     @cached_property
-    def settings(self) -> PackSettings | SkeletonSettings:
+    def settings(self) -> StoreSettings:
         """Settings with which the videos or skeletons were packed."""
         return settings_of(self._head["settings"])
 
@@ -172,12 +172,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_handles)
 
 
-def settings_of(head: Mapping[str, Any]) -> PackSettings | SkeletonSettings:
+def settings_of(head: Mapping[str, Any]) -> StoreSettings:
     """Build settings from plain data."""
     return SkeletonSettings(**head) if "layout" in head else PackSettings(**head)
 
 
-def formats_of(settings: PackSettings | SkeletonSettings) -> dict[Modality, ModalityFormat]:
+def formats_of(settings: StoreSettings) -> dict[Modality, ModalityFormat]:
     """Return the formats of a store with these settings."""
     if isinstance(settings, SkeletonSettings):
         return settings.formats

@@ -11,11 +11,11 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vimix.domain.scores.features import mean_row, unit_rows
+from vimix.domain.scores.features import Rows, mean_row, unit_rows
 from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
-from vimix_adapters import config
+from vimix_adapters import config, wiring
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.embed import checkpoint_files, embed_store
 from vimix_adapters.commands.feature_cache import weights_hash
@@ -72,20 +72,30 @@ def extract_to_file(
         "commit": commit(),
         "versions": versions(),
     }
+    pool = mean_row if per == "clip" else wiring.build_pooling(embedded.recipe)
     window = embedded.recipe.data.frames * embedded.recipe.data.stride
-    table = table_of(embedded.features, embedded.store, window, per, l2, manifest)
+    table = table_of(embedded.features, embedded.store, window, per, pool, l2, manifest)
     WRITERS[out.suffix](out, table)
     print_note(f"written {len(table.features)} features of {table.features.shape[1]} numbers to {out}")
 
 
 def table_of(
-    clips: ClipFeatures, store: VideoStore, window: int, per: str, l2: bool, manifest: Mapping[str, Any]
+    clips: ClipFeatures,
+    store: VideoStore,
+    window: int,
+    per: str,
+    pool: Callable[[Rows], Rows],
+    l2: bool,
+    manifest: Mapping[str, Any],
 ) -> FeatureTable:
-    """Return the features with their columns; ``window`` is the length of a clip in frames."""
+    """Return the features with their columns; ``window`` is the length of a clip in frames.
+
+    ``pool`` makes a row [D] of the clip features [n, D] of that row.
+    """
     rows = [np.flatnonzero(clips.videos == number) for number in dict.fromkeys(clips.videos.tolist())]
     if per == "clip":
         rows = [np.array([row]) for row in range(len(clips))]
-    features = np.stack([mean_row(clips.features[row]) for row in rows])
+    features = np.stack([pool(clips.features[row]) for row in rows])
     numbers = [int(clips.videos[row[0]]) for row in rows]
     videos = [store.videos[number] for number in numbers]
     splits = {split: set(store.members(split)) for split in store.splits}

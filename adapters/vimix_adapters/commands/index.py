@@ -8,16 +8,17 @@ from attrs import asdict
 from numpy.typing import NDArray
 from rich.table import Table
 
+from vimix.app.extract import extract_clip_features
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
-from vimix_adapters.clips.hdf5 import settings_of
+from vimix_adapters.clips.hdf5 import formats_of, settings_of
 from vimix_adapters.commands.embed import checkpoint_files, embed_store
-from vimix_adapters.commands.file_clips import build_file_clips
 from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import require_new
 from vimix_adapters.indexes.store_index import ClipIndex, VideoMatch
 from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.prepare.single_file import read_as_stored
 from vimix_adapters.reports.console import show_table
 
 
@@ -64,9 +65,9 @@ def _embed(index: ClipIndex, video: Path, device: str) -> NDArray[np.float32]:
     checkpoint = load_checkpoint(Path(index.about["checkpoint"]))
     network = wiring.build_trained(recipe, checkpoint, compute)
     settings = settings_of(index.about["packing"])
-    clips = build_file_clips(recipe, video, settings, Modality(checkpoint.modality), compute)
-    features: NDArray[np.float32] = network.features(clips).cpu().numpy()
-    return features
+    kind = formats_of(settings)[Modality(checkpoint.modality)]
+    clips = wiring.UnstoredClips(recipe, 1, lambda _: read_as_stored(video, settings, kind.modality), kind, compute)
+    return extract_clip_features(network, clips, recipe.evaluate.batch_clips).features
 
 
 def _plain(match: VideoMatch) -> dict[str, object]:

@@ -71,3 +71,7 @@ class SkeletonSettings:
             )
             for modality in (JOINT, MOTION, BONE)
         }
+
+
+StoreSettings = PackSettings | SkeletonSettings
+"""Settings of a store of videos or of skeletons."""

@@ -59,9 +59,12 @@ class VideoStoreBuilder:
         merge_parts(store, entries, classes, self.settings, left_out)
 
 
-def pack_frames(path: Path, settings: PackSettings) -> tuple[dict[Modality, NDArray[np.uint8]], float]:
+def pack_frames(
+    path: Path, settings: PackSettings, flow: bool = True
+) -> tuple[dict[Modality, NDArray[np.uint8]], float]:
     """Read a video file as a store with ``settings`` holds it: uint8 [T, H, W, C] by modality, and frames a second.
 
+    Without ``flow`` the pictures are the same, but no flow is computed.
     Raises VimixError with the reason if the file cannot be read.
     """
     cv2.setNumThreads(1)
@@ -70,7 +73,7 @@ def pack_frames(path: Path, settings: PackSettings) -> tuple[dict[Modality, NDAr
     decoded = decode_video(path, settings.rate, largest)
     rgb = np.stack([resized(frame, settings.short_side) for frame in decoded.frames])
     packed = {RGB: rgb}
-    if with_flow:
+    if with_flow and flow:
         size = (int(rgb.shape[1]), int(rgb.shape[2]))
         frames = as_stored(rgb, RGB, settings) if settings.flow_origin == STORED_FRAMES else decoded.frames
         estimator = flow_estimator(settings)

@@ -10,6 +10,7 @@ from vimix_adapters.wiring.networks import (
     build_trained,
 )
 from vimix_adapters.wiring.protocol_parts import build_centring, build_fusion, build_pooling, build_probe
+from vimix_adapters.wiring.recorded_settings import packing_record, recorded_packing, store_settings
 from vimix_adapters.wiring.stage_plans import build_stage
 from vimix_adapters.wiring.stage_provenance import stage_provenance, supervised_settings
 from vimix_adapters.wiring.stage_runs import (
@@ -31,8 +32,10 @@ from vimix_adapters.wiring.supervised_runs import (
     end_to_end_of,
     end_to_end_recipe,
 )
+from vimix_adapters.wiring.unstored import UnstoredClips
 
 __all__ = [
+    "UnstoredClips",
     "batch_shape",
     "build_centring",
     "build_classifier",
@@ -56,10 +59,13 @@ __all__ = [
     "clip_shape",
     "end_to_end_of",
     "end_to_end_recipe",
+    "packing_record",
+    "recorded_packing",
     "require_labels",
     "skeleton_settings",
     "sources_of",
     "stage_provenance",
+    "store_settings",
     "supervised_settings",
     "window_stride",
 ]

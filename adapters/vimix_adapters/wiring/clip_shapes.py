@@ -1,18 +1,15 @@
 """Sizes of a recipe's clips, and the layout of its skeletons."""
 
-from pathlib import Path
-
 from vimix.values.modality import Modality
 from vimix_adapters import config
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.config.store_settings import SkeletonSettings
+from vimix_adapters.config.store_settings import SkeletonSettings, StoreSettings
 from vimix_adapters.skeletons.layouts import find_layout
+from vimix_adapters.wiring.recorded_settings import store_settings
 
 
-def skeleton_settings(recipe: config.Recipe) -> SkeletonSettings:
-    """Layout and sizes of the skeletons in the recipe's store; of NTU RGB+D if there is no such store."""
-    path = Path(recipe.data.store)
-    settings = Hdf5VideoStore(path).settings if recipe.data.store and path.exists() else None
+def skeleton_settings(recipe: config.Recipe, packing: StoreSettings | None = None) -> SkeletonSettings:
+    """Layout and sizes of the skeletons in the recipe's store; if it does not exist, ``packing``, else NTU RGB+D's."""
+    settings = store_settings(recipe.data.store) or packing
     return settings if isinstance(settings, SkeletonSettings) else SkeletonSettings(layout=find_layout("ntu"))
 
 

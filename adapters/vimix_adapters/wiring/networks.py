@@ -16,6 +16,7 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
+from vimix_adapters.config.store_settings import StoreSettings
 from vimix_adapters.distributed.shared_classifier import SharedClassifier
 from vimix_adapters.distributed.shared_network import SharedNetwork
 from vimix_adapters.encoders.building import encoder_of
@@ -24,26 +25,29 @@ from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
 from vimix_adapters.wiring.clip_shapes import skeleton_settings
 from vimix_adapters.wiring.initial_weights import query_state
+from vimix_adapters.wiring.recorded_settings import recorded_packing
 
 
-def build_encoder(recipe: config.Recipe, modality: Modality) -> StageChain:
-    """The encoder of one modality, with random weights."""
+def build_encoder(recipe: config.Recipe, modality: Modality, packing: StoreSettings | None = None) -> StageChain:
+    """The encoder of one modality, with random weights. ``packing`` has ST-GCN's graph if the store does not exist."""
     settings = recipe.modalities[modality]
-    layout = skeleton_settings(recipe).layout if settings.entry.maps == "graph" else None
+    layout = skeleton_settings(recipe, packing).layout if settings.entry.maps == "graph" else None
     return encoder_of(settings, layout)
 
 
-def build_network(recipe: config.Recipe, modality: Modality, compute: Compute) -> ContrastiveNetwork:
+def build_network(
+    recipe: config.Recipe, modality: Modality, compute: Compute, packing: StoreSettings | None = None
+) -> ContrastiveNetwork:
     """A network with random weights that depend only on the recipe's seed and the modality."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed * 1_000_003 + crc32(modality.encode()) % 1_000_003)
-        encoder = build_encoder(recipe, modality)
+        encoder = build_encoder(recipe, modality, packing)
         return ContrastiveNetwork(encoder, recipe.contrast.embedding, recipe.contrast.bn_groups, compute)
 
 
 def build_trained(recipe: config.Recipe, checkpoint: Checkpoint, compute: Compute) -> ContrastiveNetwork:
     """The query network of a checkpoint. Raises VimixError if the recipe describes another network."""
-    network = build_network(recipe, Modality(checkpoint.modality), compute)
+    network = build_network(recipe, Modality(checkpoint.modality), compute, recorded_packing(checkpoint.about))
     try:
         network.load_state_dict(query_state(checkpoint, network.state_dict()))
     except RuntimeError as error:

@@ -32,6 +32,7 @@ from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 from vimix_adapters.wiring.initial_weights import inherited_parts
 from vimix_adapters.wiring.knn import build_online_knn
 from vimix_adapters.wiring.networks import build_learner, build_trained
+from vimix_adapters.wiring.recorded_settings import packing_record, store_settings
 from vimix_adapters.wiring.stage_provenance import stage_provenance
 from vimix_adapters.wiring.stores import build_training_clips
 
@@ -73,7 +74,7 @@ def build_stage_run(
         seed=seed,
         metrics=metrics_in(folder, stage.name, clips.steps * stage.epochs, group),
         callbacks=[*warnings(group, possible_rank), *([] if knn is None else [knn])],
-        about={"seed": recipe.seed, **(about or {})},
+        about={"seed": recipe.seed, **packing_record(store_settings(recipe.data.store)), **(about or {})},
         origin=stage_provenance(store, stage, inits),
         **common_parts(recipe, store, folder, group, stop_requested),
     )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vimix.app.parallel import SingleProcess, gathered, synchronised
 from vimix.domain.scores.features import mean_row
 from vimix.ports.clips import EvaluationClips
-from vimix.ports.network import Network
+from vimix.ports.network import FeatureExtractor
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
@@ -20,7 +20,7 @@ Rows = NDArray[np.float32]
 
 
 def extract_features(
-    network: Network,
+    network: FeatureExtractor,
     clips: EvaluationClips,
     sources: Sequence[int] | NDArray[np.int64],
     batch: int = 16,
@@ -53,7 +53,7 @@ def extract_features(
     )
 
 
-def extract_clip_features(network: Network, clips: EvaluationClips, batch: int = 16) -> ClipFeatures:
+def extract_clip_features(network: FeatureExtractor, clips: EvaluationClips, batch: int = 16) -> ClipFeatures:
     """One feature a clip, with the first frame of its window, so that an index can find moments within videos.
 
     Raises VimixError if there is no video, or a feature is not finite (training diverged).
@@ -72,7 +72,7 @@ def extract_clip_features(network: Network, clips: EvaluationClips, batch: int =
     )
 
 
-def _parts(network: Network, clips: EvaluationClips, batch: int) -> Iterator[tuple[VideoClips, Rows]]:
+def _parts(network: FeatureExtractor, clips: EvaluationClips, batch: int) -> Iterator[tuple[VideoClips, Rows]]:
     """Videos, or parts of long videos, with features [n, D] of their clips. Short videos share a batch."""
     waiting: list[VideoClips] = []
     for video in clips.videos():
@@ -84,7 +84,9 @@ def _parts(network: Network, clips: EvaluationClips, batch: int) -> Iterator[tup
         yield from _batch_features(network, waiting, batch)
 
 
-def _batch_features(network: Network, videos: Sequence[VideoClips], batch: int) -> Iterator[tuple[VideoClips, Rows]]:
+def _batch_features(
+    network: FeatureExtractor, videos: Sequence[VideoClips], batch: int
+) -> Iterator[tuple[VideoClips, Rows]]:
     clips = torch.cat([video.clips for video in videos])
     rows = torch.cat([network.features(part) for part in torch.split(clips, batch)])
     for video, own in zip(videos, torch.split(rows, [len(video.clips) for video in videos]), strict=True):

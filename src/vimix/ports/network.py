@@ -11,7 +11,15 @@ HiddenMixing = Callable[[Tensor], tuple[Tensor, MixPlan]]
 """From the hidden map ``g1^k`` [B, C, T, H, W] to the mixed map of the same shape and the plan of the mix."""
 
 
-class Network(Protocol):
+class FeatureExtractor(Protocol):
+    """Computes features of clips."""
+
+    def features(self, clips: Tensor) -> Tensor:
+        """Features [B, D] float32 before the projection head, without gradient, in evaluation mode."""
+        ...
+
+
+class Network(FeatureExtractor, Protocol):
     """An encoder with its projection head: the whole query (or key) path of MoCo."""
 
     @property
@@ -34,10 +42,6 @@ class Network(Protocol):
 
     def hidden(self, clips: Tensor, layer: int) -> Tensor:
         """``g^layer``: the map below stage ``layer``, without gradient, in evaluation mode (the frozen partner)."""
-        ...
-
-    def features(self, clips: Tensor) -> Tensor:
-        """Features [B, D] float32 before the projection head, without gradient, in evaluation mode."""
         ...
 
     def keys(self, clips: Tensor, shuffle: Tensor) -> Tensor:
