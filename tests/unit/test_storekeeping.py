@@ -281,7 +281,7 @@ def test_a_forked_reader_inherits_no_handle_and_the_parents_stays_open(tmp_path)
 
 
 def test_memory_does_not_grow_with_reads(tmp_path) -> None:
-    """Four thousand reads, after as many to warm up; a hundred thousand are measured in the records."""
+    """Measure four thousand reads after as many for warming up."""
     hdf5(tmp_path, "jpeg")
     script = """
 import resource, sys
@@ -337,7 +337,7 @@ def test_a_disk_that_runs_full_blames_no_video_and_after_freeing_the_store_is_th
     assert 1 <= finished < 4
     ballast.write_bytes(b"x" * 2**20)
     with pytest.raises(WriteError, match=r"about .* GiB are needed"):
-        build_store(listing, store, builder, 1, QUIET)  # the parts fit, the store beside them does not
+        build_store(listing, store, builder, 1, QUIET)  # the parts fit on the disk, but not parts and store
     assert not store.exists()
     ballast.unlink()
     assert build_store(listing, store, builder, 1, QUIET).failures == ()
@@ -359,7 +359,7 @@ def write_within(path: Path, limit: int, pipe) -> None:
 
 @pytest.mark.parametrize("limit", [600_000, 981_000])
 def test_a_limit_on_the_size_of_files_while_merging_leaves_the_parts_and_no_store(tmp_path, limit) -> None:
-    """As a full disk early and at the end of writing the store: HDF5's errors are told from those of bad input."""
+    """The limits act like a disk that runs full early or late in writing the store."""
     context = multiprocessing.get_context("fork")
     here, there = context.Pipe()
     child = context.Process(target=write_within, args=(tmp_path / "s.h5", limit, there))
