@@ -31,7 +31,7 @@ from vimix_adapters.prepare.worker_pool import run_jobs
 
 @frozen
 class Odd:
-    """A file, and what is to become of it: the numbers of its frames, or the reason why it is left out."""
+    """A file, and the expected numbers of its frames or the reason why it is left out."""
 
     make: Callable[[Path], None]
     frames: list[int] | None = None
@@ -191,7 +191,7 @@ def test_an_odd_file_is_read_as_it_should_be_or_refused_with_its_reason(tmp_path
 
 
 def hostile(job: PartJob, settings: PackSettings) -> None:
-    """A decoder that does its worst with some files."""
+    """Crash, hang or fail for some files."""
     stem = job.files[0].path.stem
     if stem == "segfault":
         ctypes.string_at(0)
@@ -226,7 +226,7 @@ def test_no_file_takes_the_others_down_with_it(tmp_path) -> None:
 
 
 def nothing(_: str) -> None:
-    """A job that is done at once."""
+    """Finish at once."""
 
 
 @pytest.mark.timeout(60)
@@ -248,7 +248,7 @@ def test_a_worker_that_dies_between_two_jobs_costs_no_job(monkeypatch) -> None:
 
 
 class Unloadable:
-    """Work that ends every process to which it is handed."""
+    """Work that ends every process that unpickles it."""
 
     def __reduce__(self):
         return os._exit, (9,)
@@ -258,6 +258,6 @@ class Unloadable:
 
 
 @pytest.mark.timeout(60)
-def test_where_no_worker_can_start_the_run_says_so_instead_of_blaming_the_files() -> None:
+def test_if_no_worker_can_start_the_error_says_so_and_blames_no_file() -> None:
     with pytest.raises(VimixError, match=r"3 decoding processes ended before they could start \(exit code 9\)"):
         list(run_jobs(Unloadable(), ["a", "b", "c", "d", "e"], 2, 20))

@@ -110,7 +110,7 @@ def test_a_dry_run_does_all_but_decode(tmp_path, small_ucf) -> None:
     assert report(tmp_path / "u.report.json")["splits"]["train2"]["found"] == 16
 
 
-def test_official_totals_tell_a_shortened_list_from_a_whole_one(tmp_path) -> None:
+def test_official_totals_reveal_a_shortened_list(tmp_path) -> None:
     videos, lists = official_datasets.ucf101(tmp_path)
     command = ["prepare", "ucf101", "--videos", videos, "--splits", lists, "--out", tmp_path / "u.h5", "--dry-run"]
     assert vimix(*command) == 3
@@ -314,7 +314,7 @@ def test_ntu_videos_are_split_by_performer_and_camera(tmp_path) -> None:
     assert extended.splits == ("xsub-train", "xset-test", "xsub-test", "xset-train")
 
 
-def test_a_list_of_ones_own_names_splits_labels_and_groups(tmp_path, capsys) -> None:
+def test_a_csv_list_names_splits_labels_and_groups(tmp_path, capsys) -> None:
     for name in ("a b.mp4", "sub/c.mp4", "d.mp4"):
         official_datasets.clip(tmp_path / name)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
@@ -447,7 +447,7 @@ def test_any_bytes_give_a_value_or_a_refusal_that_names_the_file(tmp_path_factor
         (b"path,path,split\n", "line 1: column path occurs twice"),
     ],
 )
-def test_a_mistake_in_a_list_of_ones_own_is_named_with_its_line(tmp_path, data, message) -> None:
+def test_a_mistake_in_a_csv_list_is_named_with_its_line(tmp_path, data, message) -> None:
     (tmp_path / "list.csv").write_bytes(data)
     with pytest.raises(VimixError, match=message):
         list_csv(tmp_path / "list.csv")

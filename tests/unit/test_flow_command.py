@@ -145,7 +145,7 @@ def known_fields(count: int, height: int, width: int) -> np.ndarray:
 
 
 def write_images(folder: Path, fields: np.ndarray, layout: str, first: int = 1, rounding: str = "round") -> None:
-    """As the other tools do: denseflow and mmaction2 two grey pictures, CoCLR one of three channels through OpenCV."""
+    """Write flow like other tools: two grey images (denseflow, mmaction2), or one of three channels (CoCLR)."""
     folder.mkdir(parents=True)
     exact = (np.clip(fields, -20, 20) + 20) * (255 / 40)
     levels = (np.round(exact) if rounding == "round" else exact).astype(np.uint8)
@@ -165,7 +165,7 @@ def bring(path: Path, folder: Path, rounding: str = "round", bound: float = 0.0)
 
 @pytest.mark.parametrize("layout", ["denseflow", "coclr"])
 def test_flow_of_other_tools_is_imported_with_its_convention_on_record(tmp_path, layout) -> None:
-    """Pictures of twice the store's size: vectors become half as long, and so does the bound: levels stay."""
+    """The images are twice as large as the stored frames: vectors and bound are halved, so the levels stay the same."""
     path = rgb_store(tmp_path)
     for number, name in enumerate(NAMES):
         place = name[:-4] if number % 2 else name  # both ways of naming folders

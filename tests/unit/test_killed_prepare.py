@@ -32,7 +32,7 @@ SETTINGS = PackSettings(short_side=16, flow="none", flow_short_side=16, codec="r
 
 
 def run(listing: Listing, store: Path) -> None:
-    """The whole command, its workers forked: they start at once, so that kills find them at work."""
+    """Build the store with forked workers, which start at once, so that kills meet them at work."""
     worker_pool._context = lambda _: multiprocessing.get_context("fork")
     build_store(listing, store, VideoStoreBuilder(SETTINGS, 60), 2, Console(quiet=True))
 
@@ -63,7 +63,7 @@ def same(one: Hdf5VideoStore, other: Hdf5VideoStore) -> bool:
 
 
 def check(store: Path, unbroken: Hdf5VideoStore) -> bool:
-    """What a kill may leave: a whole store, or parts that are whole and counted. Whether the store is there."""
+    """Check that a kill left the right store, or finished parts that are counted; returns whether the store exists."""
     if store.exists():
         assert same(Hdf5VideoStore(store), unbroken)
         return True

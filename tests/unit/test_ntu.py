@@ -28,7 +28,7 @@ def touched(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_a_name_tells_its_five_numbers_with_any_ending() -> None:
+def test_a_name_gives_its_five_numbers_with_any_ending() -> None:
     for text in ("S017C003P008R002A059.skeleton", "S017C003P008R002A059_rgb.avi", "S017C003P008R002A059"):
         name = parse_name(text)
         assert (name.setup, name.camera, name.performer, name.replication, name.action) == (17, 3, 8, 2, 59)

@@ -51,7 +51,7 @@ def videos(tmp_path) -> Path:
 
 
 def job(kind: str) -> None:
-    """What a worker may meet."""
+    """Fail in the way that ``kind`` names."""
     if kind == "refused":
         raise VimixError("no video stream")
     if kind == "raises":
@@ -200,7 +200,7 @@ def test_after_a_kill_the_next_call_goes_on_and_ends_in_the_same_store(videos, t
 
 
 def _pack_unless(job: PartJob, stamps: dict[Path, int]) -> None:
-    """Fails if a part that was finished is made again."""
+    """Make a part; fail if it was finished before."""
     if job.part in stamps:
         raise AssertionError("made twice")
     write_part_of_video(job, SMALL)

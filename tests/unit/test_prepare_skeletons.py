@@ -96,8 +96,8 @@ def test_files_that_fail_are_left_out_with_the_reason_and_the_authors_own_are_no
 
 
 def test_a_file_whose_first_body_is_zero_throughout_is_left_out_and_costs_no_other(folder, tmp_path) -> None:
-    nobody = [(1, np.zeros((25, 3))), (2, np.ones((25, 3)))]
-    (folder / "S001C003P002R001A001.skeleton").write_bytes(ntu_text([nobody] * 4))
+    empty_first = [(1, np.zeros((25, 3))), (2, np.ones((25, 3)))]
+    (folder / "S001C003P002R001A001.skeleton").write_bytes(ntu_text([empty_first] * 4))
     alone = SkeletonSettings(find_layout("ntu"), frames=16, persons=1)
     report = prepare(folder, tmp_path / "s.h5", alone)
     assert (report.listed, report.stored) == (21, 20)
@@ -140,7 +140,7 @@ def test_nothing_readable_is_an_error(tmp_path) -> None:
     assert not (tmp_path / "s.h5").exists()
 
 
-def test_joints_of_another_layout_are_told(folder, tmp_path) -> None:
+def test_files_with_the_joints_of_another_layout_are_refused(folder, tmp_path) -> None:
     with pytest.raises(VimixError, match="25 joints, the layout has 5"):
         prepare(folder, tmp_path / "s.h5", SkeletonSettings(FIVE))
 
@@ -173,7 +173,7 @@ def test_sequences_lie_one_after_the_other(folder, tmp_path) -> None:
 
 
 def end_all(whole: int = 0):
-    """In a worker: once so many parts are whole, half of another, then kill -9 for the call and the worker."""
+    """Once ``whole`` parts are finished, write half of the next, then kill the call and the worker with SIGKILL."""
     write = skeleton_store.write_skeleton_part
 
     def writing(path: Path, *arguments: object) -> None:
@@ -189,12 +189,12 @@ def end_all(whole: int = 0):
 
 
 def end_merging() -> None:
-    """In the call: when the array is written and what it holds is not."""
+    """Kill the call when the array is written and its description is not."""
     skeleton_writer._head = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 
 
 def call(folder: Path, store: Path, ends, a_part: int = 64) -> int:
-    """The whole call in a process of its own, its workers forked; its exit code."""
+    """Run the call in another process, with forked workers; returns its exit code."""
 
     def run() -> None:
         worker_pool._context = lambda _: multiprocessing.get_context("fork")
@@ -208,7 +208,7 @@ def call(folder: Path, store: Path, ends, a_part: int = 64) -> int:
 
 
 def spoil(files: Sequence[Path]) -> None:
-    """Nothing can be read of them any more, though they look as before."""
+    """Overwrite the files with unreadable bytes of the same size and time."""
     for file in files:
         state = file.stat()
         file.write_bytes(b"?" * state.st_size)
@@ -218,7 +218,7 @@ def spoil(files: Sequence[Path]) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_call_that_is_killed_over_and_over_goes_on_and_ends_in_the_store_of_an_unbroken_one(folder, tmp_path) -> None:
-    """Files of whole parts are not read again: these are spoilt, and nobody notices."""
+    """Files of finished parts are not read again: the test spoils them, and the store is right all the same."""
     store, files = tmp_path / "s.h5", sorted(folder.iterdir())
     assert call(folder, tmp_path / "unbroken.h5", lambda: None, 4) == 0
     for parts in (0, 1, 3):
@@ -238,7 +238,7 @@ def test_a_call_that_is_killed_over_and_over_goes_on_and_ends_in_the_store_of_an
 
 
 def failing(path: Path, how: Preparation):
-    """A disk that does not answer now and then."""
+    """Fail for one file, as an unreliable disk does."""
     if path.name == "S001C001P002R001A003.skeleton":
         raise VimixError("input/output error")
     return pack_file(path, how)

@@ -119,7 +119,7 @@ def test_rows_of_joints_are_one_body() -> None:
 
 
 @pytest.mark.timeout(20)
-def test_what_is_no_regular_file_is_refused_at_once(tmp_path) -> None:
+def test_a_path_that_is_not_a_regular_file_is_refused_at_once(tmp_path) -> None:
     os.mkfifo(tmp_path / "a.skeleton")
     for path, message in (
         (tmp_path / "a.skeleton", "regular"),

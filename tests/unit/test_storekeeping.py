@@ -325,7 +325,7 @@ def test_a_disk_that_runs_full_blames_no_video_and_after_freeing_the_store_is_th
     assert 1 <= finished < 4
     ballast.write_bytes(b"x" * 2**20)
     with pytest.raises(WriteError, match=r"about .* GiB are needed"):
-        build_store(listing, store, builder, 1, QUIET)  # the parts fit, the store beside them does not
+        build_store(listing, store, builder, 1, QUIET)  # the parts fit on the disk, but not parts and store
     assert not store.exists()
     ballast.unlink()
     assert build_store(listing, store, builder, 1, QUIET).failures == ()
