@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.test_contrast import seeds, unit
 from vimix.domain.contrast.diagnostics import alignment, effective_rank, looks_collapsed, margin, uniformity
 from vimix.domain.contrast.snapshot import Snapshot
-from vimix_adapters.metrics.collapse_warning import CollapseWarning
+from vimix_adapters.metrics.collapse_warning import REPEAT, CollapseWarning
 
 
 @given(rows=st.integers(2, 7), size=st.integers(1, 6), seed=seeds)
@@ -63,7 +63,7 @@ def test_the_measures_ignore_rotations_and_order() -> None:
         torch.testing.assert_close(measure(rows.flip(0)), measure(rows), rtol=1e-4, atol=1e-4)
 
 
-def test_a_collapse_is_warned_of_once_while_it_lasts_and_skipped_steps_when_there_are_more() -> None:
+def test_a_collapse_is_warned_of_when_it_begins_and_skipped_steps_when_there_are_more() -> None:
     warning = CollapseWarning(possible_rank=128)
     ranks = [40.0, 7.0, 6.0, 30.0, 1.5]
     with structlog.testing.capture_logs() as logs:
@@ -74,6 +74,14 @@ def test_a_collapse_is_warned_of_once_while_it_lasts_and_skipped_steps_when_ther
     assert events == [("embeddings.look_collapsed", 1), ("steps.skipped", 3), ("embeddings.look_collapsed", 4)]
     assert looks_collapsed(1.9, 16)
     assert not looks_collapsed(2.1, 16)
+
+
+def test_a_collapse_is_warned_of_again_while_it_lasts() -> None:
+    warning = CollapseWarning(possible_rank=128)
+    with structlog.testing.capture_logs() as logs:
+        for row in range(2 * REPEAT + 1):
+            warning.on_row(row, {"effective_rank": 1.5})
+    assert [log["step"] for log in logs] == [0, REPEAT, 2 * REPEAT]
 
 
 def tensors() -> list[torch.Tensor]:

@@ -15,6 +15,13 @@ Runs = Annotated[
 ]
 
 
+class Encoder(StrEnum):
+    """Encoders of the paper."""
+
+    s3d = "s3d"
+    stgcn = "stgcn"
+
+
 class Form(StrEnum):
     """Format of a printed table."""
 
@@ -87,3 +94,15 @@ def stages(
     from vimix_adapters.commands.paper_figures import show_stages
 
     show_stages(runs, out, force)
+
+
+@app.command()
+def weights(
+    encoder: Annotated[Encoder | None, typer.Option(help="One encoder; by default both.")] = None,
+    out: Annotated[Path | None, typer.Option(help="JSON file to write too.", metavar="FILE.json")] = None,
+    force: Force = False,
+) -> None:
+    """Print the mean share of a query's own map that the tesseract cut leaves, by layers k and l and by extent."""
+    from vimix_adapters.commands.mix_weights import show_weights
+
+    show_weights([encoder.value] if encoder else [item.value for item in Encoder], out, force)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import structlog
+from attrs import evolve
 
 from vimix.app.parallel import synchronised
 from vimix.app.retrieve import retrieve
@@ -18,8 +19,9 @@ from vimix_adapters.commands.feature_cache import FeatureCache
 from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import Session
 from vimix_adapters.indexes.faiss_index import FaissIndex
-from vimix_adapters.reports.curves import draw_curves
+from vimix_adapters.reports.curves import draw_curves, read_metrics
 from vimix_adapters.reports.environment import commit, machine, versions
+from vimix_adapters.reports.remarks import joined_remarks, training_remark
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
 from vimix_adapters.reports.sticks import stick_figure
 from vimix_adapters.reports.tables import UNTRAINED, Row, write_tables
@@ -58,11 +60,23 @@ def evaluate_run(
         rows += scores.rows(target.recipe, recipe.title(arm), pairs[arm, target.name], key=arm, tested_on=target.name)
     if not session.writes:
         return []
+    remarks = {arm: _remarks(recipe, arm, out, group.size) for arm in arms}
+    rows = [evolve(row, remark=joined_remarks(remarks.get(row.key, {}), row.modality.split(" + "))) for row in rows]
     last = list(networks)[-1]
     draw_retrieval(targets[0], pairs[last, targets[0].name], out / "retrieval.png", f"{recipe.name}: {last}")
     draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)
     write_tables(out, rows, _about(session, targets), f"Results of {recipe.name}", [_note(recipe, targets[0])])
     return rows
+
+
+def _remarks(recipe: config.Recipe, arm: str, out: Path, processes: int) -> dict[str, str]:
+    """Remarks on the training of an arm by modality, each from the last stage that trained it."""
+    possible = min(processes * recipe.optim.batch, recipe.contrast.embedding)
+    remarks = {}
+    for number, stage in enumerate(recipe.arms[arm].stages, start=1):
+        file = out / arm / f"{number}-{stage.name}" / "metrics.jsonl"
+        remarks[stage.modality] = training_remark(read_metrics(file), possible) if file.exists() else ""
+    return remarks
 
 
 def draw_retrieval(target: EvaluationTarget, pairs: scores.Pairs, path: Path, title: str) -> None:

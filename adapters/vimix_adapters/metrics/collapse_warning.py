@@ -7,6 +7,9 @@ import structlog
 from vimix.domain.contrast.diagnostics import looks_collapsed
 from vimix.ports.callback import Callback
 
+REPEAT = 50
+"""Rows of metrics between two warnings of a collapse that lasts."""
+
 _log = structlog.get_logger()
 
 
@@ -14,12 +17,12 @@ class CollapseWarning(Callback):
     """Warns when the effective rank of the embeddings says that they collapsed, and when steps were skipped.
 
     ``possible_rank`` is the greatest effective rank that the keys of a batch can have; 0 in a training without keys.
-    A warning is repeated only after the embeddings have recovered, or after further steps were skipped.
+    The warning is repeated every ``REPEAT`` rows while the collapse lasts, and when further steps were skipped.
     """
 
     def __init__(self, possible_rank: int = 0) -> None:
         self._possible = possible_rank
-        self._collapsed = False
+        self._rows_collapsed = 0
         self._bad = 0.0
 
     def on_row(self, step: int, row: Mapping[str, float]) -> None:
@@ -27,7 +30,7 @@ class CollapseWarning(Callback):
         rank = row.get("effective_rank")
         if rank is not None:
             collapsed = looks_collapsed(rank, self._possible)
-            if collapsed and not self._collapsed:
+            if collapsed and self._rows_collapsed % REPEAT == 0:
                 _log.warning(
                     "embeddings.look_collapsed",
                     step=step,
@@ -35,7 +38,7 @@ class CollapseWarning(Callback):
                     possible=self._possible,
                     advice="lower optim.lr or raise contrast.temperature, unless this is the start of a run",
                 )
-            self._collapsed = collapsed
+            self._rows_collapsed = self._rows_collapsed + 1 if collapsed else 0
         bad = row.get("bad_steps", 0.0)
         if bad > self._bad:
             _log.warning("steps.skipped", step=step, bad_steps=int(bad), reason="loss or gradient not finite")

@@ -207,9 +207,14 @@ def write_summary(folder: Path, runs: Sequence[RunResults], against: str | None 
         {**row.plain, "score": name, "less": reference.arm, **_interval(difference)}
         for row, name, difference in differences
     ]
+    remarks = [
+        f"seed {run.seed}, {row.title}, {row.modality}: {row.remark}" for run in runs for row in run.rows if row.remark
+    ]
     content = {"format": FORMAT, "recipe": runs[0].recipe, "seeds": seeds, "rows": rows, "differences": compared}
-    write_json(folder / "results.json", content)
+    write_json(folder / "results.json", {**content, "remarks": remarks})
     text = _markdown(runs[0].recipe, seeds, scores, differences, reference.arm)
+    if remarks:
+        text += "\nThese trainings went wrong; their scores are no result:\n\n" + "".join(f"- {r}\n" for r in remarks)
     write_text(folder / "results.md", text)
     return text
 

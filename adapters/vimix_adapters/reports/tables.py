@@ -34,11 +34,18 @@ class Row:
     """Key of the arm in the recipe."""
     tested_on: str = ""
     """Key in [evaluate.stores] of another data set than the run's own."""
+    remark: str = ""
+    """What went wrong in the training of these encoders: then the scores are no result."""
 
     @property
     def title(self) -> str:
         """Title of the arm, with the data set if it is not the run's own."""
         return f"{self.arm}, on {self.tested_on}" if self.tested_on else self.arm
+
+    @property
+    def label(self) -> str:
+        """Title of the arm, with the remark on its training."""
+        return f"{self.title} ({self.remark})" if self.remark else self.title
 
     @property
     def streams(self) -> frozenset[str]:
@@ -61,7 +68,7 @@ def console_table(rows: Sequence[Row], title: str = "", headings: Mapping[str, s
         table.add_column(headings.get(name, name), justify="right")
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         last = following is not None and following.title != row.title
-        table.add_row(row.title, row.modality, *_cells(row, names), end_section=last)
+        table.add_row(row.label, row.modality, *_cells(row, names), end_section=last)
     return table
 
 
@@ -69,7 +76,7 @@ def scores_markdown(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table: per cent with one decimal, ``-`` where nothing was measured."""
     names = _measured(rows)
     headings = ["arm", "modality", *(LINEAR.get(name, name) for name in names)]
-    return markdown_table(headings, [[row.title, row.modality, *_cells(row, names)] for row in rows], "llr")
+    return markdown_table(headings, [[row.label, row.modality, *_cells(row, names)] for row in rows], "llr")
 
 
 def write_tables(
@@ -88,7 +95,7 @@ def write_tables(
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    named = {name: value for name in ("key", "tested_on") if (value := getattr(row, name))}
+    named = {name: value for name in ("key", "tested_on", "remark") if (value := getattr(row, name))}
     return {"arm": row.arm, "modality": row.modality, "scores": dict(row.scores), **named}
 
 

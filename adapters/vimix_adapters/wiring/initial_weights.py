@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
+
 from vimix.values.checkpoint import Checkpoint
+
+_log = structlog.get_logger()
 
 
 def query_state(checkpoint: Checkpoint, fresh: Mapping[str, Any]) -> dict[str, Any]:
@@ -15,8 +19,20 @@ def query_state(checkpoint: Checkpoint, fresh: Mapping[str, Any]) -> dict[str, A
     return state
 
 
-def inherited_parts(checkpoint: Checkpoint, fresh: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Query, key and queue of a checkpoint. A missing key gets the query's weights, a missing queue the fresh one."""
+def inherited_parts(
+    checkpoint: Checkpoint, fresh: Mapping[str, Mapping[str, Any]], data: str
+) -> dict[str, Mapping[str, Any]]:
+    """Query, key and queue of a checkpoint. A missing key gets the query's weights, a missing queue the fresh one.
+
+    So does the queue of another data set than the one with fingerprint ``data``: its entries number the recordings of
+    that set (section 5 of the method).
+    """
     query = query_state(checkpoint, fresh["query"])
-    parts = checkpoint.parts
-    return {"query": query, "key": parts.get("key", query), "queue": parts.get("queue", fresh["queue"])}
+    parts, trained_on = checkpoint.parts, checkpoint.progress.origin.get("data")
+    queue = parts.get("queue", fresh["queue"])
+    if "queue" in parts and trained_on != data:
+        _log.info(
+            "queue.starts_empty", modality=checkpoint.modality, reason=f"its keys are of other data ({trained_on})"
+        )
+        queue = fresh["queue"]
+    return {"query": query, "key": parts.get("key", query), "queue": queue}

@@ -57,7 +57,7 @@ def build_stage_run(
     group, seed = group or SingleProcess(), stage_seed(recipe, number)
     learner = build_learner(recipe, stage.modality, compute, group)
     if stage.modality in inits:
-        _load_weights(learner, inits[stage.modality])
+        _load_weights(learner, inits[stage.modality], store.fingerprint)
     clips = build_training_clips(recipe, store, stage.views_needed, seed, compute, group)
     knn = build_online_knn(recipe, store, stage.modality, learner.query, compute, group, stage.epochs)
     possible_rank = min(group.size * recipe.optim.batch, recipe.contrast.embedding)
@@ -113,10 +113,10 @@ def seeded(step: Step, device: torch.device, rank: int = 0) -> Step:
     return run
 
 
-def _load_weights(learner: Learner, init: Checkpoint) -> None:
+def _load_weights(learner: Learner, init: Checkpoint, data: str) -> None:
     """Start from the weights of a checkpoint. Raises VimixError if they do not fit."""
     try:
-        learner.load_weights(inherited_parts(init, learner.state_dict()))
+        learner.load_weights(inherited_parts(init, learner.state_dict(), data))
     except (RuntimeError, ValueError) as error:
         raise VimixError(
             f"the checkpoint of {init.modality} does not fit the recipe: {' '.join(str(error).split())[:300]}"
