@@ -20,7 +20,7 @@ from tests.e2e.test_command_line import vimix
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of, fingerprint
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
@@ -77,6 +77,18 @@ def damage(kind: str, file: h5py.File) -> None:
         del group["rgb"].attrs["checksum"]
     elif kind == "a lost video":
         del file["videos/00000002"]
+    elif kind == "data of another file":
+        size = len(group["rgb"])
+        Path(f"{file.filename}.txt").write_bytes(b"x" * size)
+        del group["rgb"]
+        group.create_dataset("rgb", shape=(size,), dtype="u1", external=[(f"{file.filename}.txt", 0, size)])
+    elif kind == "a link":
+        del group["rgb"]
+        group["rgb"] = h5py.SoftLink("/videos/00000001/rgb")
+    elif kind == "numbers for bytes":
+        size = len(group["rgb"])
+        del group["rgb"]
+        group["rgb"] = np.full(size, np.nan, dtype="f4")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +98,10 @@ def damage(kind: str, file: h5py.File) -> None:
         ("no picture", "a frame is not a JPEG picture"),
         ("a lost modality", "flow: missing"),
         ("lost frames", "rgb: its bytes"),
-        ("a lost checksum", "cannot be read"),
+        ("a lost checksum", "rgb: its checksum is missing"),
+        ("data of another file", "rgb: expected data in the store itself"),
+        ("a link", "rgb: expected data in the store itself"),
+        ("numbers for bytes", "rgb: expected bytes (uint8), found float32"),
         ("a lost video", "cannot be read"),
     ],
 )
@@ -98,6 +113,50 @@ def test_damage_is_found_and_the_video_named(tmp_path, capsys, kind, reason) -> 
     found = json.loads(capsys.readouterr().out)
     assert [bad["video"] for bad in found["bad"] if bad["video"]] == ["2.mp4"]
     assert reason in next(bad["reason"] for bad in found["bad"] if bad["video"])
+
+
+def test_exchanged_pixels_and_exchanged_splits_are_found(tmp_path, capsys) -> None:
+    hdf5(tmp_path, "raw")
+    store = tmp_path / "store.h5"
+    with h5py.File(store, "r+") as file:
+        one, two = file["videos/00000000"], file["videos/00000001"]
+        for modality in ("rgb", "flow"):
+            file.move(f"{one.name}/{modality}", "kept")
+            file.move(f"{two.name}/{modality}", f"{one.name}/{modality}")
+            file.move("kept", f"{two.name}/{modality}")
+    assert vimix("store", "verify", store, "--json", "--workers", "1") == 3
+    bad = json.loads(capsys.readouterr().out)["bad"]
+    assert sum("written together" in finding["reason"] for finding in bad) == 2
+    hdf5(tmp_path, "raw")
+    with h5py.File(store, "r+") as file:
+        head = json.loads(file.attrs["head"])
+        names = list(head["splits"])
+        head["splits"] = dict(zip(names, [*head["splits"].values()][::-1], strict=True))
+        file.attrs["head"] = json.dumps(head)
+    assert vimix("store", "verify", store, "--workers", "1") == 3
+    assert "fingerprint" in capsys.readouterr().out
+
+
+def test_data_of_another_file_are_neither_read_nor_merged(tmp_path, capsys) -> None:
+    hdf5(tmp_path, "raw")
+    with h5py.File(tmp_path / "store.h5", "r+") as file:
+        damage("data of another file", file)
+    store = Hdf5VideoStore(tmp_path / "store.h5")
+    with pytest.raises(VimixError, match="expected data in the store itself"):
+        store.read(2, RGB, 0, 1)
+    assert vimix("store", "merge", tmp_path / "merged.h5", tmp_path / "store.h5") == 2
+    assert "expected data in the store itself" in capsys.readouterr().err
+    assert not (tmp_path / "merged.h5").exists()
+
+
+def test_another_split_is_another_store(tmp_path) -> None:
+    """A result belongs to its splits and classes too."""
+    settings, videos, checksums = {"rate": 30.0}, [{"name": "a"}, {"name": "b"}], ["1", "2"]
+    whole = fingerprint(settings, videos, checksums, ["x", "y"], {"train": [0], "test": [1]})
+    assert whole == fingerprint(settings, videos, checksums, ["x", "y"], {"test": [1], "train": [0]})
+    assert whole != fingerprint(settings, videos, checksums, ["x", "y"], {"train": [1], "test": [0]})
+    assert whole != fingerprint(settings, videos, checksums, ["y", "x"], {"train": [0], "test": [1]})
+    assert whole != fingerprint(settings, videos, ["2", "1"], ["x", "y"], {"train": [0], "test": [1]})
 
 
 def test_a_store_whose_list_was_changed_does_not_fit_its_fingerprint(tmp_path) -> None:

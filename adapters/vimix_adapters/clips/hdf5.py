@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ class Hdf5VideoStore:
         self._path = path
         self._handle: h5py.File | None = None
         self._arrays: dict[Modality, h5py.Dataset] = {}
+        self._own: set[int] = set()
         require_file(path, "store", "make one with vimix prepare")
         with self._opening() as file:
             if file.attrs.get("schema") != SCHEMA:
@@ -132,8 +133,15 @@ class Hdf5VideoStore:
         return self._path
 
     def group(self, video: int) -> h5py.Group:
-        """Return the HDF5 group of a video. Raises KeyError if the file lacks it."""
-        return self._file()[f"videos/{video:08d}"]
+        """Return a video's group.
+
+        Raises KeyError if the file lacks it, VimixError if its data lie in another file.
+        """
+        group = self._file()[f"videos/{video:08d}"]
+        if video not in self._own:
+            require_own_data(group)
+            self._own.add(video)
+        return group
 
     def _file(self) -> h5py.File:
         if self._handle is None:
@@ -152,6 +160,7 @@ class Hdf5VideoStore:
         """Return a dataset, looked up once: looking it up takes seven times as long as reading a sequence."""
         file = self._file()
         if modality not in self._arrays:
+            require_own_data(file, [modality])
             self._arrays[modality] = file[modality]
         return self._arrays[modality]
 
@@ -191,6 +200,43 @@ def formats_of(settings: StoreSettings) -> dict[Modality, ModalityFormat]:
 def modalities_in(group: h5py.Group) -> list[Modality]:
     """Return the modalities in a video's group, in alphabetical order."""
     return [Modality(name) for name in sorted(group) if not name.endswith(".ends")]
+
+
+def fingerprint(
+    settings: Mapping[str, Any],
+    videos: Sequence[Mapping[str, Any]],
+    checksums: Sequence[str],
+    classes: Sequence[str],
+    splits: Mapping[str, Sequence[int]],
+) -> str:
+    """Return a short hash over everything that decides a result.
+
+    It covers settings, classes and splits, and each video's name, label, source, length, rate and checksum, in order.
+    """
+    whole = [settings, list(classes), {name: list(members) for name, members in splits.items()}]
+    digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode())
+    for video, checksum in zip(videos, checksums, strict=True):
+        digest.update(json.dumps([video, checksum], sort_keys=True).encode())
+    return digest.hexdigest()[:16]
+
+
+def total_checksum(group: h5py.Group) -> str:
+    """Return the checksum of a video over the checksums of its modalities. Raises KeyError if one is missing."""
+    total = hashlib.sha256()
+    for modality in modalities_in(group):
+        total.update(f"{modality} {group[modality].attrs['checksum']}\n".encode())
+    return total.hexdigest()
+
+
+def require_own_data(group: h5py.Group, names: Iterable[str] | None = None) -> None:
+    """Raise VimixError unless the datasets of a group, or those ``names``, lie in the store's own file.
+
+    HDF5 can link to other files and read data from them: a store from a stranger could read files of this machine.
+    """
+    for name in group if names is None else names:
+        data = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
+        if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
+            raise VimixError(f"{name}: expected data in the store itself, but it is a link, or reads another file")
 
 
 def checksum_of(group: h5py.Group, modality: Modality) -> str:

@@ -1,6 +1,5 @@
 """Assembling a store from pieces in other HDF5 files: parts, shards, or another store and its flow."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,14 @@ from typing import Any
 import h5py
 from attrs import asdict, frozen
 
-from vimix_adapters.clips.hdf5 import SCHEMA, checksum_of, modalities_in
+from vimix_adapters.clips.hdf5 import (
+    SCHEMA,
+    checksum_of,
+    fingerprint,
+    modalities_in,
+    require_own_data,
+    total_checksum,
+)
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import WriteError, make_folder, replacing, sweep
 
@@ -41,13 +47,11 @@ class Head:
 
 def seal(group: h5py.Group) -> None:
     """Write the checksum of each modality that has none, and the video's checksum over those of all modalities."""
-    total = hashlib.sha256()
     for modality in modalities_in(group):
         attributes = group[modality].attrs
         if "checksum" not in attributes:
             attributes["checksum"] = checksum_of(group, modality)
-        total.update(f"{modality} {attributes['checksum']}\n".encode())
-    group.attrs["checksum"] = total.hexdigest()
+    group.attrs["checksum"] = total_checksum(group)
 
 
 def write_store(path: Path, videos: Sequence[Placed], head: Head) -> None:
@@ -75,21 +79,14 @@ def write_store(path: Path, videos: Sequence[Placed], head: Head) -> None:
             "splits": {name: list(members) for name, members in head.splits.items()},
             "settings": asdict(head.settings),
             "quarantined": head.quarantined,
-            "fingerprint": fingerprint(head.settings, listed, checksums),
+            "fingerprint": fingerprint(asdict(head.settings), listed, checksums, head.classes, head.splits),
         }
         store.attrs["head"] = json.dumps(about)
         store.attrs["schema"] = SCHEMA
 
 
-def fingerprint(settings: PackSettings, videos: Sequence[Mapping[str, Any]], checksums: Sequence[str]) -> str:
-    """Return a short hash over settings, and over each video's name, label, source, length and checksum, in order."""
-    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
-    for video, checksum in zip(videos, checksums, strict=True):
-        digest.update(json.dumps([video, checksum], sort_keys=True).encode())
-    return digest.hexdigest()[:16]
-
-
 def _copy(piece: h5py.Group, group: h5py.Group) -> None:
+    require_own_data(piece)
     for name in piece:
         if name not in group:
             piece.copy(name, group)

@@ -6,13 +6,18 @@ from functools import lru_cache
 from pathlib import Path
 
 import h5py
+import numpy as np
 from attrs import asdict
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of
-from vimix_adapters.clips.hdf5_assembly import fingerprint
-from vimix_adapters.clips.skeleton_writer import skeleton_fingerprint
+from vimix_adapters.clips.hdf5 import (
+    Hdf5VideoStore,
+    checksum_of,
+    fingerprint,
+    require_own_data,
+    total_checksum,
+)
 from vimix_adapters.config.store_settings import SkeletonSettings
 
 RUN = 64
@@ -26,17 +31,17 @@ def check_video(number: int, store: Path) -> None:
 
 
 def fits_fingerprint(store: Hdf5VideoStore) -> bool:
-    """Return whether the fingerprint is that of the list of videos, the settings and the checksums in the file."""
+    """Return whether the fingerprint is that of the settings, classes, splits, videos and checksums in the file."""
     numbers, videos = range(len(store.videos)), [asdict(video) for video in store.videos]
     try:
         if isinstance(store.settings, SkeletonSettings):
-            expected = skeleton_fingerprint(store.settings, videos, [store.sequence(number)[1] for number in numbers])
+            checksums = [store.sequence(number)[1] for number in numbers]
         else:
             checksums = [str(store.group(number).attrs["checksum"]) for number in numbers]
-            expected = fingerprint(store.settings, videos, checksums)
-    except (KeyError, OSError, RuntimeError):
+    except (KeyError, OSError, RuntimeError, VimixError):
         return False
-    return expected == store.fingerprint
+    splits = {name: store.members(name) for name in store.splits}
+    return fingerprint(asdict(store.settings), videos, checksums, store.classes, splits) == store.fingerprint
 
 
 @lru_cache(maxsize=1)
@@ -50,12 +55,17 @@ def _problems(store: Hdf5VideoStore, number: int) -> Iterator[str]:
         return
     try:
         group = store.group(number)
+        require_own_data(group)
         missing = [modality for modality in store.formats if modality not in group]
         yield from (f"{modality}: missing" for modality in missing)
         for modality in store.formats:
             if modality not in missing:
                 yield from _differences(group, modality)
                 yield from _undecodable(store, number, modality)
+        if not missing and group.attrs.get("checksum") != total_checksum(group):
+            yield "its modalities are not those that were written together (checksum of the video)"
+    except VimixError as error:
+        yield str(error)
     except (KeyError, OSError, RuntimeError, ValueError) as error:
         yield f"cannot be read: {' '.join(str(error).split())}"
 
@@ -70,7 +80,11 @@ def _differences_of_skeleton(store: Hdf5VideoStore, number: int) -> Iterator[str
 
 
 def _differences(group: h5py.Group, modality: Modality) -> Iterator[str]:
-    if group[modality].attrs["checksum"] != checksum_of(group, modality):
+    if group[modality].dtype != np.uint8:
+        yield f"{modality}: expected bytes (uint8), found {group[modality].dtype}"
+    if "checksum" not in group[modality].attrs:
+        yield f"{modality}: its checksum is missing"
+    elif group[modality].attrs["checksum"] != checksum_of(group, modality):
         yield f"{modality}: its bytes are not those that were written (checksum)"
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import JOINT
-from vimix_adapters.clips.hdf5 import SCHEMA
+from vimix_adapters.clips.hdf5 import SCHEMA, fingerprint
 from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import replacing, sweep
 
@@ -109,19 +109,12 @@ def _head(
         for entry in entries
     ]
     names = sorted({split for entry in entries for split in entry.splits})
+    splits = {name: [i for i, entry in enumerate(entries) if name in entry.splits] for name in names}
     return {
         "videos": videos,
         "classes": list(classes),
-        "splits": {name: [i for i, entry in enumerate(entries) if name in entry.splits] for name in names},
+        "splits": splits,
         "settings": asdict(settings),
         "quarantined": quarantined,
-        "fingerprint": skeleton_fingerprint(settings, videos, checksums),
+        "fingerprint": fingerprint(asdict(settings), videos, checksums, classes, splits),
     }
-
-
-def skeleton_fingerprint(settings: SkeletonSettings, videos: Sequence[dict[str, Any]], checksums: Sequence[str]) -> str:
-    """Return a short hash over settings, and over each sequence's entry and checksum, in order."""
-    digest = hashlib.sha256(json.dumps(asdict(settings), sort_keys=True).encode())
-    for video, checksum in zip(videos, checksums, strict=True):
-        digest.update(json.dumps([video, checksum], sort_keys=True).encode())
-    return digest.hexdigest()[:16]
