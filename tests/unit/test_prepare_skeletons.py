@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_no_store_and_blames_no_file(folder, tmp_path, monkey
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(skeleton_writer, "skeleton_fingerprint", full)
+    monkeypatch.setattr(skeleton_writer, "fingerprint", full)
     with pytest.raises(VimixError, match="No space left"):
         prepare(folder, tmp_path / "s.h5")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "s.h5.parts", "s.quarantine.csv"]
