@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.builders import checkpoint
 from tests.fakes.checkpoints import FakeCheckpointStore
 from vimix.values.checkpoint import Checkpoint, Progress
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
@@ -11,22 +12,6 @@ from vimix_adapters.checkpoints.folder import FolderCheckpointStore
 @pytest.fixture(params=["fake", "folder"])
 def store(request, tmp_path):
     return FakeCheckpointStore() if request.param == "fake" else FolderCheckpointStore(tmp_path / "stage")
-
-
-def checkpoint(step: int) -> Checkpoint:
-    """With everything that a real one holds: an optimiser's integer keys among them."""
-    weight = torch.full((2, 3), float(step))
-    query = torch.nn.Linear(2, 1)
-    optimiser = torch.optim.Adam(query.parameters())
-    query(torch.ones(1, 2)).sum().backward()
-    optimiser.step()
-    parts = {
-        "query": {"w": weight, "n": torch.tensor(step)},
-        "optimiser": optimiser.state_dict(),
-        "progress": {"steps": step, "seed": 2**40, "origin": {"data": "abc"}},
-    }
-    about = {"stage": "s", "steps": step, "epochs": 2, "steps_per_epoch": 2, "x": 0.5}
-    return Checkpoint(modality="rgb", recipe='name = "x"', parts=parts, about=about)
 
 
 def test_an_empty_store_has_no_last_checkpoint(store) -> None:

@@ -8,30 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.builders import hdf5
 from tests.fakes.store import FakeVideoStore
 from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
-from vimix_adapters.config.store_settings import PackSettings
 
 
 def fake(_: Path) -> VideoStore:
     return FakeVideoStore()
-
-
-def hdf5(folder: Path, codec: str) -> VideoStore:
-    """Write the fake's content to a file."""
-    model, settings, entries = FakeVideoStore(), PackSettings(codec=codec, flow="dis"), []
-    for number, video in enumerate(model.videos):
-        frames = {m: model.read(number, m, 0, video.frames) for m in model.formats}
-        part = folder / f"{number}.part"
-        write_part(part, frames, video.rate, settings)
-        splits = tuple(split for split in model.splits if number in model.members(split))
-        entries.append(Entry(part, video.name, video.label, video.source, splits))
-    merge_parts(folder / "store.h5", entries, model.classes, settings, quarantined=0)
-    return Hdf5VideoStore(folder / "store.h5")
 
 
 @pytest.fixture(params=[fake, partial(hdf5, codec="raw"), partial(hdf5, codec="jpeg")], ids=["fake", "raw", "jpeg"])

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from tests.cli import vimix
 from tests.distributed import scenarios
 from tests.distributed.ranks import launch, two_together
 from tests.e2e.killing import RECIPE, make_store
-from tests.e2e.test_command_line import vimix
 from tests.fakes.clips import FakeEvaluationClips
 from tests.fakes.network import FakeNetwork
 from tests.fakes.process_group import FakeProcessGroup, in_threads

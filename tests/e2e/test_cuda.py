@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.e2e.test_command_line import TINY, vimix
+from tests.cli import TINY, vimix
 from tests.fakes.store import moving_square, write_video
 from vimix.app.steps import Step
 from vimix.values.checkpoint import Checkpoint

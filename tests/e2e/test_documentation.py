@@ -25,7 +25,7 @@ import pytest
 import tomli_w
 import typer
 
-from tests.e2e.test_command_line import vimix
+from tests.cli import vimix
 from tests.fakes import official_datasets
 from tests.fakes.skeletons import write_walk
 from tests.fakes.store import moving_square, write_video

@@ -17,7 +17,7 @@ from attrs import evolve
 from safetensors.torch import save_file
 
 import vimix
-from tests.e2e.test_command_line import vimix as command
+from tests.cli import vimix as command
 from tests.fakes.skeletons import write_walk
 from tests.fakes.store import moving_square, write_video
 from vimix.values.modality import Modality

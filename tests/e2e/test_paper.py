@@ -9,7 +9,7 @@ import pytest
 import tomli_w
 import torch
 
-from tests.e2e.test_command_line import vimix
+from tests.cli import vimix
 from tests.fakes.store import moving_square, write_video
 from tests.recipes import ROOT, all_recipes, of_skeletons, on_store, shrunk
 from vimix.values.modality import Modality

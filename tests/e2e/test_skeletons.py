@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tomli_w
 
-from tests.e2e.test_command_line import vimix
+from tests.cli import vimix
 from tests.fakes.skeletons import write_walk
 from tests.recipes import shrunk
 

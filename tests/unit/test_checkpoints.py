@@ -15,7 +15,7 @@ import pytest
 import torch
 from attrs import evolve
 
-from tests.contracts.test_checkpoint_store import checkpoint
+from tests.builders import checkpoint
 from tests.recipes import ROOT
 from vimix.values.errors import VimixError
 from vimix_adapters.checkpoints import folder

@@ -8,7 +8,7 @@ import tomli_w
 import torch
 from torch import Tensor, nn
 
-from tests.e2e.test_command_line import vimix
+from tests.cli import vimix
 from tests.fakes.skeletons import write_walk
 from tests.recipes import ROOT, shrunk
 from vimix_adapters import config, wiring

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torchvision.models.video import s3d
 
-from tests.e2e.test_command_line import vimix
+from tests.cli import vimix
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.checkpoints.weight_formats import LAYOUTS

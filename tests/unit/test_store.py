@@ -6,8 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.contracts.test_video_store import hdf5
-from tests.unit.test_storekeeping import shard
+from tests.builders import hdf5, shard
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_experiments import FINETUNED, record, run, trained
+from tests.commands.test_experiments import FINETUNED, record, run, trained
 from vimix.values.errors import VimixError
 from vimix_adapters.commands.paper_figures import draw_figure, show_stages
 from vimix_adapters.commands.paper_tables import find_results, print_table, summarise

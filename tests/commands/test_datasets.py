@@ -10,7 +10,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.e2e.test_command_line import vimix
+from tests.cli import vimix
 from tests.fakes import official_datasets
 from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.e2e.test_command_line import vimix
+from tests.cli import vimix
 from tests.fakes.store import moving_square, write_video
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring

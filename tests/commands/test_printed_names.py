@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.e2e.test_command_line import vimix
+from tests.cli import vimix
 from vimix_adapters.synth.encode import choose_codec, write_video
 
 pytestmark = pytest.mark.slow

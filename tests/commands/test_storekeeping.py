@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.contracts.test_video_store import hdf5
-from tests.e2e.test_command_line import vimix
+from tests.builders import SETTINGS, SQUARES, hdf5, shard
+from tests.cli import vimix
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
@@ -33,19 +33,6 @@ from vimix_adapters.prepare.store_tools import export, merge, verify
 from vimix_adapters.prepare.video_store import VideoStoreBuilder
 
 QUIET = Console(quiet=True)
-SETTINGS = PackSettings(short_side=32, flow="none", flow_short_side=32, codec="jpeg")
-SQUARES = {name: moving_square(5 + i, 32, 40, speed=i) for i, name in enumerate(("a/0", "a/1", "b/0", "b/1"))}
-
-
-def shard(path: Path, names, settings=SETTINGS, classes=("a", "b"), splits=("train",), pictures=SQUARES) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    entries = []
-    for number, name in enumerate(names):
-        part = path.with_suffix(f".{number}.part")
-        write_part(part, {RGB: pictures[name]}, 30.0, settings)
-        entries.append(Entry(part, name, classes.index(name[0]), name, splits))
-    merge_parts(path, entries, classes, settings, quarantined=1)
-    return path
 
 
 # Verification

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.e2e.test_command_line import vimix
+from tests.cli import vimix
 from vimix_adapters.commands.mix_weights import mix_weights
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.cli import vimix
 from tests.e2e.killing import RECIPE, make_store
-from tests.e2e.test_command_line import vimix
 from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import RGB

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 from torchvision.models.video import s3d
 
-from tests.e2e.test_command_line import vimix
+from tests.cli import vimix
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring

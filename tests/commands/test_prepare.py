@@ -173,7 +173,7 @@ RUN = """
 import sys
 from functools import partial
 from pathlib import Path
-from tests.unit.test_prepare import kill_after_two, prepare
+from tests.commands.test_prepare import kill_after_two, prepare
 if __name__ == "__main__":
     videos, store = map(Path, sys.argv[1:])
     work = partial(kill_after_two, folder=store.with_name(store.name + ".parts"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.e2e.test_command_line import vimix
+from tests.cli import vimix
 from tests.fakes.store import moving_square
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_command_line import TINY, vimix
+from tests.cli import TINY, vimix
 from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part

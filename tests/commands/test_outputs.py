@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_command_line import vimix
-from tests.e2e.test_travel import RECIPE
-from tests.unit.test_storekeeping import shard
+from tests.builders import shard
+from tests.cli import vimix
+from tests.commands.test_travel import RECIPE
 from vimix_adapters.cli import main
 from vimix_adapters.files import WriteError, make_folder, replacing, require_new, require_writable, write_text
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.e2e.test_command_line import vimix
+from tests.cli import vimix
 from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix.values.grid import Grid

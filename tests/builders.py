@@ -1,0 +1,56 @@
+"""Stores and checkpoints, small and real, that several test files build."""
+
+from pathlib import Path
+
+import torch
+
+from tests.fakes.store import FakeVideoStore, moving_square
+from vimix.ports.clips import VideoStore
+from vimix.values.checkpoint import Checkpoint
+from vimix.values.modality import RGB
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
+from vimix_adapters.config.store_settings import PackSettings
+
+SETTINGS = PackSettings(short_side=32, flow="none", flow_short_side=32, codec="jpeg")
+SQUARES = {name: moving_square(5 + i, 32, 40, speed=i) for i, name in enumerate(("a/0", "a/1", "b/0", "b/1"))}
+
+
+def hdf5(folder: Path, codec: str) -> VideoStore:
+    """Write the fake's content to a file."""
+    model, settings, entries = FakeVideoStore(), PackSettings(codec=codec, flow="dis"), []
+    for number, video in enumerate(model.videos):
+        frames = {m: model.read(number, m, 0, video.frames) for m in model.formats}
+        part = folder / f"{number}.part"
+        write_part(part, frames, video.rate, settings)
+        splits = tuple(split for split in model.splits if number in model.members(split))
+        entries.append(Entry(part, video.name, video.label, video.source, splits))
+    merge_parts(folder / "store.h5", entries, model.classes, settings, quarantined=0)
+    return Hdf5VideoStore(folder / "store.h5")
+
+
+def shard(path: Path, names, settings=SETTINGS, classes=("a", "b"), splits=("train",), pictures=SQUARES) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for number, name in enumerate(names):
+        part = path.with_suffix(f".{number}.part")
+        write_part(part, {RGB: pictures[name]}, 30.0, settings)
+        entries.append(Entry(part, name, classes.index(name[0]), name, splits))
+    merge_parts(path, entries, classes, settings, quarantined=1)
+    return path
+
+
+def checkpoint(step: int) -> Checkpoint:
+    """With everything that a real one holds: an optimiser's integer keys among them."""
+    weight = torch.full((2, 3), float(step))
+    query = torch.nn.Linear(2, 1)
+    optimiser = torch.optim.Adam(query.parameters())
+    query(torch.ones(1, 2)).sum().backward()
+    optimiser.step()
+    parts = {
+        "query": {"w": weight, "n": torch.tensor(step)},
+        "optimiser": optimiser.state_dict(),
+        "progress": {"steps": step, "seed": 2**40, "origin": {"data": "abc"}},
+    }
+    about = {"stage": "s", "steps": step, "epochs": 2, "steps_per_epoch": 2, "x": 0.5}
+    return Checkpoint(modality="rgb", recipe='name = "x"', parts=parts, about=about)

@@ -1,0 +1,60 @@
+"""Running the command line in the process of a test, and a recipe small enough for it."""
+
+import sys
+
+from vimix_adapters.cli import main
+
+TINY = """
+name = "tiny"
+[data]
+store = "{store}"
+frames = 8
+size = 32
+workers = 0
+[modalities.rgb]
+width = 0.0625
+[modalities.flow]
+width = 0.0625
+channels = 2
+[contrast]
+queue = 10
+momentum = 0.9
+[optim]
+batch = 4
+[pretrain]
+epochs = 2
+milestones = [1]
+[cmmc]
+epochs = 1
+milestones = []
+[run]
+log_every = 1
+precision = "float32"
+[arms.moco]
+about = "MoCo"
+stages = [
+  {{ pretrain = "rgb", mix = {{ policy = "none" }} }},
+  {{ pretrain = "flow", mix = {{ policy = "none" }} }},
+]
+[arms.vimix]
+about = "Vi-Mix"
+stages = [
+  {{ pretrain = "rgb" }},
+  {{ pretrain = "flow" }},
+  {{ cmmc = "rgb", partner = "flow" }},
+  {{ cmmc = "flow", partner = "rgb" }},
+]
+"""
+
+
+def vimix(*arguments: object) -> int:
+    """Run the command in this process; its exit code."""
+    before = sys.argv
+    sys.argv = ["vimix", *map(str, arguments)]
+    try:
+        main.run()
+    except SystemExit as end:
+        return int(end.code or 0)
+    finally:
+        sys.argv = before
+    return 0
