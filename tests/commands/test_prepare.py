@@ -90,8 +90,8 @@ def test_a_folder_becomes_a_store_with_everything_by_name(videos, tmp_path) -> N
     assert [store.classes[video.label] for video in store.videos] == ["bow"] * 3 + ["wave"] * 2
     assert sorted([*store.members("train"), *store.members("test")]) == list(range(5))
     assert store.settings == SMALL
-    expected, rate = pack_frames(videos / "bow/a.mp4", SMALL)
-    assert rate == 30
+    expected, decoded = pack_frames(videos / "bow/a.mp4", SMALL)
+    assert decoded.rate == 30
     for modality in (RGB, FLOW):
         assert np.array_equal(store.read(0, modality, 0, 12), expected[modality])
     assert not (tmp_path / "s.h5.parts").exists()

@@ -61,7 +61,7 @@ def moving_square(frames: int, height: int = 48, width: int = 64, speed: int = 2
 def write_video(
     path: Path,
     pictures: NDArray[np.uint8],
-    rate: int = 30,
+    rate: int | Fraction = 30,
     codec: str = "libx264",
     times: Sequence[int] | None = None,
     pixels: str = "yuv420p",
@@ -71,10 +71,10 @@ def write_video(
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width, stream.pix_fmt = pictures.shape[1], pictures.shape[2], pixels
-        stream.codec_context.time_base = Fraction(1, rate)
+        stream.codec_context.time_base = 1 / Fraction(rate)
         for t, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = times[t] if times else t
-            frame.time_base = Fraction(1, rate)
+            frame.time_base = 1 / Fraction(rate)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -1,14 +1,17 @@
 """Reading real video files, plain and odd."""
 
 import os
+import struct
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix_adapters.clips import decode
-from vimix_adapters.clips.decode import decode_video, nearest_frames, resized
+from vimix_adapters.clips.decode import decode_video, first_frames, probe_video, resized, thinned
 
 
 def numbers(frames) -> list[int]:
@@ -56,32 +59,101 @@ def test_without_a_rate_the_videos_own_rate_is_kept_and_returned(tmp_path) -> No
     assert decoded.frames.shape[1:3] == (24, 32)
 
 
-@pytest.mark.parametrize(("own", "rate", "expected"), [(15, 30, 40), (30, 15, 10), (25, 30, 24)])
-def test_resampling_keeps_the_duration(tmp_path, own, rate, expected) -> None:
-    write_video(tmp_path / "a.mp4", moving_square(20), rate=own)
-    decoded = decode_video(tmp_path / "a.mp4", rate=rate, short_side=48)
-    assert len(decoded.frames) == expected
-    assert numbers(decoded.frames) == sorted(numbers(decoded.frames))
-    assert numbers(decoded.frames)[0] == 0
+@pytest.mark.parametrize(
+    ("own", "ceiling", "expected", "rate"),
+    [
+        (12, 30, range(24), 12),
+        (25, 30, range(24), 25),
+        (Fraction(30000, 1001), 30, range(24), 29.97),
+        (30, 30, range(24), 30),
+        (60, 30, range(0, 24, 2), 30),
+        (60, 20, range(0, 24, 3), 20),
+        (50, 30, [0, 2, 3, 5, 7, 8, 10, 12, 13, 15, 17, 18, 20, 22], 30),
+        (60, 0, range(24), 60),
+    ],
+)
+def test_a_rate_is_a_ceiling_and_no_frame_is_read_twice(tmp_path, own, ceiling, expected, rate) -> None:
+    write_video(tmp_path / "a.mp4", moving_square(24), rate=own)
+    decoded = decode_video(tmp_path / "a.mp4", rate=ceiling, short_side=48)
+    assert numbers(decoded.frames) == list(expected)
+    assert decoded.rate == pytest.approx(rate, rel=1e-3)
+    assert decoded.file_rate == pytest.approx(float(own), rel=1e-3)
+    assert decoded.file_frames == 24
 
 
 def test_variable_frame_rates_are_followed_by_time_stamp(tmp_path) -> None:
     """Ten frames in the first third of a second, then ten at a tenth of that rate."""
     times = [*range(10), *(10 + 10 * i for i in range(10))]
     write_video(tmp_path / "a.mkv", moving_square(20), rate=30, times=times)
-    found = numbers(decode_video(tmp_path / "a.mkv", rate=30, short_side=48).frames)
-    assert found[:10] == list(range(10))
-    assert 9 <= found.count(12) <= 11
+    assert numbers(decode_video(tmp_path / "a.mkv", rate=30, short_side=48).frames) == list(range(20))
+    fast = decode_video(tmp_path / "a.mkv", rate=15, short_side=48)
+    assert numbers(fast.frames) == [0, 2, 4, 6, 8, *range(10, 20)], "only where it is fast"
 
 
-def test_nearest_frames_are_those_of_a_search_through_all() -> None:
+def test_the_frames_that_are_kept_are_those_of_a_search_through_all() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
-        times = np.cumsum(rng.uniform(0.01, 0.1, rng.integers(1, 20)))
-        chosen = nearest_frames(list(times), 24.0, 0.04)
-        for k, index in enumerate(chosen):
-            distance = np.abs(times - times[0] - k / 24)
-            assert distance[index] == pytest.approx(distance.min())
+        times = np.cumsum(rng.uniform(0.01, 0.1, rng.integers(2, 20)))
+        times[1] = times[0] + 0.01
+        stamps, wanted = times - times[0], np.arange(0, times[-1] - times[0], 1 / 24)
+        expected = sorted({int(np.argmin(np.abs(stamps - t))) for t in wanted})
+        chosen = thinned(list(times), 24.0).tolist()
+        assert chosen[: len(expected)] == expected
+        gaps = [np.inf, *np.diff(stamps), np.inf]
+        far = [i for i in range(len(stamps)) if min(gaps[i : i + 2]) > 1 / 24]
+        assert set(far) <= set(chosen), "no slow frame is lost"
+
+
+def test_small_frames_are_not_enlarged(tmp_path) -> None:
+    write_video(tmp_path / "a.mp4", moving_square(3))
+    assert decode_video(tmp_path / "a.mp4", 30, 256).frames.shape == (3, 48, 64, 3)
+
+
+@pytest.mark.parametrize("stamps", [[0], [*range(0, 4000, 100)]])
+def test_a_last_frame_that_is_shown_for_long_truncates_no_file(tmp_path, stamps) -> None:
+    """A still, and a screen recording that stands still at its end: all declared frames are there."""
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        packets = []
+        for stamp, picture in zip(stamps, moving_square(len(stamps)), strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            packets += stream.encode(frame)
+        for packet, stamp, end in zip([*packets, *stream.encode()], stamps, [*stamps[1:], 12000], strict=True):
+            packet.duration = end - stamp
+            container.mux(packet)
+    assert probe_video(tmp_path / "a.mp4").seconds == pytest.approx(12)
+    assert len(decode_video(tmp_path / "a.mp4", 30, 48).frames) == len(stamps)
+
+
+TURNS = {
+    "none": ((1, 0, 0, 1), lambda p: p),
+    "clockwise": ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+    "anticlockwise": ((0, -1, 1, 0), lambda p: np.rot90(p, 1)),
+    "upside down": ((-1, 0, 0, -1), lambda p: np.rot90(p, 2)),
+    "mirrored": ((-1, 0, 0, 1), lambda p: p[:, ::-1]),
+    "flipped": ((1, 0, 0, -1), lambda p: p[::-1]),
+    "mirrored and turned": ((0, 1, 1, 0), lambda p: p.swapaxes(0, 1)),
+}
+
+
+@pytest.mark.parametrize("kind", TURNS)
+def test_frames_are_as_a_player_shows_them(tmp_path, kind) -> None:
+    """A display matrix in the track header, as phones write it; the picture has three different corners."""
+    (a, b, c, d), shown = TURNS[kind]
+    picture = np.full((48, 64, 3), 40, np.uint8)
+    picture[2:18, 2:22], picture[2:18, 42:62], picture[30:46, 2:22] = (250, 20, 20), (20, 250, 20), (20, 20, 250)
+    write_video(tmp_path / "a.mp4", np.stack([picture] * 3), codec="mpeg4")
+    data = bytearray((tmp_path / "a.mp4").read_bytes())
+    header, one = data.index(b"tkhd") + 44, 1 << 16
+    data[header : header + 36] = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+    (tmp_path / "a.mp4").write_bytes(bytes(data))
+    expected = shown(picture).astype(int)
+    for frames in (decode_video(tmp_path / "a.mp4", 0, 48).frames, first_frames(tmp_path / "a.mp4", 1)):
+        assert frames[0].shape == expected.shape
+        assert np.abs(frames[0] - expected).mean() < 12
 
 
 @pytest.mark.parametrize(

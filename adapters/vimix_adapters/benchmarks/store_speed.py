@@ -101,7 +101,8 @@ def _packed(files: Sequence[Path], out: Path, short_side: int, codec: str) -> Hd
     entries = []
     for file in files:
         part = out.with_name(f"{file.stem}.{codec}.part")
-        write_part(part, *pack_frames(file, settings), settings)
+        frames, decoded = pack_frames(file, settings)
+        write_part(part, frames, decoded.rate, settings)
         entries.append(Entry(part, file.name, 0, file.stem, ("train",)))
     merge_parts(out, entries, ["any"], settings, quarantined=0)
     return Hdf5VideoStore(out)

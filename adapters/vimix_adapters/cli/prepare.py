@@ -11,12 +11,15 @@ from vimix_adapters.cli.prepare_options import Out, prepare_and_print, with_vide
 if TYPE_CHECKING:
     from vimix_adapters.prepare.report import PrepareOptions
 
+PUBLISHED_SIDE = 256
+"""Short side at which published sets are stored, as CoCLR's and I3D's: random crops to 128 pixels then shrink."""
+
 app = typer.Typer(help="Make a store from video or skeleton files.", no_args_is_help=True)
-app.command()(with_video_options(prepare_published.ucf101))
-app.command()(with_video_options(prepare_published.hmdb51))
-app.command()(with_video_options(prepare_published.kinetics))
-app.command("ntu60-videos")(with_video_options(prepare_published.ntu60_videos))
-app.command("ntu120-videos")(with_video_options(prepare_published.ntu120_videos))
+app.command()(with_video_options(prepare_published.ucf101, PUBLISHED_SIDE))
+app.command()(with_video_options(prepare_published.hmdb51, PUBLISHED_SIDE))
+app.command()(with_video_options(prepare_published.kinetics, PUBLISHED_SIDE))
+app.command("ntu60-videos")(with_video_options(prepare_published.ntu60_videos, PUBLISHED_SIDE))
+app.command("ntu120-videos")(with_video_options(prepare_published.ntu120_videos, PUBLISHED_SIDE))
 app.command("ntu60")(prepare_skeletons.ntu_command(60))
 app.command("ntu120")(prepare_skeletons.ntu_command(120))
 app.command()(prepare_skeletons.skeletons)

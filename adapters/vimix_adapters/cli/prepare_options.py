@@ -42,13 +42,18 @@ def video_options(
     workers: Workers = 0,
     flow_short_side: Annotated[
         int, typer.Option(help="Short side of the frames for computing flow, in pixels; 0: as stored.", min=0)
-    ] = 0,
+    ] = 256,
     flow_bound: Annotated[float, typer.Option(help="Displacement at which flow is clipped, in pixels.")] = 20.0,
-    rate: Annotated[float, typer.Option(help="Stored frames a second; 0 keeps the rate of each video.")] = 30.0,
+    rate: Annotated[
+        float, typer.Option(help="Most stored frames a second: faster videos are thinned; 0: all frames.")
+    ] = 30.0,
     codec: Annotated[Codec, typer.Option(help="Codec of the frames: jpeg is small, raw is fast to read.")] = Codec.jpeg,
     quality: Annotated[int, typer.Option(help="JPEG quality.", min=1, max=100)] = 95,
-    time_limit: Annotated[float, typer.Option(help="Time limit of a video, in seconds.", min=0.1)] = 600.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List and count the videos, but decode none.")] = False,
+    time_limit: Annotated[float, typer.Option(help="Time limit of a video, in seconds.", min=0.1)] = 3600.0,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="List and count the videos and estimate the size of the store; store none."),
+    ] = False,
     force: Force = False,
 ) -> "PrepareOptions":
     """Build the value of the shared options."""
@@ -61,7 +66,7 @@ def video_options(
         settings = PackSettings(
             short_side=short_side,
             flow=flow.value,
-            flow_short_side=flow_short_side or short_side,
+            flow_short_side=short_side if flow is Flow.none else flow_short_side or short_side,
             flow_bound=flow_bound,
             rate=rate,
             codec=codec.value,
@@ -72,11 +77,15 @@ def video_options(
     return PrepareOptions(VideoStoreBuilder(settings, time_limit), worker_count(workers), force, dry_run)
 
 
-def with_video_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of ``video_options`` in place of its parameter ``options``."""
+def with_video_options(command: Callable[..., None], short_side: int = 128) -> Callable[..., None]:
+    """Give a command the options of ``video_options`` in place of its parameter ``options``.
+
+    ``short_side`` is the default of ``--short-side``.
+    """
     own = [p for p in inspect.signature(command).parameters.values() if p.name != "options"]
     signature = inspect.signature(video_options)
     shared = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
+    shared = [p.replace(default=short_side) if p.name == "short_side" else p for p in shared]
     names = {parameter.name for parameter in shared}
 
     def wrapped(**given: Any) -> None:

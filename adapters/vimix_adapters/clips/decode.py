@@ -5,8 +5,9 @@ plain files only, and its frame count must be that of the container. Callers run
 """
 
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,41 @@ Frame = NDArray[np.uint8]
 PLAIN_CODECS = frozenset({"h264", "mpeg4", "vp9", "mpeg2video"})
 MISSING = 0.1
 """Share of the declared frames that may be missing before a file counts as truncated."""
+STEADY = 0.95
+"""Distance of two frames, as a share of 1/rate, from which they count as no faster than the rate."""
+TIE = 1e-6
+"""Seconds or frames below which two distances count as equal."""
 GRACE = 0.5
 """Seconds by which a declared length may be wrong in addition."""
 
 
 @frozen(eq=False)
 class DecodedVideo:
-    """``frames`` uint8 [T, H, W, 3] (R, G, B, upright) at ``rate`` frames a second."""
+    """``frames`` uint8 [T, H, W, 3] (R, G, B, upright) at ``rate`` frames a second; no frame is repeated."""
 
     frames: NDArray[np.uint8]
     rate: float
+    file_rate: float
+    """Frames a second in the file, on average."""
+    file_frames: int
+    """Number of frames in the file."""
 
 
-VideoDecoder = Callable[[Path, float, int], DecodedVideo]
-"""Decodes a whole video file, as ``decode_video`` does."""
+@frozen
+class Turn:
+    """How a player turns the stored pictures: swap rows and columns, then mirror left-right and top-bottom."""
+
+    swap: bool = False
+    mirror: bool = False
+    flip: bool = False
+
+    def upright(self, frame: Frame) -> Frame:
+        """Turn a frame [H, W, 3]; returns a view."""
+        turned = frame.swapaxes(0, 1) if self.swap else frame
+        return turned[:: -1 if self.flip else 1, :: -1 if self.mirror else 1]
+
+
+AS_STORED = Turn()
 
 
 @frozen
@@ -49,44 +71,46 @@ class Probe:
     """Frames per second, or None."""
     steady: bool
     """Whether the header declares a constant frame rate."""
-    rotation: int
-    """Degrees by which the pictures must be rotated for display, anticlockwise."""
+    turn: Turn
+    """How the pictures must be turned for display."""
     seconds: float
     """Length of the video. 0 if it is not declared, or if only that of the file is and it has sound."""
 
 
 def decode_video(path: Path, rate: float, short_side: int) -> DecodedVideo:
-    """Decode a video file to frames whose shorter side is ``short_side`` pixels.
+    """Decode a video file to frames whose shorter side is at most ``short_side`` pixels.
 
-    With ``rate`` > 0 the frames nearest to a constant rate are chosen; 0 keeps all frames and their mean rate.
-    Raises VimixError with the reason if the file cannot be decoded.
+    ``rate`` is a ceiling in frames a second: a faster video is thinned (see ``thinned``), a slower one keeps all its
+    frames; 0 is no ceiling. Raises VimixError with the reason if the file cannot be decoded.
     """
-    _require_file(path)
     times, frames = _decoded(path, short_side)
     if not frames:
         raise VimixError("no frame could be decoded")
     if len(sizes := {frame.shape[:2] for frame in frames}) > 1:
         raise VimixError(f"its frames have {len(sizes)} different shapes")
-    own = _own_rate(times)
-    if not rate:
-        return DecodedVideo(np.stack(frames), own)
-    chosen = nearest_frames(times, rate, 1 / own)
-    return DecodedVideo(np.stack([frames[i] for i in chosen]), rate)
+    chosen = thinned(times, rate)
+    stored = mean_rate([times[i] for i in chosen])
+    if len(chosen) < len(times):  # few frames give a mean that is a little off
+        stored = rate if stored > STEADY * rate else stored
+    return DecodedVideo(np.stack([frames[i] for i in chosen]), stored, mean_rate(times), len(times))
 
 
-def nearest_frames(times: Sequence[float], rate: float, last: float) -> NDArray[np.int64]:
-    """Return the indices of the frames nearest to 0, 1/rate, 2/rate, ... s.
+def thinned(times: Sequence[float], rate: float) -> NDArray[np.int64]:
+    """Return the indices, ascending and without repetition, of the frames to keep of at most ``rate`` a second.
 
-    ``times`` are the frames' time stamps in seconds, ascending; the last frame is shown for ``last`` seconds.
+    All are kept if no two neighbours are closer than 1/rate s (less 5 %, because containers round time stamps) or
+    ``rate`` is 0. Otherwise those nearest to 0, 1/rate, 2/rate, ... s are kept, each once: where the frames are further
+    apart than that, none is lost. ``times`` are the time stamps in seconds, ascending.
     """
     stamps = np.asarray(times, dtype=np.float64) - times[0]
-    count = max(1, round((stamps[-1] + last) * rate))
-    wanted = np.arange(count) / rate
-    after = np.clip(np.searchsorted(stamps, wanted), 1, max(len(stamps) - 1, 1))
-    if len(stamps) == 1:
-        return np.zeros(count, dtype=np.int64)
-    before_is_nearer = wanted - stamps[after - 1] <= stamps[after] - wanted
-    return np.where(before_is_nearer, after - 1, after).astype(np.int64)
+    if not rate or len(stamps) == 1 or np.diff(stamps).min() * rate >= STEADY:
+        return np.arange(len(stamps))
+    wanted = np.arange(np.floor(stamps[-1] * rate + TIE) + 1) / rate
+    after = np.clip(np.searchsorted(stamps, wanted), 1, len(stamps) - 1)
+    before_is_nearer = wanted - stamps[after - 1] <= stamps[after] - wanted + TIE
+    chosen = np.unique(np.where(before_is_nearer, after - 1, after))
+    late = (stamps[-1] - stamps[chosen[-1]]) * rate >= STEADY  # the last frame, between two of the wanted times
+    return np.append(chosen, len(stamps) - 1) if late else chosen
 
 
 def _require_file(path: Path) -> None:
@@ -101,10 +125,11 @@ def _require_file(path: Path) -> None:
         raise VimixError("empty file")
 
 
-def _own_rate(times: Sequence[float]) -> float:
+def mean_rate(times: Sequence[float]) -> float:
+    """Return the mean number of frames a second, to six digits; 30 for a single frame."""
     if len(times) < 2 or times[-1] <= times[0]:
         return 30.0
-    return (len(times) - 1) / (times[-1] - times[0])
+    return float(f"{(len(times) - 1) / (times[-1] - times[0]):.6g}")
 
 
 def _decoded(path: Path, short_side: int) -> tuple[list[float], list[Frame]]:
@@ -123,7 +148,7 @@ def _is_plain(probe: Probe) -> bool:
         and probe.frames > 1
         and probe.rate is not None
         and probe.steady
-        and probe.rotation == 0
+        and probe.turn == AS_STORED
     )
 
 
@@ -131,14 +156,12 @@ def probe_video(path: Path) -> Probe:
     """Read the header and the first frame. Raises VimixError if the file is no video or has no video stream."""
     import av
 
+    _require_file(path)
     try:
         with av.open(str(path)) as container:
             stream = _moving(container)
             context = stream.codec_context
-            rotation = 0
-            for frame in container.decode(stream):
-                rotation = round(getattr(frame, "rotation", 0) or 0) % 360
-                break
+            first = next(iter(container.decode(stream)), None)
             average, base = as_fraction(stream.average_rate), as_fraction(stream.base_rate)
             return Probe(
                 codec=context.name,
@@ -146,7 +169,7 @@ def probe_video(path: Path) -> Probe:
                 frames=stream.frames,
                 rate=average,
                 steady=average is not None and base is not None and abs(average - base) < Fraction(1, 100) * base,
-                rotation=rotation,
+                turn=AS_STORED if first is None else _turn(first),
                 seconds=_declared_seconds(container, stream),
             )
     except (av.error.FFmpegError, OSError, ValueError) as error:
@@ -156,6 +179,19 @@ def probe_video(path: Path) -> Probe:
 def as_fraction(rate: Any) -> Fraction | None:
     """Return a rate as a Fraction. From PyAV 19 on, rates have a type of PyAV's own, which has no ``abs``."""
     return None if rate is None else Fraction(rate.numerator, rate.denominator)
+
+
+def _turn(frame: Any) -> Turn:
+    """Read the display matrix of a frame: a, b, u, c, d, v, ... take (x, y) to (ax + cy, bx + dy), up to a shift."""
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # side data of a type that this PyAV does not know
+        data = None
+    if data is None:
+        return AS_STORED
+    a, b, _, c, d, *_ = np.frombuffer(bytes(data), dtype=np.int32).tolist()
+    swap = abs(b) + abs(c) > abs(a) + abs(d)
+    return Turn(swap, mirror=(c if swap else a) < 0, flip=(b if swap else d) < 0)
 
 
 def _moving(container: Any) -> Any:
@@ -189,7 +225,7 @@ def _try_decord(path: Path, short_side: int, probe: Probe) -> list[Frame] | None
         if len(reader) != probe.frames or reader[0].shape[2] != 3:
             return None
         reader.seek(0)
-        return [resized(reader.next().asnumpy(), short_side) for _ in range(len(reader))]
+        return [_at_most(reader.next().asnumpy(), short_side) for _ in range(len(reader))]
     except (decord.DECORDError, RuntimeError, StopIteration, IndexError, UnicodeError):  # file names that are not UTF-8
         return None
 
@@ -205,16 +241,33 @@ def _decode_pyav(path: Path, short_side: int, probe: Probe) -> tuple[list[float]
             stream.thread_type = "NONE"
             for time, frame in _shown(container, stream):
                 times.append(time)
-                frames.append(resized(np.rot90(frame, probe.rotation // 90), short_side))
+                frames.append(_at_most(probe.turn.upright(frame), short_side))
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VimixError(f"damaged after {len(frames)} frames: {_text(error)}") from error
     if probe.frames and len(frames) < (1 - MISSING) * probe.frames:
         raise VimixError(f"truncated: {len(frames)} of {probe.frames} frames")
     shown = max(times, default=0.0) - min(times, default=0.0)
-    if shown < (1 - MISSING) * probe.seconds - GRACE:
+    whole = 0 < probe.frames <= len(frames)  # then the last frame is shown for long
+    if not whole and shown < (1 - MISSING) * probe.seconds - GRACE:
         raise VimixError(f"truncated: {shown:.1f} of {probe.seconds:.1f} seconds")
     order = np.argsort(times, kind="stable")
     return [times[i] for i in order], [frames[i] for i in order]
+
+
+def first_frames(path: Path, count: int) -> list[Frame]:
+    """Decode the first ``count`` frames, at most, as a player shows them. Raises VimixError if there are none."""
+    import av
+
+    turn = probe_video(path).turn
+    try:
+        with av.open(str(path)) as container:
+            stream = _moving(container)
+            frames = [turn.upright(frame) for _, frame in islice(_shown(container, stream), count)]
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        raise VimixError(f"not a readable video: {_text(error)}") from error
+    if not frames:
+        raise VimixError("no frame could be decoded")
+    return frames
 
 
 def _shown(container: Any, stream: Any) -> Iterator[tuple[float, Frame]]:
@@ -224,6 +277,10 @@ def _shown(container: Any, stream: Any) -> Iterator[tuple[float, Frame]]:
     for frame in container.decode(stream):
         time = frame.time if frame.time is not None else time + step
         yield time, frame.to_ndarray(format="rgb24")
+
+
+def _at_most(frame: Frame, short_side: int) -> Frame:
+    return resized(frame, min(short_side, *frame.shape[:2]))
 
 
 def resized(frame: Frame, short_side: int) -> Frame:

@@ -30,8 +30,26 @@ class Entry:
     splits: tuple[str, ...]
 
 
-def write_part(path: Path, frames: Mapping[Modality, Frames], rate: float, settings: PackSettings) -> None:
-    """Write one video, uint8 [T, H, W, C] by modality, to an HDF5 file, atomically. Raises WriteError: disk full."""
+@frozen
+class FileTiming:
+    """Mean frames a second and number of frames of a video file, and how many of them were left out of the store."""
+
+    rate: float
+    frames: int
+    thinned: int = 0
+
+
+def write_part(
+    path: Path,
+    frames: Mapping[Modality, Frames],
+    rate: float,
+    settings: PackSettings,
+    timing: FileTiming | None = None,
+) -> None:
+    """Write one video, uint8 [T, H, W, C] by modality, to an HDF5 file, atomically. Raises WriteError: disk full.
+
+    ``timing`` is that of the video file, for the report; it does not go into the store.
+    """
     with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as file:
         group = file.create_group("video")
         for modality, pictures in frames.items():
@@ -39,6 +57,19 @@ def write_part(path: Path, frames: Mapping[Modality, Frames], rate: float, setti
         group.attrs["frames"] = min(map(len, frames.values()))
         group.attrs["rate"] = rate
         seal(group)
+        if timing is not None:
+            file.attrs.update({"file_rate": timing.rate, "file_frames": timing.frames})
+
+
+def file_timing(path: Path) -> FileTiming | None:
+    """Return the timing of the video file of a part; None if the part is not finished or has no timing."""
+    if not is_part(path):
+        return None
+    with h5py.File(path, "r") as file:
+        if "file_rate" not in file.attrs:
+            return None
+        frames = int(file.attrs["file_frames"])
+        return FileTiming(float(file.attrs["file_rate"]), frames, frames - int(file["video"].attrs["frames"]))
 
 
 def is_part(path: Path) -> bool:
@@ -64,19 +95,20 @@ def as_stored(pictures: Frames, modality: Modality, settings: PackSettings) -> F
     """Return pictures uint8 [T, H, W, C] as they would be read back from a store."""
     if settings.codec == "raw":
         return pictures
-    return np.stack([decoded(_jpeg(picture, modality, settings.quality), modality) for picture in pictures])
+    return np.stack([decoded(as_jpeg(picture, modality, settings.quality), modality) for picture in pictures])
 
 
 def _write_modality(group: h5py.Group, modality: Modality, pictures: Frames, settings: PackSettings) -> None:
     if settings.codec == "raw":
         group.create_dataset(modality, data=pictures)
         return
-    coded = [_jpeg(picture, modality, settings.quality) for picture in pictures]
+    coded = [as_jpeg(picture, modality, settings.quality) for picture in pictures]
     group.create_dataset(modality, data=np.concatenate(coded))
     group.create_dataset(f"{modality}.ends", data=np.cumsum([len(piece) for piece in coded], dtype=np.int64))
 
 
-def _jpeg(picture: Frames, modality: Modality, quality: int) -> Frames:
+def as_jpeg(picture: Frames, modality: Modality, quality: int) -> Frames:
+    """Encode a frame uint8 [H, W, C] as the bytes of a JPEG picture, uint8 [N]."""
     flat = np.concatenate([picture[..., 0], picture[..., 1]]) if modality == FLOW else picture[..., ::-1]
     done, coded = cv2.imencode(".jpg", np.ascontiguousarray(flat), [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:

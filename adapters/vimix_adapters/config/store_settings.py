@@ -19,12 +19,12 @@ class PackSettings:
     """Short side of the stored frames, pixels."""
     flow: str = field(default="tvl1", validator=in_(("none", "dis", "tvl1", "tvl1-torch", "imported")))
     """Flow estimator; "none" stores no flow, "imported" stands for flow from files."""
-    flow_short_side: int = field(default=128, validator=ge(16))
-    """Short side of the frames on which flow is computed, pixels; it is then resized to ``short_side``."""
+    flow_short_side: int = field(default=256, validator=ge(16))
+    """Short side of the frames on which flow is computed, pixels, or that of smaller videos; it is then resized."""
     flow_bound: float = field(default=20.0, validator=gt(0))
     """Displacement at which flow is clipped, in pixels of the stored frames."""
     rate: float = field(default=30.0, validator=ge(0))
-    """Highest frame rate, frames a second; 0 keeps every frame."""
+    """Highest frame rate, frames a second: faster videos are thinned, slower ones keep their frames; 0: no ceiling."""
     codec: str = field(default="jpeg", validator=in_(("jpeg", "raw")))
     """Encoding of the stored frames."""
     quality: int = field(default=95, validator=and_(ge(1), le(100)))

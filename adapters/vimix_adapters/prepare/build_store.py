@@ -16,9 +16,11 @@ from rich.console import Console
 
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.hdf5_writer import FileTiming
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.datasets.listing import DatasetFile, Listing
 from vimix_adapters.files import require_new, sweep, write_text
+from vimix_adapters.prepare.disk_use import DiskUse
 from vimix_adapters.prepare.parts import claim_parts, drop_parts, parts_of
 from vimix_adapters.prepare.progress import run_shown
 
@@ -75,6 +77,12 @@ class StoreBuilder(Protocol):
     def failures(self, job: PartJob, reason: str | None) -> Sequence[str | None]:
         """Return why each file of the job was left out, None for a file in the part; ``reason``: why the job failed."""
 
+    def timings(self, files: Sequence[StoredFile], /) -> Sequence[FileTiming]:
+        """Return frame rate and number of frames of each file with a frame rate; called before ``write``."""
+
+    def disk_use(self, files: Sequence[DatasetFile]) -> DiskUse | None:
+        """Estimate the size of the store; None if no file can be read."""
+
     def write(self, store: Path, files: Sequence[StoredFile], classes: Sequence[str], left_out: int) -> None:
         """Join the parts to a store, atomically. Raises WriteError if it cannot be written."""
 
@@ -90,6 +98,8 @@ class BuildResult:
     """(name, reason) of each file that was left out."""
     written: bool = True
     """Whether the store exists now; if not, its parts are kept."""
+    timings: tuple[FileTiming, ...] = ()
+    """Frame rates of the files; empty for skeletons and for a store that was complete before."""
 
 
 def build_store(
@@ -125,11 +135,12 @@ def build_store(
     listed = len(listing.files) + len(listing.left_out)
     if not stored:
         raise VimixError(f"none of {listed} {builder.unit} could be read, the first: {': '.join(failures[0])}")
+    timings = tuple(builder.timings(stored))
     if reasons and all_needed:
-        return BuildResult(listed, len(stored), failures, written=False)
+        return BuildResult(listed, len(stored), failures, False, timings)
     builder.write(store, stored, listing.classes, len(failures) + len(listing.excluded))
     shutil.rmtree(parts_of(store), ignore_errors=True)
-    return BuildResult(listed, len(stored), failures)
+    return BuildResult(listed, len(stored), failures, True, timings)
 
 
 def quarantine_file(store: Path) -> Path:

@@ -1,6 +1,7 @@
 """``vimix prepare``: store a data set, and report what was found, stored and left out in each split."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,12 @@ from attrs import asdict, evolve, frozen
 from rich.console import Console
 from rich.table import Table
 
+from vimix_adapters.clips.hdf5_writer import FileTiming
+from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.datasets.listing import Listing, SplitCount, split_counts
 from vimix_adapters.prepare.build_store import StoreBuilder, build_store, quarantine_file
+from vimix_adapters.prepare.disk_use import DiskUse
+from vimix_adapters.prepare.frame_rates import rates_data, rates_lines
 from vimix_adapters.reports.results import write_json
 
 FORMAT = "vimix-prepare-report-1"
@@ -48,6 +53,12 @@ class Report:
     """Reason of each file that cannot be read, by name; None if no file was read."""
     written: bool = False
     """Whether the store exists now."""
+    rates: Mapping[str, Any] | None = None
+    """Frame rates that were found, as in the JSON report; None if no video was read by this call."""
+    disk_use: DiskUse | None = None
+    """Estimated size of the store, of a dry run."""
+    lines: tuple[str, ...] = ()
+    """Sentences about the frame rates."""
     advice: tuple[str, ...] = ()
     """Sentences that say what to do."""
     exit_code: int = 0
@@ -85,6 +96,9 @@ def prepare_store(listing: Listing, store: Path, options: PrepareOptions, consol
         unreadable = {name: reason for name, reason in result.failures if name in listed}
         counts = tuple(split_counts(listing, unreadable))
         report = evolve(report, counts=counts, unreadable=unreadable, written=result.written)
+        report = _with_rates(report, result.timings, options.builder.settings)
+    if options.dry_run:
+        report = evolve(report, disk_use=options.builder.disk_use(listing.files))
     report = _advised(report, all_needed, options.dry_run)
     write_json(report_file(store), report_data(report))
     return report
@@ -104,6 +118,8 @@ def report_data(report: Report) -> dict[str, Any]:
         "missing": {name: list(splits) for name, splits in sorted(listing.missing.items())},
         "unreadable": dict(report.unreadable or {}),
         "left_out": dict([*listing.left_out, *listing.excluded]),
+        "rates": report.rates,
+        "estimated_bytes": report.disk_use.size if report.disk_use else None,
         "notes": list(listing.notes),
         "advice": list(report.advice),
     }
@@ -131,7 +147,9 @@ def report_lines(report: Report) -> list[str]:
     lines += [f"{name}: {reason}" for name, reason in failures[:SHOWN]]
     if listing.excluded:
         lines.append(f"{len(listing.excluded)} {report.unit} left out: {listing.excluded[0][1]}")
-    return [*lines, *listing.notes, *report.advice, f"report: {report_file(report.store)}"]
+    if use := report.disk_use:
+        lines.append(f"the store will take about {_size(use.size)} (estimated from {use.files} {report.unit})")
+    return [*lines, *report.lines, *listing.notes, *report.advice, f"report: {report_file(report.store)}"]
 
 
 def _advised(report: Report, all_needed: bool, dry_run: bool) -> Report:
@@ -151,5 +169,27 @@ def _advised(report: Report, all_needed: bool, dry_run: bool) -> Report:
         code = INCOMPLETE
         advice.append(f"less than {ENOUGH:.0%} of the {report.unit} were {'found' if dry_run else 'stored'}")
     if dry_run:
-        advice.append("dry run: no file was read")
+        advice.append("dry run: nothing was stored")
     return evolve(report, advice=tuple(advice), exit_code=code)
+
+
+def _with_rates(report: Report, timings: Sequence[FileTiming], settings: PackSettings | SkeletonSettings) -> Report:
+    """Add the frame rates; those of a store that was complete before are in the report that it has."""
+    if isinstance(settings, SkeletonSettings):
+        return report
+    if not timings:
+        return evolve(report, rates=_earlier(report_file(report.store)).get("rates"))
+    lines = tuple(rates_lines(timings, settings.rate))
+    return evolve(report, rates=rates_data(timings, settings.rate), lines=lines)
+
+
+def _earlier(path: Path) -> dict[str, Any]:
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

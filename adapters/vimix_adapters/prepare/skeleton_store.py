@@ -9,6 +9,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
+from vimix_adapters.clips.hdf5_writer import FileTiming
 from vimix_adapters.clips.skeleton_writer import (
     SkeletonEntry,
     part_outcomes,
@@ -16,8 +17,9 @@ from vimix_adapters.clips.skeleton_writer import (
     write_skeleton_store,
 )
 from vimix_adapters.config.store_settings import SkeletonSettings
-from vimix_adapters.datasets.listing import Listing
+from vimix_adapters.datasets.listing import DatasetFile, Listing
 from vimix_adapters.prepare.build_store import PartJob, StoredFile
+from vimix_adapters.prepare.disk_use import DiskUse
 from vimix_adapters.skeletons.convert import Preparation, pack_file
 from vimix_adapters.skeletons.layouts import find_layout
 
@@ -57,6 +59,15 @@ class SkeletonStoreBuilder:
                 "--workers if memory is short"
             )
         return [outcome if isinstance(outcome, str) else None for outcome in part_outcomes(job.part)]
+
+    def timings(self, _files: Sequence[StoredFile], /) -> Sequence[FileTiming]:
+        """Return nothing: skeleton files do not name their rate."""
+        return ()
+
+    def disk_use(self, files: Sequence[DatasetFile]) -> DiskUse | None:
+        """Return the size of the array, which all sequences share alike."""
+        settings = self.settings
+        return DiskUse(len(files) * settings.frames * len(settings.layout.joints) * settings.persons * 12, len(files))
 
     def write(self, store: Path, files: Sequence[StoredFile], classes: Sequence[str], left_out: int) -> None:
         """Join the parts to a store, atomically. Raises VimixError if it cannot be written."""

@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
-from vimix_adapters.clips.decode import decode_video, resized
+from vimix_adapters.clips.decode import DecodedVideo, decode_video, resized
 from vimix_adapters.clips.hdf5 import STORED_FRAMES
-from vimix_adapters.clips.hdf5_writer import Entry, as_stored, is_part, merge_parts, write_part
+from vimix_adapters.clips.hdf5_writer import Entry, FileTiming, as_stored, file_timing, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
+from vimix_adapters.datasets.listing import DatasetFile
 from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.estimator import FlowEstimator
 from vimix_adapters.flow.fields import flow_fields
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.flow.tvl1_torch import TorchTvL1Flow
 from vimix_adapters.prepare.build_store import PartJob, StoredFile
+from vimix_adapters.prepare.disk_use import DiskUse, estimate_disk_use
 
 
 @frozen
@@ -46,12 +48,20 @@ class VideoStoreBuilder:
             TvL1Flow()
 
     def is_done(self, part: Path) -> bool:
-        """Whether the part is finished."""
-        return is_part(part)
+        """Whether the part is finished. Parts of versions that repeated frames name no timing: they are made again."""
+        return file_timing(part) is not None
 
     def failures(self, job: PartJob, reason: str | None) -> Sequence[str | None]:
         """Return the reason of the job, which has one file."""
         return [reason] * len(job.files)
+
+    def timings(self, files: Sequence[StoredFile]) -> Sequence[FileTiming]:
+        """Return the frame rate and the number of frames of each file."""
+        return [timing for stored in files if (timing := file_timing(stored.part))]
+
+    def disk_use(self, files: Sequence[DatasetFile]) -> DiskUse | None:
+        """Estimate the size of the store from a sample of the files."""
+        return estimate_disk_use([file.path for file in files], self.settings)
 
     def write(self, store: Path, files: Sequence[StoredFile], classes: Sequence[str], left_out: int) -> None:
         """Join the parts to a store, atomically. Raises WriteError if it cannot be written."""
@@ -61,8 +71,8 @@ class VideoStoreBuilder:
 
 def pack_frames(
     path: Path, settings: PackSettings, flow: bool = True
-) -> tuple[dict[Modality, NDArray[np.uint8]], float]:
-    """Read a video file as a store with ``settings`` holds it: uint8 [T, H, W, C] by modality, and frames a second.
+) -> tuple[dict[Modality, NDArray[np.uint8]], DecodedVideo]:
+    """Read a video file as a store with ``settings`` holds it: uint8 [T, H, W, C] by modality, and the decoded video.
 
     Without ``flow`` the pictures are the same, but no flow is computed.
     Raises VimixError with the reason if the file cannot be read.
@@ -78,7 +88,7 @@ def pack_frames(
         frames = as_stored(rgb, RGB, settings) if settings.flow_origin == STORED_FRAMES else decoded.frames
         estimator = flow_estimator(settings)
         packed[FLOW] = flow_fields(frames, estimator, settings.flow_short_side, size, settings.flow_bound)
-    return packed, decoded.rate
+    return packed, decoded
 
 
 def flow_estimator(settings: PackSettings) -> FlowEstimator:
@@ -95,8 +105,8 @@ def flow_estimator(settings: PackSettings) -> FlowEstimator:
 def write_part_of_video(job: PartJob, settings: PackSettings) -> None:
     """Read a video into a part. Raises VimixError with the reason if it cannot be read."""
     (file,) = job.files
-    frames, rate = pack_frames(file.path, settings)
-    write_part(job.part, frames, rate, settings)
+    frames, decoded = pack_frames(file.path, settings)
+    write_part(job.part, frames, decoded.rate, settings, FileTiming(decoded.file_rate, decoded.file_frames))
 
 
 def _torch_tvl1() -> FlowEstimator:

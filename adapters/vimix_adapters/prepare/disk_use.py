@@ -1,0 +1,58 @@
+"""An estimate of a store's size before it is made, from the first frames of some videos, encoded as in the store."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from attrs import frozen
+
+from vimix.values.errors import VimixError
+from vimix.values.modality import FLOW, RGB
+from vimix_adapters.clips.decode import Frame, first_frames, probe_video, resized
+from vimix_adapters.clips.hdf5_writer import as_jpeg
+from vimix_adapters.config.store_settings import PackSettings
+from vimix_adapters.flow.dis import DisFlow
+from vimix_adapters.flow.fields import flow_fields
+
+SAMPLE = 24
+"""Number of videos that are looked into."""
+
+
+@frozen
+class DiskUse:
+    """Estimated bytes of a store, and the number of files that were looked into."""
+
+    size: int
+    files: int
+
+
+def estimate_disk_use(videos: Sequence[Path], settings: PackSettings) -> DiskUse | None:
+    """Estimate the size of a store of the videos; None if none of the sample can be read."""
+    numbers = np.unique(np.linspace(0, len(videos) - 1, min(SAMPLE, len(videos))).round().astype(int))
+    sizes = [size for number in numbers if (size := _size(videos[number], settings))]
+    return DiskUse(round(float(np.mean(sizes)) * len(videos)), len(sizes)) if sizes else None
+
+
+def _size(video: Path, settings: PackSettings) -> float:
+    """Return the bytes that a video will take: its number of frames times the size of its first; 0 if unreadable."""
+    try:
+        probe = probe_video(video)
+        frames = first_frames(video, 2)
+    except VimixError:
+        return 0
+    rate = float(probe.rate or 30)
+    share = min(1.0, settings.rate / rate) if settings.rate else 1.0
+    return (probe.frames or probe.seconds * rate or 1) * share * _frame_size(frames, settings)
+
+
+def _frame_size(frames: Sequence[Frame], settings: PackSettings) -> int:
+    """Return the bytes of a stored frame and its flow; that of DIS is about as large as that of TV-L1."""
+    picture = resized(frames[0], settings.short_side)
+    if settings.codec == "raw":
+        return int(picture.shape[0]) * int(picture.shape[1]) * (3 if settings.flow == "none" else 5)
+    size = len(as_jpeg(picture, RGB, settings.quality))
+    if settings.flow != "none":
+        shape = (int(picture.shape[0]), int(picture.shape[1]))
+        fields = flow_fields(np.stack(frames), DisFlow(), settings.flow_short_side, shape, settings.flow_bound)
+        size += len(as_jpeg(fields[0], FLOW, settings.quality))
+    return size
