@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.commands.test_datasets import vimix
 from tests.fakes.store import moving_square, write_video
-from tests.unit.test_datasets import vimix
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_writer import FileTiming
