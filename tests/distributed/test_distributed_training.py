@@ -147,13 +147,15 @@ def test_a_measurement_longer_than_ranks_wait_for_each_other_ends_no_training(tm
 
 def test_neighbours_are_measured_by_all_as_by_one() -> None:
     """Three ranks share seven videos and three queries; each gets the accuracy of all."""
-    network = FakeNetwork()  # one for all: threads that seed the global generator at once disturb each other
+    networks = [FakeNetwork() for _ in range(3)]  # made here, since threads share the generator that they would seed
 
     def measured(group: ProcessGroup) -> float:
         gallery, queries = (
             FakeEvaluationClips(members=videos_of_rank(range(*some), group)) for some in ((7,), (7, 10))
         )
-        return OnlineKnn(network, gallery, queries, np.arange(10), 3, group=group).measure()["knn_accuracy"]
+        return OnlineKnn(networks[group.rank], gallery, queries, np.arange(10), 3, group=group).measure()[
+            "knn_accuracy"
+        ]
 
     assert in_threads(3, measured) == [measured(SingleProcess())] * 3
 
