@@ -231,6 +231,7 @@ def test_finetuning_starts_from_checkpoints_or_from_nothing_and_is_not_overwritt
     assert json.loads(out.read_text())["scores"] == record["scores"]
 
 
+@pytest.mark.slow
 def test_finetuning_on_another_store_uses_the_splits_of_that_store(finished, place) -> None:
     """Trained on what is the test split of the recipe's own store, and tested on the other one."""
     other = f'{{ other = {{ store = "{place / "s.h5"}", gallery = "test", queries = "train" }} }}'

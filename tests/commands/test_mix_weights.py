@@ -7,8 +7,9 @@ import pytest
 from tests.cli import vimix
 from vimix_adapters.commands.mix_weights import mix_weights
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 @pytest.mark.parametrize(
     ("encoder", "extent", "random_layers", "same_layer"),
     [
