@@ -15,7 +15,7 @@ import vimix
 
 
 def small_encoder() -> nn.Module:
-    """From clips [B, 3, T, H, W] to embeddings [B, 64]; torchvision's r3d_18(num_classes=64) will do as well."""
+    """Embeds clips [B, 3, T, H, W] as [B, 64]; torchvision's r3d_18(num_classes=64) will do as well."""
     stages = [nn.Conv3d(3, 16, 3, 2, 1), nn.GroupNorm(4, 16), nn.ReLU(), nn.Conv3d(16, 32, 3, 2, 1), nn.ReLU()]
     return nn.Sequential(*stages, nn.AdaptiveAvgPool3d(2), nn.Flatten(), nn.Linear(32 * 8, 64))
 

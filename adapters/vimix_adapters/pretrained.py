@@ -29,7 +29,7 @@ from vimix_adapters.prepare.single_file import read_as_stored
 
 AnyPath = str | PathLike[str]
 AXES = 4
-"""Of one video: [T, H, W, C] or [T, V, M, 3]."""
+"""Frames of one video: [T, H, W, C] or [T, V, M, 3]."""
 
 
 class PretrainedEncoder(nn.Module):

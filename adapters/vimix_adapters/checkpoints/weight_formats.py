@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 
 Rename = Callable[[str], str | None]
-"""From a name in the file, without its prefix, to the name in vimix's encoder; None if the encoder has no such name."""
+"""Maps a name in the file, without its prefix, to the name in vimix's encoder; None if the encoder has no such name."""
 
 
 @frozen

@@ -12,7 +12,7 @@ from vimix_adapters.cli.run import Device, Overrides, RecipeFile
 
 
 class Per(StrEnum):
-    """What a row of features describes."""
+    """Unit that a row of features describes."""
 
     video = "video"
     clip = "clip"

@@ -50,7 +50,7 @@ class Finding:
     verdict: Verdict = "ok"
     """``broken`` if the main job cannot run, ``note`` if something is missing that it can do without."""
     mend: str = ""
-    """What to do, as a command if possible."""
+    """Remedy, as a command if possible."""
 
 
 def diagnose(folder: Path) -> list[Finding]:

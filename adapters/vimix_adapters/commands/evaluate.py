@@ -34,7 +34,7 @@ Inits = Mapping[Modality, Checkpoint | None]
 
 @frozen
 class EvaluationRequest:
-    """What ``vimix evaluate`` is asked to do; a task ignores the options that it does not have."""
+    """Request to ``vimix evaluate``; a task ignores the options that it does not have."""
 
     recipe: config.Recipe
     checkpoints: Sequence[Path]

@@ -1,4 +1,4 @@
-"""What ``vimix import`` reads from the weights of an ST-GCN: the modality, the sizes and the graph."""
+"""Facts that ``vimix import`` reads from the weights of an ST-GCN: the modality, the sizes and the graph."""
 
 from collections.abc import Mapping
 from pathlib import Path

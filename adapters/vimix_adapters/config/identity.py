@@ -1,4 +1,4 @@
-"""Which settings decide a training, and when two stages of a run are the same training."""
+"""The settings that decide a training, and the identity of stages that are the same training."""
 
 import hashlib
 import json

@@ -2,12 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-
 from vimix.domain.contrast.diagnostics import looks_collapsed
+from vimix_adapters.reports.stage_tables import mean_at_end
 
-TAIL = 0.1
-"""Share of a stage's last rows over which the effective rank is averaged."""
 MANY = 0.1
 """Share of skipped steps from which a training is remarked on."""
 
@@ -23,7 +20,7 @@ def training_remark(rows: Sequence[Mapping[str, float]], possible_rank: int) -> 
     if share >= 1:
         return "untrained: 100 % of steps skipped"
     ranks = [row["effective_rank"] for row in rows if "effective_rank" in row]
-    rank = float(np.mean(ranks[-max(1, round(TAIL * len(ranks))) :])) if ranks else None
+    rank = mean_at_end(ranks) if ranks else None
     remarks = [f"{share:.0%} of steps skipped".replace("%", " %")] if share >= MANY else []
     if rank is not None and looks_collapsed(rank, possible_rank):
         remarks.append(f"collapsed in training: effective rank {rank:.1f} of {possible_rank}")

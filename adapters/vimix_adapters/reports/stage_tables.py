@@ -16,7 +16,8 @@ TAIL = 0.1
 MetricsRow = Mapping[str, float]
 
 
-def _at_end(values: Sequence[float]) -> float:
+def mean_at_end(values: Sequence[float]) -> float:
+    """Return the mean over the last tenth of a stage's rows."""
     return float(np.mean(values[-max(1, round(TAIL * len(values))) :]))
 
 
@@ -42,10 +43,10 @@ class Quantity:
 
 
 QUANTITIES: Sequence[Quantity] = (
-    Quantity("loss", "loss", ".2f", _at_end),
-    Quantity("pretext_accuracy", "pretext accuracy", ".1%", _at_end),
+    Quantity("loss", "loss", ".2f", mean_at_end),
+    Quantity("pretext_accuracy", "pretext accuracy", ".1%", mean_at_end),
     Quantity("weight", "own share", ".2f", _over_all),  # share of its own map or clip in a mixed query
-    Quantity("effective_rank", "effective rank", ".1f", _at_end),
+    Quantity("effective_rank", "effective rank", ".1f", mean_at_end),
     Quantity("knn_accuracy", "kNN accuracy", ".1%", _last),
     Quantity("bad_steps", "bad steps", ".0f", _last),  # counted through the stage
 )

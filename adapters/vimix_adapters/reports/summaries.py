@@ -128,7 +128,7 @@ def by_seed(runs: Iterable[RunResults]) -> dict[RowKey, dict[str, list[float]]]:
 
 
 def _scores_by_key(run: RunResults, keyed: bool) -> dict[RowKey, Mapping[str, float]]:
-    """The scores by row; titles of several arms are told apart by the arms' keys."""
+    """The scores by row; equal titles of several arms get the arms' keys added."""
     titles = {(row.arm, row.key) for row in run.rows}
     ambiguous = {title for title, count in Counter(title for title, _ in titles).items() if count > 1}
     table: dict[RowKey, Mapping[str, float]] = {}

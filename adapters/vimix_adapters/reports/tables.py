@@ -35,7 +35,7 @@ class Row:
     tested_on: str = ""
     """Key in [evaluate.stores] of another data set than the run's own."""
     remark: str = ""
-    """What went wrong in the training of these encoders: then the scores are no result."""
+    """Fault in the training of these encoders, such as a collapse; empty if their scores are a result."""
 
     @property
     def title(self) -> str:

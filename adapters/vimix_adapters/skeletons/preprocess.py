@@ -1,4 +1,4 @@
-"""From recorded bodies to stored sequences: persons are chosen, centred, resized in time and turned to the front."""
+"""Preprocessing of recorded bodies: persons are chosen, centred, resized in time and turned to the front."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from torch import Tensor
 from vimix.values.mixing import MixPlan
 
 HiddenMixing = Callable[[Tensor], tuple[Tensor, MixPlan]]
-"""From the hidden map ``g1^k`` [B, C, T, H, W] to the mixed map of the same shape and the plan of the mix."""
+"""Maps the hidden map ``g1^k`` [B, C, T, H, W] to the mixed map of the same shape and the plan of the mix."""
 
 
 class FeatureExtractor(Protocol):
