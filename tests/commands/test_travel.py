@@ -180,14 +180,14 @@ class Counting:
     """A network that counts how often it is asked."""
 
     def __init__(self, network) -> None:
-        self._network, self.calls = network, 0
+        self.network, self.calls = network, 0
 
     def features(self, clips: torch.Tensor) -> torch.Tensor:
         self.calls += 1
-        return self._network.features(clips)
+        return self.network.features(clips)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        return self._network.state_dict()
+        return self.network.state_dict()
 
 
 def test_features_are_computed_once_and_again_only_when_what_they_depend_on_changed(place, tmp_path) -> None:
@@ -210,7 +210,7 @@ def test_features_are_computed_once_and_again_only_when_what_they_depend_on_chan
         assert extract(override) != again, override
         assert extract(override)[0] is False
         assert extract()[0] is True, "the file of the other protocol is stale"
-    counting._network.encoder.features[0][0][0].weight.data += 0.01
+    counting.network.encoder.features[0][0][0].weight.data += 0.01
     assert extract()[0] is True
     for file in tmp_path.glob("*.npz"):
         file.write_bytes(file.read_bytes()[:-100])

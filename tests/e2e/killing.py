@@ -95,7 +95,7 @@ class Events:
 
         def recording(sink: Any, number: int, values: Any) -> None:
             line = json.dumps({"step": number, **values})
-            self("half a row", lambda: sink._path.open("a").write(line[: len(line) // 2]))
+            self("half a row", lambda: sink.path.open("a").write(line[: len(line) // 2]))
             record(sink, number, values)
 
         def extracting(*arguments: Any) -> Any:

@@ -32,20 +32,20 @@ class FakeNetwork:
     def depth(self) -> int:
         return len(self._stages)
 
-    def _forward(self, x: Tensor, start: int, stop: int) -> Tensor:
+    def partial_forward(self, x: Tensor, start: int, stop: int) -> Tensor:
         for stage in self._stages[start:stop]:
             x = torch.cat([stage(part) for part in x.chunk(self._groups if self.module.training else 1)])
         return x
 
-    def _project(self, x: Tensor) -> Tensor:
+    def project(self, x: Tensor) -> Tensor:
         return nn.functional.normalize(self._head(x.mean(dim=(2, 3, 4))), dim=1)
 
     def embed(self, clips: Tensor) -> Tensor:
-        return self._project(self._forward(clips, 0, self.depth))
+        return self.project(self.partial_forward(clips, 0, self.depth))
 
     def embed_mixed(self, clips: Tensor, layer: int, mix: HiddenMixing) -> tuple[Tensor, MixPlan]:
-        mixed, plan = mix(self._forward(clips, 0, layer))
-        return self._project(self._forward(mixed, layer, self.depth)), plan
+        mixed, plan = mix(self.partial_forward(clips, 0, layer))
+        return self.project(self.partial_forward(mixed, layer, self.depth)), plan
 
     @torch.no_grad()
     def keys(self, clips: Tensor, shuffle: Tensor) -> Tensor:
@@ -53,11 +53,11 @@ class FakeNetwork:
 
     @torch.no_grad()
     def hidden(self, clips: Tensor, layer: int) -> Tensor:
-        return self._evaluated(lambda: self._forward(clips, 0, layer))
+        return self._evaluated(lambda: self.partial_forward(clips, 0, layer))
 
     @torch.no_grad()
     def features(self, clips: Tensor) -> Tensor:
-        return self._evaluated(lambda: self._forward(clips, 0, self.depth).mean(dim=(2, 3, 4)))
+        return self._evaluated(lambda: self.partial_forward(clips, 0, self.depth).mean(dim=(2, 3, 4)))
 
     def _evaluated(self, compute: Any) -> Tensor:
         training = self.module.training

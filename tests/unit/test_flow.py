@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vimix.values.errors import VimixError
 from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import dequantise, flow_fields, quantise, resized
-from vimix_adapters.flow.tvl1 import TvL1Flow, _create
+from vimix_adapters.flow.tvl1 import TvL1Flow, create_estimator
 
 
 def texture(height: int = 64, width: int = 96) -> np.ndarray:
@@ -75,9 +75,9 @@ def test_a_single_frame_stands_still() -> None:
 
 def test_an_opencv_without_tvl1_says_what_to_install() -> None:
     with pytest.raises(VimixError, match="opencv-contrib-python-headless"):
-        _create(SimpleNamespace())
+        create_estimator(SimpleNamespace())
 
 
 def test_tvl1_is_found_under_its_older_names() -> None:
-    assert _create(SimpleNamespace(optflow=SimpleNamespace(createOptFlow_DualTVL1=lambda: "old"))) == "old"
-    assert _create(SimpleNamespace(createOptFlow_DualTVL1=lambda: "older")) == "older"
+    assert create_estimator(SimpleNamespace(optflow=SimpleNamespace(createOptFlow_DualTVL1=lambda: "old"))) == "old"
+    assert create_estimator(SimpleNamespace(createOptFlow_DualTVL1=lambda: "older")) == "older"

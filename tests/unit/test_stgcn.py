@@ -15,7 +15,7 @@ from vimix.app.learner import StepOutcome
 from vimix.values.clips import ClipBatch
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 from vimix_adapters.encoders.graph import spatial_partition
-from vimix_adapters.encoders.stgcn import Block, Dropout, GraphConvolution, Projection, STGCNEncoder, _rows
+from vimix_adapters.encoders.stgcn import Block, Dropout, GraphConvolution, Projection, STGCNEncoder, person_rows
 from vimix_adapters.skeletons.layouts import find_layout
 from vimix_adapters.wiring.stage_runs import seeded
 
@@ -238,7 +238,7 @@ def test_maps_go_from_stage_to_stage_without_a_copy() -> None:
     encoder = small()
     with torch.no_grad():
         hidden = encoder.partial_forward(skeletons(), 0, 3)
-    assert _rows(hidden).data_ptr() == hidden.data_ptr()
+    assert person_rows(hidden).data_ptr() == hidden.data_ptr()
     assert hidden[0, ..., 0].permute(1, 2, 0).is_contiguous()  # channels last
 
 

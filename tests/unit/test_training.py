@@ -76,9 +76,9 @@ def test_a_cmmc_step_is_the_six_lines_of_the_method() -> None:
     outcome = cmmc_step(trained, partner, FLOW, vimix.CrossModalCutMix(), RandomLayer())(clips, outcome_rng)
 
     k, l = RandomLayer().draw(3, 3, rng)  # noqa: E741
-    g1 = query._forward(clips.views[RGB][0], 0, k)
+    g1 = query.partial_forward(clips.views[RGB][0], 0, k)
     partner.module.eval()
-    g2 = partner._forward(clips.views[FLOW][0], 0, l)
+    g2 = partner.partial_forward(clips.views[FLOW][0], 0, l)
     plan = vimix.CrossModalCutMix().plan(batch=4, grid=vimix.Grid.of(g1.shape), donor=vimix.Grid.of(g2.shape), rng=rng)
     g_mix = []
     for i in range(4):
@@ -88,7 +88,7 @@ def test_a_cmmc_step_is_the_six_lines_of_the_method() -> None:
         mask[mine] = 0
         donor[mine] = g2[plan.partner[i]][theirs]
         g_mix.append(mask * g1[i] + (1 - mask) * donor)
-    z = query._project(query._forward(torch.stack(g_mix), k, 3))
+    z = query.project(query.partial_forward(torch.stack(g_mix), k, 3))
     keys = key.keys(clips.views[RGB][1], torch.from_numpy(rng.permutation(4)))
     log_p = (z @ keys.T / 0.1).log_softmax(1)
     lam = torch.from_numpy(plan.weight)
@@ -105,11 +105,11 @@ def test_a_manifold_step_mixes_hidden_maps_of_one_encoder_with_gradients_to_both
     outcome = manifold_step(trained, vimix.ManifoldMixup(), SameLayer())(clips, np.random.default_rng(6))
 
     k, _ = SameLayer().draw(3, 3, rng)
-    g1 = query._forward(clips.views[RGB][0], 0, k)
+    g1 = query.partial_forward(clips.views[RGB][0], 0, k)
     lam = torch.from_numpy(rng.beta(1, 1, 4).astype(np.float32))
     partner = torch.from_numpy(rng.permutation(4))
     shares = lam.view(-1, 1, 1, 1, 1)
-    z = query._project(query._forward(shares * g1 + (1 - shares) * g1[partner], k, 3))
+    z = query.project(query.partial_forward(shares * g1 + (1 - shares) * g1[partner], k, 3))
     keys = trained.key.keys(clips.views[RGB][1], torch.arange(4))
     log_p = (z @ keys.T / 0.1).log_softmax(1)
     expected = -(lam * log_p.diag() + (1 - lam) * log_p[torch.arange(4), partner]).mean()

@@ -65,7 +65,7 @@ class STGCNEncoder(StageChain):
         """Run stages start ... stop-1 on maps [B, C, T, V, M]."""
         if start == stop:
             return super().partial_forward(x, start, stop)
-        rows = _rows(x)
+        rows = person_rows(x)
         present = torch.ones(len(rows), dtype=torch.bool, device=x.device) if self._all else _present(rows)
         if self._all or bool(present.all()) or not bool(present.any()):
             seen = self._run(rows, start, stop)
@@ -106,7 +106,7 @@ def build_stgcn(settings: ModalitySettings, layout: SkeletonLayout | None) -> ST
     )
 
 
-def _rows(maps: Tensor) -> Tensor:
+def person_rows(maps: Tensor) -> Tensor:
     """Persons [B·M, T, V, C] of maps [B, C, T, V, M]; maps that a stage has made are not copied."""
     return maps.permute(0, 4, 2, 3, 1).flatten(0, 1).contiguous()
 

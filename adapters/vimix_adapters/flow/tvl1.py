@@ -13,18 +13,18 @@ class TvL1Flow:
     """Implements ``vimix_adapters.flow.estimator.FlowEstimator`` with OpenCV contrib's TV-L1, default parameters."""
 
     def __init__(self) -> None:
-        self._estimator, self._shape = _create(cv2), (0, 0)
+        self._estimator, self._shape = create_estimator(cv2), (0, 0)
 
     def __call__(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Estimate (u, v) in pixels, float32 [H, W, 2], from grey frames uint8 [H, W]."""
         if earlier.shape != self._shape:
             # A small frame removes scales from OpenCV's estimator for good.
-            self._estimator, self._shape = _create(cv2), earlier.shape
+            self._estimator, self._shape = create_estimator(cv2), earlier.shape
         flow: NDArray[np.float32] = self._estimator.calc(earlier, later, None)
         return flow
 
 
-def _create(library: Any) -> Any:
+def create_estimator(library: Any) -> Any:
     """Create the estimator, whose name differs between versions of OpenCV. Raises VimixError if there is none."""
     contrib = getattr(library, "optflow", None)
     for module, name in (
