@@ -154,6 +154,16 @@ def test_about_a_third_of_the_performers_who_appear_are_for_the_test(performers:
         assert {s.test for s in samples if s.action == action} == {True, False}, "both lists have every class"
 
 
+def test_few_training_videos_are_the_first_of_all_and_the_test_videos_stay_the_same() -> None:
+    everything = plan(SynthSettings(classes=2, videos_per_class=20))
+    few = plan(SynthSettings(classes=2, videos_per_class=20, train_per_class=3))
+    assert [s for s in few if s.test] == [s for s in everything if s.test]
+    for action in range(2):
+        training = [s for s in everything if s.action == action and not s.test]
+        assert [s for s in few if s.action == action and not s.test] == training[:3]
+        assert len({s.performer for s in training[:3]}) == 3, "the performers take turns"
+
+
 def test_the_record_holds_all_settings(made: Path) -> None:
     record = json.loads((made / "synth.json").read_text())
     assert record["seed"] == 0

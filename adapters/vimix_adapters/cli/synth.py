@@ -12,6 +12,9 @@ def synth(
     out: Annotated[Path, typer.Argument(help="Folder to make, or to finish if it has the same settings.")],
     classes: Annotated[int, typer.Option(help="Number of actions, at most 16.")] = 10,
     videos_per_class: Annotated[int, typer.Option(help="Number of videos of each action.")] = 40,
+    train_per_class: Annotated[
+        int | None, typer.Option(help="Largest number of training videos of each action; by default all are made.")
+    ] = None,
     performers: Annotated[
         int, typer.Option(help="Number of people; about 30 % of them are in the test list only.")
     ] = 10,
@@ -29,7 +32,9 @@ def synth(
     from vimix_adapters.synth.dataset import write_dataset
     from vimix_adapters.synth.synth_settings import SynthSettings
 
-    settings = SynthSettings(classes, videos_per_class, performers, seed, width, height)
+    settings = SynthSettings(
+        classes, videos_per_class, performers, seed, width, height, train_per_class=train_per_class
+    )
     with progress_bar("synth", "videos", plain_console(stderr=True)) as show:
         written = write_dataset(out, settings, workers or min(8, worker_count(0)), show, force)
     print(f"{out}: {written.train} training and {written.test} test videos of {classes} classes ({written.made} new)")

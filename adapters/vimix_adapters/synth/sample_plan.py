@@ -41,13 +41,17 @@ class Sample:
 
 
 def plan(settings: SynthSettings) -> tuple[Sample, ...]:
-    """Return all samples in order of class. About 30 % of the performers (at least one) are in the test split."""
+    """Return all samples in order of class. About 30 % of the performers (at least one) are in the test split.
+
+    Only the first ``train_per_class`` training videos of a class are returned; the performers take turns in them.
+    """
     test = _test_performers(settings)
-    return tuple(
-        _sample(settings, action, number, test)
-        for action in range(settings.classes)
-        for number in range(settings.videos_per_class)
-    )
+    samples: list[Sample] = []
+    for action in range(settings.classes):
+        drawn = [_sample(settings, action, number, test) for number in range(settings.videos_per_class)]
+        surplus = [sample for sample in drawn if not sample.test][settings.train_per_class or len(drawn) :]
+        samples += [sample for sample in drawn if sample not in surplus]
+    return tuple(samples)
 
 
 def _test_performers(settings: SynthSettings) -> frozenset[int]:

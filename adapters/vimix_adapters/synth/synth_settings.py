@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from attrs import Attribute, field, frozen
+from attrs.validators import optional
 
 from vimix.values.errors import VimixError
 from vimix_adapters.synth.actions import ACTIONS
@@ -110,3 +111,5 @@ class SynthSettings:
     seconds: tuple[float, float] = field(default=(2.0, 4.0), validator=_range_of_seconds)
     """Length of the shortest and the longest video, seconds."""
     variety: Variety = field(factory=Variety)
+    train_per_class: int | None = field(default=None, validator=optional(_at_least(1)))
+    """Largest number of training videos of each class, for training on few videos; the test videos are all made."""
