@@ -20,6 +20,7 @@ from vimix_adapters.config import Finetune, read_recipe, recipe_from_toml, recip
 from vimix_adapters.reports.curves import read_metrics
 from vimix_adapters.reports.figures import Curve, Panel, mean_curve, panel_table
 from vimix_adapters.reports.paper import Source, filled, markdown, paper_numbers, paper_table, plain
+from vimix_adapters.reports.recorded import decided_markdown, read_record
 from vimix_adapters.reports.results import ResultRecord, write_results
 from vimix_adapters.reports.summaries import (
     RunResults,
@@ -523,3 +524,25 @@ def test_the_table_beside_a_figure_tells_where_a_curve_turned() -> None:
     cells = [list(column.cells) for column in table.columns]
     assert [column[0] for column in cells] == ["MoCo", "2", "20 (1)", "20 (1)", "40 (3)", "35 (5)"]
     assert [column[1] for column in cells] == ["other", "2", "-", "-", "-", "-"]
+
+
+def test_a_record_shows_the_differences_that_its_seeds_decide_and_counts_the_others(tmp_path) -> None:
+    runs = [run(seed, shift=0.001 * seed) for seed in range(3)]
+    write_summary(tmp_path, runs)
+    text = decided_markdown(read_record(tmp_path / "results.json"))
+    decided = [line for line in text.splitlines() if line.startswith("| Vi-Mix less MoCo")]
+    assert len(decided) == 1
+    assert decided[0].startswith("| Vi-Mix less MoCo | rgb | R@1 | +5.1 | +4.9 to +5.3")
+    assert re.search(r"Not decided: \d of \d differences", text)
+    assert "linear top-1" not in text, "equal scores decide nothing"
+    chosen = decided_markdown(read_record(tmp_path / "results.json"), ["random initialisation"])
+    assert "Vi-Mix" not in chosen
+    with pytest.raises(VimixError, match=r"--arms nothing: .* has vimix"):
+        decided_markdown(read_record(tmp_path / "results.json"), ["nothing"])
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"format": "vimix-table-1"}'])
+def test_a_file_that_is_no_record_is_refused_by_name(tmp_path, content) -> None:
+    (tmp_path / "r.json").write_text(content)
+    with pytest.raises(VimixError, match=r"r\.json: expected a summary of several seeds"):
+        read_record(tmp_path / "r.json")

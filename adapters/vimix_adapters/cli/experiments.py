@@ -85,6 +85,17 @@ def summarise(
 
 
 @app.command()
+def recorded(
+    summary: Annotated[Path, typer.Argument(help="A results.json of vimix experiments summarise.", metavar="FILE")],
+    arms: Annotated[str | None, typer.Option(help="Keys of the arms to show, separated by commas.")] = None,
+) -> None:
+    """Print the differences between arms that the seeds of a record decide: their interval does not hold 0."""
+    from vimix_adapters.reports.recorded import decided_markdown, read_record
+
+    print(decided_markdown(read_record(summary), arms.split(",") if arms else []), end="")
+
+
+@app.command()
 def stages(
     runs: Runs,
     out: Annotated[Path | None, typer.Option(help="JSON file to write too.", metavar="FILE.json")] = None,

@@ -1,0 +1,81 @@
+"""What the record of several seeds decides: its differences between arms whose interval does not hold 0."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from vimix.values.errors import VimixError
+from vimix_adapters.reports.markdown import markdown_table
+from vimix_adapters.reports.read_json import structured
+from vimix_adapters.reports.summaries import FORMAT
+from vimix_adapters.reports.tables import LINEAR
+
+
+@frozen
+class RecordedDifference:
+    """A difference in the record, and its 95 % confidence interval, as shares of 1."""
+
+    arm: str
+    key: str
+    """Key of the arm in the recipe."""
+    modality: str
+    score: str
+    less: str
+    """Title of the arm that was subtracted."""
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval lies on one side of 0."""
+        return self.low > 0 or self.high < 0
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The row of the table, in points."""
+        score = LINEAR.get(self.score, self.score)
+        interval = f"{100 * self.low:+.1f} to {100 * self.high:+.1f}"
+        return (f"{self.arm} less {self.less}", self.modality, score, f"{100 * self.mean:+.1f}", interval)
+
+
+@frozen
+class Record:
+    """The parts of a summary that are read."""
+
+    recipe: str
+    seeds: Sequence[int]
+    differences: Sequence[RecordedDifference]
+
+
+def read_record(path: Path) -> Record:
+    """Read a summary that ``vimix experiments summarise`` has written. Raises VimixError if the file is none."""
+    expected = "a summary of several seeds (vimix experiments summarise)"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise VimixError(f"{path}: expected {expected}, but it cannot be read ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise VimixError(f"{path}: expected {expected}, of format {FORMAT}")
+    return structured(content, Record, path, expected)
+
+
+def decided_markdown(record: Record, arms: Sequence[str] = ()) -> str:
+    """Return the decided differences as a Markdown table, and the number of those that are not decided.
+
+    ``arms`` are the keys of the arms to show, by default all. Raises VimixError for an arm without differences.
+    """
+    keys = sorted({difference.key for difference in record.differences})
+    if missing := [arm for arm in arms if arm not in keys]:
+        raise VimixError(f"--arms {', '.join(missing)}: the record of {record.recipe} has {', '.join(keys)}")
+    shown = [difference for difference in record.differences if difference.key in (arms or keys)]
+    decided = [difference for difference in shown if difference.decided]
+    headings = ["difference", "modality", "score", "points", "95 % interval"]
+    seeds, rest = ", ".join(map(str, record.seeds)), len(shown) - len(decided)
+    return (
+        f"Recorded for {record.recipe}, seeds {seeds}: differences whose interval does not hold 0.\n\n"
+        + markdown_table(headings, [difference.cells for difference in decided], "lllr")
+        + f"\nNot decided: {rest} of {len(shown)} differences.\n"
+    )
