@@ -31,6 +31,7 @@ from tests.fakes.skeletons import write_walk
 from tests.fakes.store import moving_square, write_video
 from tests.recipes import ROOT, shrunk
 from vimix_adapters.cli import main
+from vimix_adapters.config import PROTOCOLS, Finetuning
 from vimix_adapters.datasets import ucf101
 
 PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs").rglob("*.md")) - {ROOT / "docs/commands.md"})]
@@ -203,7 +204,7 @@ def test_the_policy_of_the_example_replaces_the_share_that_its_weight_says(workp
 def test_the_table_of_protocols_is_what_results_record(workplaces) -> None:
     page = ROOT / "docs/evaluation.md"
     folder = workplaces.of(page)
-    rows = re.findall(r"^\| `([\w.]+)` \| ([^|]*) \| ([^|]*) \| ([^|]*) \|", page.read_text(), flags=re.MULTILINE)
+    rows = rows_of_three(page.read_text().split("## Training with labels")[0])
     for column, name in enumerate(("vimix", "coclr", "crosclr"), start=1):
         protocol = json.loads((folder / f"{name}.json").read_text())["protocol"]
         assert protocol["name"] == name
@@ -212,6 +213,35 @@ def test_the_table_of_protocols_is_what_results_record(workplaces) -> None:
         recorded = dict(numbers(protocol))
         assert {key: recorded.get(key, "-") for key in told} == told
         assert recorded.keys() - told.keys() <= {*changed}, "every number is in the table"
+
+
+def test_the_table_of_finetuning_has_the_numbers_of_the_protocols() -> None:
+    text = (ROOT / "docs/evaluation.md").read_text().split("## Training with labels")[1]
+    columns = [
+        PROTOCOLS[name].finetuning[maps]
+        for name, maps in (("vimix", "planes"), ("vimix", "graph"), ("coclr", "planes"))
+    ]
+    rows = [row for row in rows_of_three(text) if row[0] != "augment"]
+    assert len(rows) > 6
+    for name, *cells in rows:
+        for settings, cell in zip(columns, cells, strict=True):
+            assert cell in told(settings, name), (name, cell)
+
+
+def told(settings: Finetuning, name: str) -> tuple[str, ...]:
+    """The ways in which the table may write a number of finetuning."""
+    value = getattr(settings, name)
+    if name == "momentum" and settings.optimiser == "adam":
+        return ("-",)
+    if isinstance(value, str):
+        return (f"`{value}`",)
+    return (written([*value]),) if isinstance(value, tuple) else (f"{value:g}", f"{value:.5f}")
+
+
+def rows_of_three(text: str) -> list[tuple[str, ...]]:
+    """Name and three further cells of the rows of tables that begin with a name in code."""
+    found = re.findall(r"^\| `([\w.]+)` \| ([^|]*) \| ([^|]*) \| ([^|]*) \|", text, flags=re.MULTILINE)
+    return [tuple(cell.strip() for cell in row) for row in found]
 
 
 def numbers(protocol: dict[str, Any]) -> Iterator[tuple[str, str]]:
