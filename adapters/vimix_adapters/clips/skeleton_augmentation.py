@@ -38,6 +38,7 @@ class SkeletonAugmentation:
     kind: ModalityFormat
     settings: SkeletonAugmentSettings = field(factory=SkeletonAugmentSettings)
     views: str = "alike"
+    """How the views of a sequence are drawn: there is one way."""
 
     def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:
         """The whole sequence: all sequences of a store are equally long."""
