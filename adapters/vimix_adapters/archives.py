@@ -149,7 +149,9 @@ def _first_damaged(archive: zipfile.ZipFile) -> str | None:
 def _require_plain(members: Sequence[zipfile.ZipInfo], size: int) -> None:
     promised = sum(member.file_size for member in members)
     if promised > size or any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise DamagedError(f"it is damaged or made to harm: compressed, or promising {promised:,} bytes in {size:,}")
+        raise DamagedError(
+            f"it is damaged, or made to fill memory: compressed, or promising {promised:,} bytes in {size:,}"
+        )
 
 
 def _array(archive: zipfile.ZipFile, member: str) -> NDArray[Any]:

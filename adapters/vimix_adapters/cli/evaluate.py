@@ -7,6 +7,7 @@ import typer
 
 from vimix_adapters.cli.options import Force
 from vimix_adapters.cli.run import Device, Overrides, RecipeFile
+from vimix_adapters.commands.signals import stop_at_once
 
 app = typer.Typer(help="Evaluate trained encoders.", no_args_is_help=True)
 
@@ -79,6 +80,7 @@ def linear(
 
 
 @app.command("linear-end-to-end")
+@stop_at_once()
 def linear_end_to_end(
     recipe: RecipeFile,
     out: Out,
@@ -106,6 +108,7 @@ def linear_end_to_end(
 
 
 @app.command()
+@stop_at_once()
 def finetune(
     recipe: RecipeFile,
     out: Out,

@@ -20,7 +20,7 @@ from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkp
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.feature_cache import cache_beside
 from vimix_adapters.commands.scores import EvaluationTarget
-from vimix_adapters.commands.session import Session, open_session
+from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.files import require_new
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.environment import machine
@@ -177,6 +177,10 @@ def _evaluate_supervised(request: EvaluationRequest, task: SupervisedTask) -> No
         recipe, store = session.recipe, session.store
         inits = _inits(recipe, request.checkpoints, request.scratch)
         scores.require_fair_splits(store, task.trained_as.data.train_split, recipe.evaluate.queries)
+        scores.require_classes(store, task.trained_as.data.train_split)
+        for modality in inits:
+            need = wiring.training_memory(task.trained_as, {modality: 1}, session.compute, contrastive=False)
+            wiring.require_memory(f"{task.name} of {modality}", need, session.compute)
         protocol = {
             **scores.protocol(recipe),
             **task.settings,
@@ -266,7 +270,9 @@ def _train_and_test(
     with session.locked(folder):
         classifier, run = task.build(recipe, store, modality, init, folder, compute, session.requests, group)
         with session.requests.deferred():
-            train(run)
+            final = train(run)
+    if final.progress.untrained:
+        raise VimixError(f"{folder}: {UNTRAINED_STAGE}")
     mine = videos_of_rank(store.members(recipe.evaluate.queries), group)
     clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute, task.crops)
     return classify(classifier, clips, recipe.evaluate.batch_clips, group)

@@ -165,7 +165,7 @@ class ClipIndex:
         return loaded
 
     def _contradiction(self) -> str:
-        """What does not fit in a file that another program changed; empty if all fits."""
+        """Return the first contradiction between head and arrays; empty if there is none."""
         clips = self.clip_videos
         shapes = {"clip_videos": clips.shape, "starts": self.starts.shape, "ends": self.ends.shape}
         if wrong := [name for name, shape in shapes.items() if shape != (len(self),)]:
