@@ -49,12 +49,12 @@ stages = [
 
 def vimix(*arguments: object) -> int:
     """Run the command in this process; its exit code."""
-    before = sys.argv
+    before, stderr = sys.argv, sys.stderr
     sys.argv = ["vimix", *map(str, arguments)]
     try:
         main.run()
     except SystemExit as end:
         return int(end.code or 0)
     finally:
-        sys.argv = before
+        sys.argv, sys.stderr = before, stderr
     return 0

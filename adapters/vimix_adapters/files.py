@@ -127,8 +127,17 @@ def no_room(error: BaseException) -> str | None:
 
 def sweep(path: Path) -> None:
     """Remove temporary files of ``path``, which may be large, that killed processes of this machine left."""
-    pattern = re.compile(re.escape(f".{path.name}.{_NODE}-") + r"(\d+)\.tmp")
-    for leftover in list(path.parent.iterdir()) if path.parent.is_dir() else ():
+    _sweep(path.parent, re.escape(path.name))
+
+
+def sweep_folder(folder: Path) -> None:
+    """Remove temporary files of all files in ``folder`` that killed processes of this machine left."""
+    _sweep(folder, ".*")
+
+
+def _sweep(folder: Path, name: str) -> None:
+    pattern = re.compile(rf"\.{name}\.{_NODE}-(\d+)\.tmp")
+    for leftover in list(folder.iterdir()) if folder.is_dir() else ():
         match = pattern.fullmatch(leftover.name)
         if match and not _runs(int(match[1])):
             leftover.unlink(missing_ok=True)

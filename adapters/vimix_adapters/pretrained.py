@@ -1,6 +1,5 @@
 """Trained encoders in Python: ``vimix.load_encoder`` and ``vimix.embed_videos``."""
 
-import json
 from collections.abc import Callable, Iterable
 from os import PathLike, fspath
 from pathlib import Path
@@ -26,6 +25,7 @@ from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.flow.fields import quantise
 from vimix_adapters.prepare.single_file import read_as_stored
+from vimix_adapters.reading import parse_json
 
 AnyPath = str | PathLike[str]
 AXES = 4
@@ -215,7 +215,8 @@ def _exported(path: Path) -> Checkpoint:
             f"{path}: its metadata lack {', '.join(missing)}, so vimix export did not write it: use vimix import first"
         )
     query = {f"encoder.{name}": value for name, value in weights.tensors.items()}
-    about = {**json.loads(weights.about["about"]), "head": "random"}
+    recorded = parse_json(weights.about["about"], str(path), "metadata that vimix export wrote")
+    about = {**recorded, "head": "random"}
     return Checkpoint(weights.about["modality"], weights.about["recipe"], {"query": query}, about)
 
 

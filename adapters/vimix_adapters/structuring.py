@@ -3,18 +3,27 @@
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeGuard, get_args, get_origin
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, TypeGuard, TypeVar, get_args, get_origin
 
 from attrs import fields, has, resolve_types
 from cattrs import BaseValidationError, Converter, ForbiddenExtraKeysError, transform_error
 from cattrs.cols import list_structure_factory
 from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn, override
 
+from vimix.values.errors import VimixError
+
 Hook = Callable[[Any, Any], Any]
 Factory = Callable[[Any, Converter], Hook]
+Kind = TypeVar("Kind")
 
 LARGEST = 1e300
 """Numbers beyond this count as not finite."""
+LARGEST_WHOLE = 2**63 - 1
+"""Largest whole number that a recipe or record may hold, as in TOML; libraries count in 64 bits."""
+SHOWN = 3
+"""Most mistakes of a file that a message names."""
 
 
 class WrongValueError(ValueError):
@@ -47,6 +56,24 @@ def mistakes(error: BaseValidationError | WrongValueError) -> list[str]:
         key = re.sub(r"\['?(.*?)'?\]", r".\1", place)
         lines += [f"{key}{part}".removeprefix(".") for part in message.split("\n")]
     return lines
+
+
+def structured(content: object, kind: type[Kind], file: Path, expected: str) -> Kind:
+    """An attrs class from the plain data of a JSON file that vimix wrote; unknown keys are left out.
+
+    Raises VimixError naming the file, what was ``expected`` in it and where it differs.
+    """
+    try:
+        return _lenient().structure(content, kind)
+    except (BaseValidationError, WrongValueError) as error:
+        lines = mistakes(error)
+        more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+        raise VimixError(f"{file}: expected {expected}, but found {'; '.join(lines[:SHOWN])}{more}") from error
+
+
+@cache
+def _lenient() -> Converter:
+    return strict_converter(table="an object", forbid_extra_keys=False)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -84,6 +111,8 @@ def _exactly(kind: type, expected: str) -> Hook:
     def hook(value: Any, _: Any) -> Any:
         if type(value) is not kind:
             raise WrongValueError(f"expected {expected}, got {_shown(value)}")
+        if isinstance(value, int) and abs(value) > LARGEST_WHOLE:
+            raise WrongValueError(f"expected a whole number of at most {LARGEST_WHOLE}, got one beyond")
         return value
 
     return hook
@@ -145,7 +174,10 @@ def _tuple_hook(kind: Any, converter: Converter) -> Hook:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        return f"a {type(value).__name__} that is too large to show"
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 

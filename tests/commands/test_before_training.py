@@ -55,7 +55,10 @@ def test_channels_are_those_of_the_store(place, capsys, more) -> None:
 
 
 def test_seeds_are_what_every_generator_takes(place, capsys) -> None:
-    assert "expected a number of seeds such as 5, or seeds" in refused(place, capsys, "--seeds", "0,4294967296")
+    for seeds in ("0,4294967296", "0", "1000000000"):
+        told = refused(place, capsys, "--seeds", seeds)
+        assert f"--seeds {seeds}: expected a number of seeds such as 5 (at most 1000), or seeds such as 0,1,2" in told
+        assert "one seed alone is --set seed=N" in told
 
 
 ONLY_RGB = ["arms.vimix.stages=[{ pretrain = 'rgb' }]"]
@@ -112,6 +115,15 @@ def test_the_plan_of_a_missing_store_imports_no_torch(place) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False)
     assert (done.stderr.strip(), done.returncode) == ("", 0)
     assert "steps, disk and time need the store: nowhere.h5 does not exist yet" in done.stdout
+
+
+@pytest.mark.parametrize("task", ["finetune", "linear-end-to-end"])
+def test_a_classifier_of_one_class_is_not_trained(place, capsys, task) -> None:
+    settings = ["data.store={0}/odd.h5", "data.train_split=one", "evaluate.gallery=one", "evaluate.queries=b"]
+    settings += ["modalities={ rgb = { width = 0.0625 } }", *ONLY_RGB, "evaluate.protocol=coclr"]
+    command = ["evaluate", task, place / "r.toml", "--from-scratch", "rgb", "--out", place / "one.json"]
+    assert vimix(*command, *as_options(place, settings), "--device", "cpu") == 2
+    assert "all videos of split 'one' are of one class, a classifier needs two" in capsys.readouterr().err
 
 
 def test_a_split_without_videos_is_refused() -> None:

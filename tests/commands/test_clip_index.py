@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -141,17 +142,17 @@ def test_what_is_no_index_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(VimixError, match=r"gallery.index: there is no such index"):
         ClipIndex.load(path)
     path.write_text("hello")
-    with pytest.raises(VimixError, match=r"gallery.index: not an index"):
+    with pytest.raises(VimixError, match=r"gallery.index: expected an index made by vimix index build"):
         ClipIndex.load(path)
     ClipIndex.build(clip_features(np.random.default_rng(0), [3, 1]), store(2), CLASSES, WINDOW, {}).save(path)
     whole = path.read_bytes()
     for length in (0, 10, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:length])
-        with pytest.raises(VimixError, match=r"gallery.index: not an index"):
+        with pytest.raises(VimixError, match=r"gallery.index: expected an index made by vimix index build"):
             ClipIndex.load(path)
     with path.open("wb") as file:
         np.savez(file, mean=np.zeros(3))
-    with pytest.raises(VimixError, match=r"gallery.index: not an index"):
+    with pytest.raises(VimixError, match=r"gallery.index: expected an index made by vimix index build"):
         ClipIndex.load(path)
 
 
@@ -180,3 +181,25 @@ def test_a_faiss_index_goes_through_bytes_unchanged_and_other_bytes_are_refused(
 def test_a_vector_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match=r"finite"):
         FaissIndex(2).add(np.array([[np.nan, 0]], np.float32))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda index: {"videos": (*index.videos, index.videos[0])}, "lists 4 videos, but its clips are of 3"),
+        (lambda index: {"clip_videos": index.clip_videos + 1}, "lists 3 videos, but its clips are of 3"),
+        (lambda index: {"starts": index.starts[1:]}, "has 6 clips, but starts has the shape (5,)"),
+        (lambda index: {"mean": index.mean[1:]}, "features of 3 numbers, but the mean has (2,)"),
+        (lambda index: {"videos": (evolve(index.videos[0], name=5),)}, "videos.0.name: expected a text, got 5"),
+    ],
+)
+def test_an_index_whose_head_and_arrays_do_not_fit_is_refused(tmp_path, spoil, reason) -> None:
+    """A query of the first of them never ended."""
+    clips = clip_features(np.random.default_rng(0), [1, 2, 3])
+    index = ClipIndex.build(clips, store(3), CLASSES, WINDOW, about={})
+    evolve(index, **spoil(index)).save(tmp_path / "i")
+    with pytest.raises(VimixError) as refusal:
+        ClipIndex.load(tmp_path / "i")
+    assert str(refusal.value).startswith(f"{tmp_path / 'i'}: ")
+    assert reason in str(refusal.value)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from attrs import asdict
+from attrs import asdict, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
@@ -74,6 +74,14 @@ def test_arms_are_compared_seed_by_seed_with_the_first_arm(tmp_path) -> None:
     assert "| Vi-Mix | rgb | R@1 | +5.0 |" in text
     assert "| MoCo | rgb | 30.0 ± 10.0 |" in text
     assert any(row["tested_on"] == "hmdb51" for row in content["rows"])
+
+
+def test_runs_on_different_data_are_no_sample(tmp_path) -> None:
+    """Another split of the same videos is other data; results of early versions do not say theirs."""
+    runs = [evolve(run(seed), data=data) for seed, data in enumerate(("a1", "a1", "", "b2"))]
+    write_summary(tmp_path, runs[:3])
+    with pytest.raises(VimixError, match=r"different data, so their scores do not compare: .*run3 on b2"):
+        write_summary(tmp_path, runs)
 
 
 def test_arms_are_compared_with_the_one_that_is_asked_for(tmp_path) -> None:

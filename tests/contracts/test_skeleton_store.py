@@ -4,6 +4,7 @@ import multiprocessing
 import pickle
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -39,6 +40,16 @@ def hdf5(folder: Path) -> VideoStore:
 @pytest.fixture(params=[fake, hdf5])
 def store(request, tmp_path):
     return request.param(tmp_path)
+
+
+def test_numbers_that_are_not_finite_are_the_datas_fault_not_that_of_a_training(tmp_path) -> None:
+    store = hdf5(tmp_path)
+    store.close()
+    with h5py.File(tmp_path / "s.h5", "r+") as file:
+        file["joint"][1, 2, 0, 0, 0] = np.nan
+    with pytest.raises(VimixError, match=r"s\.h5: .* cannot be read: the data hold numbers that are not finite"):
+        store.read(1, JOINT, 0, 12)
+    assert np.isfinite(store.read(0, JOINT, 0, 12)).all()
 
 
 def total(store: VideoStore, video: int) -> float:

@@ -187,7 +187,7 @@ def test_metrics_are_read_in_order_without_a_torn_last_line(tmp_path: Path) -> N
     (tmp_path / "metrics.jsonl").write_text('hello\n{"step": 1}\n')
     with pytest.raises(VimixError, match=r"metrics.jsonl: line 1"):
         read_metrics(tmp_path / "metrics.jsonl")
-    with pytest.raises(VimixError, match=r"none.jsonl: cannot be read"):
+    with pytest.raises(VimixError, match=r"none.jsonl: expected the metrics of a stage, but it cannot be read"):
         read_metrics(tmp_path / "none.jsonl")
 
 

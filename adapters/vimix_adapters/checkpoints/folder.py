@@ -12,7 +12,8 @@ from attrs import frozen
 
 from vimix.values.checkpoint import FORMAT, Checkpoint, Progress
 from vimix.values.errors import VimixError
-from vimix_adapters.files import replacing, sync_directory
+from vimix_adapters.archives import DamagedError, require_whole, seal
+from vimix_adapters.files import replacing, require_file, sync_directory
 
 UNREADABLE = (
     pickle.UnpicklingError,
@@ -95,15 +96,18 @@ class FolderCheckpointStore:
 def load_checkpoint(path: Path, mmap: bool = False) -> Checkpoint:
     """The checkpoint in a file, or in the ``last.pt`` of a stage's folder; tensors on the CPU.
 
-    With ``mmap`` the tensors are read from the file when they are first used. Nothing in the file is executed
-    (``weights_only=True``). Raises VimixError that says what was expected and found.
+    The digest of the whole file is compared, but not with ``mmap``: the tensors are then read from the file when they
+    are first used. Nothing in the file is executed (``weights_only=True``). Raises VimixError that says what was
+    expected and found.
     """
     file = path / "last.pt" if path.is_dir() else path
-    if not file.exists():
-        raise VimixError(f"{file}: there is no such checkpoint; expected the last.pt of a stage's folder")
+    require_file(file, "checkpoint", "expected the last.pt of a stage's folder")
     try:
+        require_whole(file, content=not mmap)
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
     except UNREADABLE as error:
+        if isinstance(error, OSError) and error.strerror:  # the file may be whole: no advice that gives it up
+            raise VimixError(f"{file}: the checkpoint cannot be read: {error.strerror}; make it readable") from error
         raise VimixError(_refusal(file, _damage(file, error))) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or not all(key in content for key in KEYS):
         found = content.get("format") or f"keys {list(content)[:5]}" if isinstance(content, dict) else type(content)
@@ -113,8 +117,8 @@ def load_checkpoint(path: Path, mmap: bool = False) -> Checkpoint:
 
 def _damage(file: Path, error: Exception) -> str:
     """The reason in our own words: torch's message advises to run the code in the file."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"it cannot be read: {error.strerror}"
+    if isinstance(error, DamagedError):
+        return str(error)
     if isinstance(error, pickle.UnpicklingError) and zipfile.is_zipfile(file):
         return "it holds more than tensors and plain values, and code is never run"
     return "it is cut short, damaged or another kind of file"
@@ -141,6 +145,7 @@ def _write(checkpoint: Checkpoint, path: Path) -> None:
     # archive. Writing to memory first gives clear errors, and equal states make equal files.
     buffer = io.BytesIO()
     torch.save(content, buffer)
+    seal(buffer)
     path.write_bytes(buffer.getbuffer())
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from vimix.values.checkpoint import FORMAT
 from vimix.values.errors import VimixError
+from vimix_adapters.archives import is_sealed, require_whole
+from vimix_adapters.checkpoints.digests import DIGEST, weights_digest
 from vimix_adapters.checkpoints.folder import UNREADABLE
 from vimix_adapters.files import require_file
 
@@ -49,6 +51,8 @@ def read_weights(path: Path) -> ForeignWeights:
 def load_plain(path: Path) -> Any:
     """The content of a ``torch.save`` file. Raises VimixError unless it is tensors and plain data; no code is run."""
     try:
+        if is_sealed(path):
+            require_whole(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise VimixError(
@@ -64,9 +68,15 @@ def _from_safetensors(path: Path) -> ForeignWeights:
 
     try:
         with safe_open(path, framework="pt") as file:
-            return ForeignWeights({name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118  # no mapping
-    except (SafetensorError, OSError) as error:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+            about: dict[str, str] = file.metadata() or {}
+    except (SafetensorError, OSError, UnicodeDecodeError) as error:
         raise VimixError(f"{path}: not a safetensors file, or a damaged one ({_first_line(error)})") from error
+    if DIGEST in about and about[DIGEST] != weights_digest(tensors, about):
+        raise VimixError(
+            f"{path}: it is damaged: its tensors or metadata are not those that were written; export again"
+        )
+    return ForeignWeights(tensors, about)
 
 
 def _tensors(content: Any) -> dict[str, Tensor]:

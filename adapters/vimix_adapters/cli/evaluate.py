@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from vimix_adapters.cli.options import Device, Force, Overrides, RecipeFile
+from vimix_adapters.commands.signals import stop_at_once
 
 app = typer.Typer(help="Evaluate trained encoders.", no_args_is_help=True)
 
@@ -105,7 +106,7 @@ def _add_training(name: str, about: str) -> None:
         request = EvaluationRequest(settings, checkpoints, out, device, scratch, resume, on, baseline, force=force)
         evaluate_supervised(request, name)
 
-    app.command(name, help=about)(command)
+    app.command(name, help=about)(stop_at_once()(command))
 
 
 _add_training(

@@ -13,6 +13,8 @@ from vimix_adapters.cli.export import export
 from vimix_adapters.cli.extract import extract
 from vimix_adapters.cli.flow import flow
 from vimix_adapters.cli.import_weights import import_weights
+from vimix_adapters.cli.memory_errors import out_of_memory
+from vimix_adapters.cli.streams import keep_streams
 from vimix_adapters.cli.synth import synth
 from vimix_adapters.files import FULL
 
@@ -44,6 +46,7 @@ app.command("bench")(bench.bench)
 
 def run() -> None:
     """Run the command; a mistake of the user or an error of the system is one line on stderr and exit code 2."""
+    keep_streams()
     try:
         app()
     except VimixError as error:
@@ -54,6 +57,11 @@ def run() -> None:
             "free some space" if error.errno in FULL else "make that file or folder accessible, or name another one"
         )
         print(f"error: {error}: no file was left incomplete; {advice}, then call the command again", file=sys.stderr)
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if (line := out_of_memory(error)) is None:
+            raise
+        print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted: call the same command again to continue", file=sys.stderr)

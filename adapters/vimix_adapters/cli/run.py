@@ -6,11 +6,17 @@ from typing import Annotated
 import typer
 
 from vimix_adapters.cli.options import Device, Overrides, RecipeFile
+from vimix_adapters.commands.signals import stop_at_once
 
 Out = Annotated[Path, typer.Option(help="Folder of the run.", metavar="RUN")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in RUN.")]
 
 
+MOST_SEEDS = 1000
+"""Most seeds of one call."""
+
+
+@stop_at_once()
 def pretrain(
     recipe: RecipeFile,
     modality: Annotated[str, typer.Option(help="Modality to train, such as rgb.")],
@@ -34,6 +40,7 @@ def pretrain(
     )
 
 
+@stop_at_once()
 def cmmc_stage(
     recipe: RecipeFile,
     train: Annotated[str, typer.Option(help="Modality to train.")],
@@ -61,6 +68,7 @@ def cmmc_stage(
     )
 
 
+@stop_at_once()
 def run_recipe(
     recipe: RecipeFile,
     out: Out,
@@ -68,7 +76,8 @@ def run_recipe(
     seeds: Annotated[
         str | None,
         typer.Option(
-            help="Number of seeds (5 for 0 to 4) or the seeds (0,3,7); each runs in RUN/seed-N, RUN has the summary."
+            help="How many seeds (4 means the four seeds 0 to 3), or the seeds (0,3,7); each runs in "
+            "RUN/seed-N, and RUN has the summary. One seed alone: --set seed=N."
         ),
     ] = None,
     overrides: Overrides = None,
@@ -99,9 +108,15 @@ def _numbers(seeds: str) -> list[int]:
     from vimix_adapters.config.schema import LARGEST_SEED
 
     try:
-        numbers = [int(part) for part in seeds.split(",")] if "," in seeds else list(range(int(seeds)))
+        numbers = [int(part) for part in seeds.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 0 or max(numbers) > LARGEST_SEED or len(set(numbers)) < len(numbers):
-        raise VimixError(f"--seeds {seeds}: expected a number of seeds such as 5, or seeds such as 0,1,2")
+    if "," not in seeds and numbers:
+        numbers = list(range(min(numbers[0], MOST_SEEDS + 1)))
+    wrong = not numbers or min(numbers) < 0 or max(numbers) > LARGEST_SEED or len(set(numbers)) < len(numbers)
+    if wrong or len(numbers) > MOST_SEEDS:
+        raise VimixError(
+            f"--seeds {seeds}: expected a number of seeds such as 5 (at most {MOST_SEEDS}), or seeds such as 0,1,2; "
+            "one seed alone is --set seed=N, without --seeds"
+        )
     return numbers

@@ -122,6 +122,8 @@ class Hdf5VideoStore:
         try:
             if isinstance(self.settings, SkeletonSettings):
                 sequence: Frames = self._array(modality)[video, start : start + count]
+                if not np.isfinite(sequence).all():  # a training would be blamed for them
+                    raise ValueError("the data hold numbers that are not finite; prepare the store again")
                 return sequence
             return _frames(self.group(video), modality, start, count)
         except (OSError, KeyError, cv2.error, ValueError) as error:

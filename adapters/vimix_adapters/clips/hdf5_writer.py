@@ -77,7 +77,7 @@ def is_part(path: Path) -> bool:
     try:
         with h5py.File(path, "r") as file:
             return "checksum" in file["video"].attrs
-    except (OSError, KeyError):
+    except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError):
         return False
 
 

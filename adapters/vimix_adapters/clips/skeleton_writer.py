@@ -56,7 +56,7 @@ def part_outcomes(path: Path) -> list[int | str]:
     try:
         with h5py.File(path, "r") as part:
             outcomes: list[int | str] = json.loads(part.attrs["outcomes"])
-    except (OSError, KeyError):
+    except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError):
         return []
     return outcomes
 

@@ -18,7 +18,7 @@ from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkp
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.feature_cache import cache_beside
 from vimix_adapters.commands.scores import EvaluationTarget
-from vimix_adapters.commands.session import Session, open_session
+from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.files import require_new
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.environment import machine
@@ -146,8 +146,11 @@ def evaluate_supervised(request: EvaluationRequest, name: str) -> None:
         recipe, store = session.recipe, session.store
         inits = _inits(recipe, request.checkpoints, request.scratch)
         trainings = {m: task.training(recipe, m) for m in inits}
-        for training in trainings.values():
+        for modality, training in trainings.items():
             scores.require_fair_splits(store, training.trained_as.data.train_split, recipe.evaluate.queries)
+            scores.require_classes(store, training.trained_as.data.train_split)
+            need = wiring.training_memory(training.trained_as, {modality: 1}, session.compute, contrastive=False)
+            wiring.require_memory(f"{name} of {modality}", need, session.compute)
         protocol = {**_trained_as(recipe, trainings), "processes": session.group.size}
         target = EvaluationTarget(request.on or "", recipe, store)
         record = evolve(_record(session, target, name, inits), protocol=protocol)
@@ -243,7 +246,9 @@ def _train_and_test(
     with session.locked(folder):
         classifier, run = wiring.build_supervised_run(training, store, init, folder, compute, session.requests, group)
         with session.requests.deferred():
-            train(run)
+            final = train(run)
+    if final.progress.untrained:
+        raise VimixError(f"{folder}: {UNTRAINED_STAGE}")
     mine = videos_of_rank(store.members(recipe.evaluate.queries), group)
     clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute, training.crops)
     return classify(classifier, clips, recipe.evaluate.batch_clips, group)

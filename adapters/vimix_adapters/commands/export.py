@@ -1,6 +1,7 @@
 """``vimix export``: the encoder of a checkpoint in a format that other programs load, with a model card."""
 
 import importlib.util
+import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
+from vimix_adapters.archives import seal
+from vimix_adapters.checkpoints.digests import DIGEST, weights_digest
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.commands.embed import checkpoint_files
 from vimix_adapters.commands.feature_cache import run_folder
@@ -65,8 +68,10 @@ def export_checkpoint(checkpoint: Path, format_name: str, out: Path, force: bool
     for file in (out, card):
         require_new(file, force, checkpoint_files(checkpoint))
     exported = open_encoder(checkpoint)
+    # The libraries' own writers end a full disk with a traceback or an abort, so that they write to memory.
+    content = write(exported)
     with replacing(out) as temporary:
-        write(exported, temporary)
+        temporary.write_bytes(content)
     results = _results_of_run(checkpoint)
     write_text(card, model_card(exported.checkpoint, exported.recipe, results, format_name, usage))
     print_note(f"written to {out} ({usage}); model card: {card}")
@@ -110,20 +115,25 @@ class PooledEncoder(nn.Module):
         return hidden.mean(dim=(2, 3, 4))
 
 
-def _torchvision(exported: Exported, path: Path) -> None:
+def _torchvision(exported: Exported) -> bytes:
     settings = exported.settings
     if not settings.entry.torchvision or settings.width != 1 or settings.channels != 3:
         raise VimixError(
             f"--format torchvision: torchvision's s3d() has width 1 and 3 channels, this encoder is {settings.encoder} "
             f"of width {settings.width:g} with {settings.channels} channels: use --format safetensors"
         )
-    torch.save(with_epsilon(exported.state, BATCH_NORM_EPS, TORCHVISION_EPS), path)
+    buffer = io.BytesIO()
+    torch.save(with_epsilon(exported.state, BATCH_NORM_EPS, TORCHVISION_EPS), buffer)
+    seal(buffer)
+    return buffer.getvalue()
 
 
-def _safetensors(exported: Exported, path: Path) -> None:
-    from safetensors.torch import save_file
+def _safetensors(exported: Exported) -> bytes:
+    from safetensors.torch import save
 
-    save_file(exported.state, path, metadata=_metadata(exported))
+    metadata = _metadata(exported)
+    content: bytes = save(exported.state, {**metadata, DIGEST: weights_digest(exported.state, metadata)})
+    return content
 
 
 def _metadata(exported: Exported) -> dict[str, str]:
@@ -149,16 +159,17 @@ def _require_video(exported: Exported, format_name: str) -> None:
         )
 
 
-def _torch_export(exported: Exported, path: Path) -> None:
+def _torch_export(exported: Exported) -> bytes:
     _require_video(exported, "torch-export")
     clips = torch.zeros(2, *exported.shape)
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(PooledEncoder(exported.encoder).eval(), (clips,), dynamic_shapes=({0: batch},))
-    with path.open("wb") as file:
-        torch.export.save(program, file)
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer)
+    return buffer.getvalue()
 
 
-def _onnx(exported: Exported, path: Path) -> None:
+def _onnx(exported: Exported) -> bytes:
     _require_video(exported, "onnx")
     missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
@@ -176,10 +187,11 @@ def _onnx(exported: Exported, path: Path) -> None:
         verbose=False,
     )
     assert program is not None  # with dynamo=True it is returned
-    path.write_bytes(program.model_proto.SerializeToString())
+    content: bytes = program.model_proto.SerializeToString()
+    return content
 
 
-Write = Callable[[Exported, Path], None]
+Write = Callable[[Exported], bytes]
 
 FORMATS: Mapping[str, tuple[Write, str]] = {
     "torchvision": (
@@ -194,4 +206,4 @@ FORMATS: Mapping[str, tuple[Write, str]] = {
     "torch-export": (_torch_export, "torch.export.load(FILE).module()(clips) gives pooled features; any batch size"),
     "onnx": (_onnx, "input clips, output features (pooled); any batch size"),
 }
-"""Function that writes a format and a sentence on its use, by the name that ``--format`` takes."""
+"""Function that makes the file of a format, and a sentence on its use, by the name that ``--format`` takes."""

@@ -16,6 +16,7 @@ from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
 from vimix_adapters import config, wiring
+from vimix_adapters.archives import write_arrays
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.embed import checkpoint_files, embed_store
 from vimix_adapters.commands.feature_cache import weights_hash
@@ -113,17 +114,19 @@ def table_of(
 
 
 def _write_npz(path: Path, table: FeatureTable) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        manifest = np.array(json.dumps(dict(table.manifest), ensure_ascii=False))
-        np.savez(file, allow_pickle=False, features=table.features, manifest=manifest, **table.columns)
+    manifest = np.array(json.dumps(dict(table.manifest), ensure_ascii=False))
+    write_arrays(path, {"features": table.features, "manifest": manifest, **table.columns})
 
 
 def _write_hdf5(path: Path, table: FeatureTable) -> None:
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    # In memory: on a full disk HDF5 cannot close a file, and the process dies (SIGSEGV).
+    with replacing(path) as temporary, h5py.File(path.name, "w", driver="core", backing_store=False) as file:
         file.attrs["manifest"] = json.dumps(dict(table.manifest), ensure_ascii=False)
         file["features"] = table.features
         for name, column in table.columns.items():
             file[name] = column.astype(h5py.string_dtype()) if column.dtype.kind == "U" else column
+        file.flush()
+        temporary.write_bytes(file.id.get_file_image())
 
 
 def _write_csv(path: Path, table: FeatureTable) -> None:

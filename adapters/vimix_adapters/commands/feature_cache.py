@@ -1,7 +1,6 @@
 """Features on disk, with a manifest of all they depend on, so that they are extracted only once."""
 
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,13 @@ from attrs import frozen
 
 from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
+from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import Modality
+from vimix_adapters.archives import read_arrays, write_arrays
 from vimix_adapters.checkpoints.digests import state_digest
 from vimix_adapters.encoders.contrastive_network import Compute
-from vimix_adapters.files import replacing
+from vimix_adapters.reading import parse_json
 
 FORMAT = "vimix-features-1"
 ARRAYS = ("features", "labels", "sources", "videos")
@@ -54,12 +55,14 @@ class FeatureCache:
         if not path.is_file():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
-                written = json.loads(str(file["manifest"]))
-                if written == manifest:
-                    return VideoFeatures(**{name: file[name] for name in ARRAYS})
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            log.warning("features.unreadable", file=str(path), reason=str(error))
+            arrays = read_arrays(path, (*ARRAYS, "manifest"), "features")
+            written = parse_json(str(arrays.pop("manifest")), str(path), "a manifest")
+            if written == manifest:
+                return VideoFeatures(**arrays)
+        except (VimixError, ValueError) as error:
+            log.warning("features.made_again", reason=str(error))
+            return None
+        if not isinstance(written, Mapping):
             return None
         changed = sorted(key for key in {*written, *manifest} if written.get(key) != manifest.get(key))
         log.info("features.stale", file=path.name, changed=", ".join(changed))
@@ -67,8 +70,7 @@ class FeatureCache:
 
     def _write(self, path: Path, manifest: Manifest, features: VideoFeatures) -> None:
         arrays = {name: getattr(features, name) for name in ARRAYS}
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, allow_pickle=False, manifest=np.array(json.dumps(dict(manifest))), **arrays)
+        write_arrays(path, {**arrays, "manifest": np.array(json.dumps(dict(manifest)))})
 
 
 def cache_beside(checkpoint: Path) -> FeatureCache:

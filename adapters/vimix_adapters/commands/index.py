@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from vimix.app.extract import extract_clip_features
+from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.clips.hdf5 import formats_of, settings_of
 from vimix_adapters.commands.embed import checkpoint_files, embed_store
+from vimix_adapters.commands.feature_cache import weights_hash
 from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import require_new
 from vimix_adapters.indexes.store_index import ClipIndex, VideoMatch
@@ -38,6 +40,7 @@ def build_index(
         "checkpoint": str(checkpoint.resolve()),
         "trained": dict(embedded.checkpoint.about),
         "store": embedded.store.fingerprint,
+        "weights": weights_hash(embedded.network),
         "packing": asdict(packing),
         "recipe": config.recipe_to_toml(recipe),
     }
@@ -52,18 +55,26 @@ def query_index(path: Path, video: Path, k: int, as_json: bool, device: str) -> 
     """Decode and embed ``video`` with the settings of the indexed store, and print its k nearest videos."""
     configure_logging()
     index = ClipIndex.load(path)
-    matches = index.query(_embed(index, video, device), k)
+    matches = index.query(_embed(path, index, video, device), k)
     if as_json:
         print(json.dumps({"query": str(video), "matches": [_plain(match) for match in matches]}, indent=2))
     else:
         show_table(_table(video, matches))
 
 
-def _embed(index: ClipIndex, video: Path, device: str) -> NDArray[np.float32]:
+def _embed(path: Path, index: ClipIndex, video: Path, device: str) -> NDArray[np.float32]:
+    """The features of the video's clips. Raises VimixError if the checkpoint is not the one of the index any more."""
+    if missing := [key for key in ("recipe", "checkpoint", "packing") if key not in index.about]:
+        raise VimixError(f"{path}: its head lacks {', '.join(missing)}; build it again with vimix index build")
     recipe = config.recipe_from_toml(index.about["recipe"], "the index's recipe", check=False)
     compute = wiring.build_compute(recipe, device)
     checkpoint = load_checkpoint(Path(index.about["checkpoint"]))
     network = wiring.build_trained(recipe, checkpoint, compute)
+    if index.about.get("weights", found := weights_hash(network)) != found:
+        raise VimixError(
+            f"{path} was built with other weights than {index.about['checkpoint']} holds now: build it again with "
+            "vimix index build"
+        )
     settings = settings_of(index.about["packing"])
     kind = formats_of(settings)[Modality(checkpoint.modality)]
     clips = wiring.UnstoredClips(recipe, 1, lambda _: read_as_stored(video, settings, kind.modality), kind, compute)

@@ -11,6 +11,7 @@ from attrs import asdict, frozen
 from vimix.values.errors import VimixError
 from vimix_adapters import config
 from vimix_adapters.files import require_folder, require_new, write_text
+from vimix_adapters.reading import read_json
 from vimix_adapters.reports import paper
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.evaluated import Evaluated, evaluated_of
@@ -140,8 +141,8 @@ def _contents(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     files = sorted(present, key=lambda file: (file.stat().st_mtime_ns, str(file)))
     for file in files:
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            content = read_json(file, "JSON")
+        except VimixError as error:
             log.warning("file.unreadable", file=str(file), reason=str(error))
             continue
         if isinstance(content, dict):

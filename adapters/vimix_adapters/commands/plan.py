@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve, frozen
 from rich.table import Table
 
+from vimix.values.errors import VimixError
 from vimix_adapters import config
 from vimix_adapters.commands.stage_folders import StageFolders
 from vimix_adapters.reports.console import show_table
@@ -34,6 +35,10 @@ class PlannedStage:
     seconds: float | None = None
     bytes: int | None = None
     """Size of the stage's two checkpoints."""
+    memory: int | None = None
+    """Bytes of memory that the training needs."""
+    refusal: str = ""
+    """Message of ``vimix run`` if that is more than there is here; the stage is then neither sized nor timed."""
     done: bool = False
 
     @property
@@ -48,11 +53,11 @@ class PlannedStage:
 
 
 def print_plan(recipe: config.Recipe, out: Path, device: str, seeds: int = 1) -> None:
-    """Print stages, epochs, steps, disk and an estimate of time from two timed steps of each kind.
+    """Print stages, epochs, steps, disk, memory and an estimate of time from two timed steps of each kind.
 
     Of several seeds the first is shown; the others take as long each. Nothing is written. Raises VimixError if a store
-    exists but fills no batch, lacks a modality or is not the one begun with, or if nothing can be scored on it or on
-    one of [evaluate.stores].
+    exists but fills no batch, lacks a modality or is not the one begun with, if nothing can be scored on it or on one
+    of [evaluate.stores], or, below the table, if a stage needs more memory than there is.
     """
     missing = [name for name, other in recipe.evaluate.stores.items() if not Path(other.store).exists()]
     stages, title = list(_outline(recipe, out)), recipe.name
@@ -73,6 +78,8 @@ def print_plan(recipe: config.Recipe, out: Path, device: str, seeds: int = 1) ->
         print(f"steps, disk and time need the store: {recipe.data.store} does not exist yet")
     for name in missing:
         print(f"evaluate.stores.{name}: {recipe.evaluate.stores[name].store} does not exist yet; no run begins without")
+    if refusals := [stage.refusal for stage in stages if stage.refusal]:
+        raise VimixError(refusals[0])
 
 
 def _outline(recipe: config.Recipe, out: Path) -> Iterator[PlannedStage]:
@@ -100,18 +107,21 @@ def _on_store(
     steps_per_epoch = _steps_per_epoch(recipe, store)
     timer = StepTimer(recipe, compute)
     for planned in stages:
-        stage = wiring.build_stage(config.of_arm(recipe, planned.arm), recipe.arms[planned.arm].stages[planned.number])
+        own = config.of_arm(recipe, planned.arm)
+        stage = wiring.build_stage(own, recipe.arms[planned.arm].stages[planned.number])
         steps = steps_per_epoch * stage.epochs
         progress = FolderCheckpointStore(planned.folder).progress() if planned.folder.exists() else None
         if progress:
             require_provenance(progress.origin, {"data": store.fingerprint}, str(planned.folder))
-        yield evolve(
-            planned,
-            steps=steps,
-            seconds=steps * timer.seconds(stage),
-            bytes=2 * timer.checkpoint_bytes(stage.modality),
-            done=bool(progress and progress.steps >= steps),
-        )
+        need = wiring.training_memory(own, stage.views_needed, compute)
+        planned = evolve(planned, steps=steps, memory=need.total, done=bool(progress and progress.steps >= steps))
+        try:
+            wiring.require_memory(f"stage {stage.name}", need, compute)
+        except VimixError as error:
+            yield evolve(planned, refusal=str(error))
+            continue
+        seconds, size = steps * timer.seconds(stage), 2 * timer.checkpoint_bytes(stage.modality)
+        yield evolve(planned, seconds=seconds, bytes=size)
 
 
 def _steps_per_epoch(recipe: config.Recipe, store: "VideoStore") -> int:
@@ -126,11 +136,18 @@ def _steps_per_epoch(recipe: config.Recipe, store: "VideoStore") -> int:
 
 def _table(title: str, stages: Sequence[PlannedStage], seeds: int) -> Table:
     table = Table(title=title)
-    for heading in ("arm", "stage", "epochs", "steps", "disk", "time", "state"):
+    for heading in ("arm", "stage", "epochs", "steps", "disk", "memory", "time", "state"):
         table.add_column(heading, justify="left" if heading in ("arm", "stage", "state") else "right")
     for stage in stages:
         numbers = (str(stage.epochs), "?" if stage.steps is None else str(stage.steps))
-        table.add_row(stage.arm, stage.name, *numbers, _megabytes(stage.bytes), _duration(stage.seconds), stage.state)
+        table.add_row(
+            stage.arm,
+            stage.name,
+            *numbers,
+            *map(_megabytes, (stage.bytes, stage.memory)),
+            _duration(stage.seconds),
+            stage.state,
+        )
     own = [stage for stage in stages if not stage.trained_in]
     to_do = _total([stage.seconds for stage in own if not stage.done])
     table.caption = f"to do: {_duration(to_do)}, disk {_megabytes(_total([stage.bytes for stage in own]))}"

@@ -19,11 +19,12 @@ from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.evaluate_run import evaluate_run
-from vimix_adapters.commands.session import Session, is_locked, open_session
+from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, is_locked, open_session
 from vimix_adapters.commands.stage_folders import StageFolders
-from vimix_adapters.files import write_text
+from vimix_adapters.files import sweep_folder, write_text
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.environment import commit, versions
+from vimix_adapters.reports.remarks import UNTRAINED
 from vimix_adapters.reports.summaries import read_run, require_place_for_run, require_place_for_summary, write_summary
 from vimix_adapters.reports.tables import Row, console_table
 
@@ -50,15 +51,21 @@ def train_single(
         folder = out / built.name
         if FolderCheckpointStore(folder).exists() and not resume:
             raise VimixError(f"{folder} already holds checkpoints: add --resume to continue, or choose another --out")
+        _require_memory(session, recipe, [built])
         _claim(session, out)
-        return _execute(session, built, _loaded(inits), folder, number=0)
+        final = _execute(session, built, _loaded(inits), folder, number=0)
+        if final.progress.untrained:
+            raise VimixError(f"{folder}: {UNTRAINED_STAGE}")
+        return final
 
 
 def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
     """Train and evaluate all arms, finished stages excepted; write ``results.json`` and ``results.md`` into ``out``."""
     _require_arms(recipe)
     with open_session(recipe, device) as session:
-        return _run_plan(session, out)
+        rows = _run_plan(session, out)
+    _require_learned(rows, out)
+    return rows
 
 
 def _require_arms(recipe: config.Recipe) -> None:
@@ -70,6 +77,9 @@ def _require_arms(recipe: config.Recipe) -> None:
 def _run_plan(session: Session, out: Path) -> list[Row]:
     recipe, compute = session.recipe, session.compute
     targets = scores.evaluation_targets(recipe, session.store)  # an error here comes before hours of training
+    for arm in recipe.arms:
+        own = config.of_arm(recipe, arm)
+        _require_memory(session, own, _stages(own, arm))
     _claim(session, out)
     log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
     newest = train_arms(session, out)
@@ -87,13 +97,28 @@ def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int
     """
     _require_arms(recipe)
     require_place_for_summary(out)
+    rows: list[Row] = []
     with open_session(recipe, device) as session:  # one session for all seeds: processes join a group once
         for seed in seeds:
-            _run_plan(attrs.evolve(session, recipe=attrs.evolve(recipe, seed=seed)), out / f"seed-{seed}")
+            rows += _run_plan(attrs.evolve(session, recipe=attrs.evolve(recipe, seed=seed)), out / f"seed-{seed}")
         if session.writes:
             text = write_summary(out, [read_run(out / f"seed-{seed}") for seed in seeds])
             print(text)
             log.info("seeds.finished", results=str(out / "results.md"))
+    _require_learned(rows, out)
+
+
+def _require_learned(rows: Sequence[Row], out: Path) -> None:
+    """Raise VimixError if all steps of an encoder in the rows were skipped: its scores are no result."""
+    if untrained := [f"{row.arm}, {row.modality}" for row in rows if UNTRAINED in row.remark]:
+        raise VimixError(f"{out / 'results.md'}: {untrained[0]}: {UNTRAINED_STAGE}")
+
+
+def _require_memory(session: Session, recipe: config.Recipe, stages: Sequence[Stage]) -> None:
+    """Raise VimixError, before memory is taken, if a stage needs more than there is."""
+    for stage in {(stage.modality, stage.partner): stage for stage in stages}.values():
+        need = wiring.training_memory(recipe, stage.views_needed, session.compute)
+        wiring.require_memory(f"stage {stage.name}", need, session.compute)
 
 
 def train_arms(session: Session, out: Path) -> dict[str, dict[Modality, Checkpoint]]:
@@ -105,12 +130,16 @@ def train_arms(session: Session, out: Path) -> dict[str, dict[Modality, Checkpoi
 
 
 def _run_arm(session: Session, arm: str, folders: StageFolders) -> dict[Modality, Checkpoint]:
-    stages = [wiring.build_stage(session.recipe, stage) for stage in session.recipe.arms[arm].stages]
+    stages = _stages(session.recipe, arm)
 
     def execute(number: int, stage: Stage, newest: Mapping[Modality, Checkpoint]) -> Checkpoint:
         return _execute(session, stage, newest, folders.linked(arm, number, stage.name), number, arm)
 
     return {modality: _slim(checkpoint) for modality, checkpoint in run_stages(stages, execute).items()}
+
+
+def _stages(recipe: config.Recipe, arm: str) -> list[Stage]:
+    return [wiring.build_stage(recipe, stage) for stage in recipe.arms[arm].stages]
 
 
 def _slim(checkpoint: Checkpoint) -> Checkpoint:
@@ -187,14 +216,33 @@ def _claim(session: Session, out: Path) -> None:
     require_place_for_run(out)
     recipe, file = session.recipe, out / "recipe.toml"
     if file.exists():
-        changed = config.training_differences(config.read_recipe(file), recipe)
+        earlier = config.read_recipe(file)
+        changed = [*config.training_differences(earlier, recipe), *_returned(out, earlier, recipe)]
         if changed and _begun(out, session.writes):
             raise VimixError(
                 f"{out} was begun with another recipe; it differs in {', '.join(changed)}: choose another --out, or "
                 "set these back"
             )
     if session.writes:
+        for folder in (out, out / "features"):  # what a killed call left beside results
+            sweep_folder(folder)
         write_text(file, config.recipe_to_toml(recipe))
+
+
+def _returned(out: Path, earlier: config.Recipe, now: config.Recipe) -> list[str]:
+    """Arms that an earlier call trained otherwise in ``out``, and that the ``earlier`` recipe no longer had."""
+    return [
+        f"[arms.{arm}] (delete {out / arm} to train it anew)"
+        for arm in now.arms
+        if arm not in earlier.arms
+        for file in sorted((out / arm).glob("*/last.pt"))
+        if not file.parent.is_symlink() and _trained_otherwise(file, config.of_arm(now, arm))
+    ][:1]
+
+
+def _trained_otherwise(file: Path, now: config.Recipe) -> bool:
+    trained = config.recipe_from_toml(load_checkpoint(file, mmap=True).recipe, f"the recipe in {file}", check=False)
+    return bool(config.training_differences(trained, now))
 
 
 def _begun(out: Path, alone: bool) -> bool:

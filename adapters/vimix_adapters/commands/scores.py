@@ -97,8 +97,13 @@ def require_scorable(recipe: config.Recipe, store: VideoStore) -> None:
     """Raise VimixError unless retrieval and linear probe can be scored: fair splits, a gallery of two classes."""
     gallery, queries = recipe.evaluate.gallery, recipe.evaluate.queries
     require_fair_splits(store, gallery, queries)
-    if len({store.videos[number].label for number in store.members(gallery)}) < 2:
-        raise VimixError(f"all videos of split {gallery!r} are of one class, a linear probe needs two: choose another")
+    require_classes(store, gallery)
+
+
+def require_classes(store: VideoStore, split: str) -> None:
+    """Raise VimixError unless the videos to train a classifier on are of two classes."""
+    if len({store.videos[number].label for number in store.members(split)}) < 2:
+        raise VimixError(f"all videos of split {split!r} are of one class, a classifier needs two: choose another")
 
 
 def require_fair_splits(store: VideoStore, train: str, test: str) -> None:

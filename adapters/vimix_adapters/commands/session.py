@@ -16,6 +16,12 @@ from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.files import make_folder, writing
 from vimix_adapters.metrics.logs import configure_logging, quieten_logging
 
+UNTRAINED_STAGE = (
+    "nothing was learned: every step was skipped, because its loss or gradient was not finite; lower optim.lr, add "
+    "optim.warmup_steps, or set run.precision = 'float32', and begin another run"
+)
+"""The end of a message on a training whose weights are those that it began with."""
+
 
 @frozen(eq=False)
 class Session:

@@ -1,11 +1,13 @@
 """Requests to stop: Ctrl-C, and the SIGUSR1 and SIGTERM of a cluster."""
 
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
 from vimix.values.errors import Interrupted
 
@@ -52,20 +54,45 @@ class StopRequests:
 
 
 @contextmanager
+def stop_at_once() -> Iterator[None]:
+    """End with exit code 75 on SIGTERM and SIGUSR1 while a command starts: nothing has been begun that could be lost.
+
+    Libraries are still being imported then, whose code might swallow an exception.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        line = f"stopped by {signal.Signals(number).name}: nothing was under way; call the same command again\n"
+        with suppress(OSError):
+            os.write(2, line.encode())
+        os._exit(RESUME_ME)
+
+    with _handling(dict.fromkeys((signal.SIGTERM, signal.SIGUSR1), end)):
+        yield
+
+
+@contextmanager
+def _handling(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
+    """Handle signals as long as the context lasts. Python handles them in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def stop_on_signals(announce: bool = True) -> Iterator[StopRequests]:
     """Handle signals as long as the context lasts. A run that is interrupted exits with 75, or 130 after Ctrl-C."""
     requests = StopRequests()
-    if threading.current_thread() is not threading.main_thread():  # Python handles signals in the main thread only
-        yield requests
-        return
-    before = {number: signal.signal(number, requests.handle) for number in SIGNALS}
     try:
-        yield requests
+        with _handling(dict.fromkeys(SIGNALS, requests.handle)):
+            yield requests
     except Interrupted as end:
         name = signal.Signals(requests.number or signal.SIGTERM).name
         if announce:
             print(f"stopped by {name}: {end}; call the same command again (with --resume) to continue", file=sys.stderr)
         raise SystemExit(BY_CTRL_C if requests.number == signal.SIGINT else RESUME_ME) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -47,6 +47,8 @@ class StageFolders:
         if owner != own and self.writes:
             _link(own, owner)
             log.info("stage.shared", arm=arm, stage=name, trained_in=str(owner.relative_to(self.out)))
+        elif self.writes and own.is_symlink() and not own.exists():
+            own.unlink()  # to the folder of an arm that was deleted
         return owner
 
 

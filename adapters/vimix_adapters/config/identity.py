@@ -45,10 +45,12 @@ def stage_identities(recipe: Recipe, arm: str) -> list[str]:
 def training_differences(begun: Recipe, now: Recipe) -> list[str]:
     """Keys of ``begun`` that decide a training and have another value in ``now``; empty if a run can go on.
 
-    Arms may be added, and titles of arms may change.
+    Arms may be added or removed, and titles of arms may change.
     """
     old, new = training_settings(begun), training_settings(now)
-    arms = [f"[arms.{name}]" for name in begun.arms if _trained(begun, name) != _trained(now, name)]
+    arms = [
+        f"[arms.{name}]" for name in begun.arms if name in now.arms and _trained(begun, name) != _trained(now, name)
+    ]
     return [*(key for name in old for key in _changed(name, old[name], new[name])), *arms]
 
 
@@ -64,8 +66,8 @@ def _settings_of(recipe: Recipe, stage: Stage) -> dict[str, Any]:
 
 
 def _trained(recipe: Recipe, arm: str) -> object:
-    settings = recipe.arms.get(arm)
-    return settings and (settings.stages, settings.set)
+    settings = recipe.arms[arm]
+    return settings.stages, settings.set
 
 
 def _changed(key: str, old: object, new: object) -> Iterator[str]:

@@ -1,7 +1,6 @@
 """Reading recipes from TOML and writing them; every mistake in a file is reported with its key."""
 
 import logging
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from vimix_adapters.config.checks import contradictions
 from vimix_adapters.config.retired import replace_retired_keys
 from vimix_adapters.config.schema import Recipe
 from vimix_adapters.config.tree import recipe_of, set_key, tree_of
+from vimix_adapters.reading import MOST_RECIPE, parse_toml, read_text
 from vimix_adapters.structuring import mistakes
 
 log = logging.getLogger(__name__)  # the standard library's: reading a recipe must be fast
@@ -21,11 +21,7 @@ log = logging.getLogger(__name__)  # the standard library's: reading a recipe mu
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in ``path`` with ``KEY=VALUE`` overrides applied. Raises VimixError listing every mistake."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise VimixError(f"{path}: expected a recipe in TOML, but it cannot be read ({error})") from error
-    tree = _parsed(text, str(path))
+    tree = parse_toml(read_text(path, "a recipe in TOML", MOST_RECIPE), str(path))
     wrong = [mistake for override in overrides if (mistake := _override(tree, override))]
     for note in replace_retired_keys(tree):
         log.warning("%s: %s", path, note)
@@ -38,7 +34,7 @@ def recipe_from_toml(text: str, origin: str, check: bool = True) -> Recipe:
     Without ``check`` settings may contradict each other: a checkpoint was trained as its recipe says, whatever is
     refused today.
     """
-    tree = _parsed(text, origin)
+    tree = parse_toml(text, origin)
     replace_retired_keys(tree)
     return _checked(tree, origin, [], check)
 
@@ -46,13 +42,6 @@ def recipe_from_toml(text: str, origin: str, check: bool = True) -> Recipe:
 def recipe_to_toml(recipe: Recipe) -> str:
     """All keys with their values; reading the text gives an equal recipe."""
     return tomli_w.dumps(tree_of(recipe))
-
-
-def _parsed(text: str, origin: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except ValueError as error:  # TOMLDecodeError is one; a number of thousands of digits raises another
-        raise VimixError(f"{origin}: not valid TOML: {error}") from error
 
 
 def _checked(tree: dict[str, Any], origin: str, wrong: Sequence[str], check: bool = True) -> Recipe:
@@ -84,6 +73,6 @@ def _override(tree: dict[str, Any], override: str) -> str | None:
 def _value(text: str) -> Any:
     """A TOML value; text without quotes stands for itself, because a shell takes quotes away."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"value = {text}", text)["value"]
+    except VimixError:
         return text

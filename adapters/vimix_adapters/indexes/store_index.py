@@ -1,7 +1,6 @@
 """An index over the clips of a store that finds the videos, and the clips in them, most similar to a query."""
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,14 @@ from vimix.domain.scores.features import centre, mean_row, unit_rows
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
 from vimix.values.video import Video
-from vimix_adapters.files import replacing, require_file
+from vimix_adapters.archives import read_arrays, write_arrays
+from vimix_adapters.files import require_file
 from vimix_adapters.indexes.faiss_index import FaissIndex
+from vimix_adapters.reading import parse_json
+from vimix_adapters.structuring import structured
 
 FORMAT = "vimix-clip-index-1"
+EXPECTED = "an index made by vimix index build (build it again)"
 ARRAYS = ("faiss", "mean", "clip_videos", "starts", "ends", "head")
 
 Rows = NDArray[np.float32]
@@ -30,6 +33,14 @@ class IndexedVideo:
     number: int
     name: str
     class_name: str | None
+
+
+@frozen
+class _Head:
+    """The parts of the JSON head that are read."""
+
+    videos: Sequence[IndexedVideo]
+    about: Mapping[str, Any]
 
 
 @frozen
@@ -120,34 +131,50 @@ class ClipIndex:
     def save(self, path: Path) -> None:
         """Write the index to one file, atomically."""
         head = {"format": FORMAT, "videos": [asdict(video) for video in self.videos], "about": dict(self.about)}
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                faiss=self.index.to_bytes(),
-                mean=self.mean,
-                clip_videos=self.clip_videos,
-                starts=self.starts,
-                ends=self.ends,
-                head=np.frombuffer(json.dumps(head, ensure_ascii=False).encode(), np.uint8),
-            )
+        arrays: dict[str, NDArray[Any]] = {
+            "faiss": self.index.to_bytes(),
+            "mean": self.mean,
+            "clip_videos": self.clip_videos,
+            "starts": self.starts,
+            "ends": self.ends,
+            "head": np.frombuffer(json.dumps(head, ensure_ascii=False).encode(), np.uint8),
+        }
+        write_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path) -> "ClipIndex":
         """Open a file that ``save`` wrote. Raises VimixError naming the file if it is missing, damaged or no index."""
         require_file(path, "index", "build one with vimix index build")
-        arrays = _read(path)
-        head = json.loads(arrays["head"].tobytes())
-        if head.get("format") != FORMAT:
-            raise VimixError(f"{path}: index format {head.get('format')!r}, expected {FORMAT!r}; build it again")
-        return cls(
+        arrays = read_arrays(path, ARRAYS, EXPECTED)
+        head = parse_json(arrays["head"].tobytes(), str(path), EXPECTED)
+        if not isinstance(head, dict) or head.get("format") != FORMAT:
+            found = head.get("format") if isinstance(head, dict) else type(head).__name__
+            raise VimixError(f"{path}: index format {found!r}, expected {FORMAT!r}; build it again")
+        described = structured(head, _Head, path, EXPECTED)
+        loaded = cls(
             index=FaissIndex.from_bytes(arrays["faiss"], str(path)),
             mean=arrays["mean"],
             clip_videos=arrays["clip_videos"],
             starts=arrays["starts"],
             ends=arrays["ends"],
-            videos=tuple(IndexedVideo(**video) for video in head["videos"]),
-            about=head["about"],
+            videos=tuple(described.videos),
+            about=described.about,
         )
+        if mistake := loaded._contradiction():
+            raise VimixError(f"{path}: {mistake}; build it again")
+        return loaded
+
+    def _contradiction(self) -> str:
+        """Return the first contradiction between head and arrays; empty if there is none."""
+        clips = self.clip_videos
+        shapes = {"clip_videos": clips.shape, "starts": self.starts.shape, "ends": self.ends.shape}
+        if wrong := [name for name, shape in shapes.items() if shape != (len(self),)]:
+            return f"the index has {len(self)} clips, but {wrong[0]} has the shape {shapes[wrong[0]]}"
+        if self.mean.shape != (self.index.dimension,):
+            return f"the index has features of {self.index.dimension} numbers, but the mean has {self.mean.shape}"
+        if not np.array_equal(np.unique(clips), np.arange(len(self.videos))):
+            return f"its head lists {len(self.videos)} videos, but its clips are of {len(np.unique(clips))}"
+        return ""
 
     def _best_by_video(self, clips: NDArray[np.int64], similarities: Rows) -> list[VideoMatch]:
         """Return the best of the pairs [Q, n] for each video that occurs, most similar first, ties in store order."""
@@ -170,11 +197,3 @@ class ClipIndex:
 
 def _indexed(number: int, video: Video, classes: Sequence[str]) -> IndexedVideo:
     return IndexedVideo(number, video.name, classes[video.label] if video.label >= 0 else None)
-
-
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in ARRAYS}
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise VimixError(f"{path}: not an index made by vimix index build, or a damaged one; build it again") from error

@@ -4,7 +4,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from vimix.values.errors import VimixError
 from vimix_adapters.files import make_folder, write_text
+from vimix_adapters.reading import parse_json, read_text
+from vimix_adapters.structuring import is_number
 
 
 class JsonlMetrics:
@@ -23,13 +26,20 @@ class JsonlMetrics:
 
     def rewind(self, step: int) -> None:
         """Drop the rows after ``step``."""
-        rows = [row for row in self._lines() if json.loads(row)["step"] <= step]
-        write_text(self.path, "".join(rows))
+        kept = [line for number, line in enumerate(self._lines(), start=1) if self._step(number, line) <= step]
+        write_text(self.path, "".join(kept))
+
+    def _step(self, number: int, line: str) -> float:
+        origin, expected = f"{self.path}, line {number}", "a row of metrics in JSON, with its step"
+        row = parse_json(line, origin, f"{expected} (remove the line, or the file, to go on without)")
+        if not isinstance(row, dict) or not is_number(row.get("step")):
+            raise VimixError(f"{origin}: expected {expected}; remove the line, or the file, to go on without")
+        return float(row["step"])
 
     def _drop_torn_line(self) -> None:
         """Drop the incomplete last line that a killed process may have left."""
-        if self.path.exists() and self._lines() != self.path.read_text(encoding="utf-8").splitlines(keepends=True):
-            write_text(self.path, "".join(self._lines()))
+        if self.path.exists() and (whole := self._lines()) != self._text().splitlines(keepends=True):
+            write_text(self.path, "".join(whole))
 
     def close(self) -> None:
         """Do nothing: the file is opened for each row."""
@@ -37,5 +47,7 @@ class JsonlMetrics:
     def _lines(self) -> list[str]:
         if not self.path.exists():
             return []
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [line for line in lines if line.endswith("\n")]
+        return [line for line in self._text().splitlines(keepends=True) if line.endswith("\n")]
+
+    def _text(self) -> str:
+        return read_text(self.path, "the metrics of a stage (remove the file to go on without)")

@@ -23,6 +23,7 @@ from vimix_adapters.files import require_new, sweep, write_text
 from vimix_adapters.prepare.disk_use import DiskUse
 from vimix_adapters.prepare.parts import claim_parts, drop_parts, parts_of
 from vimix_adapters.prepare.progress import run_shown
+from vimix_adapters.reading import read_text
 
 UNLABELLED = -1
 """Label of a file without class."""
@@ -159,12 +160,21 @@ def write_quarantine(store: Path, failures: Sequence[tuple[str, str]]) -> None:
 
 
 def read_quarantine(store: Path) -> list[tuple[str, str]]:
-    """Read (name, reason) of the files that were left out."""
+    """Read (name, reason) of the files that were left out.
+
+    Raises VimixError naming the file if it is not as ``write_quarantine`` wrote it, such as saved by a spreadsheet.
+    """
     file = quarantine_file(store)
     if not file.exists():
         return []
-    with file.open(encoding="utf-8", newline="") as lines:
-        return [(row["path"], row["reason"]) for row in csv.DictReader(lines)]
+    expected = "the UTF-8 CSV path,reason that vimix prepare wrote (restore it, or make the store again with --force)"
+    try:
+        rows = [*csv.reader(io.StringIO(read_text(file, expected), newline=""), strict=True)]
+    except csv.Error as error:
+        raise VimixError(f"{file}: expected {expected}, but it is no CSV ({error})") from error
+    if rows[:1] != [["path", "reason"]] or any(len(row) != 2 for row in rows):
+        raise VimixError(f"{file}: expected {expected}")
+    return [(name, reason) for name, reason in rows[1:]]
 
 
 def _first(listing: Listing) -> str:

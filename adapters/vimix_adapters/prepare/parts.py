@@ -8,6 +8,7 @@ from typing import Any
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
+from vimix_adapters.reading import read_json, read_text
 
 SETTINGS = "settings.json"
 """File in the folder with the settings of its parts."""
@@ -31,7 +32,7 @@ def claim_parts(parts: Path, settings: Mapping[str, Any], listed: Mapping[str, s
     Raises VimixError if existing parts were made with other ``settings`` and ``replace`` is false; else deletes them.
     """
     file, wanted = parts / SETTINGS, json.dumps(settings, sort_keys=True)
-    if file.exists() and file.read_text(encoding="utf-8") != wanted:
+    if file.exists() and read_text(file, f"the settings of parts; delete {parts} to make them again") != wanted:
         if not replace:
             raise VimixError(f"{parts} holds parts made with other settings: repeat those, or delete the folder")
         shutil.rmtree(parts)
@@ -43,6 +44,9 @@ def claim_parts(parts: Path, settings: Mapping[str, Any], listed: Mapping[str, s
 def drop_parts(parts: Path, settings: Mapping[str, Any]) -> None:
     """Delete the folder of parts if they were made with ``settings``: a killed call may leave it after the store."""
     file = parts / SETTINGS
-    made = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    if json.loads(json.dumps(settings)).items() <= made.items():
+    try:
+        made = read_json(file, "the settings of parts")
+    except VimixError:  # none or damaged: perhaps of other settings
+        return
+    if isinstance(made, dict) and json.loads(json.dumps(settings)).items() <= made.items():
         shutil.rmtree(parts, ignore_errors=True)

@@ -1,6 +1,5 @@
 """``vimix prepare``: store a data set, and report what was found, stored and left out in each split."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,14 @@ from attrs import asdict, evolve, frozen
 from rich.console import Console
 from rich.table import Table
 
+from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5_writer import FileTiming
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.datasets.listing import Listing, SplitCount, split_counts
 from vimix_adapters.prepare.build_store import StoreBuilder, build_store, quarantine_file
 from vimix_adapters.prepare.disk_use import DiskUse
 from vimix_adapters.prepare.frame_rates import rates_data, rates_lines
+from vimix_adapters.reading import read_json
 from vimix_adapters.reports.results import write_json
 
 FORMAT = "vimix-prepare-report-1"
@@ -185,8 +186,8 @@ def _with_rates(report: Report, timings: Sequence[FileTiming], settings: PackSet
 
 def _earlier(path: Path) -> dict[str, Any]:
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        report = read_json(path, "a report")
+    except VimixError:
         return {}
     return report if isinstance(report, dict) else {}
 

@@ -1,6 +1,5 @@
 """``vimix store info``: the content of a store, as plain data and as a table."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -8,9 +7,11 @@ from typing import Any
 from attrs import asdict
 from rich.table import Table
 
+from vimix.values.errors import VimixError
 from vimix.values.video import ModalityFormat
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.prepare.parts import LISTED, SETTINGS, flow_parts_of, parts_of
+from vimix_adapters.reading import read_json
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -43,9 +44,8 @@ def describe(path: Path) -> dict[str, Any]:
 def _progress(parts: Path) -> dict[str, Any]:
     """Describe a folder of parts; a part is finished or absent, so counting names is enough."""
     try:
-        expected = json.loads((parts / LISTED).read_text(encoding="utf-8"))
-        settings = json.loads((parts / SETTINGS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        expected, settings = (read_json(parts / name, "a list of parts") for name in (LISTED, SETTINGS))
+    except VimixError:
         expected, settings = {}, {}
     done = {part.name for part in parts.glob("*.h5")}
     missing = sorted(name for part, name in expected.items() if part not in done)

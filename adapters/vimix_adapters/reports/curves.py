@@ -1,6 +1,5 @@
 """Curves of loss and pretext accuracy of the stages of a run (the paper's Figure 3)."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import replacing
+from vimix_adapters.reading import read_json_lines
 from vimix_adapters.structuring import is_finite, is_number
 
 PANELS: Mapping[str, tuple[str, float]] = {
@@ -53,19 +53,8 @@ def read_metrics(file: Path, needed: Sequence[str] = ("step",)) -> list[dict[str
     Raises VimixError naming the file if it is missing or a line is no such object with all numbers ``needed``. An
     incomplete last line, which a crash may leave, is left out.
     """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise VimixError(f"{file}: cannot be read ({reason}): expected the metrics of a stage") from error
     rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            if number == len(lines):  # cut short by a crash
-                break
-            row = None
+    for number, row in enumerate(read_json_lines(file, "the metrics of a stage"), start=1):
         if (numbers := _numbers(row)) is None or any(name not in numbers for name in needed):
             names = " and ".join(needed)
             raise VimixError(f"{file}: line {number} is not a row of metrics: expected JSON with {names}, numbers only")

@@ -9,9 +9,9 @@ import structlog
 from attrs import field, frozen
 
 from vimix_adapters.reports.paper import Source
-from vimix_adapters.reports.read_json import structured
 from vimix_adapters.reports.results import ResultRecord, record_of
 from vimix_adapters.reports.tables import streams_of
+from vimix_adapters.structuring import structured
 
 log = structlog.get_logger()
 

@@ -1,16 +1,16 @@
 """What the record of several seeds decides: its differences between arms whose interval does not hold 0."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import frozen
 
 from vimix.values.errors import VimixError
+from vimix_adapters.reading import read_json
 from vimix_adapters.reports.markdown import markdown_table
-from vimix_adapters.reports.read_json import structured
 from vimix_adapters.reports.summaries import FORMAT
 from vimix_adapters.reports.tables import LINEAR
+from vimix_adapters.structuring import structured
 
 
 @frozen
@@ -53,10 +53,7 @@ class Record:
 def read_record(path: Path) -> Record:
     """Read a summary that ``vimix experiments summarise`` has written. Raises VimixError if the file is none."""
     expected = "a summary of several seeds (vimix experiments summarise)"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise VimixError(f"{path}: expected {expected}, but it cannot be read ({error})") from error
+    content = read_json(path, expected)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise VimixError(f"{path}: expected {expected}, of format {FORMAT}")
     return structured(content, Record, path, expected)

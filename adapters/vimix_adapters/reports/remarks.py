@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from vimix.domain.contrast.diagnostics import looks_collapsed
 from vimix_adapters.reports.stage_tables import mean_at_end
 
+UNTRAINED = "untrained: 100 % of steps skipped"
 MANY = 0.1
 """Share of skipped steps from which a training is remarked on."""
 
@@ -18,7 +19,7 @@ def training_remark(rows: Sequence[Mapping[str, float]], possible_rank: int) -> 
         return ""
     share = rows[-1].get("bad_steps", 0.0) / max(rows[-1]["step"], 1.0)
     if share >= 1:
-        return "untrained: 100 % of steps skipped"
+        return UNTRAINED
     ranks = [row["effective_rank"] for row in rows if "effective_rank" in row]
     rank = mean_at_end(ranks) if ranks else None
     remarks = [f"{share:.0%} of steps skipped".replace("%", " %")] if share >= MANY else []

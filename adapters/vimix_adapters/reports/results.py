@@ -10,8 +10,9 @@ from attrs import asdict, field, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
+from vimix_adapters.reading import read_json
 from vimix_adapters.reports.environment import commit, machine, versions
-from vimix_adapters.reports.read_json import structured
+from vimix_adapters.structuring import structured
 
 FORMAT = "vimix-results-1"
 EXPECTED = "the JSON of an evaluation (vimix evaluate ... --out FILE.json)"
@@ -61,13 +62,7 @@ def write_results(path: Path, record: ResultRecord) -> None:
 
 def read_results(path: Path) -> ResultRecord:
     """Read a record of ``write_results``. Raises VimixError if the file is missing or not such a record."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise VimixError(f"no such file: {path}") from error
-    except (OSError, ValueError) as error:
-        raise VimixError(f"{path}: expected {EXPECTED}, but it cannot be read ({error})") from error
-    return record_of(content, path)
+    return record_of(read_json(path, EXPECTED), path)
 
 
 def record_of(content: object, path: Path) -> ResultRecord:

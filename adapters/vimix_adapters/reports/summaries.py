@@ -1,6 +1,5 @@
 """Several runs of one recipe with different seeds: means, deviations and paired differences between arms."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +11,12 @@ from attrs import evolve, field, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import require_writable, write_text
+from vimix_adapters.reading import read_json
 from vimix_adapters.reports.markdown import markdown_table
-from vimix_adapters.reports.read_json import structured
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
 from vimix_adapters.reports.tables import LINEAR, UNTRAINED, Row, score_names
+from vimix_adapters.structuring import structured
 
 FORMAT = "vimix-summary-1"
 CONFIDENCE = 0.95
@@ -90,11 +90,7 @@ class Difference:
 def read_run(folder: Path) -> RunResults:
     """Read the results of the run in ``folder``. Raises VimixError naming the file if they are missing or invalid."""
     file = folder / "results.json"
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise VimixError(f"{file}: expected the results of a run, but it cannot be read ({error})") from error
-    return run_of(content, file)
+    return run_of(read_json(file, "the results of a run"), file)
 
 
 def run_of(content: object, file: Path) -> RunResults:
@@ -193,8 +189,11 @@ def write_summary(folder: Path, runs: Sequence[RunResults], against: str | None 
     """Write ``results.json`` and ``results.md`` of several seeds into ``folder``; return the Markdown.
 
     Arms are compared with the arm ``against`` (its key in the recipe), by default the first. Raises VimixError if there
-    is no such arm, or the runs are not of one recipe with different seeds.
+    is no such arm, or the runs are not of one recipe and one store with different seeds.
     """
+    if len({run.data for run in runs if run.data}) > 1:  # older results do not say what they were trained on
+        listed = ", ".join(f"{run.folder} on {run.data}" for run in runs)
+        raise VimixError(f"the runs are of different data, so their scores do not compare: {listed}")
     scores = by_seed(runs)
     reference = _reference(runs, scores, against)
     differences = _differences(scores, reference)

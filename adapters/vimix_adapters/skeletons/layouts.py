@@ -1,12 +1,12 @@
 """Skeleton layouts by name or from a TOML file."""
 
-import tomllib
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from vimix.values.errors import VimixError
 from vimix.values.skeleton import SkeletonLayout
+from vimix_adapters.reading import MOST_RECIPE, parse_toml, read_text
 
 _KEYS = {"name", "joints", "edges", "centre", "shoulders", "pairs"}
 
@@ -27,10 +27,7 @@ def find_layout(name: str) -> SkeletonLayout:
     path = Path(name)
     if path.suffix != ".toml":
         raise VimixError(f"layout {name!r}: expected one of {', '.join(layout_names())}, or the path of a TOML file")
-    try:
-        return _structured(path.read_text(encoding="utf-8"), name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise VimixError(f"{path}: expected a skeleton layout in TOML, but it cannot be read ({error})") from error
+    return _structured(read_text(path, "a skeleton layout in TOML", MOST_RECIPE), name)
 
 
 def _shipped() -> Any:
@@ -38,10 +35,7 @@ def _shipped() -> Any:
 
 
 def _structured(text: str, origin: str) -> SkeletonLayout:
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise VimixError(f"{origin}: not valid TOML: {error}") from error
+    table = parse_toml(text, origin)
     if wrong := (_KEYS - {"pairs"} - table.keys()) | (table.keys() - _KEYS):
         raise VimixError(f"{origin}: missing or unknown: {', '.join(sorted(wrong))}; a layout has {', '.join(_KEYS)}")
     try:

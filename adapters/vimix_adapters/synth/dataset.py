@@ -17,6 +17,7 @@ from attrs import frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
+from vimix_adapters.reading import read_json
 from vimix_adapters.synth.encode import choose_codec, write_video
 from vimix_adapters.synth.sample import render
 from vimix_adapters.synth.sample_plan import Sample, plan
@@ -95,8 +96,8 @@ def _claim(out: Path, settings: SynthSettings, codec: str, force: bool) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+        record = read_json(path, "a record of vimix synth")
+    except VimixError:
         record = None
     if not isinstance(record, dict):
         raise VimixError(f"{path}: not a record of vimix synth; choose another folder or delete this one")

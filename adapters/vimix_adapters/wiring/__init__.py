@@ -2,6 +2,7 @@
 
 from vimix_adapters.wiring.clip_shapes import batch_shape, skeleton_settings
 from vimix_adapters.wiring.compute import build_compute, build_process_group
+from vimix_adapters.wiring.memory import require_memory, training_memory
 from vimix_adapters.wiring.networks import (
     build_classifier,
     build_encoder,
@@ -62,10 +63,12 @@ __all__ = [
     "packing_record",
     "recorded_packing",
     "require_labels",
+    "require_memory",
     "skeleton_settings",
     "sources_of",
     "stage_provenance",
     "store_settings",
     "supervised_settings",
+    "training_memory",
     "window_stride",
 ]

@@ -21,6 +21,13 @@ class Progress:
     """Seed of the stage's data order and random draws."""
     origin: Mapping[str, str]
     """Digests of data, initial weights and settings, by the names that messages use."""
+    skipped: int = 0
+    """Steps that changed nothing, because their loss or gradient was not finite."""
+
+    @property
+    def untrained(self) -> bool:
+        """Whether every step was skipped: the weights are those that the training began with."""
+        return 0 < self.steps <= self.skipped
 
     @property
     def finished(self) -> bool:
@@ -51,4 +58,5 @@ class Checkpoint:
             epochs=int(self.about.get("epochs", 0)),
             seed=int(saved.get("seed", 0)),
             origin=saved.get("origin") or data,  # the oldest checkpoints name only their data
+            skipped=int(saved.get("meter", {}).get("bad", 0)),
         )
