@@ -144,7 +144,8 @@ class PretrainedEncoder(nn.Module):
             raise VimixError(f"expected {self._expected()}, got {array.dtype} {list(array.shape)}")
         if not floats:
             return videos
-        if not np.isfinite(videos).all():
+        masked = isinstance(self.packing, SkeletonSettings) and self.packing.not_found == "mask"
+        if not (np.isfinite(videos) | (masked & np.isnan(videos))).all():
             raise VimixError(f"the {self.modality} holds numbers that are not finite: replace them, say by 0")
         videos = videos.astype(np.float32, copy=False)
         return videos if skeletons else quantise(videos, self.kind.bound)
@@ -158,8 +159,13 @@ class PretrainedEncoder(nn.Module):
 
     def _expected(self) -> str:
         if isinstance(self.packing, SkeletonSettings):
-            size = f"T, V, M, 3] with T = {self.packing.frames} and V = {len(self.packing.layout.joints)} joints"
-            return f"{self.modality} as floats [{size}, or [N, T, V, M, 3] (vimix.embed_videos prepares files)"
+            frames, joints, axes = (
+                self.packing.frames,
+                len(self.packing.layout.joints),
+                f"T, V, M, {self.kind.channels}]",
+            )
+            size = f"{axes} with T = {frames} and V = {joints} joints"
+            return f"{self.modality} as floats [{size}, or [N, {axes} (vimix.embed_videos prepares files)"
         kinds = "uint8 or floats in pixels" if self.kind.bound else "uint8"
         size = f"T, H, W, {self.kind.channels}]"
         return f"{self.modality} as {kinds} [{size} or [N, {size}"
