@@ -115,7 +115,7 @@ def test_a_plan_of_skeletons_needs_no_store(place, capsys) -> None:
         (["prepare", "ntu60", "--skeletons", "{0}/nowhere", "--out", "{0}/x.h5"], "no such folder"),
         (
             ["prepare", "skeletons", "{0}/skeletons", "--layout", "centaur", "--out", "{0}/x.h5"],
-            "expected one of kinect-v1",
+            "expected one of coco17",
         ),
         (["prepare", "skeletons", "{0}/skeletons", "--frames", "9", "--out", "{0}/s.h5"], "made with other settings"),
         (["pretrain", "{0}/pixels.toml", "--modality", "joint", "--out", "{0}/x"], "use encoder = 'stgcn'"),
