@@ -29,7 +29,7 @@ from vimix_adapters.prepare.single_file import read_as_stored
 
 AnyPath = str | PathLike[str]
 AXES = 4
-"""Frames of one video: [T, H, W, C] or [T, V, M, 3]."""
+"""Frames of one video: [T, H, W, C] or [T, V, M, C]."""
 
 
 class PretrainedEncoder(nn.Module):
@@ -76,7 +76,7 @@ class PretrainedEncoder(nn.Module):
         - pictures: uint8 [T, H, W, 3] or [N, T, H, W, 3], R, G, B, at the frame rate of the training videos;
         - flow (u, v): uint8 [T, H, W, 2] or [N, T, H, W, 2] as a store holds it, or floats in pixels of these frames,
           which are clipped and rounded as in a store;
-        - skeletons: floats [T, V, M, 3] or [N, T, V, M, 3], prepared as a store holds them.
+        - skeletons: floats [T, V, M, C] or [N, T, V, M, C], prepared as a store holds them.
 
         Raises VimixError for frames of another shape or type, and if a feature is not finite.
         """

@@ -97,6 +97,7 @@ def test_a_folder_of_ntu_is_listed_with_what_is_left_out(tmp_path) -> None:
     assert [name for name, _ in listing.excluded] == [excluded]
     assert len(list_ntu(folder, 120).files) == 3
     assert len(list_skeletons(folder).classes) == 120
+    assert [file.name for file in list_skeletons(folder / names[0]).files] == names[:1]
     (tmp_path / "mine.txt").write_text("# mine\nS001C001P001R001A005\n")
     assert [name for name, _ in list_ntu(folder, 60, tmp_path / "mine.txt").excluded] == names[:1]
 

@@ -98,6 +98,20 @@ def test_a_head_line_over_a_joint_a_line_chooses_the_columns() -> None:
     np.testing.assert_allclose(raw.scores, MARKS[3:4, :, 3])
 
 
+def test_two_persons_of_a_frame_are_two_bodies_in_whatever_order_the_rows_are() -> None:
+    rows = ["frame,person_id,joint,x,y,z"]
+    rows += [
+        f"{t},{m * 40 + 7},{j}," + ",".join(map(str, METRES[t, m, j]))
+        for t in (2, 0, 1)
+        for m in (1, 0)
+        for j in range(25)
+    ]
+    raw = parse_table("\n".join(rows).encode(), NTU)
+    assert (raw.frame.tolist(), raw.slot.tolist()) == ([0, 0, 1, 1, 2, 2], [0, 1] * 3)
+    assert raw.body.tolist() == [1, 0] * 3
+    np.testing.assert_allclose(raw.joints, METRES[:3, ::-1].reshape(-1, 25, 3))
+
+
 def test_an_empty_cell_is_a_joint_that_was_not_found() -> None:
     rows = lines(METRES[:, 0].reshape(4, -1), ",").splitlines()
     rows[1] = ",,," + rows[1].split(",", 3)[3]

@@ -4,7 +4,7 @@
 modality is a dataset with its own checksum. Raw stores hold uint8 [T, H, W, C]. JPEG stores hold the frames' bytes one
 after the other, and ``<modality>.ends`` the position where each frame ends. Flow as JPEG is one grey picture a frame,
 u above v, because a colour picture would mix details of u and v. A store of skeletons has a single array
-``/joint`` [N, T, V, M, 3] float32 (see ``skeleton_writer``).
+``/joint`` [N, T, V, M, C] float32 (see ``skeleton_writer``).
 """
 
 import hashlib

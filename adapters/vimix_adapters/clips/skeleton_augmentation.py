@@ -67,7 +67,7 @@ class SkeletonAugmentation:
         matrix[:, rows, columns] = torch.tensor([draw.shear for draw in draws])
         on_device = matrix.to(clips.device, non_blocking=True)
         sheared = torch.einsum("btvmj,bij->bitvm", clips[..., :size], on_device)
-        return derived(torch.cat([sheared, planes(clips[..., size:])], dim=1), self.kind)
+        return derived(torch.cat([sheared, planes(clips[..., size:])], dim=1).contiguous(), self.kind)
 
     def crops(self, frames: Frames, size: int, crops: Sequence[Crop]) -> list[View]:
         """The whole sequence [T, V, M, C], once: there is nothing to crop."""

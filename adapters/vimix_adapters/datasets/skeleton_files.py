@@ -45,9 +45,13 @@ def list_ntu(folder: Path, edition: int, missing: Path | None = None) -> Listing
     The authors exclude samples with missing skeletons; ``missing`` is a list to use instead of theirs.
     Raises VimixError if the folder is missing or has no sample, or two files have one name.
     """
+    return _ntu(folder, _files_below(folder, (".skeleton",)), edition, missing)
+
+
+def _ntu(folder: Path, paths: Sequence[Path], edition: int, missing: Path | None = None) -> Listing:
     incomplete, classes = missing_skeletons(missing), class_names(edition)
     files, excluded, left_out = [], [], []
-    for path in _files_below(folder, (".skeleton",)):
+    for path in paths:
         sample, name = parse_name(path.name), name_below(path, folder)
         if sample is None:
             left_out.append((name, "its name is not SsssCcccPpppRrrrAaaa.skeleton"))
@@ -91,7 +95,9 @@ def by_names(folder: Path, found: Sequence[DatasetFile]) -> Listing:
             f"{folder}: its {len(found)} files ({found[0].name}, ...) have no labels, and none is named "
             "SsssCcccPpppRrrrAaaa, aAA_sSS_eEE_* or aAA_sSS_eEE_vVV: give --split FILE with path,label,split"
         )
-    return evolve(list_ntu(folder, max(name.edition for name in samples)), totals={}, official=False)
+    endings = {path.suffix for path in paths if parse_name(path.name)}
+    listing = _ntu(folder, [p for p in paths if p.suffix in endings], max(name.edition for name in samples))
+    return evolve(listing, totals={}, official=False)
 
 
 def by_list(found: Sequence[DatasetFile], folder: Path, split: Path) -> Listing:

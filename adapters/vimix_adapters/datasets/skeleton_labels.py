@@ -10,6 +10,7 @@ from attrs import evolve
 from vimix.values.errors import VimixError
 from vimix_adapters.datasets.csv_list import listed_in
 from vimix_adapters.datasets.listing import DatasetFile, Listing, own_listing
+from vimix_adapters.datasets.skeleton_files import unused
 from vimix_adapters.datasets.text import numbered_lines
 from vimix_adapters.files import require_folder
 
@@ -37,7 +38,9 @@ def by_kinetics_labels(found: Sequence[DatasetFile], lists: Sequence[Path]) -> L
             else:
                 files.append(evolve(file, class_name=str(about["label"]), splits=(split,)))
     listing = own_listing("kinetics-skeleton", sorted(files, key=lambda file: file.name), missing)
-    return evolve(listing, excluded=tuple(excluded))
+    named = {Path(file.name).stem for file in files} | {Path(name).stem for name, _ in excluded}
+    notes = unused("files are in no list of labels", [file.name for file in found if file.path.stem not in named])
+    return evolve(listing, excluded=tuple(excluded), notes=notes)
 
 
 def _kinetics(path: Path) -> Mapping[str, Mapping[str, object]]:
@@ -74,9 +77,14 @@ def by_segments(found: Sequence[DatasetFile], labels: Path, split: Path | None) 
                 for label, start, end in _segments(path)
                 for chosen in [("all",) if splits is None else splits[stem]]
             ]
-    listing = own_listing("segments", list({file.name: file for file in files}.values()), ())
+    unique = {file.name: file for file in reversed(files)}
+    twice = [file.name for file in files if unique[file.name] is not file]
+    stems = {file.path.stem for file in found}
+    alone = sorted(path.name for path in labels.glob("*.txt") if path.stem not in stems)
+    notes = unused("segments have the frames of another one", twice) + unused("label files have no recording", alone)
+    listing = own_listing("segments", [file for file in files if unique[file.name] is file], ())
     classes = tuple(sorted(listing.classes, key=lambda name: (len(name), name)))
-    return evolve(listing, classes=classes, left_out=tuple(left_out), excluded=tuple(excluded))
+    return evolve(listing, classes=classes, left_out=tuple(left_out), excluded=tuple(excluded), notes=notes)
 
 
 def _segments(path: Path) -> list[tuple[str, int, int]]:

@@ -77,9 +77,9 @@ def raw_sequence(
     if not present.any():
         raise VimixError("all coordinates are zero" if zero.all() else "no joint was found")
     frames, bodies, slots = (np.array(column, dtype=np.int64) for column in (frame, body, slot))
-    kept = None if scores is None else np.clip(np.where(absent, 0.0, scores), 0.0, 1.0)[present]
-    places = int(slots.max()) + 1
-    return RawSequence(frames[present], bodies[present], slots[present], joints[present], kept, places)
+    rows = np.flatnonzero(present)[np.argsort(frames[present], kind="stable")]
+    kept = None if scores is None else np.clip(np.where(absent, 0.0, scores), 0.0, 1.0)[rows]
+    return RawSequence(frames[rows], bodies[rows], slots[rows], joints[rows], kept, int(slots.max()) + 1)
 
 
 def sequence_of(bodies: Array, expected: Expected, scores: Array | None = None) -> RawSequence:

@@ -5,6 +5,7 @@ are separated by white space, commas or semicolons; an empty cell is a joint tha
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -113,8 +114,19 @@ def _joint_a_line(table: _Table, columns: Sequence[int], expected: Expected) -> 
     starts = slice(None, None, joints)
     frame, person = table.column(_FRAMES), table.column(_PEOPLE)
     frames = np.arange(len(values)) if frame is None else _ranks(frame[starts])
-    slots = np.zeros(len(values), dtype=np.int64) if person is None else _ranks(person[starts])
-    return raw_sequence(frames, slots, slots, coordinates, scores)
+    slots = _places(frames.tolist())
+    bodies = slots if person is None else np.unique(person[starts], return_inverse=True)[1].tolist()
+    return raw_sequence(frames, bodies, slots, coordinates, scores)
+
+
+def _places(frames: Sequence[int]) -> list[int]:
+    """Return the place of each body among those of its frame."""
+    counts: Counter[int] = Counter()
+    places = []
+    for frame in frames:
+        places.append(counts[frame])
+        counts[frame] += 1
+    return places
 
 
 def _split(values: Array, names: Sequence[str] | None, expected: Expected) -> tuple[Array, Array | None]:
@@ -129,9 +141,9 @@ def _split(values: Array, names: Sequence[str] | None, expected: Expected) -> tu
 
 
 def _ranks(numbers: Array) -> NDArray[np.int64]:
-    """Number the values from 0, without gaps only if they are not whole numbers."""
+    """Number frames from 0; gaps remain if they are numbered by whole numbers, and not by times."""
     if np.isnan(numbers).any():
-        raise VimixError("a frame or person without number")
+        raise VimixError("a frame without number")
     if (numbers == np.rint(numbers)).all() and np.ptp(numbers) < 10 * len(numbers) + 10:
         return np.asarray(numbers - numbers.min(), dtype=np.int64)
     return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
