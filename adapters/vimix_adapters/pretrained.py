@@ -87,7 +87,7 @@ class PretrainedEncoder(nn.Module):
     def clips(self, frames: Frames | Tensor) -> Tensor:
         """The windows of one video, float32 [windows, C, T, size, size] on the encoder's device: input of stage 0.
 
-        ``frames`` are one video as for ``embed``. A skeleton is one window, [1, 3, T, V, M].
+        ``frames`` are one video as for ``embed``. A skeleton is one window, [1, C, T, V, M].
         Raises VimixError for several videos, and for frames of another shape or type.
         """
         videos = self._videos(frames)
