@@ -29,7 +29,7 @@ from vimix_adapters.reading import parse_json
 
 AnyPath = str | PathLike[str]
 AXES = 4
-"""Frames of one video: [T, H, W, C] or [T, V, M, 3]."""
+"""Frames of one video: [T, H, W, C] or [T, V, M, C]."""
 
 
 class PretrainedEncoder(nn.Module):
@@ -76,7 +76,7 @@ class PretrainedEncoder(nn.Module):
         - pictures: uint8 [T, H, W, 3] or [N, T, H, W, 3], R, G, B, at the frame rate of the training videos;
         - flow (u, v): uint8 [T, H, W, 2] or [N, T, H, W, 2] as a store holds it, or floats in pixels of these frames,
           which are clipped and rounded as in a store;
-        - skeletons: floats [T, V, M, 3] or [N, T, V, M, 3], prepared as a store holds them.
+        - skeletons: floats [T, V, M, C] or [N, T, V, M, C], prepared as a store holds them.
 
         Raises VimixError for frames of another shape or type, and if a feature is not finite.
         """
@@ -87,7 +87,7 @@ class PretrainedEncoder(nn.Module):
     def clips(self, frames: Frames | Tensor) -> Tensor:
         """The windows of one video, float32 [windows, C, T, size, size] on the encoder's device: input of stage 0.
 
-        ``frames`` are one video as for ``embed``. A skeleton is one window, [1, 3, T, V, M].
+        ``frames`` are one video as for ``embed``. A skeleton is one window, [1, C, T, V, M].
         Raises VimixError for several videos, and for frames of another shape or type.
         """
         videos = self._videos(frames)
@@ -144,7 +144,8 @@ class PretrainedEncoder(nn.Module):
             raise VimixError(f"expected {self._expected()}, got {array.dtype} {list(array.shape)}")
         if not floats:
             return videos
-        if not np.isfinite(videos).all():
+        masked = isinstance(self.packing, SkeletonSettings) and self.packing.not_found == "mask"
+        if not (np.isfinite(videos) | (masked & np.isnan(videos))).all():
             raise VimixError(f"the {self.modality} holds numbers that are not finite: replace them, say by 0")
         videos = videos.astype(np.float32, copy=False)
         return videos if skeletons else quantise(videos, self.kind.bound)
@@ -158,8 +159,13 @@ class PretrainedEncoder(nn.Module):
 
     def _expected(self) -> str:
         if isinstance(self.packing, SkeletonSettings):
-            size = f"T, V, M, 3] with T = {self.packing.frames} and V = {len(self.packing.layout.joints)} joints"
-            return f"{self.modality} as floats [{size}, or [N, T, V, M, 3] (vimix.embed_videos prepares files)"
+            frames, joints, axes = (
+                self.packing.frames,
+                len(self.packing.layout.joints),
+                f"T, V, M, {self.kind.channels}]",
+            )
+            size = f"{axes} with T = {frames} and V = {joints} joints"
+            return f"{self.modality} as floats [{size}, or [N, {axes} (vimix.embed_videos prepares files)"
         kinds = "uint8 or floats in pixels" if self.kind.bound else "uint8"
         size = f"T, H, W, {self.kind.channels}]"
         return f"{self.modality} as {kinds} [{size} or [N, {size}"

@@ -27,7 +27,7 @@ from vimix_adapters.prepare.build_store import BuildResult, build_store
 from vimix_adapters.prepare.skeleton_store import SkeletonStoreBuilder
 from vimix_adapters.prepare.store_info import describe, store_table
 from vimix_adapters.prepare.store_tools import merge, verify
-from vimix_adapters.skeletons.convert import Preparation, pack_file
+from vimix_adapters.skeletons.convert import pack_file
 from vimix_adapters.skeletons.layouts import find_layout
 
 QUIET = Console(quiet=True)
@@ -60,9 +60,8 @@ def test_a_folder_becomes_a_store_with_everything_by_name(folder, tmp_path) -> N
     assert store.formats[BONE].layout == find_layout("ntu")
     assert store.settings == SETTINGS
     assert len(store.classes) == 60
-    how = Preparation(find_layout("ntu"), 16, 2, "none", "shoulders")
     for number, (video, file) in enumerate(zip(store.videos, listing.files, strict=True)):
-        expected = pack_file(file.path, how)
+        expected = pack_file(file.path, SETTINGS)
         assert np.array_equal(store.read(number, JOINT, 0, 16), expected.joints)
         assert video.rate == pytest.approx(30 * 16 / expected.recorded)
         assert store.classes[video.label] == file.class_name
@@ -155,6 +154,7 @@ def test_a_store_is_described(folder, tmp_path) -> None:
         "extra": "ntu, denoise = none, align = shoulders",
         "layout": "ntu",
         "derived_from": "joint",
+        "score": False,
     }
     assert found["settings"]["layout"]["joints"][20] == "spine shoulders"
     assert SkeletonSettings(**found["settings"]) == SETTINGS
@@ -237,11 +237,11 @@ def test_a_call_that_is_killed_over_and_over_goes_on_and_ends_in_the_store_of_an
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
 
-def failing(path: Path, how: Preparation):
+def failing(path: Path, how: SkeletonSettings, part: str):
     """Fail for one file, as an unreliable disk does."""
     if path.name == "S001C001P002R001A003.skeleton":
         raise VimixError("input/output error")
-    return pack_file(path, how)
+    return pack_file(path, how, part)
 
 
 @pytest.mark.slow
@@ -259,7 +259,7 @@ def test_a_part_in_which_a_file_failed_or_has_changed_is_read_again(folder, tmp_
     report = prepare(folder, store)
     assert (report.stored, report.failures) == (20, ())
     number = [video.name for video in Hdf5VideoStore(store).videos].index(changed.name)
-    expected = pack_file(changed, Preparation(find_layout("ntu"), 16, 2, "none", "shoulders")).joints
+    expected = pack_file(changed, SETTINGS).joints
     assert np.array_equal(Hdf5VideoStore(store).read(number, JOINT, 0, 16), expected)
 
 

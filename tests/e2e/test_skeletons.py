@@ -3,12 +3,16 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tomli_w
 
 from tests.cli import vimix
 from tests.fakes.skeletons import write_walk
 from tests.recipes import shrunk
+from vimix import load_encoder
+from vimix.values.modality import JOINT
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 
 ROOT = Path(__file__).parents[2]
 DEVICE = ["--device", "cpu"]
@@ -115,7 +119,7 @@ def test_a_plan_of_skeletons_needs_no_store(place, capsys) -> None:
         (["prepare", "ntu60", "--skeletons", "{0}/nowhere", "--out", "{0}/x.h5"], "no such folder"),
         (
             ["prepare", "skeletons", "{0}/skeletons", "--layout", "centaur", "--out", "{0}/x.h5"],
-            "expected one of kinect-v1",
+            "expected one of coco17",
         ),
         (["prepare", "skeletons", "{0}/skeletons", "--frames", "9", "--out", "{0}/s.h5"], "made with other settings"),
         (["pretrain", "{0}/pixels.toml", "--modality", "joint", "--out", "{0}/x"], "use encoder = 'stgcn'"),
@@ -159,3 +163,32 @@ def test_too_many_broken_files_are_exit_code_three(tmp_path, capsys) -> None:
     counts = json.loads((tmp_path / "s.report.json").read_text())["splits"]["xsub-train"]
     assert (counts["official"], counts["found"], counts["unreadable"]) == (40091, 5, 1)
     assert "truncated: after line 2" in printed
+
+
+@pytest.mark.slow
+def test_masked_joints_in_the_plane_train_an_encoder_of_two_channels(tmp_path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    joints = rng.uniform(0, 400, size=(17, 2)) + rng.normal(size=(24, 16, 1, 1, 2)).cumsum(1)
+    joints[:, 3:6, :, 9] = 0
+    labels, splits = ["bow", "wave"] * 12, ["train"] * 16 + ["test"] * 8
+    names = [f"clip{number}" for number in range(24)]
+    np.savez(tmp_path / "set.npz", joints=joints, axes="NTMVC", names=names, labels=labels, splits=splits)
+    options = ["--layout", "coco17", "--not-found", "mask", "--frames", 16, "--out", tmp_path / "s.h5", "--workers", 1]
+    assert vimix("prepare", "skeletons", tmp_path / "set.npz", *options) == 0
+    table = shrunk(ROOT / "experiments/demo-skeleton.toml")
+    table["data"]["store"] = str(tmp_path / "s.h5")
+    table["pretrain"].update(epochs=1, milestones=[])
+    recipe = tmp_path / "recipe.toml"
+    command = ["pretrain", recipe, "--modality", "motion", "--out", tmp_path / "run", *DEVICE]
+    recipe.write_text(tomli_w.dumps(table))
+    assert vimix(*command) == 2
+    assert "use channels = 2" in capsys.readouterr().err
+    for modality in table["modalities"].values():
+        modality["channels"] = 2
+    recipe.write_text(tomli_w.dumps(table))
+    assert vimix(*command) == 0
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run/pretrain-motion/metrics.jsonl").open()]
+    assert np.isfinite(losses).all()
+    encoder = load_encoder(tmp_path / "run/pretrain-motion")
+    store = Hdf5VideoStore(tmp_path / "s.h5")
+    assert encoder.embed(store.read(0, JOINT, 0, 16)).isfinite().all()

@@ -15,7 +15,8 @@ from vimix_adapters.datasets.ntu import (
     parse_name,
     splits_of,
 )
-from vimix_adapters.datasets.skeleton_files import list_ntu, list_skeletons
+from vimix_adapters.datasets.skeleton_files import list_ntu
+from vimix_adapters.prepare.skeleton_listing import list_skeletons
 
 # Samples of the protocols before the missing skeletons are taken out.
 CAPTURED = {"xsub-train": 40320, "xsub-test": 16560, "xview-train": 37920, "xview-test": 18960}
@@ -96,6 +97,7 @@ def test_a_folder_of_ntu_is_listed_with_what_is_left_out(tmp_path) -> None:
     assert [name for name, _ in listing.excluded] == [excluded]
     assert len(list_ntu(folder, 120).files) == 3
     assert len(list_skeletons(folder).classes) == 120
+    assert [file.name for file in list_skeletons(folder / names[0]).files] == names[:1]
     (tmp_path / "mine.txt").write_text("# mine\nS001C001P001R001A005\n")
     assert [name for name, _ in list_ntu(folder, 60, tmp_path / "mine.txt").excluded] == names[:1]
 
@@ -131,7 +133,7 @@ def test_lists_with_mistakes_are_refused(tmp_path) -> None:
     cases = [
         (lambda: list_ntu(tmp_path / "nowhere", 60), "no such folder"),
         (lambda: list_ntu(tmp_path / "empty", 60), "expected files such as"),
-        (lambda: list_skeletons(tmp_path / "empty"), "give --split"),
+        (lambda: list_skeletons(tmp_path / "empty"), "expected skeleton files .* found no file"),
         (
             lambda: list_ntu(touched(tmp_path / "twice", f"a/{one}", f"b/{one}"), 60),
             "2 files are named S001C001P001R001A001",

@@ -5,6 +5,7 @@ import multiprocessing
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
 
 from tests.fakes.skeletons import FIVE, FakeSkeletonStore, formats
 from vimix.values.modality import BONE, JOINT, MOTION
@@ -134,3 +135,60 @@ def test_absent_persons_stay_zero_in_every_view() -> None:
             for view in views:
                 assert not view[absent][..., 1].any()
                 assert view[~absent][..., 1].any()
+
+
+FLAT = {modality: evolve(kind, channels=2) for modality, kind in KINDS.items()}
+SCORED = {modality: evolve(kind, score=True) for modality, kind in KINDS.items()}
+
+
+def test_joints_in_the_plane_are_sheared_in_the_plane() -> None:
+    sequence = STORE.sequence(0)[..., :2]
+    augmentation = SkeletonAugmentation(FLAT[JOINT])
+    view = augmentation.view(sequence, 8, np.random.default_rng(3))
+    found = augmentation.apply(view.clip[None], [view.draw])[0]
+    assert found.shape == (2, 12, 5, 2)
+    rng = np.random.default_rng(3)
+    start, (above, below) = rng.integers(5), rng.uniform(-0.5, 0.5, 2)
+    x, y = np.pad(sequence, ((2, 2), (0, 0), (0, 0), (0, 0)), mode="symmetric")[start : start + 12].transpose(
+        3, 0, 1, 2
+    )
+    np.testing.assert_allclose(found.numpy(), [x + above * y, below * x + y], atol=1e-6)
+
+
+@pytest.mark.parametrize("modality", [JOINT, MOTION, BONE])
+def test_a_score_is_not_sheared_and_that_of_a_difference_is_the_mean_of_both(modality) -> None:
+    """As in pyskl's JointToBone and ToMotion."""
+    sequence = np.abs(STORE.sequence(0))
+    kind = SCORED[modality]
+    augmentation = SkeletonAugmentation(kind)
+    view = augmentation.view(sequence, 8, np.random.default_rng(0))
+    found = augmentation.apply(view.clip[None], [view.draw])[0].numpy()
+    flat = SkeletonAugmentation(FLAT[modality])
+    drawn = flat.view(sequence[..., :2], 8, np.random.default_rng(0))
+    np.testing.assert_allclose(found[:2], flat.apply(drawn.clip[None], [drawn.draw])[0], atol=1e-6)
+    scores = view.clip[..., 2].numpy()
+    expected = np.zeros_like(scores)
+    for t, v, m in np.ndindex(scores.shape):
+        if modality == JOINT:
+            expected[t, v, m] = scores[t, v, m]
+        elif modality == BONE:
+            expected[t, v, m] = (scores[t, v, m] + scores[t, dict(FIVE.edges).get(v, v), m]) / 2
+        elif t + 1 < len(scores):
+            expected[t, v, m] = (scores[t, v, m] + scores[t + 1, v, m]) / 2
+    np.testing.assert_allclose(found[2], expected, atol=1e-6)
+
+
+def test_a_masked_joint_is_zero_in_every_stream_and_so_is_each_difference_with_it() -> None:
+    """Joint 3, the parent of joint 4, is masked in frame 5."""
+    whole = torch.from_numpy(STORE.sequence(0))[None]
+    masked = whole.clone()
+    masked[0, 5, 3] = torch.nan
+    touched = {JOINT: [(5, 3)], MOTION: [(4, 3), (5, 3)], BONE: [(5, 3), (5, 4)]}
+    for modality, kind in KINDS.items():
+        augmentation = SkeletonAugmentation(kind)
+        draw = augmentation.view(STORE.sequence(0), 8, np.random.default_rng(1)).draw
+        for act in (augmentation.plain, lambda clips, draw: augmentation.apply(clips, [draw])):  # noqa: B023  # called at once
+            found, expected = act(masked, draw), act(whole, draw)
+            for t, v in touched[modality]:
+                expected[0, :, t, v] = 0
+            torch.testing.assert_close(found, expected)

@@ -14,9 +14,14 @@ from hypothesis import strategies as st
 from tests.fakes.skeletons import FIVE, ntu_text
 from vimix.values.errors import VimixError
 from vimix_adapters.skeletons.bodies import chosen_persons
+from vimix_adapters.skeletons.formats import read_skeletons
+from vimix_adapters.skeletons.json_files import parse_json
 from vimix_adapters.skeletons.preprocess import centred, facing, preprocessed, resize
-from vimix_adapters.skeletons.sequence import raw_sequence
-from vimix_adapters.skeletons.texts import parse_ntu, parse_rows, read_skeletons
+from vimix_adapters.skeletons.sequence import Expected, raw_sequence
+from vimix_adapters.skeletons.tables import parse_table
+from vimix_adapters.skeletons.texts import parse_ntu
+
+V5 = Expected(5)
 
 
 def body(seed: int, joints: int = 5, scale: float = 1.0) -> np.ndarray:
@@ -34,7 +39,7 @@ def recordings(draw) -> list[list[tuple[int, np.ndarray]]]:
 @settings(max_examples=40)
 @given(frames=recordings(), newline=st.sampled_from(["\n", "\r\n"]), end=st.sampled_from([b"", b"\n\n", b"\r\n"]))
 def test_what_was_written_is_read(frames, newline, end) -> None:
-    raw = parse_ntu(ntu_text(frames, newline) + end, 5)
+    raw = parse_ntu(ntu_text(frames, newline) + end, V5)
     seen = [(t, number, place, x) for t, bodies in enumerate(frames) for place, (number, x) in enumerate(bodies)]
     assert list(zip(raw.frame, raw.body, raw.slot, strict=True)) == [row[:3] for row in seen]
     np.testing.assert_allclose(raw.joints, np.stack([row[3] for row in seen]), rtol=1e-8)
@@ -50,17 +55,18 @@ def test_a_file_cut_anywhere_or_with_any_bytes_inside_is_read_or_refused_with_a_
     )
     rest = data.draw(st.sampled_from([b"", text[at + len(junk) :]]))
     with contextlib.suppress(VimixError):
-        raw = parse_ntu(text[:at] + junk + rest, 5)
-        assert np.isfinite(raw.joints).all()
-        assert raw.joints.any(axis=(1, 2)).all()
+        raw = parse_ntu(text[:at] + junk + rest, V5)
+        found = np.isfinite(raw.joints).all(axis=2)
+        assert found.any(axis=1).all()
+        assert raw.joints[found].any(axis=1).all()
 
 
 @settings(max_examples=150)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_read_or_refused(data) -> None:
-    for parse in (parse_ntu, parse_rows):
+    for parse in (parse_ntu, parse_table, parse_json):
         with contextlib.suppress(VimixError):
-            assert len(parse(data, 2).joints)
+            assert len(parse(data, Expected(2)).joints)
 
 
 WHOLE = ntu_text([[(1, body(0)), (2, body(1))], []]).decode().split("\n")
@@ -80,7 +86,7 @@ WHOLE = ntu_text([[(1, body(0)), (2, body(1))], []]).decode().split("\n")
         (4, "4", "line 4: 4 joints, the layout has 5"),
         (6, "1 2 3", "line 6: expected the values of a joint, 12 numbers, found '1 2 3'"),
         (6, "1 x 3 0 0 0 0 0 0 0 0 2", "line 6: expected the values of a joint, found '1 x 3'"),
-        (6, "1 nan 3 0 0 0 0 0 0 0 0 2", "not a finite number"),
+        (6, "1 inf 3 0 0 0 0 0 0 0 0 2", "not a finite number"),
         (6, "1 2e6 3 0 0 0 0 0 0 0 0 2", "not a finite number below a million"),
     ],
 )
@@ -88,7 +94,7 @@ def test_a_mistake_is_named_with_its_line(line, text, message) -> None:
     lines = list(WHOLE)
     lines[line - 1] = text
     with pytest.raises(VimixError, match=message):
-        parse_ntu("\n".join(lines).encode(), 5)
+        parse_ntu("\n".join(lines).encode(), V5)
 
 
 @pytest.mark.parametrize(
@@ -103,19 +109,17 @@ def test_a_mistake_is_named_with_its_line(line, text, message) -> None:
 )
 def test_a_file_without_a_body_is_refused(data, message) -> None:
     with pytest.raises(VimixError, match=message):
-        parse_ntu(data, 5)
+        parse_ntu(data, V5)
 
 
 def test_rows_of_joints_are_one_body() -> None:
     joints = np.stack([body(t) for t in range(3)])
     text = "\r\n".join(f"{x:.9g} {y:.9g}\t{z:.9g} 1.0" for x, y, z in joints.reshape(-1, 3))
-    raw = parse_rows(text.encode(), 5)
+    raw = parse_table(text.encode(), V5)
     np.testing.assert_allclose(raw.joints, joints, rtol=1e-8)
     assert raw.frame.tolist() == [0, 1, 2]
     with pytest.raises(VimixError, match="line 15: the last frame has 3 of 4 joints"):
-        parse_rows(text.encode(), 4)
-    with pytest.raises(VimixError, match="line 1: expected x y z, 3 numbers, found '1 2'"):
-        parse_rows(b"1 2\n", 1)
+        parse_table(text.encode(), Expected(4))
 
 
 @pytest.mark.timeout(20)
@@ -123,15 +127,16 @@ def test_a_path_that_is_not_a_regular_file_is_refused_at_once(tmp_path) -> None:
     os.mkfifo(tmp_path / "a.skeleton")
     for path, message in (
         (tmp_path / "a.skeleton", "regular"),
-        (tmp_path, "regular"),
-        (tmp_path / "b", "cannot be opened"),
+        (tmp_path, "without OpenPose's"),
+        (tmp_path / "b.txt", "cannot be opened"),
+        (tmp_path / "b.avi", "expected one of .skeleton, .* found .avi"),
     ):
         with pytest.raises(VimixError, match=message):
-            read_skeletons(path, 5)
+            read_skeletons(path, V5)
     with (tmp_path / "huge.skeleton").open("wb") as file:
         file.truncate(2**29)
     with pytest.raises(VimixError, match="no skeleton file is larger"):
-        read_skeletons(tmp_path / "huge.skeleton", 5)
+        read_skeletons(tmp_path / "huge.skeleton", V5)
 
 
 def recorded(frames) -> object:

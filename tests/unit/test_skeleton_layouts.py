@@ -21,10 +21,23 @@ shoulders = ["left", "right"]
 """
 
 
-@pytest.mark.parametrize("name", ["ntu", "kinect-v1", "kinect-v1-sdk"])
+SHIPPED = {
+    "coco17": 17,
+    "kinect-v1": 20,
+    "kinect-v1-sdk": 20,
+    "mediapipe33": 33,
+    "ntu": 25,
+    "openpose18": 18,
+    "openpose25": 25,
+}
+"""Number of joints by layout."""
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_layouts_are_trees_whose_left_mirrors_their_right(name) -> None:
     layout = find_layout(name)
     assert layout.name == name
+    assert len(layout.joints) == SHIPPED[name]
     assert sum(parent == joint for joint, parent in enumerate(layout.parents)) == 1
     mirror = {a: b for pair in layout.pairs for a, b in (pair, pair[::-1])}
     edges = set(layout.edges)
@@ -41,9 +54,23 @@ def test_the_bones_of_ntu_are_those_of_crossclr() -> None:
     assert layout.shoulders == (4, 8)
 
 
+# The bones of pyskl's graphs (pyskl/utils/graph.py): (child, parent), the layouts coco and openpose.
+PYSKL = {
+    "coco17": "15 13,13 11,16 14,14 12,11 5,12 6,9 7,7 5,10 8,8 6,5 0,6 0,1 0,3 1,2 0,4 2",
+    "openpose18": "4 3,3 2,7 6,6 5,13 12,12 11,10 9,9 8,11 5,8 2,5 1,2 1,0 1,15 0,14 0,17 15,16 14",
+}
+
+
+@pytest.mark.parametrize("name", PYSKL)
+def test_the_bones_of_two_dimensional_layouts_are_those_of_pyskl(name) -> None:
+    layout = find_layout(name)
+    assert set(layout.edges) == {tuple(map(int, pair.split())) for pair in PYSKL[name].split(",")}
+
+
 def test_both_orders_of_kinect_v1_name_the_same_bones() -> None:
     one, other = find_layout("kinect-v1"), find_layout("kinect-v1-sdk")
-    assert set(layout_names()) == {"ntu", "kinect-v1", "kinect-v1-sdk"}
+    assert set(layout_names()) == {*SHIPPED, "kinect-v2"}
+    assert find_layout("kinect-v2") == find_layout("ntu")
     named = [{(x.joints[a], x.joints[b]) for a, b in x.edges} for x in (one, other)]
     assert named[0] == named[1]
     assert one.joints != other.joints
@@ -90,7 +117,7 @@ def test_a_layout_with_a_mistake_is_refused_by_its_file(tmp_path, old, new, mess
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("kinect", "expected one of kinect-v1, "), ("no.toml", "cannot be read")]
+    ("name", "message"), [("kinect", "expected one of coco17, kinect-v1, "), ("no.toml", "cannot be read")]
 )
 def test_an_unknown_layout_is_refused(name, message) -> None:
     with pytest.raises(VimixError, match=message):

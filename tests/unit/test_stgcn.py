@@ -13,6 +13,8 @@ import vimix
 from tests.fakes.skeletons import FIVE, chain
 from vimix.app.learner import StepOutcome
 from vimix.values.clips import ClipBatch
+from vimix_adapters.config.encoder_settings import ModalitySettings, Stgcn
+from vimix_adapters.encoders.building import encoder_of
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 from vimix_adapters.encoders.graph import spatial_partition
 from vimix_adapters.encoders.stgcn import Block, Dropout, GraphConvolution, Projection, STGCNEncoder, person_rows
@@ -305,3 +307,18 @@ for channels in (2, 4, 8):
 """
     finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "persons"),
+    [("coco17", 2, 1), ("coco17", 3, 5), ("openpose18", 3, 2), ("openpose25", 2, 3), ("mediapipe33", 3, 1)],
+)
+def test_two_or_three_channels_of_any_layout_and_up_to_five_persons_are_embedded(name, channels, persons) -> None:
+    layout = find_layout(name)
+    settings = ModalitySettings(encoder="stgcn", channels=channels, stgcn=Stgcn(hidden_channels=2, feature_size=3))
+    encoder = encoder_of(settings, layout).train()
+    clips = torch.randn(2, channels, 9, len(layout.joints), persons, requires_grad=True)
+    pooled = encoder.pool(encoder.partial_forward(clips, 0, encoder.depth))
+    assert pooled.shape == (2, 3)
+    pooled.sum().backward()
+    assert all(clips.grad[:, channel].any() for channel in range(channels))

@@ -12,6 +12,7 @@ from vimix_adapters.cli.prepare_options import AllowPartial, Out, prepare_and_pr
 
 if TYPE_CHECKING:
     from vimix_adapters.datasets.listing import Listing
+    from vimix_adapters.prepare.skeleton_store import SkeletonOptions
 
 
 class Denoise(StrEnum):
@@ -30,9 +31,17 @@ class Align(StrEnum):
     crosclr = "crosclr"
 
 
+class NotFound(StrEnum):
+    """Ways to treat joints that were not found."""
+
+    fill = "fill"
+    mask = "mask"
+
+
 Skeletons = Annotated[Path, typer.Option(help="Folder with the .skeleton files.", metavar="DIR")]
 Missing = Annotated[
-    Path | None, typer.Option(help="List of samples to leave out, in place of the authors' list.", metavar="FILE")
+    Path | None,
+    typer.Option(help="List of samples to leave out, in place of the authors' list.", metavar="FILE"),
 ]
 Frames = Annotated[int, typer.Option(help="Number of frames to which each sequence is resized.", min=2)]
 Persons = Annotated[int, typer.Option(help="Largest number of persons in a sequence.", min=1)]
@@ -70,9 +79,11 @@ def ntu_command(edition: int) -> Callable[..., None]:
         force: Force = False,
     ) -> None:
         from vimix_adapters.datasets.skeleton_files import list_ntu
+        from vimix_adapters.prepare.skeleton_store import SkeletonOptions
 
         listing = list_ntu(skeletons, edition, missing)
-        _prepare(listing, out, "ntu", frames, persons, denoise, align, workers, force, allow_partial)
+        options = SkeletonOptions("ntu", frames, persons, denoise.value, align.value, ("x", "y", "z"))
+        _prepare(listing, out, options, workers, force, allow_partial)
 
     second = "xview" if edition == 60 else "xset"
     command.__doc__ = (
@@ -82,48 +93,99 @@ def ntu_command(edition: int) -> Callable[..., None]:
 
 
 def skeletons(
-    folder: Annotated[Path, typer.Argument(help="Folder with .skeleton or .txt files.", metavar="DIR")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder with .skeleton, .txt, .csv, .json, .npz, .npy or .pkl files, or one such file.", metavar="PATH"
+        ),
+    ],
     out: Out,
     layout: Annotated[
-        str, typer.Option(help="Layout of the joints: ntu, kinect-v1, kinect-v1-sdk, or a TOML file.")
+        str,
+        typer.Option(
+            help="Layout of the joints: ntu (kinect-v2), kinect-v1, kinect-v1-sdk, coco17, openpose18, openpose25, "
+            "mediapipe33, or a TOML file."
+        ),
     ] = "ntu",
     split: Annotated[
         Path | None,
         typer.Option(
-            help="CSV list: path,label,split[,source]; a path may be that of the video with the same name.",
+            help="CSV list: path,label,split[,source]; a path may be that of the video with the same name. With "
+            "--labels: path,split, or PKU-MMD's list.",
             metavar="FILE",
         ),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with a file NAME.txt of lines label,start,end (frames) for each recording, as PKU-MMD has "
+            "it: each line becomes a sequence.",
+            metavar="DIR",
+        ),
+    ] = None,
+    channels: Annotated[
+        str,
+        typer.Option(help="Numbers of a joint: x,y or x,y,score or x,y,z. Default: those of the first files."),
+    ] = "",
+    axes: Annotated[
+        str,
+        typer.Option(
+            help="Axes of arrays that do not name theirs, such as NCTVM: N sequences, T frames, M persons, V joints, "
+            "C channels."
+        ),
+    ] = "",
+    not_found: Annotated[
+        NotFound,
+        typer.Option(
+            help="Joints that were not found (0 0 0, NaN or score 0): fill interpolates them in time, mask hides them "
+            "in every stream."
+        ),
+    ] = NotFound.fill,
     denoise: DenoiseBy = Denoise.none,
-    align: AlignBy = Align.shoulders,
+    align: Annotated[
+        Align | None,
+        typer.Option(
+            help="shoulders turns each frame about the vertical axis to the front (CrosSCLR). Default: shoulders for "
+            "joints x y z, none for x y."
+        ),
+    ] = None,
     frames: Frames = 50,
     persons: Annotated[
-        int, typer.Option(help="Largest number of persons in a sequence; 0: 1 for .txt files, else 2.", min=0)
+        int,
+        typer.Option(
+            help="Largest number of persons in a sequence; 0: 2, or 1 if the files have a place for one.", min=0
+        ),
     ] = 0,
     workers: Workers = 0,
     force: Force = False,
 ) -> None:
-    """Store skeleton files of any layout; classes come from --split or from names of NTU RGB+D or MSRAction3D."""
-    from vimix_adapters.datasets.skeleton_files import list_skeletons
+    """Store skeleton files of any layout.
 
-    listing = list_skeletons(folder, split)
-    _prepare(listing, out, layout, frames, persons, denoise, align, workers, force)
+    Classes come from --labels, --split, the files themselves (pickles and arrays), or the names of NTU RGB+D,
+    MSRAction3D or NW-UCLA.
+    """
+    from vimix_adapters.prepare.skeleton_listing import list_skeletons
+    from vimix_adapters.prepare.skeleton_store import SkeletonOptions
+
+    listing = list_skeletons(path, split, labels, axes)
+    named = tuple(channels.replace(",", " ").split())
+    options = SkeletonOptions(
+        layout, frames, persons, denoise.value, align.value if align else "", named, not_found.value, axes
+    )
+    _prepare(listing, out, options, workers, force)
 
 
 def _prepare(
     listing: "Listing",
     out: Path,
-    layout: str,
-    frames: int,
-    persons: int,
-    denoise: Denoise,
-    align: Align,
+    options: "SkeletonOptions",
     workers: int,
     force: bool,
     allow_partial: bool = False,
 ) -> None:
     from vimix_adapters.prepare.report import PrepareOptions
-    from vimix_adapters.prepare.skeleton_store import skeleton_store_builder
+    from vimix_adapters.prepare.skeleton_store import SkeletonStoreBuilder, noted, skeleton_settings
 
-    builder = skeleton_store_builder(listing, layout, frames, persons, denoise.value, align.value)
-    prepare_and_print(listing, out, PrepareOptions(builder, worker_count(workers), force), allow_partial)
+    settings = skeleton_settings(listing, options)
+    prepare = PrepareOptions(SkeletonStoreBuilder(settings), worker_count(workers), force)
+    prepare_and_print(noted(listing, options, settings), out, prepare, allow_partial)

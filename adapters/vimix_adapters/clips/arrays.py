@@ -14,7 +14,7 @@ from vimix.values.video import ModalityFormat, Video
 class ArrayStore:
     """Implements ``vimix.ports.clips.VideoStore`` for one video without a label and in no split.
 
-    ``frames`` are uint8 [T, H, W, C], of a skeleton float32 [T, V, M, 3], as ``kind`` says.
+    ``frames`` are uint8 [T, H, W, C], of a skeleton float32 [T, V, M, C], as ``kind`` says.
     """
 
     frames: Frames

@@ -35,7 +35,7 @@ BLUR_REFERENCE = 128
 class View:
     """A view on its way to the device.
 
-    ``clip`` is uint8 [T, size, size, C], or float32 [T, V, M, 3] for a skeleton; ``draw`` holds the values that its
+    ``clip`` is uint8 [T, size, size, C], or float32 [T, V, M, C] for a skeleton; ``draw`` holds the values that its
     augmentation drew for it.
     """
 
@@ -63,7 +63,7 @@ class ClipAugmentation(Protocol):
         ...
 
     def view(self, frames: Frames, size: int, rng: np.random.Generator, colour: bool = True) -> View:
-        """Draw a training view of a clip's frames, uint8 [T, H, W, C] or float32 [T, V, M, 3], and cut it out.
+        """Draw a training view of a clip's frames, uint8 [T, H, W, C] or float32 [T, V, M, C], and cut it out.
 
         Without ``colour`` pictures are cropped and flipped only.
         """

@@ -4,7 +4,7 @@
 modality is a dataset with its own checksum. Raw stores hold uint8 [T, H, W, C]. JPEG stores hold the frames' bytes one
 after the other, and ``<modality>.ends`` the position where each frame ends. Flow as JPEG is one grey picture a frame,
 u above v, because a colour picture would mix details of u and v. A store of skeletons has a single array
-``/joint`` [N, T, V, M, 3] float32 (see ``skeleton_writer``).
+``/joint`` [N, T, V, M, C] float32 (see ``skeleton_writer``).
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, JOINT, RGB, Modality
 from vimix.values.video import ModalityFormat, Video
-from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings
+from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings, hashed
 from vimix_adapters.files import require_file
 
 SCHEMA = "vimix-store-1"
@@ -112,7 +112,7 @@ class Hdf5VideoStore:
         return tuple(self._head["splits"][split])
 
     def read(self, video: int, modality: Modality, start: int, count: int) -> Frames:
-        """Read frames as uint8 [count, H, W, C], or float32 [count, V, M, 3] from a store of skeletons.
+        """Read frames as uint8 [count, H, W, C], or float32 [count, V, M, C] from a store of skeletons.
 
         Raises IndexError outside the video and VimixError for damaged frames.
         """
@@ -215,7 +215,7 @@ def fingerprint(
 
     It covers settings, classes and splits, and each video's name, label, source, length, rate and checksum, in order.
     """
-    whole = [settings, list(classes), {name: list(members) for name, members in splits.items()}]
+    whole = [hashed(settings), list(classes), {name: list(members) for name, members in splits.items()}]
     digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode())
     for video, checksum in zip(videos, checksums, strict=True):
         digest.update(json.dumps([video, checksum], sort_keys=True).encode())

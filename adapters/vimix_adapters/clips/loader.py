@@ -46,7 +46,7 @@ class CutBatch:
     """A batch as the workers send it."""
 
     views: Mapping[ViewKey, tuple[Tensor, Sequence[Any]]]
-    """Clips uint8 [B, T, S, S, C] (skeletons float32 [B, T, V, M, 3]) and their B draws. Empty if too many failed."""
+    """Clips uint8 [B, T, S, S, C] (skeletons float32 [B, T, V, M, C]) and their B draws. Empty if too many failed."""
     videos: Tensor
     """The videos that were read, [B] int64."""
     failures: Mapping[int, str]

@@ -15,7 +15,10 @@ from vimix_adapters.clips.skeleton_streams import derived
 from vimix_adapters.clips.views import ClipShape, Crop
 from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
 
-_OFF_DIAGONAL = ((0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1))
+
+def _off_diagonal(size: int) -> list[tuple[int, int]]:
+    """Return row and column of the entries off the diagonal, row by row."""
+    return [(row, column) for row in range(size) for column in range(size) if row != column]
 
 
 @frozen
@@ -24,8 +27,8 @@ class SkeletonDraw:
 
     start: int = 0
     """First frame of the temporal crop, counted in the padded sequence."""
-    shear: tuple[float, ...] = (0.0,) * len(_OFF_DIAGONAL)
-    """The shear matrix's six entries off the diagonal, row by row."""
+    shear: tuple[float, ...] = (0.0,) * 6
+    """The shear matrix's entries off the diagonal, row by row: six in space, two in the plane."""
 
 
 @frozen
@@ -40,35 +43,41 @@ class SkeletonAugmentation:
     views: str = "alike"
     """How the views of a sequence are drawn: there is one way."""
 
+    @property
+    def _dimensions(self) -> int:
+        return self.kind.channels - self.kind.score
+
     def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:
         """The whole sequence: all sequences of a store are equally long."""
         return evolve(clip, frames=length, stride=1)
 
     def view(self, frames: Frames, size: int, rng: np.random.Generator, colour: bool = True) -> View:
-        """A random temporal crop [T, V, M, 3] of a sequence of that shape, with a ``SkeletonDraw``."""
+        """A random temporal crop [T, V, M, C] of a sequence of that shape, with a ``SkeletonDraw``."""
         del size, colour
         s = self.settings
         padding = len(frames) // s.padding_ratio if s.padding_ratio else 0
         start = int(rng.integers(2 * padding + 1))
-        shear = rng.uniform(-s.shear, s.shear, len(_OFF_DIAGONAL))
+        shear = rng.uniform(-s.shear, s.shear, len(_off_diagonal(self._dimensions)))
         cropped = frames[reflected(len(frames), padding)[start : start + len(frames)]]
         return View(torch.from_numpy(cropped), SkeletonDraw(start, tuple(shear.tolist())))
 
     def apply(self, clips: Tensor, draws: Sequence[SkeletonDraw]) -> Tensor:
-        """Float32 [B, 3, T, V, M] from sequences [B, T, V, M, 3]."""
-        rows, columns = zip(*_OFF_DIAGONAL, strict=True)
-        matrix = torch.eye(3).repeat(len(draws), 1, 1)
+        """Float32 [B, C, T, V, M] from sequences [B, T, V, M, C]. The shear does not change a score."""
+        size = self._dimensions
+        rows, columns = zip(*_off_diagonal(size), strict=True)
+        matrix = torch.eye(size).repeat(len(draws), 1, 1)
         matrix[:, rows, columns] = torch.tensor([draw.shear for draw in draws])
         on_device = matrix.to(clips.device, non_blocking=True)
-        return derived(torch.einsum("btvmj,bij->bitvm", clips, on_device).contiguous(), self.kind)
+        sheared = torch.einsum("btvmj,bij->bitvm", clips[..., :size], on_device)
+        return derived(torch.cat([sheared, planes(clips[..., size:])], dim=1).contiguous(), self.kind)
 
     def crops(self, frames: Frames, size: int, crops: Sequence[Crop]) -> list[View]:
-        """The whole sequence [T, V, M, 3], once: there is nothing to crop."""
+        """The whole sequence [T, V, M, C], once: there is nothing to crop."""
         del size, crops
         return [View(torch.from_numpy(frames), SkeletonDraw())]
 
     def plain(self, clips: Tensor, draw: SkeletonDraw) -> Tensor:
-        """Float32 [B, 3, T, V, M] from sequences [B, T, V, M, 3]."""
+        """Float32 [B, C, T, V, M] from sequences [B, T, V, M, C]."""
         del draw
         return derived(planes(clips), self.kind)
 

@@ -11,29 +11,39 @@ from vimix.values.video import ModalityFormat
 
 
 def derived(joints: Tensor, kind: ModalityFormat) -> Tensor:
-    """Return the stream of ``kind`` for joints [B, 3, T, V, M], of the same shape (section 6 of the method)."""
+    """Return the stream of ``kind`` for joints [B, C, T, V, M], of the same shape (section 6 of the method).
+
+    The score of a difference of two joints is the mean of their scores, as in pyskl. A masked joint (NaN), and each
+    difference with one, becomes 0.
+    """
     assert kind.layout is not None
-    return _STREAMS[kind.modality](joints, kind.layout)
+    stream = _STREAMS[kind.modality](joints, kind.layout, kind.score)
+    return torch.nan_to_num(stream, nan=0.0, posinf=torch.inf, neginf=-torch.inf)
 
 
-def _joint(joints: Tensor, _: SkeletonLayout) -> Tensor:
+def _joint(joints: Tensor, _: SkeletonLayout, __: bool) -> Tensor:
     return joints
 
 
-def _motion(joints: Tensor, _: SkeletonLayout) -> Tensor:
+def _motion(joints: Tensor, _: SkeletonLayout, score: bool) -> Tensor:
     """Displacement to the next frame; 0 in the last frame."""
-    motion = torch.zeros_like(joints)
-    torch.sub(joints[:, :, 1:], joints[:, :, :-1], out=motion[:, :, :-1])
+    motion, now, then = torch.zeros_like(joints), joints[:, :, :-1], joints[:, :, 1:]
+    torch.sub(then, now, out=motion[:, :, :-1])
+    if score:
+        motion[:, -1, :-1] = (now[:, -1] + then[:, -1]) / 2
     return motion
 
 
-def _bone(joints: Tensor, layout: SkeletonLayout) -> Tensor:
+def _bone(joints: Tensor, layout: SkeletonLayout, score: bool) -> Tensor:
     """Vector from the parent joint; 0 at the root."""
-    parents = torch.tensor(layout.parents, device=joints.device)
-    return joints - joints.index_select(3, parents)
+    starts = joints.index_select(3, torch.tensor(layout.parents, device=joints.device))
+    bones = joints - starts
+    if score:
+        bones[:, -1] = (joints[:, -1] + starts[:, -1]) / 2
+    return bones
 
 
-_STREAMS: Mapping[Modality, Callable[[Tensor, SkeletonLayout], Tensor]] = {
+_STREAMS: Mapping[Modality, Callable[[Tensor, SkeletonLayout, bool], Tensor]] = {
     JOINT: _joint,
     MOTION: _motion,
     BONE: _bone,

@@ -1,4 +1,4 @@
-"""Writing a store of skeletons: one contiguous float32 array ``/joint`` [N, T, V, M, 3] holds all sequences.
+"""Writing a store of skeletons: one contiguous float32 array ``/joint`` [N, T, V, M, C] holds all sequences.
 
 The store is assembled from parts, files that hold some sequences each.
 """
@@ -37,7 +37,7 @@ class SkeletonEntry:
 def write_skeleton_part(
     path: Path, sequences: Sequence[Sequences], outcomes: Sequence[int | str], settings: SkeletonSettings
 ) -> None:
-    """Write some sequences float32 [T, V, M, 3], in order, to one file, atomically.
+    """Write some sequences float32 [T, V, M, C], in order, to one file, atomically.
 
     ``outcomes`` has an item for each input file: its number of recorded frames, or the reason why it gave no sequence.
     Raises ValueError for another shape or dtype, and WriteError if the disk is full.
@@ -88,7 +88,7 @@ def write_skeleton_store(
 
 
 def _shape(settings: SkeletonSettings) -> tuple[int, int, int, int]:
-    return settings.frames, len(settings.layout.joints), settings.persons, 3
+    return settings.frames, len(settings.layout.joints), settings.persons, len(settings.channels)
 
 
 def _head(

@@ -100,8 +100,9 @@ def _thumbnail(store: VideoStore, number: int) -> Thumbnail:
     video = store.videos[number]
     modality = RGB if RGB in store.formats else next(iter(store.formats))
     frame = store.read(number, modality, video.frames // 2, 1)[0]
-    if (layout := store.formats[modality].layout) is not None:
-        frame = stick_figure(frame, layout)
+    kind = store.formats[modality]
+    if kind.layout is not None:
+        frame = stick_figure(frame, kind.layout, down=kind.channels - kind.score == 2)
     if frame.shape[-1] != 3:
         frame = np.repeat(frame[..., :1], 3, axis=-1)
     return Thumbnail(frame, video.name, store.classes[video.label] if video.label >= 0 else "?")

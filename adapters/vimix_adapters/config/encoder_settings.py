@@ -45,7 +45,7 @@ ENCODERS: Mapping[str, EncoderEntry] = {
         EncoderEntry(
             name="stgcn",
             maps="graph",
-            settings=("stgcn",),
+            settings=("channels", "stgcn"),
             builder="vimix_adapters.encoders.stgcn:build_stgcn",
         ),
     )
@@ -89,7 +89,7 @@ class ModalitySettings:
     width: float = field(default=1.0, validator=and_(gt(0), le(1)))
     """Share of the encoder's channels."""
     channels: int = field(default=3, validator=ge(1))
-    """Channels of the clips: 3 of pictures and skeletons, 2 of flow."""
+    """Channels of the clips: 3 of pictures, 2 of flow; 2 or 3 of skeletons: x y, x y score or x y z."""
     stages: Literal["blocks", "modules"] = "blocks"
     """Stages of S3D: its five resolution blocks (section 4), or its 16 modules."""
     init: Literal["torch", "normal"] = "torch"

@@ -1,11 +1,12 @@
 """Settings with which a store was prepared; a store carries them, so that it can be read alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
 from attrs.validators import and_, ge, gt, in_, le
 
+from vimix.values.errors import VimixError
 from vimix.values.modality import BONE, FLOW, JOINT, MOTION, RGB, Modality
 from vimix.values.skeleton import SkeletonLayout
 from vimix.values.video import ModalityFormat
@@ -38,6 +39,23 @@ class PackSettings:
         return (RGB,) if self.flow == "none" else (RGB, FLOW)
 
 
+CHANNELS = (("x", "y"), ("x", "y", "score"), ("x", "y", "z"))
+"""Channels that a store of skeletons may have."""
+
+LATER: Mapping[str, object] = {"channels": ("x", "y", "z"), "not_found": "fill", "axes": ""}
+"""Settings that the first stores did not have, with the values that stand for those stores."""
+
+
+def hashed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a fingerprint covers: without those of ``LATER`` that have the value of old stores."""
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    return {key: settings[key] for key, value in plain.items() if key not in LATER or value != LATER[key]}
+
+
+def _names(value: Sequence[str]) -> tuple[str, ...]:
+    return tuple(value)
+
+
 def _layout(value: SkeletonLayout | Mapping[str, Any]) -> SkeletonLayout:
     return value if isinstance(value, SkeletonLayout) else SkeletonLayout(**value)
 
@@ -56,18 +74,41 @@ class SkeletonSettings:
     """How the persons are chosen among the recorded bodies."""
     align: str = field(default="shoulders", validator=in_(("none", "shoulders", "crosclr")))
     """How bodies are turned to the front."""
+    channels: tuple[str, ...] = field(default=("x", "y", "z"), converter=_names, validator=in_(CHANNELS))
+    """Numbers C of a joint; a score is in [0, 1] and no coordinate."""
+    not_found: str = field(default="fill", validator=in_(("fill", "mask")))
+    """Treatment of joints that were not found: ``fill`` interpolates them in time, ``mask`` stores them as NaN."""
+    axes: str = ""
+    """Axes of array files that do not name theirs, such as ``CTVM``."""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse to turn 2-D joints, which have no depth."""
+        if self.align != "none" and self.dimensions == 2:
+            raise VimixError(f"--align {self.align} turns joints x y z: use --align none for joints x y")
+
+    @property
+    def dimensions(self) -> int:
+        """Number of coordinates of a joint, 2 or 3."""
+        return len(self.channels) - self.score
+
+    @property
+    def score(self) -> bool:
+        """Whether the last channel is a score."""
+        return self.channels[-1] == "score"
 
     @property
     def formats(self) -> dict[Modality, ModalityFormat]:
         """Formats of joint, motion and bone; only joint is stored, the others are derived from it."""
         about = f"{self.layout.name}, denoise = {self.denoise}, align = {self.align}"
+        about += ", not found = mask" if self.not_found == "mask" else ""
         return {
             modality: ModalityFormat(
                 modality,
-                channels=3,
+                channels=len(self.channels),
                 extra=about,
                 layout=self.layout,
                 derived_from=None if modality == JOINT else JOINT,
+                score=self.score,
             )
             for modality in (JOINT, MOTION, BONE)
         }

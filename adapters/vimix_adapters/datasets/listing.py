@@ -30,6 +30,8 @@ class DatasetFile:
     """Recording from which the file was cut."""
     splits: tuple[str, ...]
     """Splits that contain the file."""
+    part: str = ""
+    """Part of a skeleton file: the name of a sequence in it, or its frames ``START-END``; empty for all of it."""
 
 
 @frozen

@@ -1,4 +1,4 @@
-"""Folders of skeleton files, listed by the names of NTU RGB+D and MSRAction3D or by a CSV list."""
+"""Skeleton files, listed by the names of NTU RGB+D, MSRAction3D and NW-UCLA or by a CSV list."""
 
 import re
 from collections import Counter
@@ -13,8 +13,8 @@ from vimix_adapters.datasets.listing import DatasetFile, Listing, name_below, ow
 from vimix_adapters.datasets.ntu import OFFICIAL, class_names, missing_skeletons, parse_name, splits_of
 from vimix_adapters.files import require_folder
 
-ENDINGS = (".skeleton", ".txt")
 _MSR_NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_")
+_UCLA_NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)")
 # fmt: off
 _MSR_ACTIONS = (
     "high arm wave", "horizontal arm wave", "hammer", "hand catch", "forward punch", "high throw", "draw x",
@@ -24,6 +24,19 @@ _MSR_ACTIONS = (
 # fmt: on
 MSR_CLASSES = tuple(f"a{number:02d} {action}" for number, action in enumerate(_MSR_ACTIONS, 1))
 """Classes of MSRAction3D (Li et al. 2010) in the order of their labels."""
+UCLA_CLASSES = {
+    1: "a01 pick up with one hand",
+    2: "a02 pick up with two hands",
+    3: "a03 drop trash",
+    4: "a04 walk around",
+    5: "a05 sit down",
+    6: "a06 stand up",
+    8: "a08 donning",
+    9: "a09 doffing",
+    11: "a11 throw",
+    12: "a12 carry",
+}
+"""Classes of NW-UCLA (Wang et al. 2014) by the number in the files' names."""
 
 
 def list_ntu(folder: Path, edition: int, missing: Path | None = None) -> Listing:
@@ -32,9 +45,13 @@ def list_ntu(folder: Path, edition: int, missing: Path | None = None) -> Listing
     The authors exclude samples with missing skeletons; ``missing`` is a list to use instead of theirs.
     Raises VimixError if the folder is missing or has no sample, or two files have one name.
     """
+    return _ntu(folder, _files_below(folder, (".skeleton",)), edition, missing)
+
+
+def _ntu(folder: Path, paths: Sequence[Path], edition: int, missing: Path | None = None) -> Listing:
     incomplete, classes = missing_skeletons(missing), class_names(edition)
     files, excluded, left_out = [], [], []
-    for path in _files_below(folder, (".skeleton",)):
+    for path in paths:
         sample, name = parse_name(path.name), name_below(path, folder)
         if sample is None:
             left_out.append((name, "its name is not SsssCcccPpppRrrrAaaa.skeleton"))
@@ -61,29 +78,79 @@ def list_ntu(folder: Path, edition: int, missing: Path | None = None) -> Listing
     )
 
 
-def list_skeletons(folder: Path, split: Path | None = None) -> Listing:
-    """List the skeleton files below ``folder``, sorted by name.
+def by_names(folder: Path, found: Sequence[DatasetFile]) -> Listing:
+    """List files whose names say class and split.
 
-    ``split`` is a CSV file ``path,label,split[,source]``; its paths may be those of videos: a skeleton file is found by
-    its name without folder and ending. Without it, the names say the class: those of NTU RGB+D (all its protocols are
-    splits) or MSRAction3D's ``aAA_sSS_eEE_*.txt`` (odd subjects train, even ones test).
-    Raises VimixError if there is no skeleton file, or two have one name.
+    These are names of NTU RGB+D (all its protocols are splits), MSRAction3D's ``aAA_sSS_eEE_*`` (odd subjects train,
+    even ones test), and NW-UCLA's ``aAA_sSS_eEE_vVV`` (views 1 and 2 train, 3 tests). Raises VimixError if no name is
+    one of these, or two files have one name.
     """
-    paths = _files_below(folder, ENDINGS)
-    if split is not None:
-        return _listed(folder, paths, split)
-    if any(_MSR_NAME.match(path.name) for path in paths):
-        return _msr(folder, paths)
+    paths = [file.path for file in found]
+    for pattern, listed in ((_UCLA_NAME, _ucla), (_MSR_NAME, _msr)):
+        if any(pattern.match(path.name) for path in paths):
+            return listed(folder, paths)
     samples = [name for path in paths if (name := parse_name(path.name))]
     if not samples:
-        expected = "SsssCcccPpppRrrrAaaa.skeleton or aAA_sSS_eEE_*.txt"
-        raise VimixError(f"{folder}: found no file named {expected}; with other names give --split FILE")
-    return evolve(list_ntu(folder, max(name.edition for name in samples)), totals={}, official=False)
+        raise VimixError(
+            f"{folder}: its {len(found)} files ({found[0].name}, ...) have no labels, and none is named "
+            "SsssCcccPpppRrrrAaaa, aAA_sSS_eEE_* or aAA_sSS_eEE_vVV: give --split FILE with path,label,split"
+        )
+    endings = {path.suffix for path in paths if parse_name(path.name)}
+    listing = _ntu(folder, [p for p in paths if p.suffix in endings], max(name.edition for name in samples))
+    return evolve(listing, totals={}, official=False)
+
+
+def by_list(found: Sequence[DatasetFile], folder: Path, split: Path) -> Listing:
+    """List files by a CSV list ``path,label,split[,source]``.
+
+    Its paths may be those of videos: a file is found by its name without folder and ending, a sequence in a file of
+    several by its name. Raises VimixError if a line cannot be read, or two files have one name.
+    """
+    rows = sorted(listed_in(split, folder, labels_needed=True), key=lambda row: row.name)
+    if not rows:
+        raise VimixError(f"{split}: expected a line path,label,split[,source] for each file, found none")
+    _require_unique(Path(row.name).stem for row in rows)
+    wanted = {Path(row.name).stem for row in rows}
+    _require_unique(_stem(file) for file in found if _stem(file) in wanted)
+    by_stem = {_stem(file): file for file in found}
+    files, missing = [], []
+    for row in rows:
+        file = by_stem.get(Path(row.name).stem)
+        if file is None:
+            missing.append(row.name)
+        files.append(row if file is None else evolve(row, path=file.path, name=file.name, part=file.part))
+    listing = own_listing("skeletons", files, missing)
+    unlisted = sorted(_stem(file) for file in found if _stem(file) not in wanted)
+    return evolve(listing, notes=unused(f"files are not in {split}", unlisted))
+
+
+def unused(why: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a note that counts and names what is not used; none if all is."""
+    shown = ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
+    return (f"{len(names)} {why} and were not used: {shown}",) if names else ()
+
+
+def _stem(file: DatasetFile) -> str:
+    return Path(file.part or file.path.name).stem
 
 
 def _files_below(folder: Path, endings: Sequence[str]) -> list[Path]:
     require_folder(folder, "skeleton files below it")
     return [path for path in sorted(folder.rglob("*")) if path.suffix in endings]
+
+
+def _ucla(folder: Path, paths: Sequence[Path]) -> Listing:
+    files, left_out = [], []
+    for path in paths:
+        match, name = _UCLA_NAME.match(path.name), name_below(path, folder)
+        action, view = (int(match[1]), int(match[4])) if match else (0, 0)
+        if action in UCLA_CLASSES and 1 <= view <= 3:
+            split = "test" if view == 3 else "train"
+            files.append(DatasetFile(path, name, UCLA_CLASSES[action], path.stem, (split,)))
+        else:
+            left_out.append((name, "its name is not aAA_sSS_eEE_vVV with an action and a view of NW-UCLA"))
+    _require_unique(file.path.stem for file in files)
+    return evolve(own_listing("nw-ucla", files), classes=tuple(UCLA_CLASSES.values()), left_out=tuple(left_out))
 
 
 def _require_unique(stems: Iterable[str]) -> None:
@@ -104,20 +171,3 @@ def _msr(folder: Path, paths: Sequence[Path]) -> Listing:
             left_out.append((name, "its name is not aAA_sSS_eEE_*.txt with an action of 1 to 20"))
     _require_unique(file.path.stem for file in files)
     return evolve(own_listing("msraction3d", files), classes=MSR_CLASSES, left_out=tuple(left_out))
-
-
-def _listed(folder: Path, paths: Sequence[Path], split: Path) -> Listing:
-    rows = sorted(listed_in(split, folder, labels_needed=True), key=lambda row: row.name)
-    if not rows:
-        raise VimixError(f"{split}: expected a line path,label,split[,source] for each file, found none")
-    _require_unique(Path(row.name).stem for row in rows)
-    wanted = {Path(row.name).stem for row in rows}
-    _require_unique(path.stem for path in paths if path.stem in wanted)
-    by_stem = {path.stem: path for path in paths}
-    files, missing = [], []
-    for row in rows:
-        path = by_stem.get(Path(row.name).stem)
-        if path is None:
-            missing.append(row.name)
-        files.append(row if path is None else evolve(row, path=path, name=name_below(path, folder)))
-    return own_listing("skeletons", files, missing)

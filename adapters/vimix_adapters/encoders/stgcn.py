@@ -18,7 +18,7 @@ _BLOCKS = ((1, 1), (1, 1), (1, 1), (1, 1), (2, 2), (2, 1), (2, 1), (4, 2), (4, 1
 
 
 class STGCNEncoder(StageChain):
-    """The 10 blocks of ST-GCN for skeletons [B, 3, T, V, M]; D = ``feature_size``.
+    """The 10 blocks of ST-GCN for skeletons [B, C, T, V, M] with C = ``channels``; D = ``feature_size``.
 
     Maps between stages are [B, C, T, V, M]; within a stage persons are rows of the batch, [B·M, C, T, V]. The
     normalisation of the input belongs to the first stage.
@@ -40,10 +40,11 @@ class STGCNEncoder(StageChain):
         persons: Literal["present", "all"] = "present",
         batch_norm_momentum: float = 0.1,
         hops: Hops = "all",
+        channels: int = 3,
     ) -> None:
         adjacency = torch.from_numpy(spatial_partition(layout, hops))
         stages: list[nn.Module] = []
-        incoming = 3
+        incoming = channels
         for multiple, stride in (*_BLOCKS, (0, 1)):
             outgoing = hidden_channels * multiple or feature_size
             first = not stages
@@ -103,6 +104,7 @@ def build_stgcn(settings: ModalitySettings, layout: SkeletonLayout | None) -> ST
         own.persons,
         settings.batch_norm_momentum,
         own.hops,
+        settings.channels,
     )
 
 
@@ -117,7 +119,7 @@ def _present(rows: Tensor) -> Tensor:
 
 
 class InputNorm(nn.Module):
-    """BatchNorm of persons [N, 3, T, V] with statistics of their own for each of the 3·V coordinates of joints."""
+    """BatchNorm of persons [N, C, T, V] with statistics of their own for each of the C·V channels of joints."""
 
     def __init__(self, channels: int, joints: int) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from vimix_adapters.prepare.video_store import pack_frames
 def read_as_stored(path: Path, settings: StoreSettings, modality: Modality) -> Frames:
     """Read a file as it would be read from a store with ``settings``, with JPEG's losses; flow is computed.
 
-    Returns uint8 [T, H, W, C], or float32 [T, V, M, 3] of a skeleton. Raises VimixError naming the file.
+    Returns uint8 [T, H, W, C], or float32 [T, V, M, C] of a skeleton. Raises VimixError naming the file.
     """
     try:
         if isinstance(settings, SkeletonSettings):

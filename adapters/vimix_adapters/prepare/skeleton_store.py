@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
@@ -16,15 +16,19 @@ from vimix_adapters.clips.skeleton_writer import (
     write_skeleton_part,
     write_skeleton_store,
 )
-from vimix_adapters.config.store_settings import SkeletonSettings
+from vimix_adapters.config.store_settings import CHANNELS, SkeletonSettings
 from vimix_adapters.datasets.listing import DatasetFile, Listing
 from vimix_adapters.prepare.build_store import PartJob, StoredFile
 from vimix_adapters.prepare.disk_use import DiskUse
-from vimix_adapters.skeletons.convert import Preparation, pack_file
+from vimix_adapters.skeletons.convert import pack_file
+from vimix_adapters.skeletons.formats import read_skeletons
 from vimix_adapters.skeletons.layouts import find_layout
+from vimix_adapters.skeletons.sequence import Expected
 
 RATE = 30
 """Frames a second of Kinect. MSRAction3D has 15, which its files do not say."""
+PROBED = 5
+"""Number of files that are read to learn their channels and persons."""
 
 
 @frozen
@@ -67,7 +71,10 @@ class SkeletonStoreBuilder:
     def disk_use(self, files: Sequence[DatasetFile]) -> DiskUse | None:
         """Return the size of the array, which all sequences share alike."""
         settings = self.settings
-        return DiskUse(len(files) * settings.frames * len(settings.layout.joints) * settings.persons * 12, len(files))
+        size = (
+            len(files) * settings.frames * len(settings.layout.joints) * settings.persons * 4 * len(settings.channels)
+        )
+        return DiskUse(size, len(files))
 
     def write(self, store: Path, files: Sequence[StoredFile], classes: Sequence[str], left_out: int) -> None:
         """Join the parts to a store, atomically. Raises VimixError if it cannot be written."""
@@ -80,40 +87,85 @@ class SkeletonStoreBuilder:
         write_skeleton_store(store, parts, entries, classes, self.settings, left_out)
 
 
-def skeleton_store_builder(
-    listing: Listing, layout: str, frames: int, persons: int, denoise: str, align: str
-) -> SkeletonStoreBuilder:
-    """Build from the options of ``vimix prepare``; 0 ``persons``: one for ``.txt`` files, else two.
+@frozen
+class SkeletonOptions:
+    """The options of ``vimix prepare`` for skeletons."""
 
-    ``layout`` is the name of a layout or the path of a TOML file. Raises VimixError if there is no such layout.
+    layout: str = "ntu"
+    """Name of a layout, or path of a TOML file."""
+    frames: int = 50
+    persons: int = 0
+    """0: two, or one if the files have a place for one only."""
+    denoise: str = "none"
+    align: str = ""
+    """Empty: ``shoulders`` for joints x y z, ``none`` for joints x y."""
+    channels: tuple[str, ...] = ()
+    """Empty: those of the first files."""
+    not_found: str = "fill"
+    axes: str = ""
+
+
+def skeleton_settings(listing: Listing, options: SkeletonOptions) -> SkeletonSettings:
+    """Return the settings of a store; what the options leave open is read from some of the files.
+
+    Raises VimixError if there is no such layout, or an option does not fit the files.
     """
-    only_text = all(file.path.suffix == ".txt" for file in listing.files)
-    settings = SkeletonSettings(find_layout(layout), frames, persons or (1 if only_text else 2), denoise, align)
-    return SkeletonStoreBuilder(settings)
+    layout = find_layout(options.layout)
+    channels, persons = options.channels, options.persons
+    if channels and channels not in CHANNELS:
+        choices = " or ".join(",".join(names) for names in CHANNELS)
+        raise VimixError(f"--channels {','.join(channels)}: expected {choices}")
+    if not (channels and persons):
+        expected = Expected(len(layout.joints), channels or None, options.axes)
+        found, places = _probed(listing.files, expected)
+        channels, persons = channels or found, persons or places
+    align = options.align or ("shoulders" if "z" in channels else "none")
+    return SkeletonSettings(
+        layout, options.frames, persons, options.denoise, align, channels, options.not_found, options.axes
+    )
+
+
+def noted(listing: Listing, options: SkeletonOptions, settings: SkeletonSettings) -> Listing:
+    """Add a note that says which channels were found, if the options do not name them."""
+    if options.channels:
+        return listing
+    note = f"joints are {' '.join(settings.channels)} (other channels: --channels), persons: {settings.persons}"
+    return evolve(listing, notes=(*listing.notes, note))
+
+
+def _probed(files: Sequence[DatasetFile], expected: Expected) -> tuple[tuple[str, ...], int]:
+    """Return the channels that all of some files have, and the persons that one of them has places for, at most two."""
+    channels: list[tuple[str, ...]] = []
+    places = []
+    for file in files[:: max(1, len(files) // PROBED)][:PROBED]:
+        try:
+            raw = read_skeletons(file.path, expected, file.part)
+        except VimixError:
+            continue  # building the store names it
+        channels.append(raw.channels)
+        places.append(raw.places)
+    most = min(2, max(places, default=2))
+    return min(channels, key=CHANNELS.index, default=("x", "y", "z")), most
 
 
 def pack_skeleton(path: Path, settings: SkeletonSettings) -> NDArray[np.float32]:
-    """Read a skeleton file as a store with ``settings`` holds it: float32 [T, V, M, 3].
+    """Read a skeleton file as a store with ``settings`` holds it: float32 [T, V, M, C].
 
     Raises VimixError with the reason if the file cannot be read.
     """
-    return pack_file(path, _preparation(settings)).joints
+    return pack_file(path, settings).joints
 
 
 def write_part_of_skeletons(job: PartJob, settings: SkeletonSettings) -> None:
     """Read files into a part; for a file that cannot be read, the part holds the reason."""
-    preparation, sequences = _preparation(settings), []
+    sequences = []
     outcomes: list[int | str] = []
     for file in job.files:
         try:
-            packed = pack_file(file.path, preparation)
+            packed = pack_file(file.path, settings, file.part)
         except VimixError as error:
             outcomes.append(str(error))
         else:
             sequences.append(packed.joints)
             outcomes.append(packed.recorded)
     write_skeleton_part(job.part, sequences, outcomes, settings)
-
-
-def _preparation(settings: SkeletonSettings) -> Preparation:
-    return Preparation(settings.layout, settings.frames, settings.persons, settings.denoise, settings.align)

@@ -28,10 +28,11 @@ NOISIEST = 0.69754
 
 @frozen(eq=False)
 class _Track:
-    """One body: frame numbers [F] and joints [F, V, 3]."""
+    """One body: frame numbers [F], coordinates [F, V, D], NaN where not found, and scores [F, V, 1], or [F, V, 0]."""
 
     frames: NDArray[np.int64]
     joints: Array
+    scores: Array
 
     @property
     def extent(self) -> float:
@@ -40,14 +41,16 @@ class _Track:
 
 
 def chosen_persons(raw: RawSequence, persons: int, denoise: str) -> Array:
-    """Return the joints [T, persons, V, 3], zero where a person is absent. Frames without persons are dropped.
+    """Return the joints [T, persons, V, C], zero where a person is absent. Frames without persons are dropped.
 
+    C are the coordinates, NaN where the joint was not found, then the score if the recording has scores.
     Raises VimixError if no frame has a person. This can happen because a file may list an empty body first.
     """
     length = int(raw.frame[-1]) + 1
-    result = np.zeros((length, persons, *raw.joints.shape[1:]))
+    columns = raw.joints.shape[2] + (raw.scores is not None)
+    result = np.zeros((length, persons, raw.joints.shape[1], columns))
     for person, track in CHOICES[denoise](raw, persons):
-        result[track.frames, person] = track.joints
+        result[track.frames, person] = np.concatenate([track.joints, track.scores], axis=2)
     seen = result.any(axis=(1, 2, 3))
     if not seen.any():
         raise VimixError(
@@ -58,12 +61,11 @@ def chosen_persons(raw: RawSequence, persons: int, denoise: str) -> Array:
 
 
 def _in_file_order(raw: RawSequence, persons: int) -> list[tuple[int, _Track]]:
-    slots = [raw.slot == slot for slot in range(persons)]
-    return [(slot, _Track(raw.frame[rows], raw.joints[rows])) for slot, rows in enumerate(slots)]
+    return [(slot, _track(raw, raw.slot == slot)) for slot in range(persons)]
 
 
 def _by_energy(raw: RawSequence, persons: int) -> list[tuple[int, _Track]]:
-    ranked = sorted(_tracks(raw), key=lambda track: -float(track.joints.var(axis=0).sum()))
+    ranked = sorted(_tracks(raw), key=lambda track: -float(np.nansum(_variance(track.joints))))
     return list(enumerate(ranked[:persons]))
 
 
@@ -84,19 +86,32 @@ CHOICES: Mapping[str, Callable[[RawSequence, int], list[tuple[int, _Track]]]] = 
 
 def _tracks(raw: RawSequence) -> list[_Track]:
     """Return the bodies in order of appearance."""
-    numbers = dict.fromkeys(raw.body.tolist())
-    return [_Track(raw.frame[raw.body == number], raw.joints[raw.body == number]) for number in numbers]
+    return [_track(raw, raw.body == number) for number in dict.fromkeys(raw.body.tolist())]
+
+
+def _track(raw: RawSequence, rows: NDArray[np.bool_]) -> _Track:
+    joints = raw.joints[rows]
+    scores = joints[..., :0] if raw.scores is None else raw.scores[rows][..., None]
+    return _Track(raw.frame[rows], joints, scores)
 
 
 def _extent(joints: Array) -> float:
-    return float(joints.reshape(-1, 3).var(axis=0).sum())
+    return float(_variance(joints.reshape(-1, joints.shape[-1])).sum())
+
+
+def _variance(values: Array) -> Array:
+    """Variance along the first axis of the values that are not NaN; NaN where all are."""
+    found = ~np.isnan(values)
+    if found.all():
+        return np.asarray(values.var(axis=0))
+    return np.asarray(np.ma.masked_array(values, ~found).var(axis=0).filled(np.nan))
 
 
 def _narrow(tracks: Sequence[_Track]) -> list[_Track]:
     """Drop bodies that are too wide in most frames, and sort the others by the extent of their remaining frames."""
     kept = []
     for track in tracks:
-        spread = np.ptp(track.joints, axis=1)
+        spread = np.nanmax(track.joints, axis=1) - np.nanmin(track.joints, axis=1)
         good = spread[:, 0] <= WIDEST * spread[:, 1]
         if 1 - good.mean() < NOISIEST:
             kept.append((min(track.extent, _extent(track.joints[good])), track))

@@ -3,35 +3,50 @@
 from pathlib import Path
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
-from vimix.values.skeleton import SkeletonLayout
+from vimix.values.errors import VimixError
+from vimix_adapters.config.store_settings import SkeletonSettings
+from vimix_adapters.skeletons.formats import read_skeletons
 from vimix_adapters.skeletons.preprocess import preprocessed
-from vimix_adapters.skeletons.texts import read_skeletons
-
-
-@frozen
-class Preparation:
-    """The arguments of ``preprocessed``, as a value that can be sent to a worker."""
-
-    layout: SkeletonLayout
-    frames: int
-    persons: int
-    denoise: str
-    align: str
+from vimix_adapters.skeletons.sequence import Expected, RawSequence
 
 
 @frozen(eq=False)
 class PackedSkeleton:
-    """Joints [T, V, M, 3] float32 as stored, and the number of recorded frames."""
+    """Joints [T, V, M, C] float32 as stored, and the number of recorded frames."""
 
     joints: NDArray[np.float32]
     recorded: int
 
 
-def pack_file(path: Path, how: Preparation) -> PackedSkeleton:
-    """Read and preprocess one file. Raises VimixError with the reason if it cannot be read."""
-    raw = read_skeletons(path, len(how.layout.joints))
-    joints = preprocessed(raw, how.layout, frames=how.frames, persons=how.persons, denoise=how.denoise, align=how.align)
+def pack_file(path: Path, how: SkeletonSettings, part: str = "") -> PackedSkeleton:
+    """Read and preprocess a file, or a part of it. Raises VimixError with the reason if it cannot be read."""
+    raw = _with_channels(read_skeletons(path, _expected_by(how), part), how)
+    joints = preprocessed(
+        raw,
+        how.layout,
+        frames=how.frames,
+        persons=how.persons,
+        denoise=how.denoise,
+        align=how.align,
+        not_found=how.not_found,
+    )
     return PackedSkeleton(joints, int(raw.frame[-1]) + 1)
+
+
+def _expected_by(settings: SkeletonSettings) -> Expected:
+    """Return what a reader has to know."""
+    return Expected(len(settings.layout.joints), settings.channels, settings.axes)
+
+
+def _with_channels(raw: RawSequence, how: SkeletonSettings) -> RawSequence:
+    """Return the sequence with the store's channels. Raises VimixError if it lacks one."""
+    lacks = raw.joints.shape[2] < how.dimensions or (how.score and raw.scores is None)
+    if lacks:
+        raise VimixError(
+            f"it has {' '.join(raw.channels)}, the store {' '.join(how.channels)}: prepare it apart, or name channels "
+            "that all files have with --channels"
+        )
+    return evolve(raw, joints=raw.joints[..., : how.dimensions], scores=raw.scores if how.score else None)

@@ -8,12 +8,15 @@ from vimix.values.errors import VimixError
 from vimix.values.skeleton import SkeletonLayout
 from vimix_adapters.reading import MOST_RECIPE, parse_toml, read_text
 
+ALIASES = {"kinect-v2": "ntu"}
+"""Other names of layouts."""
 _KEYS = {"name", "joints", "edges", "centre", "shoulders", "pairs"}
 
 
 def layout_names() -> list[str]:
     """Return the names of the layouts that vimix includes."""
-    return sorted(file.name.removesuffix(".toml") for file in _shipped().iterdir() if file.name.endswith(".toml"))
+    files = [file.name.removesuffix(".toml") for file in _shipped().iterdir() if file.name.endswith(".toml")]
+    return sorted([*files, *ALIASES])
 
 
 def find_layout(name: str) -> SkeletonLayout:
@@ -23,7 +26,8 @@ def find_layout(name: str) -> SkeletonLayout:
     parent), ``centre``, ``shoulders`` and ``pairs`` (left, right). Raises VimixError naming the file and the mistake.
     """
     if name in layout_names():
-        return _structured(_shipped().joinpath(f"{name}.toml").read_text(encoding="utf-8"), name)
+        file = _shipped().joinpath(f"{ALIASES.get(name, name)}.toml")
+        return _structured(file.read_text(encoding="utf-8"), name)
     path = Path(name)
     if path.suffix != ".toml":
         raise VimixError(f"layout {name!r}: expected one of {', '.join(layout_names())}, or the path of a TOML file")

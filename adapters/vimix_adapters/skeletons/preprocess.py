@@ -1,10 +1,11 @@
-"""Preprocessing of recorded bodies: persons are chosen, centred, resized in time and turned to the front."""
+"""Preprocessing of recorded bodies: persons are chosen, filled, centred, resized in time and turned to the front."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vimix.values.skeleton import SkeletonLayout
 from vimix_adapters.skeletons.bodies import chosen_persons
+from vimix_adapters.skeletons.missing import filled, masked
 from vimix_adapters.skeletons.sequence import RawSequence
 
 Array = NDArray[np.float64]
@@ -13,17 +14,33 @@ CROSCLR_EPSILON = 1e-4
 
 
 def preprocessed(
-    raw: RawSequence, layout: SkeletonLayout, *, frames: int, persons: int, denoise: str, align: str
+    raw: RawSequence,
+    layout: SkeletonLayout,
+    *,
+    frames: int,
+    persons: int,
+    denoise: str,
+    align: str,
+    not_found: str = "fill",
 ) -> NDArray[np.float32]:
-    """Return a sequence [frames, V, persons, 3] float32. The order is CrosSCLR's: choose, centre, resize, align."""
+    """Return a sequence [frames, V, persons, C] float32. The order is CrosSCLR's: choose, centre, resize, align.
+
+    Joints that were not found are filled in before; with ``not_found = "mask"`` they are NaN in the end.
+    """
     bodies = chosen_persons(raw, persons, denoise)
-    resized = resize(centred(bodies, layout.centre), frames)
+    size = raw.joints.shape[-1]
+    joints, scores = bodies[..., :size], bodies[..., size:]
+    resized = resize(centred(filled(joints, layout), layout.centre), frames)
     aligned = resized if align == "none" else facing(resized, layout.shoulders, once=align == "crosclr")
-    return np.ascontiguousarray(aligned.transpose(0, 2, 1, 3), dtype=np.float32)
+    whole = np.concatenate([aligned, resize(scores, frames)], axis=-1)
+    if not_found == "mask":
+        absent = np.asarray(np.isnan(joints).any(axis=-1), dtype=np.float64)
+        whole = masked(whole, resize(absent, frames))
+    return np.ascontiguousarray(whole.transpose(0, 2, 1, 3), dtype=np.float32)
 
 
 def centred(bodies: Array, centre: int) -> Array:
-    """Subtract the joint ``centre`` of each frame and body from [T, M, V, 3]. An absent (zero) body stays zero."""
+    """Subtract the joint ``centre`` of each frame and body from [T, M, V, D]. An absent (zero) body stays zero."""
     return bodies - bodies[:, :, centre : centre + 1]
 
 

@@ -1,41 +1,21 @@
-"""Parsers of skeleton files: NTU RGB+D's ``.skeleton``, and rows of joints (MSRAction3D's ``*_skeleton3D.txt``)."""
-
-import stat
-from pathlib import Path
+"""Parser of NTU RGB+D's ``.skeleton`` files."""
 
 import numpy as np
 
 from vimix.values.errors import VimixError
-from vimix_adapters.skeletons.sequence import RawSequence, raw_sequence
+from vimix_adapters.skeletons.sequence import Expected, RawSequence, raw_sequence
 
-ENDINGS = (".skeleton", ".txt")
 BODY_VALUES, JOINT_VALUES = 10, 12
-LARGEST = 2**28
-"""Size limit in bytes. The longest recordings of NTU RGB+D have about 10 MB."""
 
 
-def read_skeletons(path: Path, joints: int) -> RawSequence:
-    """Read the file's bodies of ``joints`` joints. Raises VimixError with the reason and, if there is one, the line."""
-    try:
-        state = path.stat()
-        if not stat.S_ISREG(state.st_mode):  # opening a FIFO would wait for ever
-            raise VimixError("not a regular file")
-        if state.st_size > LARGEST:
-            raise VimixError(f"{state.st_size} bytes: no skeleton file is larger than {LARGEST}")
-        data = path.read_bytes()
-    except OSError as error:
-        raise VimixError(f"cannot be opened: {error.strerror}") from error
-    return parse_ntu(data, joints) if path.suffix == ".skeleton" else parse_rows(data, joints)
-
-
-def parse_ntu(data: bytes, joints: int) -> RawSequence:
+def parse_ntu(data: bytes, expected: Expected) -> RawSequence:
     """Parse NTU RGB+D's format.
 
     It has the number of frames; for each frame the number of bodies; for each body a line of 10 values (the first is
     its number), the number of joints, and for each joint a line of 12 values (x y z in metres, then image positions).
     Raises VimixError naming the line for any other content.
     """
-    lines = _Lines(data)
+    lines, joints = _Lines(data), expected.joints
     frame, body, slot, rows = [], [], [], []
     for number in range(lines.count("frames")):
         for position in range(lines.count("bodies")):
@@ -48,22 +28,6 @@ def parse_ntu(data: bytes, joints: int) -> RawSequence:
             slot.append(position)
     lines.end()
     return raw_sequence(frame, body, slot, np.array(rows, dtype=np.float64).reshape(-1, joints, 3))
-
-
-def parse_rows(data: bytes, joints: int) -> RawSequence:
-    """Parse the rows of one body: a line ``x y z`` for each joint, ``joints`` lines a frame.
-
-    Further values in a line, such as a confidence, are ignored. Raises VimixError naming the line for other content.
-    """
-    lines = _Lines(data)
-    rows = []
-    while not lines.at_end:
-        rows.append(lines.point(3, "x y z", more=True))
-    if len(rows) % joints:
-        raise VimixError(f"line {lines.number}: the last frame has {len(rows) % joints} of {joints} joints")
-    frames = len(rows) // joints
-    numbers, zeros = list(range(frames)), [0] * frames
-    return raw_sequence(numbers, zeros, zeros, np.array(rows, dtype=np.float64).reshape(-1, joints, 3))
 
 
 class _Lines:
@@ -93,17 +57,17 @@ class _Lines:
             raise VimixError(f"line {self.number}: expected the number of {of}, found {_shown(line)}")
         return number
 
-    def words(self, length: int, expected: str, more: bool = False) -> list[bytes]:
-        """Read a line of ``length`` words, or at least as many with ``more``."""
+    def words(self, length: int, expected: str) -> list[bytes]:
+        """Read a line of ``length`` words."""
         line = self._next(expected)
         parts = line.split()
-        if len(parts) < length or (len(parts) > length and not more):
+        if len(parts) != length:
             raise VimixError(f"line {self.number}: expected {expected}, {length} numbers, found {_shown(line)}")
         return parts
 
-    def point(self, length: int, expected: str, more: bool = False) -> list[float]:
+    def point(self, length: int, expected: str) -> list[float]:
         """Read a line of ``length`` words and return the first three as numbers."""
-        parts = self.words(length, expected, more)[:3]
+        parts = self.words(length, expected)[:3]
         try:
             return [float(part) for part in parts]
         except ValueError as error:

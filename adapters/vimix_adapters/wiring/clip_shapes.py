@@ -14,9 +14,10 @@ def skeleton_settings(recipe: config.Recipe, packing: StoreSettings | None = Non
 
 
 def batch_shape(recipe: config.Recipe, modality: Modality) -> tuple[int, int, int, int]:
-    """Sizes of a clip of the modality: [C, T, H, W] of pictures, [3, T, V, M] of skeletons."""
+    """Sizes of a clip of the modality: [C, T, H, W] of pictures, [C, T, V, M] of skeletons."""
+    channels = recipe.modalities[modality].channels
     if modality in recipe.skeletons:
         settings = skeleton_settings(recipe)
-        return 3, settings.frames, len(settings.layout.joints), settings.persons
+        return channels, settings.frames, len(settings.layout.joints), settings.persons
     data = recipe.data
-    return recipe.modalities[modality].channels, data.frames, data.size, data.size
+    return channels, data.frames, data.size, data.size

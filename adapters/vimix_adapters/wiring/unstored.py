@@ -17,7 +17,7 @@ from vimix_adapters.wiring.stores import build_evaluation_clips
 class UnstoredClips:
     """Implements ``vimix.ports.clips.EvaluationClips`` for ``count`` videos that ``frames(number)`` gives one by one.
 
-    Frames are uint8 [T, H, W, C], of a skeleton float32 [T, V, M, 3]. One video is in memory at a time.
+    Frames are uint8 [T, H, W, C], of a skeleton float32 [T, V, M, C]. One video is in memory at a time.
     """
 
     recipe: config.Recipe

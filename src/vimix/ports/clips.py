@@ -10,7 +10,7 @@ from vimix.values.modality import Modality
 from vimix.values.video import ModalityFormat, Video
 
 Frames = NDArray[Any]
-"""Pictures uint8 [T, H, W, C] or skeletons float32 [T, V, M, 3]; the format of the modality says which."""
+"""Pictures uint8 [T, H, W, C] or skeletons float32 [T, V, M, C]; the format of the modality says which."""
 
 
 class VideoStore(Protocol):

@@ -27,8 +27,9 @@ class Video:
 class ModalityFormat:
     """How a store holds a modality.
 
-    Frames of pictures and flow are read as uint8 [T, H, W, C]. Frames of skeletons are read as float32 [T, V, M, 3]: V
-    joints of M persons in metres; a person that is not in the scene is all zero.
+    Frames of pictures and flow are read as uint8 [T, H, W, C]. Frames of skeletons are read as float32 [T, V, M, C]: V
+    joints of M persons, their coordinates in the unit of the recording (Kinect: metres) and, with ``score``, how sure
+    the pose estimator was. A person that is not in the scene is all zero; a masked joint is NaN.
     """
 
     modality: Modality
@@ -42,6 +43,8 @@ class ModalityFormat:
     """Joints and bones of skeletons; None for pictures and flow."""
     derived_from: Modality | None = None
     """The modality that is read and augmented before this one is computed from it (motion and bone from joint)."""
+    score: bool = False
+    """Whether the last channel of a skeleton is the joint's score, which is no coordinate."""
 
     @property
     def stored(self) -> Modality:
