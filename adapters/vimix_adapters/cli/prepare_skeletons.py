@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vimix_adapters.cli.options import Force, Workers, worker_count
-from vimix_adapters.cli.prepare_options import AllowPartial, Out, prepare_and_print
+from vimix_adapters.cli.prepare_options import AllowPartial, Out, Retry, prepare_and_print
 
 if TYPE_CHECKING:
     from vimix_adapters.datasets.listing import Listing
@@ -62,12 +62,13 @@ def ntu_command(edition: int) -> Callable[..., None]:
         persons: Persons = 2,
         workers: Workers = 0,
         allow_partial: AllowPartial = False,
+        retry: Retry = False,
         force: Force = False,
     ) -> None:
         from vimix_adapters.datasets.skeleton_files import list_ntu
 
         listing = list_ntu(skeletons, edition, missing)
-        _prepare(listing, out, "ntu", frames, persons, denoise, align, workers, force, allow_partial)
+        _prepare(listing, out, "ntu", frames, persons, denoise, align, workers, force, retry, allow_partial)
 
     second = "xview" if edition == 60 else "xset"
     command.__doc__ = (
@@ -96,13 +97,14 @@ def skeletons(
         int, typer.Option(help="Largest number of persons in a sequence; 0: 1 for .txt files, else 2.", min=0)
     ] = 0,
     workers: Workers = 0,
+    retry: Retry = False,
     force: Force = False,
 ) -> None:
     """Store skeleton files of any layout; classes come from --split or from names of NTU RGB+D or MSRAction3D."""
     from vimix_adapters.datasets.skeleton_files import list_skeletons
 
     listing = list_skeletons(folder, split)
-    _prepare(listing, out, layout, frames, persons, denoise, align, workers, force)
+    _prepare(listing, out, layout, frames, persons, denoise, align, workers, force, retry)
 
 
 def _prepare(
@@ -115,10 +117,11 @@ def _prepare(
     align: Align,
     workers: int,
     force: bool,
+    retry: bool,
     allow_partial: bool = False,
 ) -> None:
     from vimix_adapters.prepare.report import PrepareOptions
     from vimix_adapters.prepare.skeleton_store import skeleton_store_builder
 
     builder = skeleton_store_builder(listing, layout, frames, persons, denoise.value, align.value)
-    prepare_and_print(listing, out, PrepareOptions(builder, worker_count(workers), force), allow_partial)
+    prepare_and_print(listing, out, PrepareOptions(builder, worker_count(workers), force, retry=retry), allow_partial)

@@ -10,6 +10,8 @@ from vimix_adapters.skeletons.sequence import RawSequence, raw_sequence
 
 ENDINGS = (".skeleton", ".txt")
 BODY_VALUES, JOINT_VALUES = 10, 12
+MOST_LINES = 4_000_000
+"""Limit of the lines of a file: each takes some 100 bytes of memory, however short it is."""
 LARGEST = 2**28
 """Size limit in bytes. The longest recordings of NTU RGB+D have about 10 MB."""
 
@@ -72,6 +74,8 @@ class _Lines:
     def __init__(self, data: bytes) -> None:
         if not data.strip():
             raise VimixError("empty file")
+        if (lines := data.count(b"\n")) > MOST_LINES:
+            raise VimixError(f"{lines:,} lines, the limit is {MOST_LINES:,}")
         self._lines = data.rstrip().split(b"\n")  # int, float and split treat a CR as white space
         self.number = 0
 
