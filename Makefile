@@ -1,4 +1,4 @@
-# make demo | test | test-fast | check | lint | docs | bench : each sets up what it needs in .venv (Python 3.11 or newer).
+# make demo | test | test-fast | fuzz | check | lint | docs | bench : each sets up what it needs in .venv (Python 3.11 or newer).
 PYTHON ?= python3
 # Versions to install: those of the records in .venv; constraints-oldest.txt in .venv-oldest; the newest (CONSTRAINTS=) in .venv-newest.
 CONSTRAINTS ?= constraints.txt
@@ -6,7 +6,7 @@ VENV := .venv$(patsubst constraints%.txt,%,$(or $(CONSTRAINTS),constraints-newes
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.vimix-setup
 
-.PHONY: setup demo test test-fast check lint docs bench clean
+.PHONY: setup demo test test-fast fuzz check lint docs bench clean
 
 setup: $(STAMP)
 
@@ -22,6 +22,11 @@ test: setup
 # Less than a minute on two idle cores: without the tests marked slow, and with 20 random examples a test, not 100.
 test-fast: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --hypothesis-profile fast
+
+# Damaged files for some minutes: make fuzz MINUTES=30
+MINUTES ?= 3
+fuzz: setup
+	$(BIN)/python -m pytest -m fuzz --fuzz-minutes $(MINUTES) tests/fuzz
 
 lint: setup
 	$(BIN)/ruff check .

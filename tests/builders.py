@@ -1,7 +1,11 @@
 """Stores and checkpoints, small and real, that several test files build."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import h5py
 import torch
 
 from tests.fakes.store import FakeVideoStore, moving_square
@@ -9,6 +13,7 @@ from vimix.ports.clips import VideoStore
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.modality import RGB
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.hdf5_head import write_head
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
 
@@ -38,6 +43,15 @@ def shard(path: Path, names, settings=SETTINGS, classes=("a", "b"), splits=("tra
         entries.append(Entry(part, name, classes.index(name[0]), name, splits))
     merge_parts(path, entries, classes, settings, quarantined=1)
     return path
+
+
+def change_head(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the list of videos of a store, and its digest, as a stranger may."""
+    with h5py.File(path, "r+") as file:
+        head = json.loads(file["head"][...].tobytes())
+        change(head)
+        del file["head"]
+        write_head(file, head)
 
 
 def checkpoint(step: int) -> Checkpoint:

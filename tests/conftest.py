@@ -21,6 +21,19 @@ settings.register_profile("fast", settings.get_profile("steady"), max_examples=2
 settings.load_profile("steady")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option of ``make fuzz``."""
+    parser.addoption("--fuzz-minutes", type=float, default=0.0, help="minutes for the tests marked fuzz")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked fuzz unless minutes are given."""
+    if not config.getoption("--fuzz-minutes"):
+        for item in items:
+            if item.get_closest_marker("fuzz"):
+                item.add_marker(pytest.mark.skip(reason="needs --fuzz-minutes (make fuzz)"))
+
+
 @pytest.fixture(autouse=True)
 def _log_of_this_test_only() -> Iterator[None]:
     """Commands configure the log for the stream of their moment, which a test that captures closes at its end."""

@@ -4,6 +4,7 @@ import errno
 import os
 import platform
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +17,12 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """Errors of a full disk, a quota, or a limit on the size of files."""
 NO_ROOM = FULL | {errno.EROFS}
 """Errors that writing raises and reading does not."""
+OWN_FAULTS = frozenset({errno.ELOOP, errno.ENAMETOOLONG})
+"""Errors of reading that another try meets again: a link that leads to itself, a name that no file can have."""
+
+
+class Outage(VimixError, OSError):
+    """A file could not be read for a cause that is not its own (disk, folder, permissions, memory): try again later."""
 
 
 class WriteError(VimixError, OSError):
@@ -51,11 +58,14 @@ def replacing(path: Path) -> Iterator[Path]:
 def require_writable(path: Path) -> None:
     """Check, before hours of work, that ``path`` can be written; makes the folders above it.
 
+    Removes what killed processes left of earlier files of that name.
+
     Raises WriteError if it cannot.
     """
     temporary = _begun(path)
     with writing(path):
         temporary.unlink()
+        sweep(path)
 
 
 def require_new(path: Path, force: bool = False, inputs: Iterable[Path] = ()) -> None:
@@ -123,6 +133,44 @@ def no_room(error: BaseException) -> str | None:
             return os.strerror(number)
         cause = cause.__context__
     return None
+
+
+@contextmanager
+def telling_outages(path: Path) -> Iterator[None]:
+    """Turn an error while ``path`` is read into an Outage if its content is not to blame.
+
+    That is so if memory is short, or the file cannot be read from start to end: its folder or its disk is gone, or the
+    user may not read it.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except (VimixError, MemoryError) as error:
+        if (reason := "out of memory" if _lacks_memory(error) else _unreadable(path)) is not None:
+            raise Outage(reason) from error
+        raise
+
+
+def _unreadable(path: Path) -> str | None:
+    """Return the message of the system if a regular file cannot be read from start to end, None if it can."""
+    try:
+        if stat.S_ISREG(path.stat().st_mode):  # opening a FIFO would wait for ever
+            with path.open("rb", buffering=0) as file:
+                while file.read(2**20):
+                    pass
+    except OSError as error:
+        return None if error.errno in OWN_FAULTS else f"cannot be read: {error.strerror}"
+    return None
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM):
+            return True
+        cause = cause.__context__
+    return False
 
 
 def sweep(path: Path) -> None:

@@ -29,6 +29,7 @@ from vimix_adapters.datasets.listing import source_of
 from vimix_adapters.files import WriteError
 from vimix_adapters.prepare.build_store import BuildResult, PartJob, build_store
 from vimix_adapters.prepare.parts import claim_parts, parts_of
+from vimix_adapters.prepare.quarantine import LeftOut
 from vimix_adapters.prepare.video_store import VideoStoreBuilder, pack_frames, write_part_of_video
 from vimix_adapters.prepare.worker_pool import run_jobs
 
@@ -95,7 +96,7 @@ def test_a_folder_becomes_a_store_with_everything_by_name(videos, tmp_path) -> N
     for modality in (RGB, FLOW):
         assert np.array_equal(store.read(0, modality, 0, 12), expected[modality])
     assert not (tmp_path / "s.h5.parts").exists()
-    assert (tmp_path / "s.quarantine.csv").read_text() == "path,reason\n"
+    assert (tmp_path / "s.quarantine.csv").read_text() == "path,reason,again\n"
 
 
 def test_files_that_fail_are_left_out_and_listed_with_the_reason(videos, tmp_path) -> None:
@@ -116,7 +117,7 @@ def test_files_that_fail_are_left_out_and_listed_with_the_reason(videos, tmp_pat
 @pytest.mark.timeout(60)
 def test_a_decoder_that_never_returns_is_killed(videos, tmp_path) -> None:
     report = build_store(list_folder(videos), tmp_path / "s.h5", VideoStoreBuilder(SMALL, 8, hang_on_b), 2, QUIET)
-    assert report.failures == (("bow/b.mp4", "not finished within 8 seconds: killed"),)
+    assert report.failures == (LeftOut("bow/b.mp4", "not finished within 8 seconds: killed"),)
     assert report.stored == 4
 
 

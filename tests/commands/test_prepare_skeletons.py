@@ -100,9 +100,9 @@ def test_a_file_whose_first_body_is_zero_throughout_is_left_out_and_costs_no_oth
     alone = SkeletonSettings(find_layout("ntu"), frames=16, persons=1)
     report = prepare(folder, tmp_path / "s.h5", alone)
     assert (report.listed, report.stored) == (21, 20)
-    ((name, reason),) = report.failures
-    assert name == "S001C003P002R001A001.skeleton"
-    assert "bodies are all zero" in reason
+    (left_out,) = report.failures
+    assert left_out.name == "S001C003P002R001A001.skeleton"
+    assert "bodies are all zero" in left_out.reason
 
 
 def test_a_second_call_does_nothing_and_refuses_other_settings_or_files(folder, tmp_path) -> None:

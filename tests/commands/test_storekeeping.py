@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.builders import SETTINGS, SQUARES, hdf5, shard
+from tests.builders import SETTINGS, SQUARES, change_head, hdf5, shard
 from tests.cli import vimix
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
@@ -27,7 +27,8 @@ from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.files import WriteError, replacing, sweep
 from vimix_adapters.flow.colours import flow_colours, full_speed
 from vimix_adapters.flow.fields import quantise
-from vimix_adapters.prepare.build_store import build_store, quarantine_file
+from vimix_adapters.prepare.build_store import build_store
+from vimix_adapters.prepare.quarantine import quarantine_file
 from vimix_adapters.prepare.store_info import describe
 from vimix_adapters.prepare.store_tools import export, merge, verify
 from vimix_adapters.prepare.video_store import VideoStoreBuilder
@@ -84,7 +85,7 @@ def damage(kind: str, file: h5py.File) -> None:
         ("a flipped bit", "flow: its bytes are not those that were written"),
         ("no picture", "a frame is not a JPEG picture"),
         ("a lost modality", "flow: missing"),
-        ("lost frames", "rgb: its bytes"),
+        ("lost frames", "rgb: the list of videos claims more frames than are stored: 9, the limit is 3"),
         ("a lost checksum", "rgb: its checksum is missing"),
         ("data of another file", "rgb: expected data in the store itself"),
         ("a link", "rgb: expected data in the store itself"),
@@ -115,11 +116,9 @@ def test_exchanged_pixels_and_exchanged_splits_are_found(tmp_path, capsys) -> No
     bad = json.loads(capsys.readouterr().out)["bad"]
     assert sum("written together" in finding["reason"] for finding in bad) == 2
     hdf5(tmp_path, "raw")
-    with h5py.File(store, "r+") as file:
-        head = json.loads(file.attrs["head"])
-        names = list(head["splits"])
-        head["splits"] = dict(zip(names, [*head["splits"].values()][::-1], strict=True))
-        file.attrs["head"] = json.dumps(head)
+    change_head(
+        store, lambda head: head.update(splits=dict(zip(head["splits"], [*head["splits"].values()][::-1], strict=True)))
+    )
     assert vimix("store", "verify", store, "--workers", "1") == 3
     assert "fingerprint" in capsys.readouterr().out
 
@@ -148,10 +147,7 @@ def test_another_split_is_another_store(tmp_path) -> None:
 
 def test_a_store_whose_list_was_changed_does_not_fit_its_fingerprint(tmp_path) -> None:
     hdf5(tmp_path, "raw")
-    with h5py.File(tmp_path / "store.h5", "r+") as file:
-        head = json.loads(file.attrs["head"])
-        head["videos"][0]["label"] = 1
-        file.attrs["head"] = json.dumps(head)
+    change_head(tmp_path / "store.h5", lambda head: head["videos"][0].update(label=1))
     (bad,) = verify(tmp_path / "store.h5", 1, QUIET)["bad"]
     assert "does not fit the fingerprint" in bad["reason"]
 

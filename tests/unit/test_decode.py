@@ -193,7 +193,7 @@ def test_one_frame_is_a_video(tmp_path) -> None:
     assert len(decode_video(tmp_path / "a.mp4", 30, 48).frames) == 1
 
 
-def test_sound_alone_has_no_video_stream(tmp_path) -> None:
+def test_a_file_of_sound_is_no_video(tmp_path) -> None:
     import wave
 
     with wave.open(str(tmp_path / "a.wav"), "wb") as sound:
@@ -202,7 +202,7 @@ def test_sound_alone_has_no_video_stream(tmp_path) -> None:
         sound.setframerate(8000)
         sound.writeframes(bytes(16000))
     (tmp_path / "a.wav").rename(tmp_path / "a.mp4")
-    with pytest.raises(VimixError, match="no video stream"):
+    with pytest.raises(VimixError, match="not a video in a format that is read"):
         decode_video(tmp_path / "a.mp4", 30, 48)
 
 

@@ -1,5 +1,6 @@
 """The command line. Heavy modules are imported by the commands that need them, so that help is instant."""
 
+import errno
 import sys
 
 import typer
@@ -17,6 +18,7 @@ from vimix_adapters.cli.memory_errors import out_of_memory
 from vimix_adapters.cli.streams import keep_streams
 from vimix_adapters.cli.synth import synth
 from vimix_adapters.files import FULL
+from vimix_adapters.terminal import plain_streams
 
 app = typer.Typer(
     name="vimix",
@@ -47,16 +49,18 @@ app.command("bench")(bench.bench)
 def run() -> None:
     """Run the command; a mistake of the user or an error of the system is one line on stderr and exit code 2."""
     keep_streams()
+    with plain_streams():
+        _run()
+
+
+def _run() -> None:
     try:
         app()
     except VimixError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        advice = (
-            "free some space" if error.errno in FULL else "make that file or folder accessible, or name another one"
-        )
-        print(f"error: {error}: no file was left incomplete; {advice}, then call the command again", file=sys.stderr)
+        print(f"error: {error}: no file was left incomplete; {_advice(error)}, then call again", file=sys.stderr)
         sys.exit(2)
     except (MemoryError, RuntimeError) as error:
         if (line := out_of_memory(error)) is None:
@@ -66,6 +70,14 @@ def run() -> None:
     except KeyboardInterrupt:
         print("interrupted: call the same command again to continue", file=sys.stderr)
         sys.exit(130)
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in FULL:
+        return "free some space"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return "allow more open files (ulimit -n 4096) or take fewer workers"
+    return "make that file or folder accessible, or name another one"
 
 
 if __name__ == "__main__":

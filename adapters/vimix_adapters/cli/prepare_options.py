@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Out = Annotated[Path, typer.Option(help="Store to write.", metavar="STORE.h5")]
 AllowPartial = Annotated[bool, typer.Option("--allow-partial", help="Store what there is of an incomplete data set.")]
+Retry = Annotated[
+    bool, typer.Option("--retry-quarantined", help="Try all files again that an earlier call could not read.")
+]
 
 
 class Flow(StrEnum):
@@ -54,6 +57,7 @@ def video_options(
         bool,
         typer.Option("--dry-run", help="List and count the videos and estimate the size of the store; store none."),
     ] = False,
+    retry: Retry = False,
     force: Force = False,
 ) -> "PrepareOptions":
     """Build the value of the shared options."""
@@ -74,7 +78,7 @@ def video_options(
         )
     except ValueError as error:
         raise VimixError(f"vimix prepare: {error.args[0]}") from error
-    return PrepareOptions(VideoStoreBuilder(settings, time_limit), worker_count(workers), force, dry_run)
+    return PrepareOptions(VideoStoreBuilder(settings, time_limit), worker_count(workers), force, dry_run, retry=retry)
 
 
 def with_video_options(command: Callable[..., None], short_side: int = 128) -> Callable[..., None]:

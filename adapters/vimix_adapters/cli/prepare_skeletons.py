@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vimix_adapters.cli.options import Force, Workers, worker_count
-from vimix_adapters.cli.prepare_options import AllowPartial, Out, prepare_and_print
+from vimix_adapters.cli.prepare_options import AllowPartial, Out, Retry, prepare_and_print
 
 if TYPE_CHECKING:
     from vimix_adapters.datasets.listing import Listing
@@ -76,6 +76,7 @@ def ntu_command(edition: int) -> Callable[..., None]:
         persons: Persons = 2,
         workers: Workers = 0,
         allow_partial: AllowPartial = False,
+        retry: Retry = False,
         force: Force = False,
     ) -> None:
         from vimix_adapters.datasets.skeleton_files import list_ntu
@@ -83,7 +84,7 @@ def ntu_command(edition: int) -> Callable[..., None]:
 
         listing = list_ntu(skeletons, edition, missing)
         options = SkeletonOptions("ntu", frames, persons, denoise.value, align.value, ("x", "y", "z"))
-        _prepare(listing, out, options, workers, force, allow_partial)
+        _prepare(listing, out, options, workers, force, retry, allow_partial)
 
     second = "xview" if edition == 60 else "xset"
     command.__doc__ = (
@@ -157,6 +158,7 @@ def skeletons(
         ),
     ] = 0,
     workers: Workers = 0,
+    retry: Retry = False,
     force: Force = False,
 ) -> None:
     """Store skeleton files of any layout.
@@ -172,7 +174,7 @@ def skeletons(
     options = SkeletonOptions(
         layout, frames, persons, denoise.value, align.value if align else "", named, not_found.value, axes
     )
-    _prepare(listing, out, options, workers, force)
+    _prepare(listing, out, options, workers, force, retry)
 
 
 def _prepare(
@@ -181,11 +183,12 @@ def _prepare(
     options: "SkeletonOptions",
     workers: int,
     force: bool,
+    retry: bool,
     allow_partial: bool = False,
 ) -> None:
     from vimix_adapters.prepare.report import PrepareOptions
     from vimix_adapters.prepare.skeleton_store import SkeletonStoreBuilder, noted, skeleton_settings
 
     settings = skeleton_settings(listing, options)
-    prepare = PrepareOptions(SkeletonStoreBuilder(settings), worker_count(workers), force)
+    prepare = PrepareOptions(SkeletonStoreBuilder(settings), worker_count(workers), force, retry=retry)
     prepare_and_print(noted(listing, options, settings), out, prepare, allow_partial)

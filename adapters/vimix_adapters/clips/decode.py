@@ -17,6 +17,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
+from vimix_adapters.clips.limits import LONGEST_SECONDS, MOST_PIXELS, require_at_most
 
 Frame = NDArray[np.uint8]
 PLAIN_CODECS = frozenset({"h264", "mpeg4", "vp9", "mpeg2video"})
@@ -28,6 +29,8 @@ TIE = 1e-6
 """Seconds or frames below which two distances count as equal."""
 GRACE = 0.5
 """Seconds by which a declared length may be wrong in addition."""
+CONTAINERS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,m4v,h264,hevc,ivf,gif,dv,rm,mxf,nut"
+"""Container formats that are read, by FFmpeg's names (mov: also MP4). None opens other files or the network."""
 
 
 @frozen(eq=False)
@@ -86,6 +89,7 @@ def decode_video(path: Path, rate: float, short_side: int) -> DecodedVideo:
     times, frames = _decoded(path, short_side)
     if not frames:
         raise VimixError("no frame could be decoded")
+    require_at_most(times[-1] - times[0], LONGEST_SECONDS, "seconds from the first frame to the last")
     if len(sizes := {frame.shape[:2] for frame in frames}) > 1:
         raise VimixError(f"its frames have {len(sizes)} different shapes")
     chosen = thinned(times, rate)
@@ -158,7 +162,7 @@ def probe_video(path: Path) -> Probe:
 
     _require_file(path)
     try:
-        with av.open(str(path)) as container:
+        with _opened(path) as container:
             stream = _moving(container)
             context = stream.codec_context
             first = next(iter(container.decode(stream)), None)
@@ -174,6 +178,22 @@ def probe_video(path: Path) -> Probe:
             )
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise VimixError(f"not a readable video: {_text(error)}") from error
+
+
+def _opened(path: Path) -> Any:
+    """Open a container of one of the formats in ``CONTAINERS`` that reads no other file and no network.
+
+    Raises VimixError for any other format: a playlist with the name of a video, say. decord, which knows no such
+    limits, only gets files that were opened here before.
+    """
+    import av
+
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+    try:
+        # An absolute path is never taken for an address such as concat:a|b.
+        return av.open(str(path.absolute()), options=options)
+    except av.error.ArgumentError as error:
+        raise VimixError(f"not a video in a format that is read ({CONTAINERS})") from error
 
 
 def as_fraction(rate: Any) -> Fraction | None:
@@ -195,12 +215,16 @@ def _turn(frame: Any) -> Turn:
 
 
 def _moving(container: Any) -> Any:
-    """Return the first video stream that is not a cover picture. Raises VimixError if there is none."""
+    """Return the first video stream that is no cover picture. Raises VimixError if there is none or it is too large."""
     from av.stream import Disposition
 
     streams = container.streams.video
     for stream in streams:
         if not stream.disposition & Disposition.attached_pic:
+            if (context := stream.codec_context) is None:
+                raise VimixError("its codec is unknown")
+            require_at_most((context.width or 0) * (context.height or 0), MOST_PIXELS, "pixels of a frame")
+            context.options = {"max_pixels": str(MOST_PIXELS)}  # for frames that grow later
             return stream
     raise VimixError("no video stream, but a cover picture" if streams else "no video stream")
 
@@ -220,7 +244,7 @@ def _try_decord(path: Path, short_side: int, probe: Probe) -> list[Frame] | None
     except (ImportError, OSError):
         return None
     try:
-        reader = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1)
+        reader = decord.VideoReader(str(path.absolute()), ctx=decord.cpu(0), num_threads=1)
         # For videos narrower than 64 pixels decord returns four channels, because it misreads its line padding.
         if len(reader) != probe.frames or reader[0].shape[2] != 3:
             return None
@@ -236,7 +260,7 @@ def _decode_pyav(path: Path, short_side: int, probe: Probe) -> tuple[list[float]
     times: list[float] = []
     frames: list[Frame] = []
     try:
-        with av.open(str(path)) as container:
+        with _opened(path) as container:
             stream = _moving(container)
             stream.thread_type = "NONE"
             for time, frame in _shown(container, stream):
@@ -260,7 +284,7 @@ def first_frames(path: Path, count: int) -> list[Frame]:
 
     turn = probe_video(path).turn
     try:
-        with av.open(str(path)) as container:
+        with _opened(path) as container:
             stream = _moving(container)
             frames = [turn.upright(frame) for _, frame in islice(_shown(container, stream), count)]
     except (av.error.FFmpegError, OSError, ValueError) as error:

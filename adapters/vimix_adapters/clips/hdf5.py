@@ -1,6 +1,7 @@
 """Reading a store: one HDF5 file that holds videos or skeletons.
 
-``/videos/<number>`` is the group of a video. Its attributes are name, label, source, frames, rate and checksum. Each
+``/head`` lists the videos (see ``hdf5_head``). ``/videos/<number>`` is the group of a video. Its attributes are name,
+label, source, frames, rate and checksum. Each
 modality is a dataset with its own checksum. Raw stores hold uint8 [T, H, W, C]. JPEG stores hold the frames' bytes one
 after the other, and ``<modality>.ends`` the position where each frame ends. Flow as JPEG is one grey picture a frame,
 u above v, because a colour picture would mix details of u and v. A store of skeletons has a single array
@@ -10,6 +11,7 @@ u above v, because a colour picture would mix details of u and v. A store of ske
 import hashlib
 import itertools
 import json
+import math
 import os
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,10 +29,11 @@ from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, JOINT, RGB, Modality
 from vimix.values.video import ModalityFormat, Video
+from vimix_adapters.clips.hdf5_head import as_text, read_head
+from vimix_adapters.clips.limits import MOST_PIXELS, require_at_most
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings, hashed
 from vimix_adapters.files import require_file
 
-SCHEMA = "vimix-store-1"
 STORED_FRAMES = "stored frames"
 """The ``flow_origin`` of flow that was computed from the frames in the store."""
 
@@ -47,10 +50,27 @@ class Hdf5VideoStore:
         self._arrays: dict[Modality, h5py.Dataset] = {}
         self._own: set[int] = set()
         require_file(path, "store", "make one with vimix prepare")
-        with self._opening() as file:
-            if file.attrs.get("schema") != SCHEMA:
-                raise VimixError(f"{path}: schema {file.attrs.get('schema')!r}, expected {SCHEMA!r}: prepare it again")
-            self._head: dict[str, Any] = json.loads(file.attrs["head"])
+        try:
+            with self._opening() as file:
+                self._head = read_head(file, path)
+            self._require_whole_head()
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise VimixError(
+                f"{path}: expected a store, but its list of videos cannot be read ({type(error).__name__}: {error}): "
+                "restore a copy, or prepare it again"
+            ) from error
+
+    def _require_whole_head(self) -> None:
+        """Raise ValueError, or what its values raise, unless the head describes videos."""
+        numbers, labels = range(len(self.videos)), range(-1, len(self.classes))
+        odd = [
+            video.name for video in self.videos if video.label not in labels or video.frames < 1 or not video.rate > 0
+        ]
+        odd += [name for name in self.splits if not all(number in numbers for number in self.members(name))]
+        if odd:
+            raise ValueError(f"{odd[0]!r} has no valid label, length or members")
+        for needed in ("fingerprint", "quarantined", "formats"):
+            getattr(self, needed)
 
     def _opening(self) -> h5py.File:
         try:
@@ -126,7 +146,7 @@ class Hdf5VideoStore:
                     raise ValueError("the data hold numbers that are not finite; prepare the store again")
                 return sequence
             return _frames(self.group(video), modality, start, count)
-        except (OSError, KeyError, cv2.error, ValueError) as error:
+        except (OSError, KeyError, cv2.error, ValueError, VimixError) as error:
             raise VimixError(f"{self._path}: {about.name} ({modality}) cannot be read: {error}") from error
 
     @property
@@ -139,9 +159,10 @@ class Hdf5VideoStore:
 
         Raises KeyError if the file lacks it, VimixError if its data lie in another file.
         """
-        group = self._file()[f"videos/{video:08d}"]
+        group = self._file()[group_of(video)]
         if video not in self._own:
             require_own_data(group)
+            _require_frames(group, self.videos[video].frames)
             self._own.add(video)
         return group
 
@@ -199,6 +220,11 @@ def formats_of(settings: StoreSettings) -> dict[Modality, ModalityFormat]:
     return formats
 
 
+def group_of(video: int) -> str:
+    """Return the path of a video's group in the file."""
+    return f"videos/{video:08d}"
+
+
 def modalities_in(group: h5py.Group) -> list[Modality]:
     """Return the modalities in a video's group, in alphabetical order."""
     return [Modality(name) for name in sorted(group) if not name.endswith(".ends")]
@@ -226,7 +252,7 @@ def total_checksum(group: h5py.Group) -> str:
     """Return the checksum of a video over the checksums of its modalities. Raises KeyError if one is missing."""
     total = hashlib.sha256()
     for modality in modalities_in(group):
-        total.update(f"{modality} {group[modality].attrs['checksum']}\n".encode())
+        total.update(f"{modality} {as_text(group[modality].attrs['checksum'])}\n".encode())
     return total.hexdigest()
 
 
@@ -239,6 +265,14 @@ def require_own_data(group: h5py.Group, names: Iterable[str] | None = None) -> N
         data = group[name] if isinstance(group.get(name, getlink=True), h5py.HardLink) else None
         if not isinstance(data, h5py.Dataset) or data.external or data.is_virtual:
             raise VimixError(f"{name}: expected data in the store itself, but it is a link, or reads another file")
+        require_at_most(data.nbytes, data.file.id.get_filesize(), f"{name} claims more bytes than the file has")
+
+
+def _require_frames(group: h5py.Group, frames: int) -> None:
+    """Raise VimixError if the list of videos claims more frames than a modality of the group has."""
+    for modality in modalities_in(group):
+        data = group[f"{modality}.ends" if f"{modality}.ends" in group else modality]
+        require_at_most(frames, len(data), f"{modality}: the list of videos claims more frames than are stored")
 
 
 def checksum_of(group: h5py.Group, modality: Modality) -> str:
@@ -255,6 +289,7 @@ def checksum_of(group: h5py.Group, modality: Modality) -> str:
 def _frames(group: h5py.Group, modality: Modality, start: int, count: int) -> NDArray[np.uint8]:
     data = group[modality]
     if f"{modality}.ends" not in group:
+        require_at_most(math.prod(data.shape[1:3]), MOST_PIXELS, "pixels of a frame")
         frames: NDArray[np.uint8] = data[start : start + count]
         return frames
     ends = group[f"{modality}.ends"][max(start - 1, 0) : start + count]
@@ -265,7 +300,11 @@ def _frames(group: h5py.Group, modality: Modality, start: int, count: int) -> ND
 
 
 def decoded(coded: NDArray[np.uint8], modality: Modality) -> NDArray[np.uint8]:
-    """Decode a frame uint8 [H, W, C] from its JPEG bytes. Raises ValueError if they are not a JPEG picture."""
+    """Decode a frame uint8 [H, W, C] from its JPEG bytes.
+
+    Raises ValueError if they are not a JPEG picture, VimixError if it is larger than ``MOST_PIXELS``.
+    """
+    require_at_most(math.prod(jpeg_size(coded.tobytes())), MOST_PIXELS, "pixels of a JPEG frame")
     picture: Any = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
     if picture is None:
         raise ValueError("a frame is not a JPEG picture")
@@ -273,3 +312,16 @@ def decoded(coded: NDArray[np.uint8], modality: Modality) -> NDArray[np.uint8]:
         return np.stack(np.split(picture, 2), axis=-1)
     frame: NDArray[np.uint8] = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     return frame
+
+
+def jpeg_size(coded: bytes) -> tuple[int, int]:
+    """Return (height, width) that the header of a JPEG picture declares. Raises ValueError if it has none."""
+    if not coded.startswith(b"\xff\xd8"):
+        raise ValueError("a frame is not a JPEG picture")
+    place = 2
+    while place + 9 <= len(coded) and coded[place] == 0xFF:
+        marker = coded[place + 1]
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # start of frame; these three are tables
+            return int.from_bytes(coded[place + 5 : place + 7]), int.from_bytes(coded[place + 7 : place + 9])
+        place += 1 if marker == 0xFF else 2 + int.from_bytes(coded[place + 2 : place + 4])
+    raise ValueError("a frame is not a JPEG picture")

@@ -1,6 +1,5 @@
 """Assembling a store from pieces in other HDF5 files: parts, shards, or another store and its flow."""
 
-import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 from attrs import asdict, frozen
 
 from vimix_adapters.clips.hdf5 import (
-    SCHEMA,
     checksum_of,
     fingerprint,
+    group_of,
     modalities_in,
     require_own_data,
     total_checksum,
 )
+from vimix_adapters.clips.hdf5_head import as_text, write_head
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import WriteError, make_folder, replacing, sweep
 
@@ -50,8 +51,8 @@ def seal(group: h5py.Group) -> None:
     for modality in modalities_in(group):
         attributes = group[modality].attrs
         if "checksum" not in attributes:
-            attributes["checksum"] = checksum_of(group, modality)
-    group.attrs["checksum"] = total_checksum(group)
+            attributes["checksum"] = np.bytes_(checksum_of(group, modality))
+    group.attrs["checksum"] = np.bytes_(total_checksum(group))
 
 
 def write_store(path: Path, videos: Sequence[Placed], head: Head) -> None:
@@ -65,14 +66,14 @@ def write_store(path: Path, videos: Sequence[Placed], head: Head) -> None:
         store.create_group("videos")
         listed, checksums = [], []
         for number, video in enumerate(videos):
-            group = store.create_group(f"videos/{number:08d}")
+            group = store.create_group(group_of(number))
             for file, name in video.pieces:
                 _copy(opened(file)[name], group)
             seal(group)
             group.attrs.update({"name": video.name, "label": video.label, "source": video.source})
             length = {"frames": int(group.attrs["frames"]), "rate": float(group.attrs["rate"])}
             listed.append({"name": video.name, "label": video.label, "source": video.source, **length})
-            checksums.append(str(group.attrs["checksum"]))
+            checksums.append(as_text(group.attrs["checksum"]))
         about = {
             "videos": listed,
             "classes": list(head.classes),
@@ -81,8 +82,7 @@ def write_store(path: Path, videos: Sequence[Placed], head: Head) -> None:
             "quarantined": head.quarantined,
             "fingerprint": fingerprint(asdict(head.settings), listed, checksums, head.classes, head.splits),
         }
-        store.attrs["head"] = json.dumps(about)
-        store.attrs["schema"] = SCHEMA
+        write_head(store, about)
 
 
 def _copy(piece: h5py.Group, group: h5py.Group) -> None:

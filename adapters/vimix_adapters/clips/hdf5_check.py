@@ -7,10 +7,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from attrs import asdict
+from attrs import asdict, frozen
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
+from vimix.values.video import Video
 from vimix_adapters.clips.hdf5 import (
     Hdf5VideoStore,
     checksum_of,
@@ -18,6 +19,7 @@ from vimix_adapters.clips.hdf5 import (
     require_own_data,
     total_checksum,
 )
+from vimix_adapters.clips.hdf5_head import as_text
 from vimix_adapters.config.store_settings import SkeletonSettings
 
 RUN = 64
@@ -30,6 +32,23 @@ def check_video(number: int, store: Path) -> None:
         raise VimixError("; ".join(problems))
 
 
+@frozen
+class Overview:
+    """Facts about a store that a process without the file needs."""
+
+    videos: tuple[Video, ...]
+    modalities: tuple[Modality, ...]
+    fingerprint: str
+    fits: bool
+    """Whether the fingerprint is that of the content."""
+
+
+def overview(store: Path) -> Overview:
+    """Open a store and compare its fingerprint. Raises VimixError if the file is no store."""
+    opened = _opened(store)
+    return Overview(tuple(opened.videos), tuple(opened.formats), opened.fingerprint, fits_fingerprint(opened))
+
+
 def fits_fingerprint(store: Hdf5VideoStore) -> bool:
     """Return whether the fingerprint is that of the settings, classes, splits, videos and checksums in the file."""
     numbers, videos = range(len(store.videos)), [asdict(video) for video in store.videos]
@@ -37,7 +56,7 @@ def fits_fingerprint(store: Hdf5VideoStore) -> bool:
         if isinstance(store.settings, SkeletonSettings):
             checksums = [store.sequence(number)[1] for number in numbers]
         else:
-            checksums = [str(store.group(number).attrs["checksum"]) for number in numbers]
+            checksums = [as_text(store.group(number).attrs["checksum"]) for number in numbers]
     except (KeyError, OSError, RuntimeError, VimixError):
         return False
     splits = {name: store.members(name) for name in store.splits}
@@ -62,7 +81,7 @@ def _problems(store: Hdf5VideoStore, number: int) -> Iterator[str]:
             if modality not in missing:
                 yield from _differences(group, modality)
                 yield from _undecodable(store, number, modality)
-        if not missing and group.attrs.get("checksum") != total_checksum(group):
+        if not missing and as_text(group.attrs.get("checksum", "")) != total_checksum(group):
             yield "its modalities are not those that were written together (checksum of the video)"
     except VimixError as error:
         yield str(error)
@@ -84,7 +103,7 @@ def _differences(group: h5py.Group, modality: Modality) -> Iterator[str]:
         yield f"{modality}: expected bytes (uint8), found {group[modality].dtype}"
     if "checksum" not in group[modality].attrs:
         yield f"{modality}: its checksum is missing"
-    elif group[modality].attrs["checksum"] != checksum_of(group, modality):
+    elif as_text(group[modality].attrs["checksum"]) != checksum_of(group, modality):
         yield f"{modality}: its bytes are not those that were written (checksum)"
 
 

@@ -28,6 +28,8 @@ class Entry:
     label: int
     source: str
     splits: tuple[str, ...]
+    group: str = "video"
+    """Group of the part that holds the video."""
 
 
 @frozen
@@ -85,7 +87,7 @@ def merge_parts(
     path: Path, entries: Sequence[Entry], classes: Sequence[str], settings: PackSettings, quarantined: int
 ) -> None:
     """Write all parts, in order, to one store, atomically. Raises VimixError if the disk is full; the parts stay."""
-    videos = [Placed(entry.name, entry.label, entry.source, ((entry.part, "video"),)) for entry in entries]
+    videos = [Placed(entry.name, entry.label, entry.source, ((entry.part, entry.group),)) for entry in entries]
     names = sorted({split for entry in entries for split in entry.splits})
     splits = {name: [i for i, entry in enumerate(entries) if name in entry.splits] for name in names}
     write_store(path, videos, Head(tuple(classes), splits, settings, quarantined))

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import JOINT
-from vimix_adapters.clips.hdf5 import SCHEMA, fingerprint
+from vimix_adapters.clips.hdf5 import fingerprint
+from vimix_adapters.clips.hdf5_head import write_head
 from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import replacing, sweep
 
@@ -80,9 +81,8 @@ def write_skeleton_store(
                     block = file[JOINT][...]
                 array[len(checksums) : len(checksums) + len(block)] = block
                 checksums += [hashlib.sha256(sequence.tobytes()).hexdigest() for sequence in block]
-            store["checksums"] = checksums
-            store.attrs["head"] = json.dumps(_head(checksums, entries, classes, settings, quarantined))
-            store.attrs["schema"] = SCHEMA
+            store["checksums"] = np.array(checksums, dtype="S64")
+            write_head(store, _head(checksums, entries, classes, settings, quarantined))
     except OSError as error:
         raise VimixError(f"{path}: the store could not be written ({error})") from error
 

@@ -9,6 +9,8 @@ import cv2
 import torch
 from torch.utils.data import DataLoader
 
+BASE_FILES, FILES_A_WORKER = 256, 32
+"""Open files of a process with a loader, and those for each worker: its pipes, and two batches of tensors."""
 _LOADERS: "weakref.WeakSet[DataLoader[Any]]" = weakref.WeakSet()
 """Loaders with workers that ``worker_loader`` made and that are still in use."""
 
@@ -22,6 +24,7 @@ def worker_loader(
     thread. For a CUDA ``device`` the items are pinned.
     """
     if workers:
+        _allow_open_files(workers)
         # Before the fork: a child inherits OpenCV's thread pool without its threads. Any OpenCV call there that uses
         # the pool, setNumThreads included, can then wait for ever.
         cv2.setNumThreads(1)
@@ -43,6 +46,25 @@ def worker_loader(
     if workers:
         _LOADERS.add(loader)
     return loader
+
+
+def _allow_open_files(workers: int) -> None:
+    """Raise this process's limit of open files, or share tensors through named files if the system does not allow it.
+
+    Each tensor that a worker sends is an open file until it is freed.
+    """
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return
+    needed = BASE_FILES + FILES_A_WORKER * workers
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft >= needed or soft == resource.RLIM_INFINITY:
+        return
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < needed:
+        torch.multiprocessing.set_sharing_strategy("file_system")  # type: ignore[no-untyped-call]
 
 
 def end_workers() -> None:

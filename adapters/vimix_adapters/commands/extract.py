@@ -20,6 +20,7 @@ from vimix_adapters.archives import write_arrays
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.embed import checkpoint_files, embed_store
 from vimix_adapters.commands.feature_cache import weights_hash
+from vimix_adapters.datasets.text import csv_cell
 from vimix_adapters.files import replacing, require_new, write_text
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.reports.console import print_note
@@ -135,7 +136,8 @@ def _write_csv(path: Path, table: FeatureTable) -> None:
         writer.writerow([*table.columns, *(f"f{i}" for i in range(table.features.shape[1]))])
         columns: Sequence[Sequence[Any]] = [column.tolist() for column in table.columns.values()]
         for cells, row in zip(zip(*columns, strict=True), table.features, strict=True):
-            writer.writerow([*cells, *(f"{value:.9g}" for value in row)])
+            texts = (csv_cell(cell) if isinstance(cell, str) else cell for cell in cells)
+            writer.writerow([*texts, *(f"{value:.9g}" for value in row)])
     write_text(_manifest_of_csv(path), json.dumps(dict(table.manifest), indent=2, ensure_ascii=False))
 
 

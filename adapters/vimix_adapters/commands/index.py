@@ -19,6 +19,7 @@ from vimix_adapters.commands.feature_cache import weights_hash
 from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import require_new
 from vimix_adapters.indexes.store_index import ClipIndex, VideoMatch
+from vimix_adapters.locks import locked_file
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.prepare.single_file import read_as_stored
 from vimix_adapters.reports.console import show_table
@@ -29,10 +30,16 @@ def build_index(
 ) -> None:
     """Embed all clips of all videos of ``store`` with the query encoder of ``checkpoint`` and write the index.
 
-    Raises VimixError if ``out`` is one of the other files, or exists and ``force`` is false.
+    Raises VimixError if ``out`` is one of the other files, exists and ``force`` is false, or is being written by
+    another process.
     """
-    require_new(out, force, [*checkpoint_files(checkpoint), store])
-    configure_logging()
+    with locked_file(out, "writing an index"):
+        require_new(out, force, [*checkpoint_files(checkpoint), store])
+        configure_logging()
+        _build(recipe, checkpoint, store, out, device)
+
+
+def _build(recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, device: str) -> None:
     embedded = embed_store(recipe, checkpoint, store, device)
     recipe, packing, data = embedded.recipe, embedded.store.settings, embedded.recipe.data
     about = {

@@ -19,9 +19,10 @@ from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.evaluate_run import evaluate_run
-from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, is_locked, open_session
+from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.commands.stage_folders import StageFolders
 from vimix_adapters.files import sweep_folder, write_text
+from vimix_adapters.locks import is_locked
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.environment import commit, versions
 from vimix_adapters.reports.remarks import UNTRAINED

@@ -5,15 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import frozen
-from filelock import FileLock, Timeout
 
 from vimix.ports.clips import VideoStore
 from vimix.ports.process_group import ProcessGroup
-from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.signals import StopRequests, stop_on_signals
 from vimix_adapters.encoders.contrastive_network import Compute
-from vimix_adapters.files import make_folder, writing
+from vimix_adapters.locks import locked_folder
 from vimix_adapters.metrics.logs import configure_logging, quieten_logging
 
 UNTRAINED_STAGE = (
@@ -48,28 +46,8 @@ class Session:
         if not self.writes:
             yield
             return
-        make_folder(folder)
-        with writing(folder):
-            (folder / ".lock").touch()
-        try:
-            lock = FileLock(folder / ".lock", timeout=0).acquire()
-        except Timeout as error:
-            raise VimixError(
-                f"{folder}: another process is training there: wait until it has ended, or choose another --out"
-            ) from error
-        with lock:
+        with locked_folder(folder, "training"):
             yield
-
-
-def is_locked(folder: Path) -> bool:
-    """Whether a process is training in ``folder``."""
-    if not (folder / ".lock").exists():
-        return False
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 @contextmanager

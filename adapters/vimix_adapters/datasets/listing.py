@@ -147,8 +147,12 @@ def video_files(folder: Path) -> list[Path]:
 
 
 def name_below(path: Path, folder: Path) -> str:
-    """Return the path below ``folder`` with slashes; bytes that are not UTF-8 are written as ``\\xNN``."""
-    return os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "backslashreplace")
+    """Return the path below ``folder`` with slashes; bytes that are not UTF-8 are written as ``\\xNN``.
+
+    A backslash is written as two, so that no two files have one name.
+    """
+    name = os.fsencode(path.relative_to(folder).as_posix())
+    return name.replace(b"\\", rb"\\").decode("utf-8", "backslashreplace")
 
 
 def with_splits(lists: Mapping[str, Mapping[str, ListedClip]]) -> list[ListedClip]:

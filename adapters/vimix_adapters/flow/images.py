@@ -7,7 +7,7 @@ gets R = 128, G = v, B = u). Levels 0 to 255 are displacements from -bound to +b
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import cv2
@@ -55,7 +55,12 @@ def layout_of(folder: Path) -> str | None:
 
 
 def find_folder(root: Path, name: str) -> Path:
-    """Find the folder with the flow of the video ``name`` (``Bow/clip.avi``). Raises VimixError if there is none."""
+    """Find the folder with the flow of the video ``name`` (``Bow/clip.avi``). Raises VimixError if there is none.
+
+    A store may come from a stranger: a name that leads out of ``root`` is refused.
+    """
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise VimixError(f"the name {name!r} leads out of {root}: nothing is read there")
     stem = name.rsplit(".", 1)[0]
     folders = [root / folder for folder in dict.fromkeys((stem, name, Path(stem).name, Path(name).name))]
     for folder in folders:

@@ -1,11 +1,12 @@
 """Metrics as a progress bar."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from vimix_adapters.terminal import coloured_stream
 
 PLAIN_SECONDS = 10.0
 """Seconds between two lines if stderr is no terminal."""
@@ -21,7 +22,7 @@ class ProgressMetrics:
         self, steps: int, title: str, console: Console | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._steps, self._title, self._clock = steps, title, clock
-        self._console = console or Console(file=sys.stderr)
+        self._console = console or Console(file=coloured_stream(stderr=True))
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._begun: tuple[float, int] | None = None

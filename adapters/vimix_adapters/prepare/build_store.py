@@ -3,8 +3,6 @@
 A part is finished or absent, so an interrupted call goes on where it stopped.
 """
 
-import csv
-import io
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import sha256
@@ -19,11 +17,12 @@ from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_writer import FileTiming
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.datasets.listing import DatasetFile, Listing
-from vimix_adapters.files import require_new, sweep, write_text
+from vimix_adapters.files import require_new
 from vimix_adapters.prepare.disk_use import DiskUse
 from vimix_adapters.prepare.parts import claim_parts, drop_parts, parts_of
 from vimix_adapters.prepare.progress import run_shown
-from vimix_adapters.reading import read_text
+from vimix_adapters.prepare.quarantine import LeftOut, read_quarantine, write_quarantine
+from vimix_adapters.prepare.worker_pool import Outcome
 
 UNLABELLED = -1
 """Label of a file without class."""
@@ -44,6 +43,8 @@ class StoredFile:
     file: DatasetFile
     label: int
     part: Path
+    group: str = "video"
+    """Group of the part that holds a video."""
 
 
 class StoreBuilder(Protocol):
@@ -75,6 +76,9 @@ class StoreBuilder(Protocol):
     def is_done(self, part: Path) -> bool:
         """Whether the part is finished and need not be made again."""
 
+    def kept(self, store: Hdf5VideoStore) -> Mapping[str, str]:
+        """Return the group of each video, by name, that a new store can take from the old one without its file."""
+
     def failures(self, job: PartJob, reason: str | None) -> Sequence[str | None]:
         """Return why each file of the job was left out, None for a file in the part; ``reason``: why the job failed."""
 
@@ -95,12 +99,12 @@ class BuildResult:
     listed: int
     """Number of files that were to be stored."""
     stored: int
-    failures: tuple[tuple[str, str], ...]
-    """(name, reason) of each file that was left out."""
+    failures: tuple[LeftOut, ...]
+    """Files that were left out."""
     written: bool = True
     """Whether the store exists now; if not, its parts are kept."""
     timings: tuple[FileTiming, ...] = ()
-    """Frame rates of the files; empty for skeletons and for a store that was complete before."""
+    """Frame rates of the files; empty for skeletons and for a store that was there before."""
 
 
 def build_store(
@@ -112,79 +116,83 @@ def build_store(
     *,
     force: bool = False,
     all_needed: bool = False,
+    retry: bool = False,
 ) -> BuildResult:
     """Store all files of the listing; go on where an earlier call was interrupted.
 
     Files that cannot be read are left out and listed in ``STORE.quarantine.csv``, together with those that the listing
-    leaves out. A store that was made from the same files with the same settings is left as it is; ``force`` replaces
-    it, and any other file. With ``all_needed`` no store is written if a file fails. Raises VimixError if ``store``
-    exists and is something else, or no file could be read; WriteError if the store cannot be written.
+    leaves out. A store that was made from the same files with the same settings only gets the files that an earlier
+    call could not read for a cause that may have passed, with ``retry`` all that it left out; ``force`` replaces it,
+    and any other file. With ``all_needed`` no store is written if a file fails. Raises VimixError if ``store`` exists
+    and is something else, or no file could be read; WriteError if the store cannot be written.
     """
-    if not force and (result := _complete(listing, store, builder.settings, console)) is not None:
-        return result
+    made = None if force else _made(listing, store, builder.settings)
+    before = [] if made is None else _left_out_before(listing, store, made)
+    names = {file.name for file in listing.files}
+    again = {row.name for row in before if (row.passing or retry) and row.name in names}
+    if made is not None and not again:
+        drop_parts(parts_of(store), asdict(builder.settings))
+        console.print(f"{store} is complete: nothing to do (--force makes it again)")
+        return BuildResult(len(listing.files) + len(listing.left_out), len(made.videos), tuple(before))
     if not listing.files and not listing.left_out:
         raise VimixError(f"no file of {listing.dataset} was found: check the folder; missing is {_first(listing)}")
     builder.check()
-    require_new(store, force, (file.path for file in listing.files))
-    jobs = _jobs(listing.files, store, builder)
+    if made is None:
+        require_new(store, force, (file.path for file in listing.files))
+    else:
+        console.print(f"{len(again)} {builder.unit} that could not be read before are tried again")
+    kept = builder.kept(made) if made is not None else {}
+    failed = {row.name: row for row in before if row.name in names - again}
+    files = [file for file in listing.files if file.name not in kept and file.name not in failed]
+    jobs = _jobs(files, store, builder)
     contents = {job.part.name: _content(job) for job in jobs}
     claim_parts(parts_of(store), asdict(builder.settings), contents, replace=force)
-    reasons = _make_parts(jobs, builder, workers, console)
-    failures = tuple(sorted([*reasons.items(), *listing.left_out]))
-    write_quarantine(store, [*failures, *listing.excluded])
-    stored = _stored(jobs, listing.classes, reasons)
+    failed |= _make_parts(jobs, builder, workers, console)
+    stored = _stored(listing, jobs, {name: (store, group) for name, group in kept.items()}, failed)
+    return _written(listing, store, builder, stored, failed, made, all_needed)
+
+
+def _written(
+    listing: Listing,
+    store: Path,
+    builder: StoreBuilder,
+    stored: Sequence[StoredFile],
+    failed: Mapping[str, LeftOut],
+    made: Hdf5VideoStore | None,
+    all_needed: bool,
+) -> BuildResult:
+    """Write the store of all parts, or the one that was ``made`` before with what is new, and the list of the others.
+
+    After a kill between the two, the list names no less than what the store lacks.
+    """
+    failures = tuple(sorted([*failed.values(), *_unlisted(listing.left_out)], key=lambda row: (row.name, row.reason)))
     listed = len(listing.files) + len(listing.left_out)
+    if made is None:
+        write_quarantine(store, [*failures, *_unlisted(listing.excluded)])
     if not stored:
-        raise VimixError(f"none of {listed} {builder.unit} could be read, the first: {': '.join(failures[0])}")
-    timings = tuple(builder.timings(stored))
-    if reasons and all_needed:
-        return BuildResult(listed, len(stored), failures, False, timings)
-    builder.write(store, stored, listing.classes, len(failures) + len(listing.excluded))
+        first = failures[0]
+        raise VimixError(f"none of {listed} {builder.unit} could be read, the first: {first.name}: {first.reason}")
+    timings = tuple(builder.timings(stored)) if made is None else ()
+    if failed and all_needed:
+        return BuildResult(listed, len(stored), failures, made is not None, timings)
+    if made is None or len(stored) > len(made.videos):
+        builder.write(store, stored, listing.classes, len(failures) + len(listing.excluded))
+    if made is not None:
+        write_quarantine(store, [*failures, *_unlisted(listing.excluded)])
     shutil.rmtree(parts_of(store), ignore_errors=True)
     return BuildResult(listed, len(stored), failures, True, timings)
 
 
-def quarantine_file(store: Path) -> Path:
-    """Return the CSV file with the files that were left out of a store, and the reasons."""
-    return store.with_name(f"{store.stem}.quarantine.csv")
-
-
-def write_quarantine(store: Path, failures: Sequence[tuple[str, str]]) -> None:
-    """Write (name, reason) of the files that were left out."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "reason"))
-    writer.writerows(failures)
-    sweep(quarantine_file(store))
-    write_text(quarantine_file(store), text.getvalue())
-
-
-def read_quarantine(store: Path) -> list[tuple[str, str]]:
-    """Read (name, reason) of the files that were left out.
-
-    Raises VimixError naming the file if it is not as ``write_quarantine`` wrote it, such as saved by a spreadsheet.
-    """
-    file = quarantine_file(store)
-    if not file.exists():
-        return []
-    expected = "the UTF-8 CSV path,reason that vimix prepare wrote (restore it, or make the store again with --force)"
-    try:
-        rows = [*csv.reader(io.StringIO(read_text(file, expected), newline=""), strict=True)]
-    except csv.Error as error:
-        raise VimixError(f"{file}: expected {expected}, but it is no CSV ({error})") from error
-    if rows[:1] != [["path", "reason"]] or any(len(row) != 2 for row in rows):
-        raise VimixError(f"{file}: expected {expected}")
-    return [(name, reason) for name, reason in rows[1:]]
+def _unlisted(rows: Sequence[tuple[str, str]]) -> list[LeftOut]:
+    return [LeftOut(name, reason) for name, reason in rows]
 
 
 def _first(listing: Listing) -> str:
     return f"{next(iter(listing.missing), 'nothing')}{', ...' if len(listing.missing) > 1 else ''}"
 
 
-def _complete(
-    listing: Listing, store: Path, settings: PackSettings | SkeletonSettings, console: Console
-) -> BuildResult | None:
-    """Return the result for a store that was made from the same files before; None if no file is there.
+def _made(listing: Listing, store: Path, settings: PackSettings | SkeletonSettings) -> Hdf5VideoStore | None:
+    """Return the store that was made from the same files before; None if no file is there.
 
     Raises VimixError if the file is something else.
     """
@@ -194,13 +202,16 @@ def _complete(
         made = Hdf5VideoStore(store)
     except VimixError as error:
         raise VimixError(f"{error}; choose another --out, or replace it with --force") from error
-    excluded = {name for name, _ in listing.excluded}
-    left_out = [row for row in read_quarantine(store) if row[0] not in excluded]
-    if what := _difference(made, listing, {name for name, _ in left_out}, settings):
+    left_out = {row.name for row in _left_out_before(listing, store, made)}
+    if what := _difference(made, listing, left_out, settings):
         raise VimixError(f"{store} exists and was made with {what}: choose another --out, or replace it with --force")
-    drop_parts(parts_of(store), asdict(settings))
-    console.print(f"{store} is complete: nothing to do (--force makes it again)")
-    return BuildResult(len(listing.files) + len(listing.left_out), len(made.videos), tuple(left_out))
+    return made
+
+
+def _left_out_before(listing: Listing, store: Path, made: Hdf5VideoStore) -> list[LeftOut]:
+    """Return the files that an earlier call left out of the store because they could not be read."""
+    others = {name for name, _ in listing.excluded} | {video.name for video in made.videos}
+    return [row for row in read_quarantine(store) if row.name not in others]
 
 
 def _difference(
@@ -247,8 +258,8 @@ def _content(job: PartJob) -> str:
     return f"{first} and {more} more" if more else first
 
 
-def _make_parts(jobs: Sequence[PartJob], builder: StoreBuilder, workers: int, console: Console) -> dict[str, str]:
-    """Make the parts that are not finished; returns the reason of each file, by name, that was left out."""
+def _make_parts(jobs: Sequence[PartJob], builder: StoreBuilder, workers: int, console: Console) -> dict[str, LeftOut]:
+    """Make the parts that are not finished; returns the files, by name, that were left out."""
     to_do = [job for job in jobs if not builder.is_done(job.part)]
     total = sum(len(job.files) for job in jobs)
     if finished := total - sum(len(job.files) for job in to_do):
@@ -256,21 +267,25 @@ def _make_parts(jobs: Sequence[PartJob], builder: StoreBuilder, workers: int, co
     failed = run_shown(
         "packing", builder.unit, builder.work, to_do, workers, builder.seconds, console, lambda job: len(job.files)
     )
-    failed_jobs = {outcome.job.part: outcome.reason for outcome in failed}
-    return {
-        file.name: reason
-        for job in jobs
-        for file, reason in zip(job.files, builder.failures(job, failed_jobs.get(job.part)), strict=True)
-        if reason is not None
-    }
+    outcomes = {outcome.job.part: outcome for outcome in failed}
+    left_out = {}
+    for job in jobs:
+        outcome = outcomes.get(job.part, Outcome(job))
+        for file, reason in zip(job.files, builder.failures(job, outcome.reason), strict=True):
+            if reason is not None:
+                left_out[file.name] = LeftOut(file.name, reason, outcome.passing)
+    return left_out
 
 
-def _stored(jobs: Sequence[PartJob], classes: Sequence[str], reasons: Mapping[str, str]) -> list[StoredFile]:
-    labels: dict[str | None, int] = {name: number for number, name in enumerate(classes)}
+def _stored(
+    listing: Listing, jobs: Sequence[PartJob], kept: Mapping[str, tuple[Path, str]], failed: Collection[str]
+) -> list[StoredFile]:
+    """Return the files of the new store in the order of the listing; ``kept`` are the places of those in the old."""
+    labels: dict[str | None, int] = {name: number for number, name in enumerate(listing.classes)}
     labels[None] = UNLABELLED
+    places = {**{file.name: (job.part, "video") for job in jobs for file in job.files}, **kept}
     return [
-        StoredFile(file, labels[file.class_name], job.part)
-        for job in jobs
-        for file in job.files
-        if file.name not in reasons
+        StoredFile(file, labels[file.class_name], *places[file.name])
+        for file in listing.files
+        if file.name not in failed
     ]

@@ -1,6 +1,7 @@
 """An estimate of a store's size before it is made, from the first frames of some videos, encoded as in the store."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,12 @@ from vimix_adapters.clips.hdf5_writer import as_jpeg
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import flow_fields
+from vimix_adapters.prepare.worker_pool import run_jobs
 
 SAMPLE = 24
 """Number of videos that are looked into."""
+SECONDS = 60.0
+"""Time limit of a video."""
 
 
 @frozen
@@ -27,13 +31,18 @@ class DiskUse:
 
 
 def estimate_disk_use(videos: Sequence[Path], settings: PackSettings) -> DiskUse | None:
-    """Estimate the size of a store of the videos; None if none of the sample can be read."""
+    """Estimate the size of a store of the videos; None if none of the sample can be read.
+
+    They are decoded in a worker process, which they may crash.
+    """
     numbers = np.unique(np.linspace(0, len(videos) - 1, min(SAMPLE, len(videos))).round().astype(int))
-    sizes = [size for number in numbers if (size := _size(videos[number], settings))]
+    sample = [videos[number] for number in numbers]
+    outcomes = run_jobs(partial(size_of, settings=settings), sample, 1, SECONDS)
+    sizes = [outcome.value for outcome in outcomes if outcome.value]
     return DiskUse(round(float(np.mean(sizes)) * len(videos)), len(sizes)) if sizes else None
 
 
-def _size(video: Path, settings: PackSettings) -> float:
+def size_of(video: Path, settings: PackSettings) -> float:
     """Return the bytes that a video will take: its number of frames times the size of its first; 0 if unreadable."""
     try:
         probe = probe_video(video)

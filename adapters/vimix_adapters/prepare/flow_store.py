@@ -11,13 +11,14 @@ from rich.console import Console
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW
-from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore
+from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore, group_of
 from vimix_adapters.clips.hdf5_assembly import Head, Placed, write_store
 from vimix_adapters.clips.hdf5_writer import is_part
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import require_folder
 from vimix_adapters.flow.images import FlowImages, find_folder, image_size, layout_of
 from vimix_adapters.flow.tvl1 import TvL1Flow
+from vimix_adapters.locks import locked_file
 from vimix_adapters.prepare.flow_job import FlowJob, compute_part, import_part
 from vimix_adapters.prepare.parts import claim_parts, drop_parts, flow_parts_of
 from vimix_adapters.prepare.progress import run_shown
@@ -162,8 +163,22 @@ def _add(
 ) -> FlowReport:
     """Make the parts of this call and, if it has no shard and all are finished, put them into the store.
 
-    ``absent`` are the videos without images, with the reasons.
+    ``absent`` are the videos without images, with the reasons. Raises VimixError if another process does the same.
     """
+    shard = options.shard
+    with locked_file(store.path, "adding flow", f"shard-{shard.index}-of-{shard.count}" if shard else ""):
+        return _added(store, jobs, settings, work, options, console, absent)
+
+
+def _added(
+    store: Hdf5VideoStore,
+    jobs: Sequence[FlowJob],
+    settings: PackSettings,
+    work: Callable[[FlowJob], None],
+    options: FlowOptions,
+    console: Console,
+    absent: Mapping[str, str] | None,
+) -> FlowReport:
     parts, count = flow_parts_of(store.path), len(jobs)
     if FLOW in store.formats and not options.force:
         if store.picture_settings != settings:
@@ -213,7 +228,7 @@ def _combine(store: Hdf5VideoStore, settings: PackSettings, jobs: Sequence[FlowJ
     """Write the store with its flow, and replace the old one by it."""
     videos = []
     for job, video in zip(jobs, store.videos, strict=True):
-        pieces = [(store.path, f"videos/{job.number:08d}"), (job.part, "video")]
+        pieces = [(store.path, group_of(job.number)), (job.part, "video")]
         if FLOW in store.formats:  # of a modality in two pieces the first is taken
             pieces.reverse()
         videos.append(Placed(video.name, video.label, video.source, tuple(pieces)))

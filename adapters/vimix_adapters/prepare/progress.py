@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -32,7 +32,7 @@ def progress_bar(title: str, unit: str, console: Console) -> Iterator[Callable[[
 def run_shown(
     title: str,
     unit: str,
-    work: Callable[[Job], None],
+    work: Callable[[Job], Any],
     jobs: Sequence[Job],
     workers: int,
     seconds: float | Callable[[Job], float],

@@ -12,9 +12,12 @@ from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5_writer import FileTiming
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.datasets.listing import Listing, SplitCount, split_counts
-from vimix_adapters.prepare.build_store import StoreBuilder, build_store, quarantine_file
+from vimix_adapters.files import sweep
+from vimix_adapters.locks import locked_file
+from vimix_adapters.prepare.build_store import StoreBuilder, build_store
 from vimix_adapters.prepare.disk_use import DiskUse
 from vimix_adapters.prepare.frame_rates import rates_data, rates_lines
+from vimix_adapters.prepare.quarantine import LeftOut, quarantine_file
 from vimix_adapters.reading import read_json
 from vimix_adapters.reports.results import write_json
 
@@ -39,6 +42,8 @@ class PrepareOptions:
     """Whether to list files only, and read none."""
     allow_partial: bool = False
     """Whether to store what there is of an incomplete published data set."""
+    retry: bool = False
+    """Whether to try all files again that an earlier call left out."""
 
 
 @frozen
@@ -52,6 +57,8 @@ class Report:
     counts: tuple[SplitCount, ...]
     unreadable: Mapping[str, str] | None = None
     """Reason of each file that cannot be read, by name; None if no file was read."""
+    passing: tuple[LeftOut, ...] = ()
+    """Files that could not be read for a cause that is not their own."""
     written: bool = False
     """Whether the store exists now."""
     rates: Mapping[str, Any] | None = None
@@ -85,18 +92,33 @@ def prepare_store(listing: Listing, store: Path, options: PrepareOptions, consol
 
     An incomplete published data set is refused with exit code 3 unless ``allow_partial``: before any file is read if
     some are missing, after reading if some cannot be read; the parts are kept. Less than 95 % stored are exit code 3
-    too. Raises what ``build_store`` raises.
+    too, and files that could not be read for a cause that is not their own. Raises what ``build_store`` raises, and
+    VimixError if another process prepares the same store.
     """
+    with locked_file(store, "writing a store"):
+        sweep(report_file(store))
+        return _prepared(listing, store, options, console)
+
+
+def _prepared(listing: Listing, store: Path, options: PrepareOptions, console: Console) -> Report:
     all_needed = listing.official and not options.allow_partial
     report = Report(listing, store, options.builder.unit, tuple(split_counts(listing, None)))
     if not options.dry_run and (report.complete or not all_needed):
         result = build_store(
-            listing, store, options.builder, options.workers, console, force=options.force, all_needed=all_needed
+            listing,
+            store,
+            options.builder,
+            options.workers,
+            console,
+            force=options.force,
+            all_needed=all_needed,
+            retry=options.retry,
         )
         listed = {file.name for file in listing.files}
-        unreadable = {name: reason for name, reason in result.failures if name in listed}
+        failures = [row for row in result.failures if row.name in listed]
+        unreadable, passing = {row.name: row.reason for row in failures}, tuple(row for row in failures if row.passing)
         counts = tuple(split_counts(listing, unreadable))
-        report = evolve(report, counts=counts, unreadable=unreadable, written=result.written)
+        report = evolve(report, counts=counts, unreadable=unreadable, passing=passing, written=result.written)
         report = _with_rates(report, result.timings, options.builder.settings)
     if options.dry_run:
         report = evolve(report, disk_use=options.builder.disk_use(listing.files))
@@ -169,6 +191,12 @@ def _advised(report: Report, all_needed: bool, dry_run: bool) -> Report:
     elif report.stored < ENOUGH * (listing.count - (len(listing.missing) if listing.official else 0)):
         code = INCOMPLETE
         advice.append(f"less than {ENOUGH:.0%} of the {report.unit} were {'found' if dry_run else 'stored'}")
+    if report.passing:
+        code, first = INCOMPLETE, report.passing[0]
+        advice.append(
+            f"{len(report.passing)} {report.unit} could not be read for a cause that is not their own (the first: "
+            f"{first.name}: {first.reason}): remove the cause and call this again, which tries them again"
+        )
     if dry_run:
         advice.append("dry run: nothing was stored")
     return evolve(report, advice=tuple(advice), exit_code=code)

@@ -1,6 +1,6 @@
 """Skeleton files as parts, and the parts as a store of one array."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_writer import FileTiming
 from vimix_adapters.clips.skeleton_writer import (
     SkeletonEntry,
@@ -18,6 +19,7 @@ from vimix_adapters.clips.skeleton_writer import (
 )
 from vimix_adapters.config.store_settings import CHANNELS, SkeletonSettings
 from vimix_adapters.datasets.listing import DatasetFile, Listing
+from vimix_adapters.files import Outage, telling_outages
 from vimix_adapters.prepare.build_store import PartJob, StoredFile
 from vimix_adapters.prepare.disk_use import DiskUse
 from vimix_adapters.skeletons.convert import pack_file
@@ -54,6 +56,10 @@ class SkeletonStoreBuilder:
         """Whether the part holds all its files: those that failed are read again, since the disk may be to blame."""
         outcomes = part_outcomes(part)
         return bool(outcomes) and not any(isinstance(outcome, str) for outcome in outcomes)
+
+    def kept(self, _store: Hdf5VideoStore, /) -> Mapping[str, str]:
+        """Return nothing: reading all files again takes minutes."""
+        return {}
 
     def failures(self, job: PartJob, reason: str | None) -> Sequence[str | None]:
         """Return why each file was left out, None for a file in the part. Raises VimixError if the job failed."""
@@ -157,12 +163,15 @@ def pack_skeleton(path: Path, settings: SkeletonSettings) -> NDArray[np.float32]
 
 
 def write_part_of_skeletons(job: PartJob, settings: SkeletonSettings) -> None:
-    """Read files into a part; for a file that cannot be read, the part holds the reason."""
+    """Read files into a part; for a file that cannot be read, the part holds the reason. Raises Outage."""
     sequences = []
     outcomes: list[int | str] = []
     for file in job.files:
         try:
-            packed = pack_file(file.path, settings, file.part)
+            with telling_outages(file.path):
+                packed = pack_file(file.path, settings, file.part)
+        except Outage:
+            raise
         except VimixError as error:
             outcomes.append(str(error))
         else:

@@ -14,47 +14,62 @@ from rich.console import Console
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, Modality
 from vimix.values.video import Video
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of, group_of
 from vimix_adapters.clips.hdf5_assembly import Head, Placed, write_store
-from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
-from vimix_adapters.files import require_new
+from vimix_adapters.clips.hdf5_check import Overview, check_video, overview
+from vimix_adapters.files import require_file, require_new
 from vimix_adapters.flow.colours import flow_colours, full_speed
 from vimix_adapters.flow.fields import dequantise
 from vimix_adapters.prepare.progress import run_shown
+from vimix_adapters.prepare.worker_pool import Outcome, run_jobs
 from vimix_adapters.synth.encode import choose_codec, write_video
 
 SECONDS_A_FRAME = 1.0
-"""Time limit for checking a frame; a video may take a minute more."""
+"""Time limit for checking a frame."""
+LONGEST_CHECK = 36_000.0
+"""Limit of the seconds for all frames of a video."""
+BYTES_A_SECOND = 1e8
+"""Bytes of a store for which opening it may take a second more."""
 
 
-def verify(path: Path, workers: int, console: Console) -> dict[str, Any]:
+def verify(path: Path, workers: int, console: Console, patience: float = 60.0) -> dict[str, Any]:
     """Read everything, compare checksums and decode all frames; returns plain data with a list ``bad`` of videos.
 
-    Videos are read in worker processes, which a damaged file may crash. Raises VimixError if the file is not a store.
+    Only worker processes open the file, which may crash or hang the HDF5 library if it is damaged: its head has
+    ``patience`` seconds, more for a large file, and a video ``patience`` seconds and one for each frame.
+    Raises VimixError if the file is not a store, or its head cannot be read in that time.
     """
-    store = Hdf5VideoStore(path)
-    videos = store.videos
-    work = partial(check_video, store=path.absolute())
+    require_file(path, "store", "make one with vimix prepare")
+    limit = patience + path.stat().st_size / BYTES_A_SECOND
+    (opened,) = run_jobs(overview, [path.absolute()], 1, limit)
+    if opened.reason is not None:
+        reason = _hanging(opened)
+        raise VimixError(reason if str(path) in reason else f"{path}: {reason}")
+    store: Overview = opened.value
     failed = run_shown(
         "verifying",
         "frames",
-        work,
-        range(len(videos)),
+        partial(check_video, store=path.absolute()),
+        range(len(store.videos)),
         workers,
-        lambda number: 60 + SECONDS_A_FRAME * videos[number].frames,
+        lambda number: patience + min(SECONDS_A_FRAME * store.videos[number].frames, LONGEST_CHECK),
         console,
-        size=lambda number: videos[number].frames,
+        size=lambda number: store.videos[number].frames,
     )
-    bad = [{"video": videos[outcome.job].name, "reason": outcome.reason} for outcome in failed]
-    if not fits_fingerprint(store):
+    bad = [{"video": store.videos[outcome.job].name, "reason": _hanging(outcome)} for outcome in failed]
+    if not store.fits:
         bad.append({"video": "", "reason": "the list of videos does not fit the fingerprint and the checksums"})
     return {
         "store": str(path),
         "fingerprint": store.fingerprint,
-        "videos": len(videos),
-        "modalities": list(store.formats),
+        "videos": len(store.videos),
+        "modalities": list(store.modalities),
         "bad": sorted(bad, key=lambda finding: str(finding["video"])),
     }
+
+
+def _hanging(outcome: Outcome[Any]) -> str:
+    return f"this file hangs the HDF5 library ({outcome.reason})" if outcome.hung else str(outcome.reason)
 
 
 @frozen
@@ -80,7 +95,7 @@ def merge(out: Path, paths: Sequence[Path], force: bool = False) -> Hdf5VideoSto
         _require_alike(stores[0], store)
     chosen, splits = _joined(stores)
     videos = [
-        Placed(c.video.name, c.video.label, c.video.source, ((c.store.path, f"videos/{c.number:08d}"),)) for c in chosen
+        Placed(c.video.name, c.video.label, c.video.source, ((c.store.path, group_of(c.number)),)) for c in chosen
     ]
     numbers = {name: [i for i, video in enumerate(videos) if video.name in names] for name, names in splits.items()}
     quarantined = sum(store.quarantined for store in stores)

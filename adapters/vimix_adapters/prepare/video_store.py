@@ -1,6 +1,6 @@
 """Video files as parts, one a video, and the parts as a store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters.clips.decode import DecodedVideo, decode_video, resized
-from vimix_adapters.clips.hdf5 import STORED_FRAMES
+from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore, group_of
 from vimix_adapters.clips.hdf5_writer import Entry, FileTiming, as_stored, file_timing, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.listing import DatasetFile
+from vimix_adapters.files import telling_outages
 from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.estimator import FlowEstimator
 from vimix_adapters.flow.fields import flow_fields
@@ -51,6 +52,10 @@ class VideoStoreBuilder:
         """Whether the part is finished. Parts of versions that repeated frames name no timing: they are made again."""
         return file_timing(part) is not None
 
+    def kept(self, store: Hdf5VideoStore) -> Mapping[str, str]:
+        """Return the group of each video: a new store copies it."""
+        return {video.name: group_of(number) for number, video in enumerate(store.videos)}
+
     def failures(self, job: PartJob, reason: str | None) -> Sequence[str | None]:
         """Return the reason of the job, which has one file."""
         return [reason] * len(job.files)
@@ -65,7 +70,7 @@ class VideoStoreBuilder:
 
     def write(self, store: Path, files: Sequence[StoredFile], classes: Sequence[str], left_out: int) -> None:
         """Join the parts to a store, atomically. Raises WriteError if it cannot be written."""
-        entries = [Entry(s.part, s.file.name, s.label, s.file.source, s.file.splits) for s in files]
+        entries = [Entry(s.part, s.file.name, s.label, s.file.source, s.file.splits, s.group) for s in files]
         merge_parts(store, entries, classes, self.settings, left_out)
 
 
@@ -103,9 +108,10 @@ def flow_estimator(settings: PackSettings) -> FlowEstimator:
 
 
 def write_part_of_video(job: PartJob, settings: PackSettings) -> None:
-    """Read a video into a part. Raises VimixError with the reason if it cannot be read."""
+    """Read a video into a part. Raises VimixError with the reason if it cannot be read, Outage if it may be later."""
     (file,) = job.files
-    frames, decoded = pack_frames(file.path, settings)
+    with telling_outages(file.path):
+        frames, decoded = pack_frames(file.path, settings)
     write_part(job.part, frames, decoded.rate, settings, FileTiming(decoded.file_rate, decoded.file_frames))
 
 

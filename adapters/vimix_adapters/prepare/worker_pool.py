@@ -4,17 +4,19 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from attrs import define, field, frozen
 
 from vimix.values.errors import VimixError
-from vimix_adapters.files import WriteError, no_room
+from vimix_adapters.files import Outage, WriteError, no_room
 
 Job = TypeVar("Job")
 
@@ -35,8 +37,14 @@ class Outcome(Generic[Job]):
     """Result of a job."""
 
     job: Job
-    reason: str | None
+    reason: str | None = None
     """Why the job failed; None if it succeeded."""
+    passing: bool = False
+    """Whether the cause is not the job's own (memory, a disk that is gone), so that another try may succeed."""
+    hung: bool = False
+    """Whether the job failed because it took too long."""
+    value: Any = None
+    """The result of a job that succeeded."""
 
 
 @frozen
@@ -44,6 +52,15 @@ class _Full:
     """Answer of a worker that found the disk full."""
 
     reason: str
+
+
+@frozen(eq=False)
+class _Answer:
+    """Answer of a worker that has finished its job."""
+
+    reason: str | None = None
+    passing: bool = False
+    value: Any = None
 
 
 @define(eq=False)
@@ -72,14 +89,14 @@ class _Worker:
 
 
 def run_jobs(
-    work: Callable[[Job], None], jobs: Sequence[Job], workers: int, seconds: float | Callable[[Job], float]
+    work: Callable[[Job], Any], jobs: Sequence[Job], workers: int, seconds: float | Callable[[Job], float]
 ) -> Iterator[Outcome[Job]]:
     """Run all jobs in up to ``workers`` processes and yield outcomes as they come; a job is killed after ``seconds``.
 
-    ``work`` and the jobs are pickled to new processes, which are not forked from this one, since it may have threads. A
-    job fails if it raises an exception, takes too long, or loses two workers in turn. The workers end with this
-    process, however it ends. Raises VimixError if no worker can be started, and WriteError as soon as a job finds the
-    disk full: no job is to blame for either.
+    ``work`` and the jobs are pickled to new processes, which neither are forked from this one, since it may have
+    threads, nor run its script; results of ``work`` come back pickled. A job fails if it raises an exception, takes too
+    long, or loses two workers in turn. The workers end with this process, however it ends. Raises VimixError if no
+    worker can be started, and WriteError as soon as a job finds the disk full: no job is to blame for either.
     """
     pool = _Pool(work, [(job, CHANCES) for job in reversed(jobs)], seconds)
     try:
@@ -97,7 +114,7 @@ def run_jobs(
 
 @define(eq=False)
 class _Pool:
-    work: Callable[[Any], None]
+    work: Callable[[Any], Any]
     waiting: list[tuple[Any, int]]
     """Jobs that wait for a worker, and the number of workers that each may still lose."""
     seconds: float | Callable[[Any], float]
@@ -134,18 +151,18 @@ class _Pool:
     def outcome(self, worker: _Worker) -> Outcome[Any] | None:
         """Return the outcome of the worker's job, None if another worker gets the job; ends or frees this one."""
         try:
-            answered = worker.pipe.poll()
-            answer = worker.pipe.recv() if answered else f"not finished within {self._limit(worker):g} seconds: killed"
+            answer = worker.pipe.recv() if worker.pipe.poll() else None
         except (EOFError, OSError):
             return self._lost(worker)
         if isinstance(answer, _Full):
             raise WriteError(answer.reason)
         self.busy.remove(worker)
-        if answered:
-            self.idle.append(worker)
-        else:
+        if answer is None:
             worker.end()
-        return Outcome(worker.job, answer)
+            late = f"not finished within {self._limit(worker):g} seconds: killed"
+            return Outcome(worker.job, late, hung=True)
+        self.idle.append(worker)
+        return Outcome(worker.job, answer.reason, answer.passing, value=answer.value)
 
     def _lost(self, worker: _Worker) -> Outcome[Any] | None:
         cause = worker.cause()
@@ -155,7 +172,7 @@ class _Pool:
             return None
         self.busy.remove(worker)
         worker.end()
-        return Outcome(worker.job, f"the decoder died ({cause})")
+        return Outcome(worker.job, f"the decoder died ({cause})", passing="SIGKILL" in cause)
 
     def _limit(self, worker: _Worker) -> float:
         return self.seconds(worker.job) if callable(self.seconds) else self.seconds
@@ -174,7 +191,7 @@ class _Pool:
         worker.end()
 
 
-def _context(work: Callable[[Any], None]) -> Any:
+def _context(work: Callable[[Any], Any]) -> Any:
     """Return a context that forks workers from a server with the imports of ``work``, or spawns them without fork."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
@@ -183,13 +200,25 @@ def _context(work: Callable[[Any], None]) -> Any:
     return context
 
 
-def _start(work: Callable[[Any], None]) -> _Worker:
+def _start(work: Callable[[Any], Any]) -> _Worker:
     context = _context(work)
     parent_end, child_end = context.Pipe()
     process = context.Process(target=_serve, args=(work, child_end), daemon=True)
-    process.start()
+    with _script_hidden():
+        process.start()
     child_end.close()
     return _Worker(process, parent_end)
+
+
+@contextlib.contextmanager
+def _script_hidden() -> Iterator[None]:
+    """Hide the caller's script, which multiprocessing would run again in the worker: few are written for that."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _due(busy: Sequence[_Worker]) -> list[_Worker]:
@@ -205,10 +234,10 @@ def _is_ready(worker: _Worker) -> bool:
     return worker.ready
 
 
-def _serve(work: Callable[[Any], None], pipe: Connection) -> None:
+def _serve(work: Callable[[Any], Any], pipe: Connection) -> None:
     """Run jobs from the pipe until it is closed: the code of a worker process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_parent()
     with contextlib.suppress(OSError):
         # If memory runs out, Linux should kill the decoder at fault, not the command.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
@@ -216,31 +245,45 @@ def _serve(work: Callable[[Any], None], pipe: Connection) -> None:
         pipe.send(None)
         while True:
             job = pipe.recv()
-            pipe.send(_reason(work, job))
+            pipe.send(_answer(work, job))
     except (EOFError, OSError):
         os._exit(0)
 
 
 def _end_with_parent() -> None:
-    """End this worker when its parent ends: one that hangs in its job would outlive a killed parent."""
+    """End this worker when its parent ends: one that hangs in its job would outlive a killed parent.
+
+    On Linux the kernel kills it, since a thread cannot while a library holds Python's lock; elsewhere a thread does.
+    """
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
+    if parent is None:
+        return
+    threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
+    if sys.platform == "linux":
+        import fcntl
+
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
+        flags = fcntl.fcntl(parent.sentinel, fcntl.F_GETFL)
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, flags | os.O_ASYNC)  # the signal comes when the pipe is closed
 
 
-def _reason(work: Callable[[Any], None], job: Any) -> str | _Full | None:
-    """Run the job; returns why it failed, None if it succeeded."""
+def _exit_after(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+def _answer(work: Callable[[Any], Any], job: Any) -> _Answer | _Full:
+    """Run the job; returns its result, or why it failed."""
     try:
-        work(job)
+        return _Answer(value=work(job))
     except WriteError as error:
         return _Full(str(error))
     except VimixError as error:
-        return str(error)
+        return _Answer(str(error), isinstance(error, Outage))
     except MemoryError:
-        return "out of memory"
+        return _Answer("out of memory", passing=True)
     except Exception as error:  # a broken file may raise anything, and must fail alone
         if no_room(error) is not None:
             return _Full(str(error))
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    return None
+        return _Answer(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")

@@ -1,19 +1,32 @@
 """Tables and notes for people: text is printed as it is and never read as rich's markup."""
 
 import sys
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from vimix_adapters.terminal import coloured_stream, printable
 
 PIPED_WIDTH = 200
 """Columns of a table in a pipe or a file, which no window limits."""
 
 
+class _PlainConsole(Console):
+    """A console that shows control characters in strings and does not send them to the terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return the printable text with the options' style."""
+        return super().render_str(printable(text), **options)
+
+
 def plain_console(stderr: bool = False) -> Console:
     """A console on which ``clip[1].mp4`` is no markup and ``:cat:`` no emoji. For colours, print ``rich.text.Text``."""
     # rich takes a pipe for 80 columns wide and folds longer lines.
-    width = None if Console(stderr=stderr).is_terminal else PIPED_WIDTH
-    return Console(width=width, stderr=stderr, markup=False, emoji=False, highlight=False)
+    file = coloured_stream(stderr)
+    width = None if Console(file=file).is_terminal else PIPED_WIDTH
+    return _PlainConsole(file=file, width=width, stderr=stderr, markup=False, emoji=False, highlight=False)
 
 
 def show_table(table: Table, stderr: bool = False) -> None:

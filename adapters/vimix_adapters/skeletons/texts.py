@@ -6,6 +6,8 @@ from vimix.values.errors import VimixError
 from vimix_adapters.skeletons.sequence import Expected, RawSequence, raw_sequence
 
 BODY_VALUES, JOINT_VALUES = 10, 12
+MOST_LINES = 4_000_000
+"""Limit of the lines of a file: each takes some 100 bytes of memory, however short it is."""
 
 
 def parse_ntu(data: bytes, expected: Expected) -> RawSequence:
@@ -36,6 +38,8 @@ class _Lines:
     def __init__(self, data: bytes) -> None:
         if not data.strip():
             raise VimixError("empty file")
+        if (lines := data.count(b"\n")) > MOST_LINES:
+            raise VimixError(f"{lines:,} lines, the limit is {MOST_LINES:,}")
         self._lines = data.rstrip().split(b"\n")  # int, float and split treat a CR as white space
         self.number = 0
 

@@ -1,0 +1,54 @@
+"""The list of the files that a store lacks, ``STORE.quarantine.csv``: path, reason, and whether to try again."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+from vimix.values.errors import VimixError
+from vimix_adapters.datasets.text import csv_cell, from_csv_cell
+from vimix_adapters.files import sweep, write_text
+
+
+@frozen
+class LeftOut:
+    """A file that is not in the store, and why."""
+
+    name: str
+    reason: str
+    passing: bool = False
+    """Whether the cause is not the file's own (a disk that is gone, permissions, memory): the next call tries again."""
+
+
+def quarantine_file(store: Path) -> Path:
+    """Return the CSV file with the files that were left out of a store, and the reasons."""
+    return store.with_name(f"{store.stem}.quarantine.csv")
+
+
+def write_quarantine(store: Path, left_out: Sequence[LeftOut]) -> None:
+    """Write name and reason of the files that were left out, and ``yes`` for those that the next call tries again."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "reason", "again"))
+    writer.writerows((csv_cell(row.name), csv_cell(row.reason), "yes" if row.passing else "") for row in left_out)
+    sweep(quarantine_file(store))
+    write_text(quarantine_file(store), text.getvalue())
+
+
+def read_quarantine(store: Path) -> list[LeftOut]:
+    """Read the files that were left out. Raises VimixError if the file is no such list."""
+    file = quarantine_file(store)
+    if not file.exists():
+        return []
+    try:
+        rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline="")))
+        return [
+            LeftOut(from_csv_cell(row["path"]), from_csv_cell(row["reason"]), row.get("again") == "yes") for row in rows
+        ]
+    except (OSError, ValueError, csv.Error, KeyError, TypeError, AttributeError) as error:
+        raise VimixError(
+            f"{file}: expected the list path,reason of the files that {store} lacks, but it cannot be read "
+            f"({type(error).__name__}: {error}): restore it, or make the store again with --force"
+        ) from error
