@@ -9,6 +9,7 @@ from pathlib import Path
 from attrs import evolve, field, frozen
 
 from vimix.values.errors import VimixError
+from vimix.values.segment import Segment
 from vimix_adapters.files import require_folder
 
 VIDEO_ENDINGS = frozenset(
@@ -30,6 +31,12 @@ class DatasetFile:
     """Recording from which the file was cut."""
     splits: tuple[str, ...]
     """Splits that contain the file."""
+    segment: Segment | None = None
+    """The part of the video that is the clip; None: all of it."""
+    pattern: str = ""
+    """Pattern of the images if ``path`` is a folder of frames, such as ``img_%05d.jpg``; empty: all numbered ones."""
+    rate: float = 0.0
+    """Frames a second of a folder of frames; 0: not known."""
 
 
 @frozen
