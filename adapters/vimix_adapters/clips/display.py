@@ -9,6 +9,8 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 Frame = NDArray[np.uint8]
+STRETCH = 10
+"""Largest ratio of the sides of a pixel; a file that declares more is wrong, and is shown as it is stored."""
 
 
 @frozen
@@ -36,11 +38,12 @@ class Display:
 
 
 def display_of(frame: Any, aspect: Any) -> Display:
-    """Read the display matrix of a PyAV frame; ``aspect`` is that of its pixels, None or 0 if unknown.
+    """Read the display matrix of a PyAV frame; ``aspect`` is that of its pixels, None or 0/1 if unknown.
 
     The matrix a, b, u, c, d, v, ... takes (x, y) to (ax + cy, bx + dy), up to a shift.
     """
-    pixel = Fraction(aspect.numerator, aspect.denominator) if aspect else Fraction(1)
+    pixel = Fraction(aspect.numerator, aspect.denominator) if aspect is not None else Fraction(0)
+    pixel = pixel if 1 / STRETCH <= pixel <= STRETCH else Fraction(1)
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # side data of a type that this PyAV does not know
