@@ -20,8 +20,6 @@ MISSING = 0.1
 """Share of the declared frames, or of a segment, that may be missing before a file counts as truncated."""
 GRACE = 0.5
 """Seconds by which a declared length may be wrong in addition."""
-SET_BACK = 1.0
-"""Seconds by which a time stamp must be too early to show that a clock was set back."""
 EXACT = ("mov", "matroska")
 """Beginnings of the names of containers that store a time for every frame, so that a search finds the right one."""
 NOMINAL = 30.0
@@ -224,18 +222,14 @@ def _stamp(container: Any, frame: Any) -> float | None:
 def _clocked(container: Any, frames: Iterator[Any], first: float, step: float) -> Iterator[tuple[float, Any]]:
     """Yield seconds since the first frame, ascending, and frames, which a decoder gives in the order of display.
 
-    A frame without a time stamp, or with one before that of the last frame, follows it at the nominal rate. If the
-    clock was set back, as in joined recordings, all later frames move with it.
+    A frame without a time stamp follows the last one at the nominal rate; so does one with an earlier stamp, as after a
+    clock was set back where two recordings were joined.
     """
-    last, shift = -step, -first
+    last = -step
     for frame in frames:
         stamp = _stamp(container, frame)
-        time = last + step if stamp is None else stamp + shift
-        if time < last:
-            shift += last + step - time if last - time > SET_BACK else 0.0
-            time = last + step
-        last = time
-        yield time, frame
+        last = last + step if stamp is None or stamp - first < last else stamp - first
+        yield last, frame
 
 
 def _rgb(frame: Any) -> Frame:
