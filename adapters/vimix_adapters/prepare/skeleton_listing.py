@@ -64,7 +64,7 @@ def _recordings(paths: Sequence[Path], folder: Path) -> list[DatasetFile]:
         if path.name.endswith(OPENPOSE):
             prefix = path.name.removesuffix(OPENPOSE).rpartition("_")[0]
             name = prefix if path.parent == folder else f"{name_below(path.parent, folder)}/{prefix}"
-            recordings[name] = DatasetFile(path.parent, name, None, source_of(name), (), prefix)
+            recordings[name] = DatasetFile(path.parent, name, None, source_of(name), (), part=prefix)
         else:
             name = name_below(path, folder)
             files.append(DatasetFile(path, name, None, source_of(name), ()))
@@ -110,7 +110,7 @@ def _of_sample(file: DatasetFile, sample: Sample, several: bool) -> DatasetFile:
     if not sample.name:
         return evolve(file, class_name=sample.label, splits=splits)
     name = f"{file.name}/{sample.name}" if several else sample.name
-    return DatasetFile(file.path, name, sample.label, source_of(sample.name), splits, sample.name)
+    return DatasetFile(file.path, name, sample.label, source_of(sample.name), splits, part=sample.name)
 
 
 def _by_themselves(found: Sequence[DatasetFile]) -> Listing:

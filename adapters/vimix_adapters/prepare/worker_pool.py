@@ -63,6 +63,23 @@ class _Answer:
     value: Any = None
 
 
+@frozen
+class _MoreTime:
+    """Answer of a worker whose job turned out to be long."""
+
+    seconds: float
+
+
+_PIPE: list[Connection] = []
+"""The pipe to the parent, in a worker process."""
+
+
+def allow(seconds: float) -> None:
+    """Give the job that runs in this worker process ``seconds`` from now on; without effect in other processes."""
+    for pipe in _PIPE:
+        pipe.send(_MoreTime(seconds))
+
+
 @define(eq=False)
 class _Worker:
     process: Any
@@ -70,6 +87,7 @@ class _Worker:
     ready: bool = False
     job: Any = None
     chances: int = CHANCES
+    limit: float = 0.0
     deadline: float = 0.0
 
     def end(self) -> None:
@@ -156,10 +174,13 @@ class _Pool:
             return self._lost(worker)
         if isinstance(answer, _Full):
             raise WriteError(answer.reason)
+        if isinstance(answer, _MoreTime):
+            worker.limit, worker.deadline = answer.seconds, time.monotonic() + answer.seconds
+            return None
         self.busy.remove(worker)
         if answer is None:
             worker.end()
-            late = f"not finished within {self._limit(worker):g} seconds: killed"
+            late = f"not finished within {worker.limit:g} seconds: killed"
             return Outcome(worker.job, late, hung=True)
         self.idle.append(worker)
         return Outcome(worker.job, answer.reason, answer.passing, value=answer.value)
@@ -174,11 +195,9 @@ class _Pool:
         worker.end()
         return Outcome(worker.job, f"the decoder died ({cause})", passing="SIGKILL" in cause)
 
-    def _limit(self, worker: _Worker) -> float:
-        return self.seconds(worker.job) if callable(self.seconds) else self.seconds
-
     def _give(self, worker: _Worker) -> None:
-        worker.deadline = time.monotonic() + self._limit(worker)
+        worker.limit = self.seconds(worker.job) if callable(self.seconds) else self.seconds
+        worker.deadline = time.monotonic() + worker.limit
         try:
             worker.pipe.send(worker.job)
         except OSError:  # it died between two jobs
@@ -241,6 +260,7 @@ def _serve(work: Callable[[Any], Any], pipe: Connection) -> None:
     with contextlib.suppress(OSError):
         # If memory runs out, Linux should kill the decoder at fault, not the command.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    _PIPE.append(pipe)
     try:
         pipe.send(None)
         while True:
