@@ -86,7 +86,7 @@ def test_two_processes_do_not_train_in_one_folder(place, capsys) -> None:
 def test_a_recipe_that_is_none_in_a_runs_folder_is_one_line(place, tmp_path, capsys) -> None:
     (tmp_path / "recipe.toml").mkdir()
     assert vimix("pretrain", place / "tiny.toml", "--modality", "rgb", "--out", tmp_path, "--device", "cpu") == 2
-    assert "recipe.toml: expected a recipe in TOML, but it cannot be read" in capsys.readouterr().err
+    assert "recipe.toml: expected a recipe in TOML, but it is a folder" in capsys.readouterr().err
 
 
 @pytest.mark.slow
