@@ -15,8 +15,9 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.encoders.contrastive_network import Compute
 
-TIMED_CLIPS = 4
-"""Clips in the timed batch, from which the time of the recipe's batch is extrapolated."""
+TIMED_CLIPS = (2, 6)
+"""Clips in the two timed batches. A line through their times, which has a cost per step and one per clip, gives that of
+the recipe's batch."""
 
 
 class StepTimer:
@@ -33,7 +34,10 @@ class StepTimer:
         """Return the time of a step with the recipe's batch, in seconds, without decoding and augmentation."""
         key = (stage.modality, stage.partner)
         if key not in self._known:
-            self._known[key] = self._timed(stage) * self._recipe.optim.batch / TIMED_CLIPS
+            few, many = TIMED_CLIPS
+            first, second = (self._timed(stage, clips) for clips in TIMED_CLIPS)
+            per_clip = max(0.0, second - first) / (many - few)
+            self._known[key] = second + per_clip * (self._recipe.optim.batch - many)
         return self._known[key]
 
     def checkpoint_bytes(self, modality: Modality) -> int:
@@ -48,25 +52,25 @@ class StepTimer:
         contrast = self._recipe.contrast
         return 4 * int(weights) + contrast.queue * (contrast.embedding * 4 + 8)
 
-    def _timed(self, stage: Stage) -> float:
+    def _timed(self, stage: Stage, clips: int) -> float:
         learner = wiring.build_learner(self._recipe, stage.modality, self._compute)
         if stage.partner is not None:
             partner = wiring.build_network(self._recipe, stage.partner, self._compute).eval().requires_grad_(False)
             step = cmmc_step(learner, partner, stage.partner, CrossModalCutMix(), RandomLayer())
         else:
             step = pretrain_step(learner, Mixup())
-        batch, rng, seconds = self._noise(stage), np.random.default_rng(0), []
+        batch, rng, seconds = self._noise(stage, clips), np.random.default_rng(0), []
         for _ in range(3):
             begun = perf_counter()
             float(step(batch, rng).loss)
             seconds.append(perf_counter() - begun)
         return min(seconds[1:])
 
-    def _noise(self, stage: Stage) -> ClipBatch:
-        ids = torch.arange(TIMED_CLIPS, device=self._compute.device)
+    def _noise(self, stage: Stage, clips: int) -> ClipBatch:
+        ids = torch.arange(clips, device=self._compute.device)
         views = {
             modality: tuple(
-                torch.randn(TIMED_CLIPS, *wiring.batch_shape(self._recipe, modality), device=self._compute.device)
+                torch.randn(clips, *wiring.batch_shape(self._recipe, modality), device=self._compute.device)
                 for _ in range(number)
             )
             for modality, number in stage.views_needed.items()
