@@ -13,6 +13,7 @@ from vimix_adapters.cli.export import export
 from vimix_adapters.cli.extract import extract
 from vimix_adapters.cli.flow import flow
 from vimix_adapters.cli.import_weights import import_weights
+from vimix_adapters.cli.predict import predict
 from vimix_adapters.cli.synth import synth
 from vimix_adapters.files import FULL
 
@@ -39,6 +40,7 @@ app.add_typer(experiments.app, name="experiments")
 app.command("export")(export)
 app.command("import")(import_weights)
 app.command("extract")(extract)
+app.command()(predict)
 app.command("bench")(bench.bench)
 
 

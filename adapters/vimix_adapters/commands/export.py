@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.folder import load_trained
 from vimix_adapters.commands.embed import checkpoint_files
 from vimix_adapters.commands.feature_cache import run_folder
 from vimix_adapters.commands.model_card import model_card
@@ -53,7 +53,7 @@ class Exported:
 
 
 def export_checkpoint(checkpoint: Path, format_name: str, out: Path, force: bool = False) -> None:
-    """Write the query encoder of ``checkpoint`` to ``out``, and its model card to ``out`` + ``.md``.
+    """Write the trained encoder of ``checkpoint`` to ``out``, and its model card to ``out`` + ``.md``.
 
     Raises VimixError for an unknown format, one that cannot hold this encoder or whose library is missing, if ``out``
     or the card is the checkpoint, or if one of them exists and ``force`` is false.
@@ -70,17 +70,17 @@ def export_checkpoint(checkpoint: Path, format_name: str, out: Path, force: bool
     results = _results_of_run(checkpoint)
     write_text(card, model_card(exported.checkpoint, exported.recipe, results, format_name, usage))
     print_note(f"written to {out} ({usage}); model card: {card}")
+    if "classifier" in exported.checkpoint.parts:
+        print_note("the classifier behind the encoder was left out: vimix predict uses it")
 
 
 def open_encoder(checkpoint: Path) -> Exported:
-    """Load the query encoder of a checkpoint in evaluation mode on the CPU, with the recipe that it was trained with.
+    """Load the trained encoder of a checkpoint in evaluation mode on the CPU, with the recipe that it was trained with.
 
-    Raises VimixError if the checkpoint has no contrastive encoder.
+    Raises VimixError if the checkpoint has no encoder.
     """
-    loaded = load_checkpoint(checkpoint)
+    loaded = load_trained(checkpoint)
     recipe = config.recipe_from_toml(loaded.recipe, f"the recipe in {checkpoint}", check=False)
-    if "query" not in loaded.parts:
-        raise VimixError(f"{checkpoint}: has no contrastive encoder, only {', '.join(loaded.parts)}: export its source")
     network = wiring.build_trained(recipe, loaded, Compute(torch.device("cpu")))
     return Exported(network.encoder.eval().requires_grad_(False), loaded, recipe)
 

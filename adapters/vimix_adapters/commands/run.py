@@ -16,7 +16,7 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_trained
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.evaluate_run import evaluate_run
 from vimix_adapters.commands.session import Session, is_locked, open_session
@@ -43,15 +43,38 @@ def train_single(
 ) -> Checkpoint:
     """Train one stage in a folder of ``out``, starting from the checkpoints ``inits`` by modality.
 
-    Raises VimixError if ``out`` already holds checkpoints of the stage and ``resume`` is False.
+    A stage that is resumed may get more epochs than it was begun with. Raises VimixError if ``out`` already holds
+    checkpoints of the stage and ``resume`` is False, or the epochs trained so far had other learning rates.
     """
     with open_session(recipe, device) as session:
         built = wiring.build_stage(recipe, _checked(recipe, stage))
         folder = out / built.name
         if FolderCheckpointStore(folder).exists() and not resume:
             raise VimixError(f"{folder} already holds checkpoints: add --resume to continue, or choose another --out")
-        _claim(session, out)
+        _claim(session, out, _lengthened(out, folder, built) if resume else ())
         return _execute(session, built, _loaded(inits), folder, number=0)
+
+
+def _lengthened(out: Path, folder: Path, stage: Stage) -> Sequence[str]:
+    """The keys of the recipe that may differ from those that the stage was begun with, because it gets more epochs.
+
+    Raises VimixError if its epochs so far were trained with milestones that are not those of the new schedule.
+    """
+    progress = FolderCheckpointStore(folder).progress()
+    if progress is None or not (out / "recipe.toml").exists():
+        return ()
+    section = "pretrain" if stage.layers is None else "cmmc"
+    begun = getattr(config.read_recipe(out / "recipe.toml"), section)
+    trained = progress.steps / max(1, progress.steps_per_epoch)
+    old, new = ([m for m in milestones if m < trained] for milestones in (begun.milestones, stage.milestones))
+    if begun.epochs >= stage.epochs:
+        return ()
+    if old != new:
+        raise VimixError(
+            f"{section}.milestones: {folder} has trained {trained:g} epochs with the milestones {old}, in the new "
+            f"schedule they are {new}: keep those of the past epochs, as in --set '{section}.milestones={old}'"
+        )
+    return f"{section}.epochs", f"{section}.milestones"
 
 
 def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
@@ -130,7 +153,7 @@ def _execute(
     recipe, store = session.recipe, session.store
     checkpoints = FolderCheckpointStore(folder)
     progress = checkpoints.progress()
-    if progress is not None and progress.finished:
+    if progress is not None and progress.steps >= stage.epochs * progress.steps_per_epoch:
         require_provenance(progress.origin, wiring.stage_provenance(store, stage, inits), str(folder))
         log.info("stage.already_finished", arm=arm, stage=stage.name)
         last = checkpoints.last()
@@ -179,15 +202,17 @@ def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:
         )
 
 
-def _claim(session: Session, out: Path) -> None:
+def _claim(session: Session, out: Path, may_differ: Sequence[str] = ()) -> None:
     """Write ``out/recipe.toml``. If an earlier call trained nothing there, its recipe is replaced.
 
-    Raises VimixError if another recipe was begun in ``out``, or it is the folder of several seeds.
+    The keys ``may_differ`` may have other values than when the run was begun. Raises VimixError if another recipe was
+    begun in ``out``, or it is the folder of several seeds.
     """
     require_place_for_run(out)
     recipe, file = session.recipe, out / "recipe.toml"
     if file.exists():
-        changed = config.training_differences(config.read_recipe(file), recipe)
+        differences = config.training_differences(config.read_recipe(file), recipe)
+        changed = [key for key in differences if key not in may_differ]
         if changed and _begun(out, session.writes):
             raise VimixError(
                 f"{out} was begun with another recipe; it differs in {', '.join(changed)}: choose another --out, or "
@@ -210,7 +235,7 @@ def _begun(out: Path, alone: bool) -> bool:
 
 def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:
     """The checkpoints. Raises VimixError if one was trained on another modality."""
-    loaded = {Modality(name): load_checkpoint(path) for name, path in inits.items()}
+    loaded = {Modality(name): load_trained(path) for name, path in inits.items()}
     for name, checkpoint in loaded.items():
         if checkpoint.modality != name:
             raise VimixError(f"{inits[name]} is a checkpoint of {checkpoint.modality}, expected one of {name}")

@@ -11,7 +11,7 @@ from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, Modality
 from vimix_adapters.clips.hdf5_writer import as_stored
-from vimix_adapters.config.store_settings import SkeletonSettings, StoreSettings
+from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings
 from vimix_adapters.prepare.skeleton_store import pack_skeleton
 from vimix_adapters.prepare.video_store import pack_frames
 
@@ -21,14 +21,32 @@ def read_as_stored(path: Path, settings: StoreSettings, modality: Modality) -> F
 
     Returns uint8 [T, H, W, C], or float32 [T, V, M, 3] of a skeleton. Raises VimixError naming the file.
     """
+    return read_with_rate(path, settings, modality)[0]
+
+
+def read_with_rate(path: Path, settings: StoreSettings, modality: Modality) -> tuple[Frames, float | None]:
+    """Read a file as ``read_as_stored`` does, and the rate of its frames a second.
+
+    The rate of a skeleton is None: its sequence is resized to the frames of the store.
+    """
     try:
         if isinstance(settings, SkeletonSettings):
-            return pack_skeleton(path, settings)
+            return pack_skeleton(path, settings), None
         with _threads_restored():
-            frames = pack_frames(path, settings, flow=modality == FLOW)[0][modality]
-        return as_stored(frames, modality, settings)
+            packed, decoded = pack_frames(path, settings, flow=modality == FLOW)
+        return as_stored(packed[modality], modality, settings), decoded.rate
     except VimixError as error:
         raise VimixError(f"{path}: {error}") from error
+
+
+def stream_as_stored(path: Path, settings: PackSettings, modality: Modality) -> tuple[float, Iterator[Frames]]:
+    """Frames a second of a video file, and its frames as ``read_as_stored`` gives them, in pieces [T, H, W, C].
+
+    Raises VimixError naming the file, perhaps when a piece is read.
+    """
+    frames, rate = read_with_rate(path, settings, modality)
+    assert rate is not None
+    return rate, iter([frames])
 
 
 @contextmanager

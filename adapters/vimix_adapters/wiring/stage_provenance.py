@@ -12,8 +12,8 @@ from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.checkpoints.digests import settings_digest, state_digest
 
-INHERITED = ("query", "key", "queue")
-"""Parts of a checkpoint that the next stage starts from."""
+INHERITED = ("query", "key", "queue", "classifier")
+"""Parts of a checkpoint that the next training starts from."""
 
 
 def stage_provenance(store: VideoStore, stage: Stage, inits: Mapping[Modality, Checkpoint]) -> Provenance:

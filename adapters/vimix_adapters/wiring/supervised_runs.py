@@ -21,6 +21,7 @@ from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
 from vimix_adapters.encoders.frozen import FrozenClassifier
+from vimix_adapters.wiring.classifiers import classifier_record
 from vimix_adapters.wiring.networks import (
     build_classifier,
     build_encoder,
@@ -162,6 +163,7 @@ def _supervised_run(
             "init": "random" if checkpoint is None else str(checkpoint.about.get("stage", "?")),
             "seed": recipe.seed,
             "data": store.fingerprint,
+            **classifier_record(recipe, store, settings),
         },
         origin=supervised_provenance(store, clips_recipe, modality, checkpoint, decisive),
         **common_parts(recipe, store, folder, group, stop_requested),
