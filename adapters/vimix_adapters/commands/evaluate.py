@@ -159,10 +159,11 @@ def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score) -> Non
             return
         found, baseline = score(recipe, pairs), score(recipe, untrained_pairs)
         by_fraction = label_curve(recipe, pairs, request.fractions, request.draws) if request.fractions else []
+        by_class = write_details(request.out, session.store, found)
         record = evolve(
             _record(session, target, task, checkpoints),
             fractions=[point.record for point in by_fraction],
-            by_class=write_details(request.out, session.store, found),
+            by_class=by_class,
             scores=found.record,
             untrained=baseline.record,
             protocol={**scores.protocol(recipe), **found.protocol, "tested_siblings": found.siblings},

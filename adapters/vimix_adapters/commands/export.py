@@ -4,6 +4,7 @@ import importlib.util
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 
 import torch
 from attrs import frozen
@@ -13,6 +14,7 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_trained
+from vimix_adapters.checkpoints.weight_formats import LAYOUTS
 from vimix_adapters.commands.embed import checkpoint_files
 from vimix_adapters.commands.feature_cache import run_folder
 from vimix_adapters.commands.model_card import model_card
@@ -25,7 +27,6 @@ from vimix_adapters.reports.console import print_note
 from vimix_adapters.reports.summaries import RunResults, read_run
 
 SAFETENSORS_FORMAT = "vimix-encoder-1"
-TORCHVISION_EPS = 1e-3
 
 
 @frozen(eq=False)
@@ -113,11 +114,17 @@ class PooledEncoder(nn.Module):
 def _torchvision(exported: Exported, path: Path) -> None:
     settings = exported.settings
     if not settings.entry.torchvision or settings.width != 1 or settings.channels != 3:
+        names = ", ".join(entry.name for entry in config.ENCODERS.values() if entry.torchvision)
         raise VimixError(
-            f"--format torchvision: torchvision's s3d() has width 1 and 3 channels, this encoder is {settings.encoder} "
-            f"of width {settings.width:g} with {settings.channels} channels: use --format safetensors"
+            f"--format torchvision: torchvision has {names} of width 1 with 3 channels, this encoder is "
+            f"{settings.encoder} of width {settings.width:g} with {settings.channels} channels: use --format "
+            "safetensors"
         )
-    torch.save(with_epsilon(exported.state, BATCH_NORM_EPS, TORCHVISION_EPS), path)
+    layout = next(known for name, known in LAYOUTS.items() if name != "vimix" and known.encoder == settings.encoder)
+    with torch.device("meta"):
+        theirs = resolve_name(settings.entry.torchvision)().state_dict()
+    state = with_epsilon(exported.state, BATCH_NORM_EPS, layout.batch_norm_eps)
+    torch.save({name: state[ours] for name in theirs if (ours := layout.rename(name)) in state}, path)
 
 
 def _safetensors(exported: Exported, path: Path) -> None:
@@ -144,7 +151,7 @@ def _metadata(exported: Exported) -> dict[str, str]:
 def _require_video(exported: Exported, format_name: str) -> None:
     if exported.settings.entry.maps != "planes":
         raise VimixError(
-            f"--format {format_name}: only S3D's features are exported as a graph; this encoder is "
+            f"--format {format_name}: only encoders of pictures and flow are exported as a graph; this one is "
             f"{exported.settings.encoder}, whose graph and absent persons come from its store: use --format safetensors"
         )
 
@@ -184,8 +191,8 @@ Write = Callable[[Exported, Path], None]
 FORMATS: Mapping[str, tuple[Write, str]] = {
     "torchvision": (
         _torchvision,
-        "torchvision.models.video.s3d().load_state_dict(torch.load(FILE), strict=False): features.* without the "
-        "classifier; BatchNorm folded to torchvision's eps of 1e-3",
+        "load_state_dict(torch.load(FILE), strict=False) of the network in torchvision.models.video that is called as "
+        "the encoder: all weights but the classifier's; BatchNorm has torchvision's eps",
     ),
     "safetensors": (
         _safetensors,

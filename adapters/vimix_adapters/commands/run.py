@@ -19,6 +19,7 @@ from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_trained
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.evaluate_run import evaluate_run
+from vimix_adapters.commands.import_weights import initial_checkpoint
 from vimix_adapters.commands.session import Session, is_locked, open_session
 from vimix_adapters.commands.stage_folders import StageFolders
 from vimix_adapters.files import write_text
@@ -150,7 +151,7 @@ def _execute(
     arm: str = "",
 ) -> Checkpoint:
     """Train the stage in ``folder`` unless it is finished; return its final checkpoint."""
-    recipe, store = session.recipe, session.store
+    recipe, store, inits = session.recipe, session.store, _with_weights(session.recipe, stage, inits)
     checkpoints = FolderCheckpointStore(folder)
     progress = checkpoints.progress()
     if progress is not None and progress.steps >= stage.epochs * progress.steps_per_epoch:
@@ -172,6 +173,14 @@ def _execute(
             final = train(run)
         log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
     return final
+
+
+def _with_weights(
+    recipe: config.Recipe, stage: Stage, inits: Mapping[Modality, Checkpoint]
+) -> Mapping[Modality, Checkpoint]:
+    """The checkpoints, with the weights that the recipe names for modalities that have none."""
+    needed = [m for m in stage.views_needed if m not in inits and recipe.modalities[m].weights]
+    return {**inits, **{modality: initial_checkpoint(recipe, modality) for modality in needed}} if needed else inits
 
 
 def _about_stage(session: Session, arm: str, number: int) -> dict[str, str | int | float]:

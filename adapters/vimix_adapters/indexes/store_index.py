@@ -177,7 +177,7 @@ class ClipIndex:
             clip = int(clips.flat[pair])
             start, end = float(self.starts[clip]), float(self.ends[clip])
             spans = taken.setdefault(int(self.clip_videos[clip]), [])
-            if any(start < stop and begin < end for begin, stop in spans):
+            if (start, end) in spans or any(start < stop and begin < end for begin, stop in spans):
                 continue
             spans.append((start, end))
             chosen.append(
