@@ -19,8 +19,9 @@ from rich.console import Console
 
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
-from vimix_adapters.clips.decode import as_fraction, decode_video, probe_video
+from vimix_adapters.clips.decode import decode_video
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.video_file import as_fraction, probe_video
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.prepare import worker_pool
@@ -160,9 +161,9 @@ ODD = {
     "HEVC": Odd(lambda path: with_encoder("libx265", path), ALL),
     "AV1": Odd(lambda path: with_encoder("libsvtav1", path), ALL),
     "VP9": Odd(lambda path: with_encoder("libvpx-vp9", path), ALL, name="a.webm"),
-    "changing shape": Odd(growing, reason="2 different shapes", name="a.mpg"),
+    "changing shape": Odd(growing, reason="different shapes: 64 x 48, later 96 x 48", name="a.mpg"),
     "FIFO": Odd(lambda path: os.mkfifo(path), reason="not a regular file"),
-    "folder": Odd(lambda path: path.mkdir(), reason="not a regular file"),
+    "folder": Odd(lambda path: path.mkdir(), reason="a folder without images"),
     "link to itself": Odd(circle, reason="cannot be opened"),
     "missing": Odd(lambda _: None, reason="cannot be opened"),
 }

@@ -16,11 +16,11 @@ from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.datasets import hmdb51, ucf101
-from vimix_adapters.datasets.csv_list import list_csv
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.hmdb51 import list_hmdb51, recording_of
 from vimix_adapters.datasets.kinetics import list_kinetics
 from vimix_adapters.datasets.listing import video_files
+from vimix_adapters.datasets.lists import list_videos
 from vimix_adapters.datasets.ntu import class_names, parse_name
 from vimix_adapters.datasets.ntu_videos import list_ntu_videos
 from vimix_adapters.datasets.ucf101 import list_ucf101, read_class_index
@@ -360,7 +360,7 @@ def test_linked_folders_are_entered_once_and_links_in_circles_end(tmp_path) -> N
     (tmp_path / "videos/bow").symlink_to(tmp_path / "elsewhere/bow")
     (tmp_path / "videos/loop").symlink_to(tmp_path / "videos")
     (tmp_path / "videos/self.mp4").symlink_to("self.mp4")
-    assert [path.name for path in video_files(tmp_path / "videos")] == ["a.mp4", "self.mp4"]
+    assert [path.name for path in video_files(tmp_path / "videos").paths] == ["a.mp4", "self.mp4"]
 
 
 def test_a_name_that_is_no_utf8_is_listed_under_another(tmp_path) -> None:
@@ -419,7 +419,7 @@ def _kinetics(folder: Path, data: bytes) -> None:
 
 def _csv(folder: Path, data: bytes) -> None:
     (folder / "list.csv").write_bytes(data)
-    list_csv(folder / "list.csv")
+    list_videos([folder / "list.csv"])
 
 
 @pytest.mark.timeout(60)
@@ -442,7 +442,7 @@ def test_any_bytes_give_a_value_or_a_refusal_that_names_the_file(tmp_path_factor
     [
         (b"path,split\na\x00.mp4,train\n", r"line 2: expected text, found the control character '\\x00'"),
         (b"path,split\n\na\xff.mp4,train\n", "line 3: expected UTF-8 text, found the byte 0xff"),
-        (b"path,split\n/etc/a.mp4,train\n", "line 2: /etc/a.mp4 must be a path below"),
+        (b"path,split\n../a.mp4,train\n", r"line 2: \.\./a.mp4 must be a path below"),
         (b"path,split\na.mp4,train;\n", "line 2: split 'train;' must be a name"),
         (b"path,path,split\n", "line 1: column path occurs twice"),
     ],
@@ -450,7 +450,7 @@ def test_any_bytes_give_a_value_or_a_refusal_that_names_the_file(tmp_path_factor
 def test_a_mistake_in_a_csv_list_is_named_with_its_line(tmp_path, data, message) -> None:
     (tmp_path / "list.csv").write_bytes(data)
     with pytest.raises(VimixError, match=message):
-        list_csv(tmp_path / "list.csv")
+        list_videos([tmp_path / "list.csv"])
 
 
 @pytest.mark.timeout(30)
@@ -458,4 +458,4 @@ def test_a_list_that_is_a_pipe_or_a_folder_is_refused_without_waiting(tmp_path) 
     os.mkfifo(tmp_path / "pipe.csv")
     for path in (tmp_path / "pipe.csv", tmp_path, tmp_path / "nowhere.csv"):
         with pytest.raises(VimixError, match="expected a text file"):
-            list_csv(path)
+            list_videos([path])

@@ -44,7 +44,6 @@ def test_here_where_the_tests_run_the_main_job_can_run(capsys) -> None:
     [
         ("faiss-cpu", None, "broken", "pip install 'faiss-cpu>=1.9'"),
         ("torch", "2.1.0", "broken", "pip install 'torch>=2.11'"),
-        ("decord", None, "note", "pip install 'decord>=0.6'"),
     ],
 )
 def test_a_missing_or_old_library_is_named_with_the_command_that_mends_it(

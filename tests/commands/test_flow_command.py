@@ -154,6 +154,10 @@ def write_images(folder: Path, fields: np.ndarray, layout: str, first: int = 1, 
         if layout == "denseflow":
             cv2.imwrite(str(folder / f"flow_x_{number:05d}.jpg"), picture[..., 0], best)
             cv2.imwrite(str(folder / f"flow_y_{number:05d}.jpg"), picture[..., 1], best)
+        elif layout == "folders":
+            for axis, letter in enumerate("uv"):
+                (folder / letter).mkdir(exist_ok=True)
+                cv2.imwrite(str(folder / letter / f"frame{number:06d}.jpg"), picture[..., axis], best)
         else:
             third = np.full_like(picture[..., :1], 128)
             cv2.imwrite(str(folder / f"flow_{number:05d}.jpg"), np.concatenate([picture, third], axis=-1), best)
@@ -163,7 +167,7 @@ def bring(path: Path, folder: Path, rounding: str = "round", bound: float = 0.0)
     return import_flow(path, folder, 20.0, rounding, bound, FlowOptions(1), QUIET)
 
 
-@pytest.mark.parametrize("layout", ["denseflow", "coclr"])
+@pytest.mark.parametrize("layout", ["denseflow", "coclr", "folders"])
 def test_flow_of_other_tools_is_imported_with_its_convention_on_record(tmp_path, layout) -> None:
     """The images are twice as large as the stored frames: vectors and bound are halved, so the levels stay the same."""
     path = rgb_store(tmp_path)
@@ -195,6 +199,25 @@ def test_levels_of_pictures_of_the_stores_size_are_kept_exactly(tmp_path) -> Non
                 cv2.imwrite(str(folder / f"flow_{letter}_{t:05d}.png"), quantise(fields[t % 5], 20.0)[..., axis])
     assert bring(path, tmp_path / "flow").complete
     assert np.array_equal(Hdf5VideoStore(path).read(0, FLOW, 0, 5), quantise(fields, 20.0))
+
+
+@pytest.mark.parametrize(("x", "y"), [("flow_x", "flow_y"), ("u", "v"), ("x", "y")])
+def test_folders_of_u_and_v_may_contain_those_of_the_videos_and_counts_may_differ_by_one(tmp_path, x, y) -> None:
+    path = rgb_store(tmp_path)
+    fields = known_fields(10, 48, 64)
+    counts = (5, 7, 9, 8)  # of 6 to 9 frames: one less, as many, one more, one less
+    for name, count in zip(NAMES, counts, strict=True):
+        for axis, letter in enumerate((x, y)):
+            (tmp_path / "flow" / letter / name[:-4]).mkdir(parents=True)
+            for t in range(count):
+                file = tmp_path / "flow" / letter / name[:-4] / f"frame{t + 1:06d}.png"
+                cv2.imwrite(str(file), quantise(fields[t], 20.0)[..., axis])
+    assert bring(path, tmp_path / "flow").complete
+    store = Hdf5VideoStore(path)
+    for number, (video, count) in enumerate(zip(store.videos, counts, strict=True)):
+        found = store.read(number, FLOW, 0, video.frames)
+        shown = [min(t, count - 1) for t in range(video.frames)]
+        assert np.array_equal(found, quantise(fields[shown], 20.0))
 
 
 def test_truncated_levels_get_half_a_level_back(tmp_path) -> None:
@@ -236,7 +259,7 @@ def test_gaps_lost_partners_and_swapped_channels_are_refused(tmp_path) -> None:
     for lost in ("a/flow_y_00002", "b/flow_x_00003", "b/flow_y_00003"):
         (tmp_path / f"x/bow/{lost}.jpg").unlink()
     reasons = dict(bring(path, tmp_path / "x").failures)
-    assert "no flow_y partner" in reasons["bow/a.mp4"]
+    assert "no partner of v (flow_y)" in reasons["bow/a.mp4"]
     assert "without gaps" in reasons["bow/b.mp4"]
     swapped = np.full((48, 64, 3), 128, np.uint8)
     swapped[..., 2] = 200  # u where R is for OpenCV: written by a library that thinks in R, G, B

@@ -30,7 +30,7 @@ from vimix_adapters.files import WriteError
 from vimix_adapters.prepare.build_store import BuildResult, PartJob, build_store
 from vimix_adapters.prepare.parts import claim_parts, parts_of
 from vimix_adapters.prepare.video_store import VideoStoreBuilder, pack_frames, write_part_of_video
-from vimix_adapters.prepare.worker_pool import run_jobs
+from vimix_adapters.prepare.worker_pool import allow, run_jobs
 
 SMALL = PackSettings(short_side=32, flow="dis", flow_short_side=32, codec="raw")
 OTHER = PackSettings(short_side=48, flow="none")
@@ -59,6 +59,9 @@ def job(kind: str) -> None:
     if kind == "hangs":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         time.sleep(600)
+    if kind == "long":
+        allow(60)
+        time.sleep(4)
     if kind == "dies":
         os.kill(os.getpid(), signal.SIGSEGV)
 
@@ -72,7 +75,8 @@ def hang_on_b(job: PartJob) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_worker_that_hangs_or_dies_costs_its_own_job_only() -> None:
-    kinds = ["fine", "hangs", "refused", "dies", "raises", "fine"]
+    """A job that turns out to be long asks for more time."""
+    kinds = ["fine", "hangs", "refused", "dies", "raises", "long", "fine"]
     outcomes = sorted((outcome.job, outcome.reason) for outcome in run_jobs(job, kinds, 2, seconds=3) if outcome.reason)
     assert outcomes == [
         ("dies", "the decoder died (SIGSEGV)"),

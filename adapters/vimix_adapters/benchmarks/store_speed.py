@@ -11,7 +11,8 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.modality import RGB
-from vimix_adapters.clips.decode import decode_video, resized
+from vimix_adapters.clips.decode import decode_video
+from vimix_adapters.clips.display import resized
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings

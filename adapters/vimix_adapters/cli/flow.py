@@ -47,7 +47,7 @@ def flow(
         Path | None,
         typer.Option(
             "--import",
-            help="Folder of flow images to import: flow_x_*.jpg and flow_y_*.jpg, or those of CoCLR.",
+            help="Folder of flow images to import: flow_x_*.jpg and flow_y_*.jpg, CoCLR's, or folders u and v.",
             metavar="DIR",
         ),
     ] = None,

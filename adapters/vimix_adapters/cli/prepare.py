@@ -30,27 +30,46 @@ def _group() -> None:
     """Make a store from video or skeleton files."""
 
 
+FrameRate = Annotated[
+    float, typer.Option(help="Frames a second of videos that are folders of images.", min=0.01, metavar="RATE")
+]
+
+
 @app.command()
 @with_video_options
 def folder(
-    videos: Annotated[Path, typer.Argument(help="Folder with videos as CLASS/clip.mp4.", metavar="VIDEOS")],
+    videos: Annotated[
+        Path, typer.Argument(help="Folder with videos as CLASS/clip.mp4 or train/CLASS/clip.mp4.", metavar="VIDEOS")
+    ],
     out: Out,
     options: "PrepareOptions",
     split: Annotated[
         Path | None, typer.Option(help="CSV list of the videos: path,label,split[,source].", metavar="FILE")
     ] = None,
+    unlabelled: Annotated[
+        bool, typer.Option("--unlabelled", help="Store videos in no class folder too, without a label.")
+    ] = False,
+    frame_rate: FrameRate = 30.0,
 ) -> None:
-    """Store the videos of a folder, whose subfolders are the classes; without --split, 30 % of each are for test."""
-    from vimix_adapters.datasets.folder import list_folder
+    """Store the videos of a folder, whose subfolders are the classes.
 
-    prepare_and_print(list_folder(videos, split), out, options)
+    Folders train, val and test above those of the classes are the splits; otherwise, and without --split, 30 % of each
+    class are for test. A folder of numbered images is a video too.
+    """
+    from vimix_adapters.datasets.folder import list_folder
+    from vimix_adapters.datasets.listing import at_frame_rate
+
+    prepare_and_print(at_frame_rate(list_folder(videos, split, unlabelled), frame_rate), out, options)
 
 
 @app.command()
 @with_video_options
 def csv(
-    videos: Annotated[
-        Path, typer.Argument(help="CSV list of the videos: path,split[,label][,group].", metavar="LIST.csv")
+    lists: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Lists of the videos: path,split[,label][,group][,start,end], or others.", metavar="LIST..."
+        ),
     ],
     out: Out,
     options: "PrepareOptions",
@@ -58,8 +77,17 @@ def csv(
         Path | None,
         typer.Option("--videos", help="Folder that contains the paths; by default that of the list.", metavar="DIR"),
     ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="Names of the classes, one a line, for labels that are numbers.", metavar="FILE")
+    ] = None,
+    frame_rate: FrameRate = 30.0,
 ) -> None:
-    """Store the videos of a CSV list; a video in several splits has train1;test2 in the column split."""
-    from vimix_adapters.datasets.csv_list import list_csv
+    """Store the videos of lists: CSV with a header, or as SlowFast, VideoMAE, mmaction2 and others have them.
 
-    prepare_and_print(list_csv(videos, root), out, options)
+    A video in several splits has train1;test2 in the column split; start,end (seconds) or start_frame,end_frame make
+    a segment of a video a clip of its own.
+    """
+    from vimix_adapters.datasets.listing import at_frame_rate
+    from vimix_adapters.datasets.lists import list_videos
+
+    prepare_and_print(at_frame_rate(list_videos(lists, root, classes), frame_rate), out, options)

@@ -49,7 +49,9 @@ def video_options(
     ] = 30.0,
     codec: Annotated[Codec, typer.Option(help="Codec of the frames: jpeg is small, raw is fast to read.")] = Codec.jpeg,
     quality: Annotated[int, typer.Option(help="JPEG quality.", min=1, max=100)] = 95,
-    time_limit: Annotated[float, typer.Option(help="Time limit of a video, in seconds.", min=0.1)] = 3600.0,
+    time_limit: Annotated[
+        float, typer.Option(help="Time limit of a video, in seconds, for each ten minutes of it.", min=0.1)
+    ] = 3600.0,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="List and count the videos and estimate the size of the store; store none."),

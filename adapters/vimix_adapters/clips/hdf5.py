@@ -10,9 +10,10 @@ u above v, because a colour picture would mix details of u and v. A store of ske
 import hashlib
 import itertools
 import json
+import math
 import os
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,11 +29,15 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, JOINT, RGB, Modality
 from vimix.values.video import ModalityFormat, Video
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings
-from vimix_adapters.files import require_file
+from vimix_adapters.files import WriteError, require_file
 
 SCHEMA = "vimix-store-1"
 STORED_FRAMES = "stored frames"
 """The ``flow_origin`` of flow that was computed from the frames in the store."""
+
+
+RUN_BYTES = 2**24
+"""Bytes of a dataset that are read or written at once."""
 
 
 class Hdf5VideoStore:
@@ -54,7 +59,9 @@ class Hdf5VideoStore:
 
     def _opening(self) -> h5py.File:
         try:
-            return h5py.File(self._path, "r")
+            return opened_hdf5(self._path)
+        except WriteError:
+            raise
         except OSError as error:
             raise VimixError(f"{self._path}: expected a store (HDF5), but it does not open ({error})") from error
 
@@ -244,10 +251,35 @@ def checksum_of(group: h5py.Group, modality: Modality) -> str:
     digest = hashlib.sha256()
     for name in (modality, f"{modality}.ends"):
         if name in group:
-            values = np.ascontiguousarray(group[name][...])
-            digest.update(f"{values.dtype.str} {values.shape} ".encode())
-            digest.update(values.data)
+            data = group[name]
+            digest.update(f"{data.dtype.str} {data.shape} ".encode())
+            for rows in runs(data):
+                digest.update(np.ascontiguousarray(data[rows]).data)
     return digest.hexdigest()
+
+
+def runs(data: h5py.Dataset) -> Iterator[slice]:
+    """Yield ranges along the first axis of about 16 MiB each, which cover a dataset."""
+    row = math.prod(data.shape[1:]) * data.dtype.itemsize
+    step = max(1, RUN_BYTES // max(1, row))
+    for start in range(0, data.shape[0], step):
+        yield slice(start, min(start + step, data.shape[0]))
+
+
+def opened_hdf5(path: Path, mode: str = "r") -> h5py.File:
+    """Open an HDF5 file. Raises WriteError if the file system cannot lock it, or another process has; else OSError.
+
+    WriteError ends the whole command at once, and blames no video.
+    """
+    try:
+        return h5py.File(path, mode, libver="latest") if mode == "w" else h5py.File(path, mode)
+    except OSError as error:
+        if "lock file" not in str(error):
+            raise
+        raise WriteError(
+            f"{path} cannot be locked: another process writes it, or its file system has no locks (NFS, Lustre); "
+            "if no other process uses it, set the environment variable HDF5_USE_FILE_LOCKING=FALSE and call this again"
+        ) from error
 
 
 def _frames(group: h5py.Group, modality: Modality, start: int, count: int) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ from vimix_adapters.clips.hdf5 import (
     checksum_of,
     fingerprint,
     modalities_in,
+    opened_hdf5,
     require_own_data,
     total_checksum,
 )
@@ -61,7 +62,7 @@ def write_store(path: Path, videos: Sequence[Placed], head: Head) -> None:
     """
     sweep(path)
     _require_room(path, {file for video in videos for file, _ in video.pieces})
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver="latest") as store, _sources() as opened:
+    with replacing(path) as temporary, opened_hdf5(temporary, "w") as store, _sources() as opened:
         store.create_group("videos")
         listed, checksums = [], []
         for number, video in enumerate(videos):
@@ -114,7 +115,7 @@ def _sources() -> Iterator[Any]:
         if path not in kept:
             if len(kept) == 4:
                 kept.pop(next(iter(kept))).close()
-            kept[path] = h5py.File(path, "r")
+            kept[path] = opened_hdf5(path)
         kept[path] = kept.pop(path)  # moved to the end: the least recently used file is closed first
         return kept[path]
 

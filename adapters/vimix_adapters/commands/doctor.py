@@ -24,8 +24,6 @@ from vimix.values.errors import VimixError
 DISTRIBUTION = "vimix-ssl"
 MODULES = {"opencv-contrib-python-headless": "cv2", "faiss-cpu": "faiss", "scikit-learn": "sklearn"}
 """Module by distribution, if their names differ."""
-OPTIONAL = frozenset({"decord"})
-"""Libraries that vimix works without: PyAV reads what decord would."""
 CODECS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libvpx-vp9", "mpeg4": "mpeg4"}
 """FFmpeg's encoder by codec."""
 NEEDED_CODECS = frozenset({"h264", "mpeg4"})
@@ -114,19 +112,18 @@ def _versions() -> Iterator[Finding]:
 
 def _library(requirement: Requirement) -> Finding:
     """Whether a library is installed in a fitting version and can be imported."""
-    worse: Verdict = "note" if requirement.name in OPTIONAL else "broken"
     mend = f"pip install '{requirement.name}{requirement.specifier}'"
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
-        return Finding("versions", requirement.name, "absent", worse, mend)
+        return Finding("versions", requirement.name, "absent", "broken", mend)
     if not requirement.specifier.contains(version, prereleases=True):
-        return Finding("versions", requirement.name, f"{version}, needs {requirement.specifier}", worse, mend)
+        return Finding("versions", requirement.name, f"{version}, needs {requirement.specifier}", "broken", mend)
     try:
         importlib.import_module(MODULES.get(requirement.name, requirement.name.replace("-", "_")))
     except Exception as error:  # a shared library may be missing, or fit another version of numpy
         again = f"pip install --force-reinstall '{requirement.name}{requirement.specifier}'"
-        return Finding("versions", requirement.name, f"{version} does not import: {error}", worse, again)
+        return Finding("versions", requirement.name, f"{version} does not import: {error}", "broken", again)
     return Finding("versions", requirement.name, version)
 
 
@@ -194,7 +191,9 @@ def _round_trip(av: Any) -> Finding:
         frames = decode_video(file, 30, 48).frames
     right = len(frames) == 8 and all(abs(float(frame.mean()) - 20 * i) < 10 for i, frame in enumerate(frames))
     value = "8 frames written and read back" if right else f"wrote 8 frames, read {len(frames)} back or wrong pictures"
-    return Finding("video", "self-check", value, "ok" if right else "broken", "" if right else "pip uninstall decord")
+    return Finding(
+        "video", "self-check", value, "ok" if right else "broken", "" if right else "pip install --force-reinstall av"
+    )
 
 
 def _flow() -> Iterator[Finding]:

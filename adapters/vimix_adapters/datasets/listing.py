@@ -3,17 +3,23 @@
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attrs import evolve, field, frozen
 
 from vimix.values.errors import VimixError
+from vimix.values.segment import Segment
 from vimix_adapters.files import require_folder
+from vimix_adapters.image_names import image_sequences
 
 VIDEO_ENDINGS = frozenset(
-    f".{ending}" for ending in ("mp4", "avi", "mov", "mkv", "webm", "m4v", "mpg", "mpeg", "wmv", "flv", "ts", "3gp")
+    f".{ending}"
+    for ending in ("mp4", "avi", "mov", "mkv", "webm", "m4v", "mpg", "mpeg", "wmv", "flv", "ts", "3gp", "gif")
 )
+SYSTEM_NAMES = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found", "thumbs.db", "desktop.ini"})
+"""Files and folders of other programs, in lower case; names that begin with a dot are passed over too."""
 _UCF_CLIP = re.compile(r"(v_.+_g\d+)_c\d+$", re.IGNORECASE)
 
 
@@ -30,6 +36,12 @@ class DatasetFile:
     """Recording from which the file was cut."""
     splits: tuple[str, ...]
     """Splits that contain the file."""
+    segment: Segment | None = None
+    """The part of the video that is the clip; None: all of it."""
+    pattern: str = ""
+    """Pattern of the images if ``path`` is a folder of frames, such as ``img_%05d.jpg``; empty: all numbered ones."""
+    rate: float = 0.0
+    """Frames a second of a folder of frames; 0: not known."""
 
 
 @frozen
@@ -104,17 +116,38 @@ def split_counts(listing: Listing, unreadable: Collection[str] | None) -> list[S
 
 
 def own_listing(dataset: str, listed: Sequence[DatasetFile], missing: Collection[str] | None = None) -> Listing:
-    """List own data in the given order: classes sorted by name, ``train`` before ``test``.
+    """List own data in the given order: classes sorted by name, ``train`` before ``val`` and ``test``.
 
     ``missing`` are the names of listed files that do not exist; by default each path is looked up.
     """
     if missing is None:  # a link to nowhere exists, and cannot be read
         missing = {file.name for file in listed if not os.path.lexists(file.path)}
     classes = sorted({file.class_name for file in listed if file.class_name is not None})
-    splits = sorted({split for file in listed for split in file.splits}, reverse=True)
+    splits = sorted({split for file in listed for split in file.splits}, key=_split_order)
     files = tuple(file for file in listed if file.name not in missing)
     absent = {file.name: file.splits for file in listed if file.name in missing}
     return Listing(dataset, files, tuple(classes), tuple(splits), absent)
+
+
+def _split_order(split: str) -> tuple[int, str]:
+    first = next((number for number, kind in enumerate(("train", "val", "test")) if split.startswith(kind)), 3)
+    return first, split
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether the path is a folder; it may be any text of a list."""
+    return os.path.lexists(path) and path.is_dir()
+
+
+def at_frame_rate(listing: Listing, rate: float) -> Listing:
+    """Give the folders of frames ``rate`` frames a second, unless their list names another."""
+    bare = [file.name for file in listing.files if not file.rate and is_folder(file.path)]
+    if not bare:
+        return listing
+    wanted = set(bare)
+    files = tuple(evolve(file, rate=rate) if file.name in wanted else file for file in listing.files)
+    note = f"{len(bare)} folders of images taken as {rate:g} frames a second (--frame-rate): {shortened(bare)}"
+    return evolve(listing, files=files, notes=(*listing.notes, note))
 
 
 def source_of(name: str) -> str:
@@ -124,14 +157,25 @@ def source_of(name: str) -> str:
     return match.group(1).lower() if match else stem
 
 
-def video_files(folder: Path) -> list[Path]:
-    """Find all paths below ``folder`` with the ending of a video, sorted.
+@frozen
+class Found:
+    """The clips below a folder, and sentences about what else is there."""
 
-    Directories and FIFOs with such a name are included, so that they are reported. Linked folders are entered, each
-    once. Raises VimixError if a folder cannot be read.
+    paths: tuple[Path, ...]
+    """Files with the ending of a video, and folders of numbered images, sorted."""
+    notes: tuple[str, ...]
+
+
+def video_files(folder: Path) -> Found:
+    """Find all clips below ``folder``, and count what is passed over: hidden files and folders, and other files.
+
+    Directories and FIFOs with the name of a video are included, so that they are reported. Linked folders are entered,
+    each once. Raises VimixError if a folder cannot be read.
     """
     require_folder(folder, "videos below it")
-    found: list[Path] = []
+    found: set[Path] = set()
+    hidden: list[str] = []
+    others: Counter[str] = Counter()
     entered: set[tuple[int, int]] = set()
     for root, folders, files in os.walk(folder, followlinks=True, onerror=_refuse):
         state = Path(root).stat()
@@ -139,9 +183,37 @@ def video_files(folder: Path) -> list[Path]:
             folders.clear()
             continue
         entered.add((state.st_dev, state.st_ino))
-        folders.sort()
-        found += [Path(root, name) for name in [*folders, *files] if Path(name).suffix.lower() in VIDEO_ENDINGS]
-    return sorted(found)
+        hidden += [name for name in (*folders, *files) if _is_hidden(name)]
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        shown = [name for name in files if not _is_hidden(name)]
+        videos = [name for name in (*folders, *shown) if Path(name).suffix.lower() in VIDEO_ENDINGS]
+        found.update(Path(root, name) for name in videos)
+        if not videos and Path(root) != folder and _are_frames(shown):
+            found.add(Path(root))
+        else:
+            others.update(Path(name).suffix.lower() or "none" for name in shown if name not in videos)
+    return Found(tuple(sorted(found)), tuple(_passed_over(hidden, others)))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.casefold() in SYSTEM_NAMES
+
+
+def _are_frames(names: Sequence[str]) -> bool:
+    return any(len(numbered) > 1 for numbered in image_sequences(names).values())
+
+
+def _passed_over(hidden: Sequence[str], others: Mapping[str, int]) -> Iterator[str]:
+    if hidden:
+        yield f"{len(hidden)} hidden files and folders of other programs skipped: {shortened(sorted(set(hidden)))}"
+    if others:
+        kinds = [f"{count} {ending}" for ending, count in sorted(others.items(), key=lambda item: -item[1])]
+        yield f"{sum(others.values())} files that are no videos, by ending: {shortened(kinds, 6)}"
+
+
+def shortened(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names, separated by commas, with dots if there are more."""
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
 
 
 def name_below(path: Path, folder: Path) -> str:
@@ -169,7 +241,8 @@ def find_clips(
     Among several files a clip takes the one in a folder named like its class, then one below a folder
     ``replacement...`` (Kinetics), then the first. No file is taken twice.
     """
-    by_stem = _by_stem(video_files(folder), ignore_case)
+    below = video_files(folder)
+    by_stem = _by_stem(below.paths, ignore_case)
     taken: set[Path] = set()
     found: dict[str, Path] = {}
     doubles = 0
@@ -187,7 +260,8 @@ def find_clips(
     files = [DatasetFile(found[c.name], c.name, c.class_name, c.source, c.splits) for c in clips if c.name in found]
     missing = {clip.name: clip.splits for clip in clips if clip.name not in found}
     unused = sum(len(paths) for paths in by_stem.values()) - len(found)
-    notes = [f"{unused} video files below {folder} are in none of the lists"] if unused else []
+    notes = list(below.notes)
+    notes += [f"{unused} video files below {folder} are in none of the lists"] if unused else []
     notes += [f"{doubles} videos have more than one file"] if doubles else []
     return Listing(
         dataset,

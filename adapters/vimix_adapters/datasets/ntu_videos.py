@@ -19,7 +19,8 @@ def list_ntu_videos(folder: Path, edition: int = 60) -> Listing:
 
     The videos of the three cameras that filmed a performance have the same source. Raises VimixError if there is none.
     """
-    named = {path: name for path in video_files(folder) if (name := _name(path)) and name.edition <= edition}
+    below = video_files(folder)
+    named = {path: name for path in below.paths if (name := _name(path)) and name.edition <= edition}
     if not named:
         raise VimixError(f"{folder}: expected videos named SsssCcccPpppRrrrAaaa_rgb.avi of ntu{edition}, found none")
     unique = {path.stem.upper(): path for path in named}
@@ -31,7 +32,9 @@ def list_ntu_videos(folder: Path, edition: int = 60) -> Listing:
     )
     splits = tuple(dict.fromkeys(split for video in listed for split in video.splits))
     totals = TOTALS[edition]
-    return Listing(f"ntu{edition}", listed, classes, tuple(totals) or splits, totals=dict(totals), official=True)
+    return Listing(
+        f"ntu{edition}", listed, classes, tuple(totals) or splits, totals=dict(totals), official=True, notes=below.notes
+    )
 
 
 def _name(path: Path) -> NtuName | None:

@@ -3,7 +3,7 @@
 import csv
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vimix.values.errors import VimixError
@@ -17,19 +17,34 @@ def numbered_lines(path: Path) -> list[tuple[int, str]]:
 
     Raises VimixError if the file is not a regular file or cannot be read as text.
     """
-    lines = _text(path).splitlines()
+    lines = read_text(path).splitlines()
     return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def csv_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) -> Iterator[tuple[int, dict[str, str]]]:
+def csv_header(path: Path, aliases: Mapping[str, str] | None = None) -> list[str]:
+    """Return the names of the columns of a CSV file; ``aliases`` are other names of columns, in lower case.
+
+    A file that is no CSV has none. Raises VimixError if it cannot be read as text.
+    """
+    first = read_text(path).splitlines()[:1]
+    try:
+        return [_column(name, aliases) for name in next(csv.reader(first), [])]
+    except csv.Error:
+        return []
+
+
+def csv_rows(
+    path: Path, needed: Sequence[str], optional: Sequence[str] = (), aliases: Mapping[str, str] | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the rows of a CSV file with a header: (number of the line, cell by column); optional cells may be empty.
 
-    Other columns are ignored. Raises VimixError that names the line if a needed cell is empty or a row too long.
+    Other columns are ignored; ``aliases`` are other names of columns, in lower case. Raises VimixError that names the
+    line if a needed cell is empty or a row too long.
     """
     expected = ",".join([*needed, *(f"[{name}]" for name in optional)])
-    reader = csv.reader(_text(path).splitlines(keepends=True), strict=True)
+    reader = csv.reader(read_text(path).splitlines(keepends=True), strict=True)
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = [_column(name, aliases) for name in next(reader, [])]
         if twice := sorted({name for name in header if name and header.count(name) > 1}):
             raise VimixError(f"{path}, line 1: column {twice[0]} occurs twice")
         if absent := [name for name in needed if name not in header]:
@@ -41,6 +56,10 @@ def csv_rows(path: Path, needed: Sequence[str], optional: Sequence[str] = ()) ->
         raise VimixError(
             f"{path}, line {reader.line_num}: expected CSV with the header {expected} ({error})"
         ) from error
+
+
+def _column(name: str, aliases: Mapping[str, str] | None) -> str:
+    return (aliases or {}).get(name.strip().lower(), name.strip())
 
 
 def whole_number(text: str) -> int | None:
@@ -59,7 +78,8 @@ def _row(
     return {name: found.get(name, "") for name in (*needed, *optional)}
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a UTF-8 text. Raises VimixError that names the line of a byte or character that no text holds."""
     try:
         # Opening a FIFO would wait for a writer.
         if not stat.S_ISREG(path.stat().st_mode):

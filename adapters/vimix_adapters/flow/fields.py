@@ -14,19 +14,41 @@ Frames = NDArray[np.uint8]
 Field = NDArray[np.float32]
 
 
-def flow_fields(
-    frames: Frames, estimator: FlowEstimator, short_side: int, size: tuple[int, int], bound: float
-) -> Frames:
-    """Compute quantised flow uint8 [T, h, w, 2] from frames uint8 [T, H, W, 3]; the last frame repeats the last field.
+class FlowOfPieces:
+    """Quantised flow between neighbouring frames of a video that come in pieces.
 
     Flow is computed with ``short_side`` pixels, or those of smaller frames, then resized to ``size`` (h, w) and scaled.
     ``bound`` is the displacement in pixels of ``size`` at which it is clipped.
     """
-    grey = [_shrunk(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), short_side) for frame in frames]
-    coded = [quantise(resized(field, size), bound) for field in _estimated(grey, estimator)]
-    if not coded:
-        coded = [quantise(np.zeros((*size, 2), dtype=np.float32), bound)]
-    return np.stack(coded + coded[-1:] * (len(frames) - len(coded)))
+
+    def __init__(self, estimator: FlowEstimator, short_side: int, size: tuple[int, int], bound: float) -> None:
+        self._estimator, self._short_side, self._size, self._bound = estimator, short_side, size, bound
+        self._before: list[Frames] = []
+        self._last = quantise(np.zeros((1, *size, 2), dtype=np.float32), bound)
+
+    def add(self, frames: Frames) -> Frames:
+        """Return the fields uint8 [N, h, w, 2] between the last frame and those of a piece, uint8 [T, H, W, 3].
+
+        N is T, or T - 1 for the first piece.
+        """
+        grey = self._before + [_shrunk(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), self._short_side) for frame in frames]
+        coded = [quantise(resized(field, self._size), self._bound) for field in _estimated(grey, self._estimator)]
+        self._before = grey[-1:]
+        fields = np.stack(coded) if coded else self._last[:0]
+        self._last = fields[-1:] if coded else self._last
+        return fields
+
+    def end(self) -> Frames:
+        """Return the last field once more, [1, h, w, 2]: flow has as many fields as the video has frames."""
+        return self._last
+
+
+def flow_fields(
+    frames: Frames, estimator: FlowEstimator, short_side: int, size: tuple[int, int], bound: float
+) -> Frames:
+    """Compute the quantised flow uint8 [T, h, w, 2] of a whole video, uint8 [T, H, W, 3], as ``FlowOfPieces`` does."""
+    flow = FlowOfPieces(estimator, short_side, size, bound)
+    return np.concatenate([flow.add(frames), flow.end()])
 
 
 def _estimated(grey: Sequence[Frames], estimator: FlowEstimator) -> Iterable[Field]:

@@ -2,7 +2,9 @@
 
 ``denseflow`` (also mmaction2, TSN): ``flow_x_00001.jpg`` and ``flow_y_00001.jpg``, grey. ``coclr`` (also MemDPC):
 ``flow_00001.jpg``, three channels in OpenCV's order: the first is u, the second v, the third 128 (a reader of R, G, B
-gets R = 128, G = v, B = u). Levels 0 to 255 are displacements from -bound to +bound in pixels of the image.
+gets R = 128, G = v, B = u). ``folders``: grey images of u and v, by any numbered names, in two folders ``flow_x`` and
+``flow_y``, ``u`` and ``v``, or ``x`` and ``y``, which lie in the folder of the video or contain it. Levels 0 to 255 are
+displacements from -bound to +bound in pixels of the image.
 """
 
 import re
@@ -18,12 +20,18 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix_adapters.flow.fields import dequantise
+from vimix_adapters.image_names import image_sequences
 
 Field = NDArray[np.float32]
-LAYOUTS = {
+Folders = tuple[Path, ...]
+"""The folder with the flow of a video, or the two folders with u and v."""
+PATTERNS = {
     "denseflow": (r"flow_x_(\d+)\.(?:jpe?g|png)", r"flow_y_(\d+)\.(?:jpe?g|png)"),
     "coclr": (r"flow_(\d+)\.(?:jpe?g|png)",),
 }
+LAYOUTS = (*PATTERNS, "folders")
+PAIRS = (("flow_x", "flow_y"), ("u", "v"), ("x", "y"))
+"""Names of the two folders with u and v."""
 THIRD_CHANNEL = 16.0
 """Largest mean distance of CoCLR's third channel from 128: JPEG blurs colours."""
 
@@ -32,7 +40,7 @@ THIRD_CHANNEL = 16.0
 class FlowImages:
     """Convention by which displacements were written as levels."""
 
-    layout: str = field(validator=in_(tuple(LAYOUTS)))
+    layout: str = field(validator=in_(LAYOUTS))
     bound: float = field(default=20.0, validator=gt(0))
     """Displacement in pixels at which flow was clipped."""
     rounding: str = field(default="round", validator=in_(("round", "truncate")))
@@ -45,40 +53,46 @@ class FlowImages:
         return f"{self.layout} images, clipped to {self.bound:g} pixels of their own size, {made}"
 
 
-def layout_of(folder: Path) -> str | None:
-    """Return ``denseflow`` or ``coclr``, None for a folder without flow images."""
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    for layout, patterns in LAYOUTS.items():
-        if any(re.fullmatch(patterns[0], name) for name in names):
+def layout_of(folders: Folders) -> str | None:
+    """Return the layout of the images in one folder or two, None if there is no flow."""
+    names = [[path.name for path in folder.iterdir()] if folder.is_dir() else [] for folder in folders]
+    if len(names) == 2:
+        return "folders" if all(map(image_sequences, names)) else None
+    for layout, patterns in PATTERNS.items():
+        if any(re.fullmatch(patterns[0], name) for name in names[0]):
             return layout
     return None
 
 
-def find_folder(root: Path, name: str) -> Path:
-    """Find the folder with the flow of the video ``name`` (``Bow/clip.avi``). Raises VimixError if there is none."""
+def find_folders(root: Path, name: str) -> Folders:
+    """Find the flow of the video ``name`` (``Bow/clip.avi``). Raises VimixError if there is none."""
     stem = name.rsplit(".", 1)[0]
-    folders = [root / folder for folder in dict.fromkeys((stem, name, Path(stem).name, Path(name).name))]
-    for folder in folders:
-        if layout_of(folder) is not None:
-            return folder
-    raise VimixError(f"no flow images in {folders[0]} (flow_x_*.jpg and flow_y_*.jpg, or flow_*.jpg)")
+    for folder in dict.fromkeys((stem, name, Path(stem).name, Path(name).name)):
+        pairs = [(root / folder / x, root / folder / y) for x, y in PAIRS]
+        pairs += [(root / x / folder, root / y / folder) for x, y in PAIRS]
+        for folders in ((root / folder,), *pairs):
+            if layout_of(folders) is not None:
+                return folders
+    raise VimixError(
+        f"no flow images in {root / stem} (flow_x_*.jpg and flow_y_*.jpg, flow_*.jpg, or the folders u and v)"
+    )
 
 
-def image_size(folder: Path, images: FlowImages) -> tuple[int, int]:
+def image_size(folders: Folders, images: FlowImages) -> tuple[int, int]:
     """Return (h, w) of the first image. Raises VimixError if it cannot be read."""
-    height, width, _ = next(read_fields(folder, images)).shape
+    height, width, _ = next(read_fields(folders, images)).shape
     return height, width
 
 
-def count_fields(folder: Path, images: FlowImages) -> int:
+def count_fields(folders: Folders, images: FlowImages) -> int:
     """Count the fields in the folder. Raises VimixError if one in between, or the other image of one, is missing."""
-    return len(_files(folder, images.layout))
+    return len(_files(folders, images.layout))
 
 
-def read_fields(folder: Path, images: FlowImages) -> Iterator[Field]:
+def read_fields(folders: Folders, images: FlowImages) -> Iterator[Field]:
     """Yield fields (u, v) in pixels, float32 [H, W, 2], by number. Raises VimixError for an image that is damaged."""
     half_a_level = images.bound / 255 if images.rounding == "truncate" else 0.0
-    for paths in _files(folder, images.layout):
+    for paths in _files(folders, images.layout):
         levels = _levels(paths)
         yield dequantise(levels, images.bound) + np.float32(half_a_level)
 
@@ -104,15 +118,32 @@ def _image(path: Path, how: int) -> NDArray[np.uint8]:
     return np.asarray(image, dtype=np.uint8)
 
 
-def _files(folder: Path, layout: str) -> list[tuple[Path, ...]]:
-    numbered: list[dict[int, Path]] = []
-    paths = sorted(folder.iterdir())
-    for pattern in LAYOUTS[layout]:
-        matches = ((re.fullmatch(pattern, path.name), path) for path in paths)
-        numbered.append({int(match[1]): path for match, path in matches if match})
+def _files(folders: Folders, layout: str) -> list[Folders]:
+    """Return the images of each field, by number."""
+    numbered = [_numbered(folder) for folder in folders] if layout == "folders" else _matching(folders[0], layout)
     numbers = sorted(numbered[0])
     if any(sorted(other) != numbers for other in numbered):
-        raise VimixError(f"{folder}: some flow_x images have no flow_y partner, or the other way round")
+        raise VimixError(
+            f"{folders[0]}: some images of u (flow_x) have no partner of v (flow_y), or the other way round"
+        )
     if not numbers or numbers != list(range(numbers[0], numbers[0] + len(numbers))):
-        raise VimixError(f"{folder}: expected {layout} images numbered without gaps")
+        raise VimixError(f"{folders[0]}: expected {layout} images numbered without gaps")
     return [tuple(part[number] for part in numbered) for number in numbers]
+
+
+def _matching(folder: Path, layout: str) -> list[dict[int, Path]]:
+    paths = sorted(folder.iterdir())
+    found = []
+    for pattern in PATTERNS[layout]:
+        matches = ((re.fullmatch(pattern, path.name), path) for path in paths)
+        found.append({int(match[1]): path for match, path in matches if match})
+    return found
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    kinds = image_sequences(path.name for path in folder.iterdir())
+    if len(kinds) != 1:
+        raise VimixError(
+            f"{folder}: expected one sequence of numbered images, found {', '.join(sorted(kinds)) or 'none'}"
+        )
+    return {number: folder / name for files in kinds.values() for number, name in files.items()}

@@ -221,15 +221,15 @@ def _jobs(files: Sequence[DatasetFile], store: Path, builder: StoreBuilder) -> l
 
 
 def _key(files: Sequence[DatasetFile]) -> str:
-    return sha256("\n".join(f"{file.name}\n{_version(file.path)}" for file in files).encode()).hexdigest()[:32]
+    return sha256("\n".join(f"{file.name}\n{_version(file)}" for file in files).encode()).hexdigest()[:32]
 
 
-def _version(path: Path) -> str:
+def _version(file: DatasetFile) -> str:
     try:
-        state = path.stat()
+        state = file.path.stat()
     except OSError:
         return "missing"
-    return f"{state.st_size} {state.st_mtime_ns}"
+    return f"{state.st_size} {state.st_mtime_ns}{f' {file.rate}' if file.rate else ''}"
 
 
 def _content(job: PartJob) -> str:

@@ -1,14 +1,15 @@
 """An estimate of a store's size before it is made, from the first frames of some videos, encoded as in the store."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from attrs import frozen
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.decode import Frame, first_frames, probe_video, resized
+from vimix.values.segment import Segment
+from vimix_adapters.clips.decode import FrameSource, first_frames
+from vimix_adapters.clips.display import Frame, resized
 from vimix_adapters.clips.hdf5_writer import as_jpeg
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.flow.dis import DisFlow
@@ -26,23 +27,27 @@ class DiskUse:
     files: int
 
 
-def estimate_disk_use(videos: Sequence[Path], settings: PackSettings) -> DiskUse | None:
-    """Estimate the size of a store of the videos; None if none of the sample can be read."""
-    numbers = np.unique(np.linspace(0, len(videos) - 1, min(SAMPLE, len(videos))).round().astype(int))
-    sizes = [size for number in numbers if (size := _size(videos[number], settings))]
-    return DiskUse(round(float(np.mean(sizes)) * len(videos)), len(sizes)) if sizes else None
+Clip = tuple[FrameSource, Segment | None]
 
 
-def _size(video: Path, settings: PackSettings) -> float:
-    """Return the bytes that a video will take: its number of frames times the size of its first; 0 if unreadable."""
+def estimate_disk_use(clips: Sequence[Clip], settings: PackSettings) -> DiskUse | None:
+    """Estimate the size of a store of the videos or segments; None if none of the sample can be read."""
+    numbers = np.unique(np.linspace(0, len(clips) - 1, min(SAMPLE, len(clips))).round().astype(int))
+    sizes = [size for number in numbers if (size := _size(clips[number], settings))]
+    return DiskUse(round(float(np.mean(sizes)) * len(clips)), len(sizes)) if sizes else None
+
+
+def _size(clip: Clip, settings: PackSettings) -> float:
+    """Return the bytes that a clip will take: its number of frames times the size of its first; 0 if unreadable."""
+    source, segment = clip
     try:
-        probe = probe_video(video)
-        frames = first_frames(video, 2)
+        frames, rate = first_frames(source, 2), source.rate
+        seconds = source.seconds or 1 / rate
     except VimixError:
         return 0
-    rate = float(probe.rate or 30)
-    share = min(1.0, settings.rate / rate) if settings.rate else 1.0
-    return (probe.frames or probe.seconds * rate or 1) * share * _frame_size(frames, settings)
+    if segment is not None:
+        seconds = (segment.end - segment.start) / (rate if segment.in_frames else 1)
+    return seconds * min(rate, settings.rate or rate) * _frame_size(frames, settings)
 
 
 def _frame_size(frames: Sequence[Frame], settings: PackSettings) -> int:

@@ -1,19 +1,20 @@
 """Flow of one video of a store: computed from its stored frames, or imported from images."""
 
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import cv2
-import numpy as np
 from attrs import frozen
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
+from vimix_adapters.clips.decode import PIECE
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.hdf5_writer import write_part
+from vimix_adapters.clips.hdf5_writer import part_writer
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.flow.fields import flow_fields, quantise, resized
-from vimix_adapters.flow.images import FlowImages, count_fields, read_fields
+from vimix_adapters.flow.fields import FlowOfPieces, quantise, resized
+from vimix_adapters.flow.images import FlowImages, Folders, count_fields, read_fields
 from vimix_adapters.prepare.video_store import flow_estimator
 
 
@@ -25,8 +26,8 @@ class FlowJob:
     """Number of the video in the store."""
     frames: int
     part: Path
-    folder: Path | None = None
-    """Folder of the images to import; None if flow is computed."""
+    folders: Folders = ()
+    """Where the images to import are; empty if flow is computed."""
 
 
 def compute_part(job: FlowJob, store: Path, settings: PackSettings) -> None:
@@ -34,10 +35,13 @@ def compute_part(job: FlowJob, store: Path, settings: PackSettings) -> None:
     cv2.setNumThreads(1)
     opened = _opened(store)
     video = opened.videos[job.number]
-    frames = opened.read(job.number, RGB, 0, video.frames)
-    size = (int(frames.shape[1]), int(frames.shape[2]))
-    fields = flow_fields(frames, flow_estimator(settings), settings.flow_short_side, size, settings.flow_bound)
-    write_part(job.part, {FLOW: fields}, video.rate, settings)
+    height, width = opened.read(job.number, RGB, 0, 1).shape[1:3]
+    flow = FlowOfPieces(flow_estimator(settings), settings.flow_short_side, (height, width), settings.flow_bound)
+    with part_writer(job.part, settings) as part:
+        for start in range(0, video.frames, PIECE):
+            part.append(FLOW, flow.add(opened.read(job.number, RGB, start, min(PIECE, video.frames - start))))
+        part.append(FLOW, flow.end())
+        part.finish(video.rate)
 
 
 def import_part(job: FlowJob, store: Path, settings: PackSettings, images: FlowImages) -> None:
@@ -48,19 +52,23 @@ def import_part(job: FlowJob, store: Path, settings: PackSettings, images: FlowI
     cv2.setNumThreads(1)
     opened = _opened(store)
     video = opened.videos[job.number]
-    assert job.folder is not None
-    count = count_fields(job.folder, images)
-    if count not in (video.frames - 1, video.frames):
+    count = count_fields(job.folders, images)
+    if abs(count - video.frames) > 1:
         raise VimixError(
             f"{count} flow images for {video.frames} stored frames: expected {video.frames - 1}; such flow fits a "
             "store with the frame rate of the video files (vimix prepare --rate 0)"
         )
     height, width = opened.read(job.number, RGB, 0, 1).shape[1:3]
-    fields = [
-        quantise(resized(field, (height, width)), settings.flow_bound) for field in read_fields(job.folder, images)
-    ]
-    fields += fields[-1:] * (video.frames - len(fields))  # the last field is repeated, as in computed flow
-    write_part(job.part, {FLOW: np.stack(fields)}, video.rate, settings)
+    coded = (
+        quantise(resized(field, (height, width)), settings.flow_bound)[None]
+        for field in islice(read_fields(job.folders, images), video.frames)
+    )
+    with part_writer(job.part, settings) as part:
+        for last in coded:
+            part.append(FLOW, last)
+        for _ in range(count, video.frames):  # the last field is repeated, as in computed flow
+            part.append(FLOW, last)
+        part.finish(video.rate)
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from vimix_adapters.clips.hdf5_assembly import Head, Placed, write_store
 from vimix_adapters.clips.hdf5_writer import is_part
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import require_folder
-from vimix_adapters.flow.images import FlowImages, find_folder, image_size, layout_of
+from vimix_adapters.flow.images import FlowImages, Folders, find_folders, image_size, layout_of
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.prepare.flow_job import FlowJob, compute_part, import_part
 from vimix_adapters.prepare.parts import claim_parts, drop_parts, flow_parts_of
@@ -106,30 +106,30 @@ def import_flow(
     images, side = _first_readable(folders, image_bound, rounding)
     bound = bound or round(image_bound * store.picture_settings.short_side / side, 4)
     settings = _with_flow(store, "imported", store.picture_settings.short_side, bound, images.about)
-    jobs = [evolve(job, folder=folders.get(job.number)) for job in _jobs(store)]
+    jobs = [evolve(job, folders=folders.get(job.number, ())) for job in _jobs(store)]
     work = partial(import_part, store=path.absolute(), settings=settings, images=images)
     return _add(store, jobs, settings, work, options, console, dict(failures))
 
 
-def _folders(store: Hdf5VideoStore, root: Path) -> tuple[dict[int, Path], list[tuple[str, str]]]:
+def _folders(store: Hdf5VideoStore, root: Path) -> tuple[dict[int, Folders], list[tuple[str, str]]]:
     """Find the folder of each video by its number, and (name, reason) of the videos that have none."""
     require_folder(root, "one folder of flow images a video in it")
     folders, failures = {}, []
     for number, video in enumerate(store.videos):
         try:
-            folders[number] = find_folder(root, video.name)
+            folders[number] = find_folders(root, video.name)
         except VimixError as error:
             failures.append((video.name, str(error)))
     return folders, failures
 
 
-def _first_readable(folders: dict[int, Path], bound: float, rounding: str) -> tuple[FlowImages, int]:
+def _first_readable(folders: dict[int, Folders], bound: float, rounding: str) -> tuple[FlowImages, int]:
     """Return the convention and the short side of the images of the first video whose images can be read."""
     errors: list[VimixError] = []
-    for _, folder in sorted(folders.items()):
+    for _, place in sorted(folders.items()):
         try:
-            images = FlowImages(str(layout_of(folder)), bound, rounding)
-            return images, min(image_size(folder, images))
+            images = FlowImages(str(layout_of(place)), bound, rounding)
+            return images, min(image_size(place, images))
         except VimixError as error:
             errors.append(error)
         except ValueError as error:

@@ -1,6 +1,6 @@
 """Video files as parts, one a video, and the parts as a store."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,18 +12,24 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
-from vimix_adapters.clips.decode import DecodedVideo, decode_video, resized
+from vimix.values.segment import Segment
+from vimix_adapters.clips.decode import FrameSource, Reading, open_frames
+from vimix_adapters.clips.display import resized
 from vimix_adapters.clips.hdf5 import STORED_FRAMES
-from vimix_adapters.clips.hdf5_writer import Entry, FileTiming, as_stored, file_timing, merge_parts, write_part
+from vimix_adapters.clips.hdf5_writer import Entry, FileTiming, as_stored, file_timing, merge_parts, part_writer
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.listing import DatasetFile
 from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.estimator import FlowEstimator
-from vimix_adapters.flow.fields import flow_fields
+from vimix_adapters.flow.fields import FlowOfPieces
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.flow.tvl1_torch import TorchTvL1Flow
 from vimix_adapters.prepare.build_store import PartJob, StoredFile
 from vimix_adapters.prepare.disk_use import DiskUse, estimate_disk_use
+from vimix_adapters.prepare.worker_pool import allow
+
+LIMITED_SECONDS = 600.0
+"""Length of a video to which the time limit applies; a longer one has more time."""
 
 
 @frozen
@@ -32,7 +38,7 @@ class VideoStoreBuilder:
 
     settings: PackSettings
     seconds: float = 600.0
-    """Time limit of a video."""
+    """Time limit of a video, for each ten minutes of it."""
     work: Callable[[PartJob], None] = field()
     """Function that a worker process calls to make a part."""
     files_a_part: int = 1
@@ -40,7 +46,7 @@ class VideoStoreBuilder:
 
     @work.default
     def _default_work(self) -> Callable[[PartJob], None]:
-        return partial(write_part_of_video, settings=self.settings)
+        return partial(write_part_of_video, settings=self.settings, seconds=self.seconds)
 
     def check(self) -> None:
         """Raise VimixError if OpenCV lacks the flow estimator of the settings."""
@@ -61,7 +67,8 @@ class VideoStoreBuilder:
 
     def disk_use(self, files: Sequence[DatasetFile]) -> DiskUse | None:
         """Estimate the size of the store from a sample of the files."""
-        return estimate_disk_use([file.path for file in files], self.settings)
+        clips = [(open_frames(file.path, file.pattern, file.rate), file.segment) for file in files]
+        return estimate_disk_use(clips, self.settings)
 
     def write(self, store: Path, files: Sequence[StoredFile], classes: Sequence[str], left_out: int) -> None:
         """Join the parts to a store, atomically. Raises WriteError if it cannot be written."""
@@ -69,26 +76,45 @@ class VideoStoreBuilder:
         merge_parts(store, entries, classes, self.settings, left_out)
 
 
-def pack_frames(
-    path: Path, settings: PackSettings, flow: bool = True
-) -> tuple[dict[Modality, NDArray[np.uint8]], DecodedVideo]:
-    """Read a video file as a store with ``settings`` holds it: uint8 [T, H, W, C] by modality, and the decoded video.
+def pack_pieces(
+    reading: Reading, settings: PackSettings, flow: bool = True
+) -> Iterator[tuple[Modality, NDArray[np.uint8]]]:
+    """Yield a video as a store with ``settings`` holds it, in pieces: uint8 [T, H, W, C] of a modality.
 
     Without ``flow`` the pictures are the same, but no flow is computed.
-    Raises VimixError with the reason if the file cannot be read.
+    Raises VimixError with the reason if the video cannot be read.
     """
     cv2.setNumThreads(1)
+    fields: FlowOfPieces | None = None
+    for piece in reading.pieces():
+        rgb = np.stack([resized(frame, settings.short_side) for frame in piece])
+        yield RGB, rgb
+        if flow and settings.flow != "none":
+            size = (int(rgb.shape[1]), int(rgb.shape[2]))
+            fields = fields or FlowOfPieces(
+                flow_estimator(settings), settings.flow_short_side, size, settings.flow_bound
+            )
+            yield FLOW, fields.add(as_stored(rgb, RGB, settings) if settings.flow_origin == STORED_FRAMES else piece)
+    if fields is not None:
+        yield FLOW, fields.end()
+
+
+def reading_of(source: FrameSource, settings: PackSettings, segment: Segment | None = None) -> Reading:
+    """Prepare to read a video, or a segment of it, at the size that the frames and the flow of ``settings`` need."""
     with_flow = settings.flow != "none"
     largest = max(settings.short_side, settings.flow_short_side) if with_flow else settings.short_side
-    decoded = decode_video(path, settings.rate, largest)
-    rgb = np.stack([resized(frame, settings.short_side) for frame in decoded.frames])
-    packed = {RGB: rgb}
-    if with_flow and flow:
-        size = (int(rgb.shape[1]), int(rgb.shape[2]))
-        frames = as_stored(rgb, RGB, settings) if settings.flow_origin == STORED_FRAMES else decoded.frames
-        estimator = flow_estimator(settings)
-        packed[FLOW] = flow_fields(frames, estimator, settings.flow_short_side, size, settings.flow_bound)
-    return packed, decoded
+    return Reading(source, settings.rate, largest, segment)
+
+
+def pack_frames(
+    path: Path, settings: PackSettings, flow: bool = True
+) -> tuple[dict[Modality, NDArray[np.uint8]], Reading]:
+    """Read a whole video as ``pack_pieces`` does: uint8 [T, H, W, C] by modality, and its rates."""
+    reading = reading_of(open_frames(path), settings)
+    pieces: dict[Modality, list[NDArray[np.uint8]]] = {}
+    for modality, piece in pack_pieces(reading, settings, flow):
+        pieces.setdefault(modality, []).append(piece)
+    return {modality: np.concatenate(whole) for modality, whole in pieces.items()}, reading
 
 
 def flow_estimator(settings: PackSettings) -> FlowEstimator:
@@ -102,11 +128,20 @@ def flow_estimator(settings: PackSettings) -> FlowEstimator:
     return estimators[settings.flow]()
 
 
-def write_part_of_video(job: PartJob, settings: PackSettings) -> None:
-    """Read a video into a part. Raises VimixError with the reason if it cannot be read."""
+def write_part_of_video(job: PartJob, settings: PackSettings, seconds: float = 0.0) -> None:
+    """Read a video, or a segment of it, into a part, in pieces. Raises VimixError with the reason if it cannot be read.
+
+    ``seconds`` is the time limit for each ten minutes of the video.
+    """
     (file,) = job.files
-    frames, decoded = pack_frames(file.path, settings)
-    write_part(job.part, frames, decoded.rate, settings, FileTiming(decoded.file_rate, decoded.file_frames))
+    source = open_frames(file.path, file.pattern, file.rate)
+    if seconds and source.seconds > LIMITED_SECONDS:
+        allow(seconds * source.seconds / LIMITED_SECONDS)
+    reading = reading_of(source, settings, file.segment)
+    with part_writer(job.part, settings) as part:
+        for modality, frames in pack_pieces(reading, settings):
+            part.append(modality, frames)
+        part.finish(reading.rate, FileTiming(reading.file_rate, reading.file_frames))
 
 
 def _torch_tvl1() -> FlowEstimator:

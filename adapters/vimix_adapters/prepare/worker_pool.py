@@ -46,6 +46,23 @@ class _Full:
     reason: str
 
 
+@frozen
+class _MoreTime:
+    """Answer of a worker whose job turned out to be long."""
+
+    seconds: float
+
+
+_PIPE: list[Connection] = []
+"""The pipe to the parent, in a worker process."""
+
+
+def allow(seconds: float) -> None:
+    """Give the job that runs in this worker process ``seconds`` from now on; without effect in other processes."""
+    for pipe in _PIPE:
+        pipe.send(_MoreTime(seconds))
+
+
 @define(eq=False)
 class _Worker:
     process: Any
@@ -53,6 +70,7 @@ class _Worker:
     ready: bool = False
     job: Any = None
     chances: int = CHANCES
+    limit: float = 0.0
     deadline: float = 0.0
 
     def end(self) -> None:
@@ -135,11 +153,14 @@ class _Pool:
         """Return the outcome of the worker's job, None if another worker gets the job; ends or frees this one."""
         try:
             answered = worker.pipe.poll()
-            answer = worker.pipe.recv() if answered else f"not finished within {self._limit(worker):g} seconds: killed"
+            answer = worker.pipe.recv() if answered else f"not finished within {worker.limit:g} seconds: killed"
         except (EOFError, OSError):
             return self._lost(worker)
         if isinstance(answer, _Full):
             raise WriteError(answer.reason)
+        if isinstance(answer, _MoreTime):
+            worker.limit, worker.deadline = answer.seconds, time.monotonic() + answer.seconds
+            return None
         self.busy.remove(worker)
         if answered:
             self.idle.append(worker)
@@ -157,11 +178,9 @@ class _Pool:
         worker.end()
         return Outcome(worker.job, f"the decoder died ({cause})")
 
-    def _limit(self, worker: _Worker) -> float:
-        return self.seconds(worker.job) if callable(self.seconds) else self.seconds
-
     def _give(self, worker: _Worker) -> None:
-        worker.deadline = time.monotonic() + self._limit(worker)
+        worker.limit = self.seconds(worker.job) if callable(self.seconds) else self.seconds
+        worker.deadline = time.monotonic() + worker.limit
         try:
             worker.pipe.send(worker.job)
         except OSError:  # it died between two jobs
@@ -212,6 +231,7 @@ def _serve(work: Callable[[Any], None], pipe: Connection) -> None:
     with contextlib.suppress(OSError):
         # If memory runs out, Linux should kill the decoder at fault, not the command.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    _PIPE.append(pipe)
     try:
         pipe.send(None)
         while True:

@@ -130,7 +130,8 @@ def require_labels(store: VideoStore, split: str) -> None:
     without = [store.videos[number].name for number in store.members(split) if store.videos[number].label < 0]
     if without:
         raise VimixError(
-            f"{len(without)} videos of split {split!r} have no label ({without[0]}, ...): choose another split"
+            f"{len(without)} videos of split {split!r} have no label ({without[0]}, ...): choose another split, or "
+            "prepare the store with labels"
         )
 
 

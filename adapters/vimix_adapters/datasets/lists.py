@@ -1,0 +1,180 @@
+"""Lists of videos as data sets and other libraries have them: one reader a format, chosen by the look of the file."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, frozen
+
+from vimix.values.errors import VimixError
+from vimix_adapters.datasets.csv_list import ALIASES, file_of, read_csv, twice
+from vimix_adapters.datasets.kinetics import list_kinetics
+from vimix_adapters.datasets.listing import VIDEO_ENDINGS, DatasetFile, Listing, is_folder, own_listing, shortened
+from vimix_adapters.datasets.places import Places
+from vimix_adapters.datasets.rows import ListRow, Rows, split_of
+from vimix_adapters.datasets.text import csv_header, numbered_lines, read_text
+
+_ENDING = "|".join(re.escape(ending) for ending in sorted(VIDEO_ENDINGS))
+_NAMED = re.compile(rf"(.+?(?:{_ENDING}))(?:[ \t,]+(.+))?", re.IGNORECASE)
+"""A path with the ending of a video, and what follows it."""
+_NUMBERS = re.compile(r"(.+?)((?:[ \t,]+-?[0-9]{1,9})+)")
+"""A path, and the numbers that end the line."""
+
+
+HEADS = frozenset(["path", *(name for name, column in ALIASES.items() if column == "path")])
+"""First words of a header."""
+
+
+@frozen
+class ListFormat:
+    """A format of lists."""
+
+    name: str
+    fits: Callable[[Path], bool]
+    """Whether a file looks like it."""
+    read: Callable[[Path, Path], Rows]
+    """Read a file whose paths are below a folder. Raises VimixError that names the line."""
+
+
+def list_videos(files: Sequence[Path], folder: Path | None = None, classes: Path | None = None) -> Listing:
+    """List the videos of one or more lists, in any of ``FORMATS`` or as Kinetics has them.
+
+    Paths are absolute or below ``folder``, by default the folder of each list. A list without splits has that of its
+    file name. Labels that are numbers stay numbers, named by the lines of ``classes`` if it is given. A video without
+    label serves pretraining only. Raises VimixError that names the line if a list cannot be read.
+    """
+    if any(is_kinetics(file) for file in files):
+        return list_kinetics(folder or files[0].parent, files)
+    listed: dict[str, DatasetFile] = {}
+    contents = [(file, _format_of(file).read(file, folder or file.parent)) for file in files]
+    for file, content in contents:
+        places = Places(folder or file.parent)
+        in_this: set[str] = set()
+        for row in content.rows:
+            video = file_of(row, places)
+            first = listed.get(video.name, video)
+            if video.name in in_this or first.class_name != video.class_name:
+                raise VimixError(f"{row.line}: {twice(first, video)}")
+            in_this.add(video.name)
+            listed[video.name] = evolve(first, splits=tuple(dict.fromkeys([*first.splits, *video.splits])))
+    if not listed:
+        names = ", ".join(map(str, files))
+        raise VimixError(
+            f"{names}: expected a line path,split[,label][,group] or 'path label' for each video, found none"
+        )
+    ordered = next((content.classes for _, content in contents if content.classes), ())
+    videos = sorted(listed.values(), key=lambda video: video.name)
+    listing = _with_classes(own_listing("csv", videos), ordered, classes)
+    return evolve(listing, notes=(*(note for _, content in contents for note in content.notes), *listing.notes))
+
+
+def is_kinetics(file: Path) -> bool:
+    """Return whether a file is a CSV list of Kinetics."""
+    return "youtube_id" in csv_header(file)
+
+
+def _format_of(file: Path) -> ListFormat:
+    return next(known for known in FORMATS if known.fits(file))
+
+
+def _with_classes(listing: Listing, ordered: Sequence[str], names: Path | None) -> Listing:
+    """Put the classes into the order of the list; numbers that ``names`` names get their names."""
+    found = set(listing.classes)
+    if names is not None:
+        wanted = [re.sub(r"^[0-9]+[ ,\t]+", "", text) for _, text in numbered_lines(names)]
+        if odd := [label for label in found if not label.isdecimal() or int(label) >= len(wanted)]:
+            raise VimixError(f"{names}: names {len(wanted)} classes, numbered from 0, but a label is {min(odd)!r}")
+        files = [evolve(f, class_name=f.class_name and wanted[int(f.class_name)]) for f in listing.files]
+        return evolve(listing, files=tuple(files), classes=tuple(wanted))
+    if found and all(label.isdecimal() for label in found):
+        highest = max(map(int, found))
+        unused = sorted({str(number) for number in range(highest + 1)} - found, key=int) if highest < 10**5 else []
+        notes = (f"labels without a video: {shortened(unused)}",) if unused else ()
+        return evolve(listing, classes=tuple(sorted(found | set(unused), key=int)), notes=notes)
+    if ordered:
+        return evolve(listing, classes=(*ordered, *sorted(found - set(ordered))))
+    return listing
+
+
+def _has_header(file: Path) -> bool:
+    return "path" in csv_header(file, ALIASES)
+
+
+def _first_line(file: Path) -> str:
+    return next((text for _, text in numbered_lines(file)), "")
+
+
+def _read_json(file: Path, _folder: Path) -> Rows:
+    """Something-Something: a list of ``{"id": ..., "label": ..., "template": ...}``, or labels with their numbers."""
+    try:
+        data: Any = json.loads(read_text(file))
+    except ValueError as error:
+        raise VimixError(f"{file}: expected JSON as Something-Something has it ({error})") from error
+    if isinstance(data, dict):
+        numbers: Mapping[str, Any] = data
+        if not all(str(number).isdecimal() for number in numbers.values()):
+            raise VimixError(f"{file}: expected the number of each class, such as {{'Pushing something': '0'}}")
+        return Rows(classes=sorted(numbers, key=lambda name: int(numbers[name])))
+    rows = []
+    for number, entry in enumerate(data if isinstance(data, list) else [data], 1):
+        if not isinstance(entry, dict) or not isinstance(entry.get("id"), str | int):
+            raise VimixError(
+                f"{file}, entry {number}: expected {{'id': ..., 'template': ...}}, found {str(entry)[:60]!r}"
+            )
+        label = entry.get("template") or entry.get("label")
+        label = re.sub(r"[\[\]]", "", str(label)) if label else None
+        rows.append(ListRow(f"{file}, entry {number}", str(entry["id"]), label, (split_of(file),)))
+    return Rows(rows)
+
+
+def _read_semicolons(file: Path, _folder: Path) -> Rows:
+    """Jester and Something-Something v1: ``id;label``, of the test set ``id``."""
+    rows = []
+    for number, text in numbered_lines(file):
+        path, _, label = text.partition(";")
+        rows.append(ListRow(f"{file}, line {number}", path.strip(), label.strip() or None, (split_of(file),)))
+    return Rows(rows)
+
+
+def _read_lines(file: Path, folder: Path) -> Rows:
+    """SlowFast, VideoMAE, mmaction2: ``path label``, with spaces, commas or tabs; of folders ``path frames label``."""
+    lines = numbered_lines(file)
+    if lines and lines[0][1].lower().split()[0].split(",")[0] in HEADS:
+        lines = lines[1:]
+    places, split = Places(folder), split_of(file)
+    rows = []
+    for number, text in lines:
+        line = f"{file}, line {number}"
+        path, label = _path_and_label(text, line, places)
+        rows.append(ListRow(line, path, label, (split,)))
+    return Rows(rows)
+
+
+def _path_and_label(text: str, line: str, places: Places) -> tuple[str, str | None]:
+    if match := _NUMBERS.fullmatch(text):
+        path, numbers = match[1].strip(), re.split(r"[ \t,]+", match[2].strip(" \t,"))
+    elif match := _NAMED.fullmatch(text):
+        return match[1].strip(), match[2]
+    elif len(cells := re.split(r"[,\t]+", text)) == 2:
+        return cells[0].strip(), cells[1].strip() or None
+    elif len(re.split(r"[ ,\t]+", text)) == 1:
+        return text, None
+    else:
+        raise VimixError(f"{line}: expected 'path label' or 'path,label', got {text[:80]!r}")
+    if len(numbers) > 1 and numbers[-2:] != ["0", "-1"]:
+        # A folder of frames has their start and number before its label.
+        most = 3 if is_folder(places.find(path, line).path) else 1
+        if len(numbers) > most:
+            raise VimixError(f"{line}: {path} has {len(numbers)} labels: a store holds one label a video")
+    return path, None if numbers[-1].startswith("-") else str(int(numbers[-1]))
+
+
+FORMATS: tuple[ListFormat, ...] = (
+    ListFormat("CSV with a header", _has_header, lambda file, _: read_csv(file)),
+    ListFormat("JSON of Something-Something", lambda file: _first_line(file)[:1] in ("[", "{"), _read_json),
+    ListFormat("id;label of Jester and Something-Something", lambda file: ";" in _first_line(file), _read_semicolons),
+    ListFormat("path label of SlowFast, VideoMAE and mmaction2", lambda _: True, _read_lines),
+)
+"""Formats of lists in the order in which they are tried."""
