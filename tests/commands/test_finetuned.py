@@ -202,6 +202,10 @@ def test_windows_of_an_untrimmed_video_have_the_features_of_videos_of_their_leng
     for row, start in zip(table["feats"], starts, strict=True):
         np.testing.assert_allclose(row, encoder.embed(frames[start : start + 10]).numpy(), rtol=1e-4, atol=1e-5)
     assert vimix(*command, "--out", tmp_path / "w", "--window", 0) == 2
+    monkeypatch.setattr("vimix_adapters.clips.decode.PIECE", 7)  # other pieces, the same windows
+    assert vimix(*command, "--out", tmp_path / "again") == 0
+    with np.load(tmp_path / "again/3.npz", allow_pickle=False) as file:
+        np.testing.assert_allclose(file["feats"], table["feats"], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("window", "stride"), [(10, 4), (5, 5), (4, 7), (30, 3), (3, 1)])

@@ -10,10 +10,11 @@ import torch
 from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, Modality
+from vimix_adapters.clips.decode import FrameSource, open_frames
 from vimix_adapters.clips.hdf5_writer import as_stored
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings
 from vimix_adapters.prepare.skeleton_store import pack_skeleton
-from vimix_adapters.prepare.video_store import pack_frames
+from vimix_adapters.prepare.video_store import pack_frames, pack_pieces, reading_of
 
 
 def read_as_stored(path: Path, settings: StoreSettings, modality: Modality) -> Frames:
@@ -42,11 +43,25 @@ def read_with_rate(path: Path, settings: StoreSettings, modality: Modality) -> t
 def stream_as_stored(path: Path, settings: PackSettings, modality: Modality) -> tuple[float, Iterator[Frames]]:
     """Frames a second of a video file, and its frames as ``read_as_stored`` gives them, in pieces [T, H, W, C].
 
+    The rate is the one that the file declares, or that of the store if it is lower. One piece is in memory at a time.
     Raises VimixError naming the file, perhaps when a piece is read.
     """
-    frames, rate = read_with_rate(path, settings, modality)
-    assert rate is not None
-    return rate, iter([frames])
+    try:
+        source = open_frames(path)
+        rate = min(source.rate, settings.rate or source.rate)
+    except VimixError as error:
+        raise VimixError(f"{path}: {error}") from error
+    return rate, _pieces(path, source, settings, modality)
+
+
+def _pieces(path: Path, source: FrameSource, settings: PackSettings, modality: Modality) -> Iterator[Frames]:
+    try:
+        with _threads_restored():
+            for found, piece in pack_pieces(reading_of(source, settings), settings, flow=modality == FLOW):
+                if found == modality:
+                    yield as_stored(piece, modality, settings)
+    except VimixError as error:
+        raise VimixError(f"{path}: {error}") from error
 
 
 @contextmanager
