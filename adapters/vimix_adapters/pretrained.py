@@ -17,7 +17,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix.values.video import ModalityFormat
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.folder import load_trained
 from vimix_adapters.checkpoints.foreign import read_weights
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings
@@ -182,15 +182,26 @@ def load_encoder(path: AnyPath, *, store: AnyPath | None = None, device: str = "
     Raises VimixError naming the file if it is missing, damaged or of another kind.
     """
     path = Path(path)
-    checkpoint = _exported(path) if path.suffix == ".safetensors" else load_checkpoint(path)
-    if "query" not in checkpoint.parts:
-        raise VimixError(f"{path}: has no contrastive encoder, only {', '.join(checkpoint.parts)}: load its source")
-    recipe = config.recipe_from_toml(checkpoint.recipe, f"the recipe in {path}")
-    packing = _packing(path, checkpoint, recipe, store)
+    checkpoint = _exported(path) if path.suffix == ".safetensors" else load_trained(path)
+    return encoder_with(
+        path, checkpoint, config.recipe_from_toml(checkpoint.recipe, f"the recipe in {path}"), device, store
+    )
+
+
+def encoder_with(
+    path: Path, checkpoint: Checkpoint, recipe: config.Recipe, device: str, store: AnyPath | None = None
+) -> PretrainedEncoder:
+    """The encoder of a checkpoint, which was read from ``path``, for clips as another ``recipe`` has them.
+
+    Raises VimixError as ``load_encoder`` does, or if the recipe does not have the checkpoint's modality.
+    """
+    if checkpoint.modality not in recipe.modalities:
+        raise VimixError(f"{path} is a checkpoint of {checkpoint.modality}, which the recipe does not have")
+    packing = packing_of(path, checkpoint, recipe, store)
     # From here on the packing stands for the store: a file that happens to lie at the recipe's path has no say.
     recipe = evolve(recipe, data=evolve(recipe.data, store=""))
     checkpoint = evolve(checkpoint, about={**checkpoint.about, **wiring.packing_record(packing)})
-    kind = _format(path, Modality(checkpoint.modality), recipe, packing)
+    kind = format_of(path, Modality(checkpoint.modality), recipe, packing)
     compute = wiring.build_compute(recipe, device)
     network = wiring.build_trained(recipe, checkpoint, compute)
     return PretrainedEncoder(network.encoder, kind, recipe, packing, compute.dtype).eval()
@@ -226,8 +237,13 @@ def _exported(path: Path) -> Checkpoint:
     return Checkpoint(weights.about["modality"], weights.about["recipe"], {"query": query}, about)
 
 
-def _packing(path: Path, checkpoint: Checkpoint, recipe: config.Recipe, store: AnyPath | None) -> StoreSettings:
-    """The settings of the store that the caller names, that the checkpoint records, or that the recipe names."""
+def packing_of(
+    path: Path, checkpoint: Checkpoint, recipe: config.Recipe, store: AnyPath | None = None
+) -> StoreSettings:
+    """The settings of the store that the caller names, that the checkpoint records, or that the recipe names.
+
+    Raises VimixError, naming the checkpoint's ``path``, if there is none of them.
+    """
     if store is not None:
         return Hdf5VideoStore(Path(store)).settings
     found = wiring.recorded_packing(checkpoint.about) or wiring.store_settings(recipe.data.store)
@@ -240,8 +256,11 @@ def _packing(path: Path, checkpoint: Checkpoint, recipe: config.Recipe, store: A
     return found or imported
 
 
-def _format(path: Path, modality: Modality, recipe: config.Recipe, packing: StoreSettings) -> ModalityFormat:
-    """How the frames of the modality lie in such a store; one that is not the store's own is taken for pictures."""
+def format_of(path: Path, modality: Modality, recipe: config.Recipe, packing: StoreSettings) -> ModalityFormat:
+    """How the frames of the modality lie in such a store; one that is not the store's own is taken for pictures.
+
+    Raises VimixError, naming the checkpoint's ``path``, if such a store does not have the modality.
+    """
     formats, channels = formats_of(packing), recipe.modalities[modality].channels
     alike = isinstance(packing, SkeletonSettings) == (modality in recipe.skeletons)
     if alike and modality in formats:

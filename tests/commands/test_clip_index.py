@@ -113,6 +113,34 @@ def test_a_stored_clip_finds_itself_where_it_is() -> None:
     assert [match.start, match.end] == pytest.approx([16 / 11, 32 / 11])
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), counts=st.lists(st.integers(1, 12), min_size=1, max_size=6), k=st.integers(1, 9))
+def test_moments_are_the_best_clips_that_overlap_no_better_one(seed: int, counts: list[int], k: int) -> None:
+    rng = np.random.default_rng(seed)
+    clips = clip_features(rng, counts)
+    clips = ClipFeatures(rng.normal(size=clips.features.shape).astype(np.float32), clips.videos, clips.starts)
+    videos = store(len(counts))
+    index = ClipIndex.build(clips, videos, CLASSES, WINDOW, about={})
+    asked = rng.normal(size=(2, 3)).astype(np.float32)
+    mean = clips.features.mean(axis=0)
+    rows, queries = clips.features - mean, asked - mean
+    lengths = np.maximum(np.linalg.norm(rows, axis=1), 1e-12)
+    similarities = ((queries / np.linalg.norm(queries, axis=1, keepdims=True)) @ rows.T / lengths).max(axis=0)
+    chosen: list[int] = []
+    for clip in np.argsort(-similarities, kind="stable").tolist():
+        video = int(clips.videos[clip])
+        spans = [(c, min(c + WINDOW, videos[video].frames)) for c in clips.starts.tolist()]
+        begin, end = spans[clip]
+        others = [spans[other] for other in chosen if clips.videos[other] == video]
+        if all(end <= start or stop <= begin for start, stop in others):
+            chosen.append(clip)
+    moments = index.moments(asked, k)
+    assert [moment.similarity for moment in moments] == pytest.approx(similarities[chosen[:k]], abs=1e-5)
+    for moment, clip in zip(moments, chosen, strict=False):
+        rate = videos[int(clips.videos[clip])].rate
+        assert (moment.video.number, moment.start) == (clips.videos[clip], pytest.approx(clips.starts[clip] / rate))
+
+
 def test_an_index_saved_and_loaded_answers_alike_and_keeps_its_story(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     clips = clip_features(rng, [3, 1, 4])

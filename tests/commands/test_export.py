@@ -10,10 +10,12 @@ from safetensors import safe_open
 from torchvision.models.video import s3d
 
 from tests.cli import vimix
+from tests.fakes.skeletons import FIVE
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 from vimix_adapters.reports.tables import Row, write_tables
 
@@ -90,6 +92,25 @@ def test_safetensors_come_back_bit_for_bit(width, channels, tmp_path) -> None:
     assert back.about["layout"] == "vimix"
     for name, value in network.encoder.state_dict().items():
         assert torch.equal(back.parts["query"][f"encoder.{name}"], value)
+
+
+def test_an_export_of_st_gcn_comes_back_with_its_settings_and_the_graph_of_its_store(tmp_path) -> None:
+    settings = config.ModalitySettings(encoder="stgcn", stgcn=config.Stgcn(hidden_channels=2, feature_size=4))
+    recipe = config.Recipe(name="small", data=config.Data(store=""), modalities={"joint": settings})
+    packing = SkeletonSettings(layout=FIVE, frames=20)
+    network = wiring.build_network(recipe, Modality("joint"), CPU, packing)
+    about = {"stage": "pretrain-joint", **wiring.packing_record(packing)}
+    parts = {"query": network.state_dict()}
+    FolderCheckpointStore(tmp_path / "run").save(Checkpoint("joint", config.recipe_to_toml(recipe), parts, about))
+    export(tmp_path / "run", "safetensors", tmp_path / "joint.safetensors")
+    command = ["import", tmp_path / "joint.safetensors", "--out", tmp_path / "back"]
+    assert vimix(*command, "--modality", "joint") == 0
+    back = load_checkpoint(tmp_path / "back")
+    assert wiring.recorded_packing(back.about) == packing
+    again = wiring.build_trained(config.recipe_from_toml(back.recipe, "it"), back, CPU)
+    clips = torch.randn(2, 3, 20, 5, 2, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again.features(clips), network.features(clips))
+    assert vimix(*command, "--modality", "bone") == 2
 
 
 @pytest.mark.slow

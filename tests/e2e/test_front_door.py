@@ -308,14 +308,14 @@ def broken(place: Path, folder: Path) -> dict[str, tuple[Path, str]]:
     whole = load_checkpoint(stage_of(place, "rgb"))
     (folder / "damaged.pt").write_bytes(b"PK nothing")
     save_file({"features.0": torch.zeros(1)}, folder / "foreign.safetensors")
-    FolderCheckpointStore(folder / "tuned").save(evolve(whole, parts={"classifier": {}}))
+    FolderCheckpointStore(folder / "empty").save(evolve(whole, parts={"progress": {}}))
     lost = evolve(whole, recipe=whole.recipe.replace("videos.h5", "nowhere.h5"), about={"stage": "pretrain-rgb"})
     FolderCheckpointStore(folder / "lost").save(lost)
     return {
         "missing": (folder / "missing.pt", "there is no such checkpoint"),
         "damaged": (folder / "damaged.pt", "expected a whole vimix checkpoint"),
         "foreign": (folder / "foreign.safetensors", "lack modality, recipe, about, so vimix export did not write it"),
-        "tuned": (folder / "tuned", "has no contrastive encoder, only classifier"),
+        "empty": (folder / "empty", "expected a checkpoint with an encoder .*, found one with progress"),
         "lost": (folder / "lost", "does not say how its videos were packed, and its store .*nowhere.h5 does not exist"),
     }
 

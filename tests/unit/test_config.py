@@ -172,7 +172,7 @@ def test_missing_keys_are_told() -> None:
         ("[data]\nstore = 's'\nframes = 4\n", "needs at least 8 frames of 32 pixels"),
         (
             "[modalities.joint]\nencoder = 'stgcn'\nwidth = 0.5\n",
-            "width: is read by encoder = 's3d' only; this one is 'stgcn'",
+            "width: is read by encoder = 's3d' or 'r3d_18' or 'mc3_18' or 'r2plus1d_18' only; this one is 'stgcn'",
         ),
         (
             "[modalities.joint]\nstgcn = { dropout = 0.1 }\n",

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vimix.domain.scores.accuracy import top_k_accuracy
+from vimix.domain.scores.accuracy import confusion, top_k_accuracy
+from vimix.domain.scores.draws import balanced_draw
 from vimix.domain.scores.features import centre, fused, mean_row, unit_rows
 from vimix.domain.scores.recall import recall_at_k
 
@@ -48,6 +49,41 @@ def test_accuracy_ranks_equal_probabilities_by_class(seed: int, rows: int, class
 def test_accuracy_of_a_probability_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match=r"finite"):
         top_k_accuracy(np.array([[np.nan, 0.5]], np.float32), np.array([0]), 1)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, rows=st.integers(1, 12), trained=st.integers(1, 4))
+def test_confusions_are_counted_by_class_and_their_trace_is_the_accuracy(seed: int, rows: int, trained: int) -> None:
+    rng, classes = np.random.default_rng(seed), 5
+    probabilities = (rng.integers(0, 3, (rows, trained)) / 3).astype(np.float32)
+    labels = rng.integers(0, classes, rows)
+    counts = confusion(probabilities, labels, classes)
+    for i in range(classes):
+        for j in range(classes):
+            pairs = zip(labels.tolist(), probabilities.tolist(), strict=True)
+            assert counts[i, j] == sum(1 for label, row in pairs if label == i and row.index(max(row)) == j)
+    assert np.trace(counts) / rows == pytest.approx(top_k_accuracy(probabilities, labels, 1))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, counts=st.lists(st.integers(1, 40), min_size=1, max_size=5), fraction=st.floats(0.001, 1))
+def test_a_draw_takes_its_fraction_of_every_class_and_no_video_twice(seed, counts, fraction) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(3 * np.arange(len(counts)), counts))  # labels have gaps
+    drawn = balanced_draw(labels, fraction, rng)
+    assert sorted(set(drawn.tolist())) == drawn.tolist()
+    for label, count in zip(3 * np.arange(len(counts)), counts, strict=True):
+        assert int((labels[drawn] == label).sum()) == max(1, round(fraction * count))
+    assert balanced_draw(labels, 1.0, rng).tolist() == list(range(len(labels)))
+
+
+def test_two_draws_differ_and_a_seed_draws_the_same_again() -> None:
+    labels = np.repeat([0, 1], 50)
+    first, again, other = (balanced_draw(labels, 0.1, np.random.default_rng(seed)).tolist() for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+    with pytest.raises(ValueError, match="above 0 and at most 1"):
+        balanced_draw(labels, 1.5, np.random.default_rng(0))
 
 
 @settings(max_examples=30, deadline=None)

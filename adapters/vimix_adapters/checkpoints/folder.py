@@ -115,6 +115,17 @@ def load_checkpoint(path: Path, mmap: bool = False) -> Checkpoint:
     return Checkpoint(**{key: content[key] for key in KEYS})
 
 
+def load_trained(path: Path) -> Checkpoint:
+    """Load a checkpoint whose encoder is wanted, as ``load_checkpoint`` does. Raises VimixError if it has none."""
+    checkpoint = load_checkpoint(path)
+    if not checkpoint.trained:
+        raise VimixError(
+            f"{path}: expected a checkpoint with an encoder (of vimix pretrain, run, import or evaluate finetune), "
+            f"found one with {', '.join(checkpoint.parts) or 'nothing'}"
+        )
+    return checkpoint
+
+
 def _damage(file: Path, error: Exception) -> str:
     """The reason in our own words: torch's message advises to run the code in the file."""
     if isinstance(error, DamagedError):

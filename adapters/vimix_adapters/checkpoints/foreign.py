@@ -1,10 +1,12 @@
 """Reads weight files of other projects without running any code in them."""
 
+import argparse
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from attrs import field, frozen
 from torch import Tensor
@@ -49,11 +51,15 @@ def read_weights(path: Path) -> ForeignWeights:
 
 
 def load_plain(path: Path) -> Any:
-    """The content of a ``torch.save`` file. Raises VimixError unless it is tensors and plain data; no code is run."""
+    """The content of a ``torch.save`` file. Raises VimixError unless it is tensors and plain data; no code is run.
+
+    Numbers of NumPy and ``argparse.Namespace``, which trainers save beside their weights, count as plain data.
+    """
     try:
         if is_sealed(path):
             require_whole(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_plain_globals()):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise VimixError(
             f"{path}: refused: not tensors and plain data alone; loading it could run code ({_first_line(error)}). If "
@@ -61,6 +67,13 @@ def load_plain(path: Path) -> Any:
         ) from error
     except UNREADABLE as error:
         raise VimixError(f"{path}: not a file of weights, or a damaged one ({_first_line(error)})") from error
+
+
+def _plain_globals() -> list[Any]:
+    """Classes and constructors of plain data that a file may name: making them runs no code of the file."""
+    kinds = {type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdSU"}
+    scalar = np.float64(0).__reduce__()[0]
+    return [argparse.Namespace, np.dtype, *kinds, scalar, (scalar, "numpy.core.multiarray.scalar")]  # NumPy 1's name
 
 
 def _from_safetensors(path: Path) -> ForeignWeights:

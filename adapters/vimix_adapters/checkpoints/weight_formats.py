@@ -25,7 +25,7 @@ class WeightFormat:
     """The encoder that the weights fit, as recipes name it."""
     batch_norm_eps: float = 1e-5
     batch_norm_momentum: float = 0.1
-    heads: tuple[str, ...] = ("classifier.", "fc.", "head.", "heads.", "final_fc.", "final_bn.", "projector.")
+    heads: tuple[str, ...] = ("classifier.", "fc.", "fcn.", "head.", "heads.", "final_fc.", "final_bn.", "projector.")
     """Starts of the names of heads, under the same prefix as the encoder: dropped, not counted as unexpected."""
     prefers: tuple[str, ...] = ()
     """Words of a prefix that mark the wanted encoder if a file holds several equal ones."""
@@ -104,6 +104,37 @@ def _crosclr_block(number: str) -> str:
     return "features.0.1" if number == "0" else f"features.{number}"
 
 
+_RESNET_STAGE = re.compile(
+    r"(?:(?P<stem>stem)|layer(?P<layer>[1-4])|(?:features|base_network)\.(?P<stage>[0-4]))\.(?P<rest>.+)"
+)
+_CTP_LAYERS = (
+    (re.compile(r"\.conv_s\."), ".0."),
+    (re.compile(r"\.bn_s\."), ".1."),
+    (re.compile(r"\.conv_t\."), ".3."),
+    (re.compile(r"\.bn_t\."), ".4."),
+    (re.compile(r"\.downsample\.(?:conv\.)?(?=weight$)"), ".downsample.0."),
+    (re.compile(r"\.downsample_bn\."), ".downsample.1."),
+)
+"""CtP's names of the layers within stem, convolutions and shortcuts, and those of torchvision."""
+
+
+def _resnet(name: str) -> str | None:
+    """torchvision's names, with ``base_network.N`` (RSPNet, PCL) or ``features.N`` for stem and layers too."""
+    found = _RESNET_STAGE.fullmatch(name)
+    if found is None:
+        return None
+    return f"features.{0 if found['stem'] else found['layer'] or found['stage']}.{found['rest']}"
+
+
+def _ctp(name: str) -> str | None:
+    """Names of CtP's R(2+1)D: ``conv_s``, ``bn_s``, ``conv_t`` within a convolution, ``bn1`` and ``bn2`` behind it."""
+    for theirs, ours in _CTP_LAYERS:
+        name = theirs.sub(ours, f".{name}").removeprefix(".")
+    name = re.sub(r"\.conv(\d)\.([013])\.", r".conv\1.0.\2.", name)
+    return _resnet(re.sub(r"\.bn(\d)\.", r".conv\1.1.", name))
+
+
+_RESNETS = {"prefers": ("encoder_q", "video_network", "backbone"), "heads": ("fc.", "head.", "mlp")}
 _TORCHVISION_NORM = {"batch_norm_eps": 1e-3, "batch_norm_momentum": 1e-3}
 
 LAYOUTS: Mapping[str, WeightFormat] = {
@@ -121,9 +152,18 @@ LAYOUTS: Mapping[str, WeightFormat] = {
         prefers=("backbone", "encoder"),
         **_TORCHVISION_NORM,  # type: ignore[arg-type]  # floats
     ),
+    "r3d_18": WeightFormat("torchvision.models.video.r3d_18 and methods around it", _resnet, "r3d_18", **_RESNETS),  # type: ignore[arg-type]  # tuples of words
+    "mc3_18": WeightFormat("torchvision.models.video.mc3_18 and methods around it", _resnet, "mc3_18", **_RESNETS),  # type: ignore[arg-type]  # tuples of words
+    "r2plus1d_18": WeightFormat(
+        "torchvision.models.video.r2plus1d_18 and methods around it (MoCo, VideoMoCo, RSPNet, PCL, GDT, SeLaVi)",
+        _resnet,
+        "r2plus1d_18",
+        **_RESNETS,  # type: ignore[arg-type]  # tuples of words
+    ),
+    "ctp": WeightFormat("CtP's R(2+1)D", _ctp, "r2plus1d_18", **_RESNETS),  # type: ignore[arg-type]  # tuples of words
     "coclr": WeightFormat("CoCLR's S3D (backbone/s3dg.py)", _coclr, prefers=("encoder_q", "backbone")),
     "crosclr": WeightFormat(
-        "ST-GCN of SkeletonCLR or CrosSCLR (net/st_gcn.py)",
+        "ST-GCN, its authors' or that of SkeletonCLR or CrosSCLR (net/st_gcn.py)",
         _crosclr,
         encoder="stgcn",
         prefers=("encoder_q",),

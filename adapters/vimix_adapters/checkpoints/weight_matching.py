@@ -38,7 +38,7 @@ class WeightMatch:
 
 def match_weights(tensors: Mapping[str, Tensor], expected: Mapping[str, Size], layout: WeightFormat) -> WeightMatch:
     """Match a file's tensors with an encoder's names and shapes under the best prefix."""
-    prefix = _best_prefix(tensors, set(expected), layout)
+    prefix = _best_prefix(tensors, expected, layout)
     found: dict[str, Tensor] = {}
     misshapen, unexpected, outside = [], [], Counter[str]()
     for name, tensor in tensors.items():
@@ -59,26 +59,37 @@ def match_weights(tensors: Mapping[str, Tensor], expected: Mapping[str, Size], l
     return WeightMatch(prefix, found, missing, tuple(misshapen), tuple(unexpected), dict(outside))
 
 
-def renamed(tensors: Mapping[str, Tensor], names: set[str], layout: WeightFormat) -> dict[str, Tensor]:
-    """Tensors under the best prefix by the encoder's names; shapes are not checked."""
-    prefix = _best_prefix(tensors, names, layout)
+def renamed(tensors: Mapping[str, Tensor], shapes: Mapping[str, Size], layout: WeightFormat) -> dict[str, Tensor]:
+    """Tensors under the best prefix by the encoder's names; numbers of channels are not checked."""
+    prefix = _best_prefix(tensors, shapes, layout)
     inside = {name: value for name, value in tensors.items() if name.startswith(prefix)}
     targets = {name: layout.rename(name.removeprefix(prefix)) for name in inside}
-    return {target: inside[name] for name, target in targets.items() if target is not None and target in names}
+    return {target: inside[name] for name, target in targets.items() if target is not None and target in shapes}
 
 
 def best_layout(
-    tensors: Mapping[str, Tensor], names: Callable[[WeightFormat], set[str]], layouts: Mapping[str, WeightFormat]
+    tensors: Mapping[str, Tensor],
+    shapes: Callable[[WeightFormat], Mapping[str, Size]],
+    layouts: Mapping[str, WeightFormat],
 ) -> str | None:
-    """The layout that finds most of its encoder's ``names`` (the first of equals); None if no layout finds any."""
-    counts = {key: max(_votes(tensors, names(lay), lay).values(), default=0) for key, lay in layouts.items()}
-    best = max(counts, key=lambda name: counts[name])
-    return best if counts[best] else None
+    """The layout that finds most of its encoder's names with kernels of their size; None if no layout finds any.
+
+    ``shapes`` are those of a layout's encoder at any width. Of equals the layout whose encoder has the fewest names
+    that are not found wins, then the first.
+    """
+    counts = {}
+    for key, layout in layouts.items():
+        expected = shapes(layout)
+        votes = _votes(tensors, expected, layout)
+        found = max(votes.values(), default=0)
+        counts[key] = (found, found - len(expected))
+    best = max(counts, key=lambda name: counts[name], default=None)
+    return best if best and counts[best][0] else None
 
 
-def _best_prefix(tensors: Mapping[str, Tensor], names: set[str], layout: WeightFormat) -> str:
+def _best_prefix(tensors: Mapping[str, Tensor], shapes: Mapping[str, Size], layout: WeightFormat) -> str:
     """The prefix with most of the encoder's names; among equals no copy, then a preferred one, then the shortest."""
-    votes = _votes(tensors, names, layout)
+    votes = _votes(tensors, shapes, layout)
 
     def rank(prefix: str) -> tuple[bool, int, bool, bool, int, str]:
         words = prefix.split(".")
@@ -90,14 +101,14 @@ def _best_prefix(tensors: Mapping[str, Tensor], names: set[str], layout: WeightF
     return max(votes, key=rank, default="")
 
 
-def _votes(tensors: Mapping[str, Tensor], names: set[str], layout: WeightFormat) -> dict[str, int]:
-    """Number of the encoder's names that are found under each prefix."""
+def _votes(tensors: Mapping[str, Tensor], shapes: Mapping[str, Size], layout: WeightFormat) -> dict[str, int]:
+    """Number of the encoder's names, with kernels of their size, that are found under each prefix."""
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for name in tensors:
+    for name, tensor in tensors.items():
         parts = name.split(".")
         for cut in range(len(parts)):
             target = layout.rename(".".join(parts[cut:]))
-            if target is not None and target in names:
+            if target is not None and target in shapes and tensor.shape[2:] == shapes[target][2:]:
                 found["".join(f"{part}." for part in parts[:cut])].add(target)
     return {prefix: len(targets) for prefix, targets in found.items()}
 

@@ -70,16 +70,25 @@ def linear(
     best_on_test: Annotated[
         bool, typer.Option("--best-on-test", help="Also report the epoch that is best on the test videos.")
     ] = False,
+    fractions: Annotated[
+        str | None,
+        typer.Option(help="Also train on these fractions of each class's videos, such as 0.01,0.05,0.1,1."),
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Draws of each fraction below 1.", min=1)] = 5,
     force: Force = False,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
     """Measure top-1 and top-5 accuracy of a linear probe on frozen features."""
+    from attrs import evolve
+
     from vimix_adapters.commands.evaluate import EvaluationRequest, evaluate_linear
     from vimix_adapters.config import read_recipe
 
     settings = read_recipe(recipe, _settings(overrides, protocol))
-    evaluate_linear(EvaluationRequest(settings, checkpoint, out, device, on=on, best_on_test=best_on_test, force=force))
+    shares = _fractions(fractions)
+    request = EvaluationRequest(settings, checkpoint, out, device, on=on, best_on_test=best_on_test, force=force)
+    evaluate_linear(evolve(request, fractions=shares, draws=draws))
 
 
 def _add_training(name: str, about: str) -> None:
@@ -116,6 +125,19 @@ _add_training(
     "finetune",
     "Train encoder and linear layer with labels ([finetune]); test them on windows and crops of whole videos.",
 )
+
+
+def _fractions(text: str | None) -> list[float]:
+    """The numbers of ``0.01,0.1,1``, ascending. Raises VimixError unless all are above 0 and at most 1."""
+    from vimix.values.errors import VimixError
+
+    try:
+        found = sorted({float(part) for part in text.split(",")}) if text else []
+    except ValueError:
+        found = [0.0]
+    if any(not 0 < fraction <= 1 for fraction in found):
+        raise VimixError(f"--fractions {text}: expected numbers above 0 and at most 1, such as 0.01,0.05,0.1,1")
+    return found
 
 
 def _settings(overrides: list[str] | None, protocol: str | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""``vimix extract``: features of the videos of a store."""
+"""``vimix extract``: features of the videos of a store, or of windows of untrimmed video files."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -20,18 +20,43 @@ class Per(StrEnum):
 def extract(
     recipe: RecipeFile,
     checkpoint: CheckpointFile,
-    store: Annotated[Path, typer.Argument(help="Store whose videos are embedded.", metavar="STORE")],
-    out: Annotated[Path, typer.Option(help="File to write: .npz, .h5 or .csv.", metavar="FILE")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Store whose videos are embedded; with --window, video files.", metavar="STORE|VIDEO..."),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="File to write: .npz, .h5 or .csv; with --window, a folder.", metavar="FILE|FOLDER")
+    ],
     per: Annotated[Per, typer.Option(help="Write one row per video (the mean over its clips) or per clip.")] = (
         Per.video
     ),
     l2: Annotated[bool, typer.Option("--l2", help="Scale rows to unit length.")] = False,
+    window: Annotated[
+        float | None, typer.Option(help="Seconds of a window: features of untrimmed videos, FOLDER/VIDEO.npz.", min=0.0)
+    ] = None,
+    stride: Annotated[
+        float | None, typer.Option(help="Seconds between the starts of two windows; by default half a window.", min=0.0)
+    ] = None,
     force: Force = False,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
-    """Write features of all videos of a store, with names, labels, splits, times and a manifest."""
-    from vimix_adapters.commands.extract import extract_to_file
+    """Write features of all videos of a store, with names, labels, splits, times and a manifest.
+
+    With --window, write features of windows of untrimmed video files, as temporal action detectors read them.
+    """
+    from vimix.values.errors import VimixError
     from vimix_adapters.config import read_recipe
 
-    extract_to_file(read_recipe(recipe, overrides or ()), checkpoint, store, out, device, per.value, l2, force)
+    settings = read_recipe(recipe, overrides or ())
+    if window is not None:
+        from vimix_adapters.commands.extract_windows import extract_windows
+
+        span = window, window / 2 if stride is None else stride
+        extract_windows(settings, checkpoint, sources, out, span, device, l2, force)
+    elif len(sources) != 1 or stride is not None:
+        raise VimixError("expected one store; for features of video files add --window SECONDS, and name a folder")
+    else:
+        from vimix_adapters.commands.extract import extract_to_file
+
+        extract_to_file(settings, checkpoint, sources[0], out, device, per.value, l2, force)

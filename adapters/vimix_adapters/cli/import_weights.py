@@ -14,7 +14,10 @@ def import_weights(
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint to write.", metavar="RUN")],
     layout: Annotated[
         str,
-        typer.Option(help="Names of the tensors: auto, coclr, crosclr, moco, simclr, torchvision or vimix."),
+        typer.Option(
+            help="Names of the tensors: auto recognises coclr, crosclr, ctp, mc3_18, moco, r2plus1d_18, r3d_18, "
+            "simclr, torchvision and vimix."
+        ),
     ] = "auto",
     allow_partial: Annotated[
         bool, typer.Option("--allow-partial", help="Accept fewer than 95 % matching tensors; the rest stays random.")

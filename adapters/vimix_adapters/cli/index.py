@@ -33,10 +33,16 @@ def query(
     index: Annotated[Path, typer.Argument(help="Index file.", metavar="INDEX")],
     video: Annotated[Path, typer.Argument(help="Video or skeleton file to search with.", metavar="VIDEO")],
     k: Annotated[int, typer.Option("-k", help="Number of neighbours.", min=1)] = 5,
+    start: Annotated[float, typer.Option("--from", help="Start of the part to search with, seconds.", min=0.0)] = 0.0,
+    end: Annotated[float | None, typer.Option("--to", help="Its end, seconds; by default that of the video.")] = None,
+    moments: Annotated[
+        bool,
+        typer.Option("--moments", help="Print the nearest moments: a video may have several, which do not overlap."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = "auto",
 ) -> None:
     """Print the videos of an index that are nearest to a video, with the seconds that match best."""
-    from vimix_adapters.commands.index import query_index
+    from vimix_adapters.commands.index import Query, query_index
 
-    query_index(index, video, k, as_json, device)
+    query_index(index, Query(video, start, end), k, moments, as_json, device)

@@ -13,8 +13,10 @@ from vimix_adapters.cli.doctor import doctor
 from vimix_adapters.cli.export import export
 from vimix_adapters.cli.extract import extract
 from vimix_adapters.cli.flow import flow
+from vimix_adapters.cli.hub import pull, push
 from vimix_adapters.cli.import_weights import import_weights
 from vimix_adapters.cli.memory_errors import out_of_memory
+from vimix_adapters.cli.predict import predict
 from vimix_adapters.cli.streams import keep_streams
 from vimix_adapters.cli.synth import synth
 from vimix_adapters.files import FULL
@@ -43,6 +45,9 @@ app.add_typer(experiments.app, name="experiments")
 app.command("export")(export)
 app.command("import")(import_weights)
 app.command("extract")(extract)
+app.command()(predict)
+app.command()(push)
+app.command()(pull)
 app.command("bench")(bench.bench)
 
 

@@ -10,7 +10,7 @@ from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.folder import load_trained
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.encoders.contrastive_network import ContrastiveNetwork
 
@@ -32,7 +32,7 @@ def embed_store(recipe: config.Recipe, checkpoint: Path, store: Path, device: st
     """Embed all clips of all videos of ``store``. Raises VimixError if the recipe lacks the checkpoint's modality."""
     recipe = evolve(recipe, data=evolve(recipe.data, store=str(store)))
     compute, videos = wiring.build_compute(recipe, device), wiring.build_store(recipe)
-    loaded = load_checkpoint(checkpoint)
+    loaded = load_trained(checkpoint)
     modality = Modality(loaded.modality)
     if modality not in recipe.modalities:
         raise VimixError(f"{checkpoint} is a checkpoint of {modality}, which the recipe does not have")

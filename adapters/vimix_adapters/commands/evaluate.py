@@ -14,9 +14,11 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix.values.scores import ProbeScores, RetrievalScores, VideoProbabilities
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_trained
 from vimix_adapters.commands import scores
+from vimix_adapters.commands.evaluation_details import detail_files, write_details
 from vimix_adapters.commands.feature_cache import cache_beside
+from vimix_adapters.commands.label_fractions import label_curve, show_fractions
 from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.files import require_new
@@ -50,6 +52,10 @@ class EvaluationRequest:
     """Record of the same training from random weights, shown with the scores."""
     best_on_test: bool = False
     """Whether to report the probe's best epoch on the test videos too."""
+    fractions: Sequence[float] = ()
+    """Fractions of the training videos of each class that the probe is trained on too."""
+    draws: int = 5
+    """Draws of each fraction."""
     force: bool = False
     """Whether to replace ``out`` if it exists."""
 
@@ -114,8 +120,12 @@ def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score) -> Non
         if not session.writes:
             return
         found, baseline = score(recipe, pairs), score(recipe, untrained_pairs)
+        by_fraction = label_curve(recipe, pairs, request.fractions, request.draws) if request.fractions else []
+        by_class = write_details(request.out, session.store, found)
         record = evolve(
             _record(session, target, task, checkpoints),
+            fractions=[point.record for point in by_fraction],
+            by_class=by_class,
             scores=found.record,
             untrained=baseline.record,
             protocol={**scores.protocol(recipe), **found.protocol, "tested_siblings": found.siblings},
@@ -130,6 +140,8 @@ def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score) -> Non
                 "best on test (chosen on the test videos themselves, as the peers report), "
                 f"epoch {best['epoch']:.0f}: {100 * best['top-1']:.1f}"
             )
+        if by_fraction:
+            show_fractions(by_fraction, request.out, f"{recipe.name}: {name}, linear probe")
         print(f"written to {request.out}")
 
 
@@ -160,7 +172,8 @@ def evaluate_supervised(request: EvaluationRequest, name: str) -> None:
         found = finetune_scores(tested, train=train_videos, fusion=wiring.build_fusion(recipe))
         if not session.writes:
             return
-        write_results(request.out, evolve(record, scores=found.record, untrained=baseline))
+        by_class = write_details(request.out, store, found)
+        write_results(request.out, evolve(record, scores=found.record, untrained=baseline, by_class=by_class))
         streams, only_random = " + ".join(inits), set(inits.values()) == {None}
         rows = [Row(task.from_scratch, streams, baseline)] if baseline else []
         rows.append(Row(task.from_scratch if only_random else "trained with labels", streams, found.record))
@@ -177,7 +190,8 @@ def _require_out(request: EvaluationRequest) -> None:
     if out.suffix != ".json":
         raise VimixError(f"{out}: expected a name that ends in .json")
     inputs = [*request.checkpoints, *([request.baseline] if request.baseline else [])]
-    require_new(out, request.force or request.resume, inputs)
+    for file in (out, *detail_files(out, bool(request.fractions))):
+        require_new(file, request.force or request.resume, inputs)
 
 
 def _record(session: Session, target: EvaluationTarget, task: str, inits: Inits) -> ResultRecord:
@@ -261,7 +275,7 @@ def load_by_modality(recipe: config.Recipe, paths: Sequence[Path]) -> dict[Modal
     """
     loaded: dict[Modality, Checkpoint] = {}
     for path in paths:
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_trained(path)
         modality = Modality(checkpoint.modality)
         if modality in loaded:
             raise VimixError(f"{path}: a second checkpoint of {modality}: name one checkpoint per modality")

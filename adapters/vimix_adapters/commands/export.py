@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from pkgutil import resolve_name
 
 import torch
 from attrs import frozen
@@ -15,7 +16,8 @@ from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
 from vimix_adapters.archives import seal
 from vimix_adapters.checkpoints.digests import DIGEST, weights_digest
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.folder import load_trained
+from vimix_adapters.checkpoints.weight_formats import LAYOUTS
 from vimix_adapters.commands.embed import checkpoint_files
 from vimix_adapters.commands.feature_cache import run_folder
 from vimix_adapters.commands.model_card import model_card
@@ -28,7 +30,6 @@ from vimix_adapters.reports.console import print_note
 from vimix_adapters.reports.summaries import RunResults, read_run
 
 SAFETENSORS_FORMAT = "vimix-encoder-1"
-TORCHVISION_EPS = 1e-3
 
 
 @frozen(eq=False)
@@ -56,7 +57,7 @@ class Exported:
 
 
 def export_checkpoint(checkpoint: Path, format_name: str, out: Path, force: bool = False) -> None:
-    """Write the query encoder of ``checkpoint`` to ``out``, and its model card to ``out`` + ``.md``.
+    """Write the trained encoder of ``checkpoint`` to ``out``, and its model card to ``out`` + ``.md``.
 
     Raises VimixError for an unknown format, one that cannot hold this encoder or whose library is missing, if ``out``
     or the card is the checkpoint, or if one of them exists and ``force`` is false.
@@ -75,17 +76,17 @@ def export_checkpoint(checkpoint: Path, format_name: str, out: Path, force: bool
     results = _results_of_run(checkpoint)
     write_text(card, model_card(exported.checkpoint, exported.recipe, results, format_name, usage))
     print_note(f"written to {out} ({usage}); model card: {card}")
+    if "classifier" in exported.checkpoint.parts:
+        print_note("the classifier behind the encoder was left out: vimix predict uses it")
 
 
 def open_encoder(checkpoint: Path) -> Exported:
-    """Load the query encoder of a checkpoint in evaluation mode on the CPU, with the recipe that it was trained with.
+    """Load the trained encoder of a checkpoint in evaluation mode on the CPU, with the recipe that it was trained with.
 
-    Raises VimixError if the checkpoint has no contrastive encoder.
+    Raises VimixError if the checkpoint has no encoder.
     """
-    loaded = load_checkpoint(checkpoint)
+    loaded = load_trained(checkpoint)
     recipe = config.recipe_from_toml(loaded.recipe, f"the recipe in {checkpoint}", check=False)
-    if "query" not in loaded.parts:
-        raise VimixError(f"{checkpoint}: has no contrastive encoder, only {', '.join(loaded.parts)}: export its source")
     network = wiring.build_trained(recipe, loaded, Compute(torch.device("cpu")))
     return Exported(network.encoder.eval().requires_grad_(False), loaded, recipe)
 
@@ -118,12 +119,18 @@ class PooledEncoder(nn.Module):
 def _torchvision(exported: Exported) -> bytes:
     settings = exported.settings
     if not settings.entry.torchvision or settings.width != 1 or settings.channels != 3:
+        names = ", ".join(entry.name for entry in config.ENCODERS.values() if entry.torchvision)
         raise VimixError(
-            f"--format torchvision: torchvision's s3d() has width 1 and 3 channels, this encoder is {settings.encoder} "
-            f"of width {settings.width:g} with {settings.channels} channels: use --format safetensors"
+            f"--format torchvision: torchvision has {names} of width 1 with 3 channels, this encoder is "
+            f"{settings.encoder} of width {settings.width:g} with {settings.channels} channels: use --format "
+            "safetensors"
         )
+    layout = next(known for name, known in LAYOUTS.items() if name != "vimix" and known.encoder == settings.encoder)
+    with torch.device("meta"):
+        theirs = resolve_name(settings.entry.torchvision)().state_dict()
+    state = with_epsilon(exported.state, BATCH_NORM_EPS, layout.batch_norm_eps)
     buffer = io.BytesIO()
-    torch.save(with_epsilon(exported.state, BATCH_NORM_EPS, TORCHVISION_EPS), buffer)
+    torch.save({name: state[ours] for name in theirs if (ours := layout.rename(name)) in state}, buffer)
     seal(buffer)
     return buffer.getvalue()
 
@@ -154,7 +161,7 @@ def _metadata(exported: Exported) -> dict[str, str]:
 def _require_video(exported: Exported, format_name: str) -> None:
     if exported.settings.entry.maps != "planes":
         raise VimixError(
-            f"--format {format_name}: only S3D's features are exported as a graph; this encoder is "
+            f"--format {format_name}: only encoders of pictures and flow are exported as a graph; this one is "
             f"{exported.settings.encoder}, whose graph and absent persons come from its store: use --format safetensors"
         )
 
@@ -196,8 +203,8 @@ Write = Callable[[Exported], bytes]
 FORMATS: Mapping[str, tuple[Write, str]] = {
     "torchvision": (
         _torchvision,
-        "torchvision.models.video.s3d().load_state_dict(torch.load(FILE), strict=False): features.* without the "
-        "classifier; BatchNorm folded to torchvision's eps of 1e-3",
+        "load_state_dict(torch.load(FILE), strict=False) of the network in torchvision.models.video that is called as "
+        "the encoder: all weights but the classifier's; BatchNorm has torchvision's eps",
     ),
     "safetensors": (
         _safetensors,

@@ -1,6 +1,5 @@
 """``vimix extract``: features of the videos of a store, in a file that can be read without vimix."""
 
-import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from vimix_adapters.archives import write_arrays
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.embed import checkpoint_files, embed_store
 from vimix_adapters.commands.feature_cache import weights_hash
-from vimix_adapters.datasets.text import csv_cell
+from vimix_adapters.csv_tables import write_csv
 from vimix_adapters.files import replacing, require_new, write_text
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.reports.console import print_note
@@ -131,13 +130,10 @@ def _write_hdf5(path: Path, table: FeatureTable) -> None:
 
 
 def _write_csv(path: Path, table: FeatureTable) -> None:
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*table.columns, *(f"f{i}" for i in range(table.features.shape[1]))])
-        columns: Sequence[Sequence[Any]] = [column.tolist() for column in table.columns.values()]
-        for cells, row in zip(zip(*columns, strict=True), table.features, strict=True):
-            texts = (csv_cell(cell) if isinstance(cell, str) else cell for cell in cells)
-            writer.writerow([*texts, *(f"{value:.9g}" for value in row)])
+    columns: Sequence[Sequence[Any]] = [column.tolist() for column in table.columns.values()]
+    headings = [*table.columns, *(f"f{i}" for i in range(table.features.shape[1]))]
+    lines = zip(zip(*columns, strict=True), table.features, strict=True)
+    write_csv(path, headings, ([*cells, *(f"{value:.9g}" for value in row)] for cells, row in lines))
     write_text(_manifest_of_csv(path), json.dumps(dict(table.manifest), indent=2, ensure_ascii=False))
 
 

@@ -39,9 +39,10 @@ def of_view(file: Path, tensors: Mapping[str, Tensor], layout: WeightFormat, mod
     return evolve(layout, prefers=(own,), avoids=tuple(word for word in layout.views.values() if word != own))
 
 
-def stgcn_names() -> set[str]:
-    """Names of the tensors of vimix's ST-GCN."""
-    return set(STGCNEncoder(SKELETON, hidden_channels=1, feature_size=1).state_dict())
+def stgcn_shapes() -> dict[str, torch.Size]:
+    """Shapes of the tensors of vimix's ST-GCN with a single channel, by name."""
+    state = STGCNEncoder(SKELETON, hidden_channels=1, feature_size=1).state_dict()
+    return {name: value.shape for name, value in state.items()}
 
 
 def stgcn_settings(file: Path, named: Mapping[str, Tensor]) -> tuple[config.ModalitySettings, dict[str, str]]:

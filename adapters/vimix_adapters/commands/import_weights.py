@@ -1,10 +1,12 @@
 """``vimix import``: a checkpoint made from weights that others trained."""
 
+import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import torch
-from attrs import frozen
+from attrs import evolve, frozen
 from rich.table import Table
 from torch import Tensor
 
@@ -16,10 +18,12 @@ from vimix_adapters.checkpoints.folder import FolderCheckpointStore
 from vimix_adapters.checkpoints.foreign import ForeignWeights, read_weights
 from vimix_adapters.checkpoints.weight_formats import GRAPH, LAYOUTS, WeightFormat
 from vimix_adapters.checkpoints.weight_matching import WeightMatch, best_layout, match_weights, renamed
-from vimix_adapters.commands.import_stgcn import of_view, stgcn_names, stgcn_settings
+from vimix_adapters.commands.import_stgcn import SKELETON, of_view, stgcn_settings, stgcn_shapes
+from vimix_adapters.encoders.building import encoder_of
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.folding import with_epsilon
-from vimix_adapters.encoders.s3d import BATCH_NORM_EPS, build_s3d
+from vimix_adapters.encoders.graph import SUBSETS
+from vimix_adapters.encoders.s3d import BATCH_NORM_EPS
 from vimix_adapters.files import require_new
 from vimix_adapters.reports.console import print_note, show_table
 from vimix_adapters.reports.environment import versions
@@ -28,6 +32,8 @@ ENOUGH = 0.95
 """Share of the encoder's tensors that must match."""
 CHANNELS = {RGB: 3, FLOW: 2}
 """Input channels of vimix's encoder by modality."""
+NOTES = ("graph", "recipe")
+"""Keys of ``Checkpoint.about`` that are sentences for the user, on the graph and the recipe of an ST-GCN."""
 
 
 @frozen
@@ -51,33 +57,61 @@ def import_checkpoint(
     """Make ``out/last.pt`` from a file of weights; print what matched.
 
     The projection head is random and there is no queue: a training that starts here makes its own. Raises VimixError if
-    the file is unreadable or holds code, the layout is unknown, less than 95 % match (unless ``allow_partial``),
-    nothing matches, or ``out/last.pt`` exists and ``force`` is false.
+    the file is unreadable or holds code, the layout is unknown, less than 95 % match or a convolution is missing
+    (unless ``allow_partial``), nothing matches, or ``out/last.pt`` exists and ``force`` is false.
     """
+    name, match, checkpoint = _imported(file, Modality(modality), layout, allow_partial, embedding)
+    require_new(out / "last.pt", force, [file])  # makes the folder, so a refused file leaves none
+    FolderCheckpointStore(out).save(checkpoint)
+    print_note(f"written to {out / 'last.pt'}; BatchNorm: {checkpoint.about['batch_norm']}")
+    for note in NOTES:
+        if note in checkpoint.about:
+            print_note(str(checkpoint.about[note]))
+    return Import(name, match, out / "last.pt")
+
+
+def initial_checkpoint(recipe: config.Recipe, modality: Modality) -> Checkpoint:
+    """The weights in the file ``modalities.NAME.weights`` of the recipe, as a checkpoint that ``vimix import`` makes.
+
+    Raises VimixError naming the key if the file cannot be imported, or holds another encoder than the recipe's.
+    """
+    settings = recipe.modalities[modality]
+    try:
+        _, _, checkpoint = _imported(Path(settings.weights), modality, "auto", False, recipe.contrast.embedding)
+    except VimixError as error:
+        raise VimixError(f"modalities.{modality}.weights: {error}") from error
+    theirs = config.recipe_from_toml(checkpoint.recipe, settings.weights).modalities[modality]
+    if theirs.encoder != settings.encoder:
+        raise VimixError(
+            f"modalities.{modality}.weights: {settings.weights} holds the weights of {theirs.encoder}, the recipe has "
+            f"encoder = {settings.encoder!r}: make them the same"
+        )
+    return checkpoint
+
+
+def _imported(
+    file: Path, modality: Modality, layout: str, allow_partial: bool, embedding: int
+) -> tuple[str, WeightMatch, Checkpoint]:
+    """The layout, what matched (it is printed too), and the checkpoint."""
     weights = read_weights(file)
     name = _layout_of(file, weights, layout)
-    theirs = of_view(file, weights.tensors, LAYOUTS[name], modality)
-    settings, graph = _settings(file, weights, theirs, Modality(modality))
+    theirs = of_view(file, weights.tensors, _layout(name, weights), modality)
+    settings, notes = _settings(file, weights, theirs, modality)
     recipe = config.Recipe(
         name="imported",
         data=config.Data(store=""),
         modalities={modality: settings},
         contrast=config.Contrast(embedding=embedding),
     )
-    network = wiring.build_network(recipe, Modality(modality), Compute(torch.device("cpu")))
+    network = wiring.build_network(recipe, modality, Compute(torch.device("cpu")), wiring.recorded_packing(notes))
     expected = {key: value.shape for key, value in network.encoder.state_dict().items()}
     match = match_weights(weights.tensors, expected, theirs)
     show_table(match_table(file, name, match), stderr=True)
-    _require_enough(file, name, match, allow_partial)
-    require_new(out / "last.pt", force, [file])  # makes the folder, so a refused file leaves none
+    _require_enough(file, name, match, expected, allow_partial)
     network.encoder.load_state_dict({**network.encoder.state_dict(), **_converted(match, theirs)})
-    about = {**_about(file, name, match), **graph}
+    about = {**_about(file, name, match), **notes}
     parts = {"query": network.state_dict()}
-    FolderCheckpointStore(out).save(Checkpoint(modality, config.recipe_to_toml(recipe), parts, about))
-    print_note(f"written to {out / 'last.pt'}; BatchNorm: {about['batch_norm']}")
-    for note in graph.values():
-        print_note(note)
-    return Import(name, match, out / "last.pt")
+    return name, match, Checkpoint(modality, config.recipe_to_toml(recipe), parts, about)
 
 
 def _layout_of(file: Path, weights: ForeignWeights, layout: str) -> str:
@@ -89,7 +123,7 @@ def _layout_of(file: Path, weights: ForeignWeights, layout: str) -> str:
         return "vimix"
     # vimix uses torchvision's names, so without metadata a file with these names is taken for torchvision's.
     others = {name: known for name, known in LAYOUTS.items() if name != "vimix"}
-    found = best_layout(weights.tensors, _names, others)
+    found = best_layout(weights.tensors, _shapes, others)
     if found is None:
         raise VimixError(
             f"{file}: no name in it is one of an encoder that vimix knows (it begins with "
@@ -98,39 +132,72 @@ def _layout_of(file: Path, weights: ForeignWeights, layout: str) -> str:
     return found
 
 
+def _layout(name: str, weights: ForeignWeights) -> WeightFormat:
+    """The layout; that of vimix's own exports is of the encoder that their metadata name."""
+    encoder = weights.about.get("encoder", "")
+    return evolve(LAYOUTS[name], encoder=encoder) if name == "vimix" and encoder in config.ENCODERS else LAYOUTS[name]
+
+
 def _settings(
     file: Path, weights: ForeignWeights, layout: WeightFormat, modality: Modality
 ) -> tuple[config.ModalitySettings, dict[str, str]]:
-    """Settings of the encoder, read from its tensors, and notes on its graph."""
-    if config.ENCODERS[layout.encoder].maps == "graph":
-        return stgcn_settings(file, renamed(weights.tensors, _names(layout) | {GRAPH}, layout))
-    return _s3d_settings(file, weights, layout, modality), {}
+    """Settings of the encoder, read from metadata of vimix or from its tensors, and notes on its graph."""
+    entry = config.ENCODERS[layout.encoder]
+    if entry.maps == "graph" and "recipe" in weights.about:
+        return _own_settings(file, weights, modality)
+    if entry.maps == "graph":
+        return stgcn_settings(file, renamed(weights.tensors, {**_shapes(layout), GRAPH: _GRAPH_SHAPE}, layout))
+    return _planar_settings(file, weights, layout, modality), {}
 
 
-def _s3d_settings(
+def _own_settings(
+    file: Path, weights: ForeignWeights, modality: Modality
+) -> tuple[config.ModalitySettings, dict[str, str]]:
+    """Settings of an encoder on a graph that vimix exported, and the record of its store, which has the graph."""
+    recipe = config.recipe_from_toml(weights.about["recipe"], f"the recipe in {file}", check=False)
+    if modality not in recipe.modalities:
+        raise VimixError(f"--modality {modality}: {file} holds an encoder of {weights.about.get('modality')}")
+    return recipe.modalities[modality], wiring.packing_record(
+        wiring.recorded_packing(json.loads(weights.about["about"]))
+    )
+
+
+def _planar_settings(
     file: Path, weights: ForeignWeights, layout: WeightFormat, modality: Modality
 ) -> config.ModalitySettings:
-    """Channels and width, read from the first convolution. Raises VimixError if it is missing or does not fit."""
-    stem = "features.0.0.0.weight"
-    named = renamed(weights.tensors, _names(layout), layout)
-    if stem not in named or named[stem].ndim != 5:
+    """Channels and width, read from the shapes of the convolutions. Raises VimixError if the first is missing."""
+    shapes = _shapes(layout)
+    stem = next(name for name, shape in shapes.items() if len(shape) == 5)
+    named = renamed(weights.tensors, shapes, layout)
+    if stem not in named:
         raise VimixError(f"{file}: the first convolution ({stem} in vimix's names) is not in it")
-    filters, channels = named[stem].shape[:2]
+    channels = named[stem].shape[1]
     fed = CHANNELS.get(modality, channels)
     if channels != fed:
         why = ": CoCLR's flow is a picture (u, v, 128)" if modality == FLOW and channels == 3 else ""
         raise VimixError(
             f"{file}: its first convolution takes {channels} channels, vimix feeds {fed} to {modality}{why}"
         )
-    width = float(weights.about.get("width", min(1.0, filters / 64)))
-    return config.ModalitySettings(width=width, channels=channels)
+    widest = max(named, key=lambda name: shapes[name][0] if shapes[name] else 0)
+    width = float(weights.about.get("width", min(1.0, named[widest].shape[0] / shapes[widest][0])))
+    return config.ModalitySettings(encoder=layout.encoder, width=width, channels=channels)
 
 
-def _names(layout: WeightFormat) -> set[str]:
-    """Names of the encoder's tensors in vimix, which do not depend on its width."""
-    if config.ENCODERS[layout.encoder].maps == "graph":
-        return stgcn_names()
-    return set(build_s3d(config.ModalitySettings(width=0.0625)).state_dict())
+_GRAPH_SHAPE = torch.Size((SUBSETS, len(SKELETON.joints), len(SKELETON.joints)))
+
+
+@cache
+def _encoder_shapes(encoder: str) -> Mapping[str, torch.Size]:
+    if config.ENCODERS[encoder].maps == "graph":
+        return stgcn_shapes()
+    with torch.device("meta"):
+        network = encoder_of(config.ModalitySettings(encoder=encoder))
+    return {name: value.shape for name, value in network.state_dict().items()}
+
+
+def _shapes(layout: WeightFormat) -> Mapping[str, torch.Size]:
+    """Shapes of the encoder's tensors at full width, by their names in vimix."""
+    return _encoder_shapes(layout.encoder)
 
 
 def _converted(match: WeightMatch, layout: WeightFormat) -> dict[str, Tensor]:
@@ -144,10 +211,22 @@ def _weight(variance: str) -> str:
     return f"{variance.removesuffix('running_var')}weight"
 
 
-def _require_enough(file: Path, layout: str, match: WeightMatch, allow_partial: bool) -> None:
+def _require_enough(
+    file: Path, layout: str, match: WeightMatch, expected: Mapping[str, torch.Size], allow_partial: bool
+) -> None:
     if not match.found:
         raise VimixError(f"{file}: nothing in it matches layout {layout!r}; expected one of {', '.join(LAYOUTS)}")
-    if match.share >= ENOUGH or allow_partial:
+    if allow_partial:
+        return
+    lost = [name for name, shape in expected.items() if len(shape) >= 4 and name not in match.found]
+    if match.share >= ENOUGH and lost:
+        others = f"; it has {', '.join(match.unexpected[:3])} instead" if match.unexpected else ""
+        raise VimixError(
+            f"{file}: {len(lost)} convolutions of {LAYOUTS[layout].encoder} are not in it "
+            f"({', '.join(lost[:3])}){others}: it is a changed network (as TCLR's R(2+1)D, which dilates one), so its "
+            "other weights would not fit: use those of an unchanged one, or add --allow-partial to leave these random"
+        )
+    if match.share >= ENOUGH:
         return
     wrong = [*match.missing, *match.misshapen, *match.unexpected]
     raise VimixError(

@@ -16,9 +16,10 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint, load_trained
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.evaluate_run import evaluate_run
+from vimix_adapters.commands.import_weights import initial_checkpoint
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.commands.stage_folders import StageFolders
 from vimix_adapters.files import sweep_folder, write_text
@@ -45,7 +46,8 @@ def train_single(
 ) -> Checkpoint:
     """Train one stage in a folder of ``out``, starting from the checkpoints ``inits`` by modality.
 
-    Raises VimixError if ``out`` already holds checkpoints of the stage and ``resume`` is False.
+    A stage that is resumed may get more epochs than it was begun with. Raises VimixError if ``out`` already holds
+    checkpoints of the stage and ``resume`` is False, or the epochs trained so far had other learning rates.
     """
     with open_session(recipe, device) as session:
         built = wiring.build_stage(recipe, _checked(recipe, stage))
@@ -53,11 +55,33 @@ def train_single(
         if FolderCheckpointStore(folder).exists() and not resume:
             raise VimixError(f"{folder} already holds checkpoints: add --resume to continue, or choose another --out")
         _require_memory(session, recipe, [built])
-        _claim(session, out)
+        _claim(session, out, _lengthened(out, folder, built) if resume else ())
         final = _execute(session, built, _loaded(inits), folder, number=0)
         if final.progress.untrained:
             raise VimixError(f"{folder}: {UNTRAINED_STAGE}")
         return final
+
+
+def _lengthened(out: Path, folder: Path, stage: Stage) -> Sequence[str]:
+    """The keys of the recipe that may differ from those that the stage was begun with, because it gets more epochs.
+
+    Raises VimixError if its epochs so far were trained with milestones that are not those of the new schedule.
+    """
+    progress = FolderCheckpointStore(folder).progress()
+    if progress is None or not (out / "recipe.toml").exists():
+        return ()
+    section = "pretrain" if stage.layers is None else "cmmc"
+    begun = getattr(config.read_recipe(out / "recipe.toml"), section)
+    trained = progress.steps / max(1, progress.steps_per_epoch)
+    old, new = ([m for m in milestones if m < trained] for milestones in (begun.milestones, stage.milestones))
+    if begun.epochs >= stage.epochs:
+        return ()
+    if old != new:
+        raise VimixError(
+            f"{section}.milestones: {folder} has trained {trained:g} epochs with the milestones {old}, in the new "
+            f"schedule they are {new}: keep those of the past epochs, as in --set '{section}.milestones={old}'"
+        )
+    return f"{section}.epochs", f"{section}.milestones"
 
 
 def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
@@ -157,10 +181,10 @@ def _execute(
     arm: str = "",
 ) -> Checkpoint:
     """Train the stage in ``folder`` unless it is finished; return its final checkpoint."""
-    recipe, store = session.recipe, session.store
+    recipe, store, inits = session.recipe, session.store, _with_weights(session.recipe, stage, inits)
     checkpoints = FolderCheckpointStore(folder)
     progress = checkpoints.progress()
-    if progress is not None and progress.finished:
+    if progress is not None and progress.steps >= stage.epochs * progress.steps_per_epoch:
         require_provenance(progress.origin, wiring.stage_provenance(store, stage, inits), str(folder))
         log.info("stage.already_finished", arm=arm, stage=stage.name)
         last = checkpoints.last()
@@ -179,6 +203,14 @@ def _execute(
             final = train(run)
         log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
     return final
+
+
+def _with_weights(
+    recipe: config.Recipe, stage: Stage, inits: Mapping[Modality, Checkpoint]
+) -> Mapping[Modality, Checkpoint]:
+    """The checkpoints, with the weights that the recipe names for modalities that have none."""
+    needed = [m for m in stage.views_needed if m not in inits and recipe.modalities[m].weights]
+    return {**inits, **{modality: initial_checkpoint(recipe, modality) for modality in needed}} if needed else inits
 
 
 def _about_stage(session: Session, arm: str, number: int) -> dict[str, str | int | float]:
@@ -209,16 +241,18 @@ def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:
         )
 
 
-def _claim(session: Session, out: Path) -> None:
+def _claim(session: Session, out: Path, may_differ: Sequence[str] = ()) -> None:
     """Write ``out/recipe.toml``. If an earlier call trained nothing there, its recipe is replaced.
 
-    Raises VimixError if another recipe was begun in ``out``, or it is the folder of several seeds.
+    The keys ``may_differ`` may have other values than when the run was begun. Raises VimixError if another recipe was
+    begun in ``out``, or it is the folder of several seeds.
     """
     require_place_for_run(out)
     recipe, file = session.recipe, out / "recipe.toml"
     if file.exists():
         earlier = config.read_recipe(file)
-        changed = [*config.training_differences(earlier, recipe), *_returned(out, earlier, recipe)]
+        changed = [key for key in config.training_differences(earlier, recipe) if key not in may_differ]
+        changed += _returned(out, earlier, recipe)
         if changed and _begun(out, session.writes):
             raise VimixError(
                 f"{out} was begun with another recipe; it differs in {', '.join(changed)}: choose another --out, or "
@@ -259,7 +293,7 @@ def _begun(out: Path, alone: bool) -> bool:
 
 def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:
     """The checkpoints. Raises VimixError if one was trained on another modality."""
-    loaded = {Modality(name): load_checkpoint(path) for name, path in inits.items()}
+    loaded = {Modality(name): load_trained(path) for name, path in inits.items()}
     for name, checkpoint in loaded.items():
         if checkpoint.modality != name:
             raise VimixError(f"{inits[name]} is a checkpoint of {checkpoint.modality}, expected one of {name}")

@@ -3,7 +3,14 @@
 from vimix_adapters.config.arms import of_arm
 from vimix_adapters.config.augment_settings import AugmentSettings
 from vimix_adapters.config.checks import stage_contradictions
-from vimix_adapters.config.encoder_settings import ENCODERS, ModalitySettings, Stgcn, encoders_for
+from vimix_adapters.config.encoder_settings import (
+    ENCODERS,
+    EncoderEntry,
+    ModalitySettings,
+    Stgcn,
+    encoders_for,
+    register_encoder,
+)
 from vimix_adapters.config.identity import stage_identities, training_differences
 from vimix_adapters.config.probe_settings import Finetuning, LinearSgd
 from vimix_adapters.config.protocols import (
@@ -36,6 +43,7 @@ __all__ = [
     "CmmcStage",
     "Contrast",
     "Data",
+    "EncoderEntry",
     "Evaluate",
     "EvaluationStore",
     "Finetune",
@@ -61,6 +69,7 @@ __all__ = [
     "read_recipe",
     "recipe_from_toml",
     "recipe_to_toml",
+    "register_encoder",
     "stage_contradictions",
     "stage_identities",
     "training_differences",

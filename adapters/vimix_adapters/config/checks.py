@@ -128,7 +128,12 @@ def _same_layer(key: str, recipe: Recipe, stage: CmmcStage) -> Iterator[str]:
     cuts = {name: recipe.modalities[name] for name in stage.modalities if name in recipe.modalities}
     if len({(settings.encoder, settings.stages) for settings in cuts.values()}) > 1:
         listed = " and ".join(f"{name} is {one.encoder} in {one.stages}" for name, one in cuts.items())
-        yield f"{key}: 'same' needs encoders that are cut alike, but {listed}: make modalities.NAME.stages equal"
+        remedy = (
+            "make modalities.NAME.stages equal"
+            if len({settings.encoder for settings in cuts.values()}) == 1
+            else "use policy = 'cm_cutmix' with layers = 'random'"
+        )
+        yield f"{key}: 'same' needs encoders that are cut alike, but {listed}: {remedy}"
 
 
 def _partner(key: str, stage: CmmcStage, alone: bool) -> Iterator[str]:

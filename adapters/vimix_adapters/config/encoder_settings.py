@@ -4,7 +4,7 @@ A new encoder is one entry of ``ENCODERS`` and the function that its ``builder``
 name. The registry is plain data: the module of a builder, and with it torch, is imported when a network is built.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 from attrs import field, frozen
@@ -23,15 +23,15 @@ class EncoderEntry:
     """Axes of its clips and maps: [C, T, H, W] of pictures and flow, or [C, T, V, M] of skeletons."""
     settings: tuple[str, ...]
     """Keys of [modalities.NAME] that it reads, besides those that every encoder reads."""
-    builder: str
-    """``module:function`` with the signature of ``vimix_adapters.encoders.building.EncoderBuilder``."""
+    builder: str | Callable[..., Any]
+    """``module:function``, or the function itself: a ``vimix_adapters.encoders.building.EncoderBuilder``."""
     least_clip: tuple[int, int] = (1, 1)
     """Smallest clip that passes its poolings: (frames, side in pixels)."""
     torchvision: str = ""
-    """The constructor of torchvision whose state dict is the encoder's, if there is one."""
+    """``module:function``: the network of torchvision that has the encoder's weights at full width, if there is one."""
 
 
-ENCODERS: Mapping[str, EncoderEntry] = {
+ENCODERS: dict[str, EncoderEntry] = {
     entry.name: entry
     for entry in (
         EncoderEntry(
@@ -40,7 +40,17 @@ ENCODERS: Mapping[str, EncoderEntry] = {
             settings=("channels", "width", "stages", "init"),
             builder="vimix_adapters.encoders.s3d:build_s3d",
             least_clip=(8, 32),
-            torchvision="torchvision.models.video.s3d",
+            torchvision="torchvision.models.video:s3d",
+        ),
+        *(
+            EncoderEntry(
+                name=name,
+                maps="planes",
+                settings=("channels", "width"),
+                builder=f"vimix_adapters.encoders.resnets:build_{name}",
+                torchvision=f"torchvision.models.video:{name}",
+            )
+            for name in ("r3d_18", "mc3_18", "r2plus1d_18")
         ),
         EncoderEntry(
             name="stgcn",
@@ -51,6 +61,11 @@ ENCODERS: Mapping[str, EncoderEntry] = {
     )
 }
 """All encoders by name."""
+
+
+def register_encoder(entry: EncoderEntry) -> None:
+    """Let recipes name an encoder of one's own, in this process, before they are read."""
+    ENCODERS[entry.name] = entry
 
 
 def encoders_for(maps: str) -> list[str]:
@@ -100,6 +115,8 @@ class ModalitySettings:
     """Share of the batch's statistics in an update of BatchNorm's running statistics."""
     lr: float | None = field(default=None, validator=optional(gt(0)))
     """Learning rate of the modality's stages; None: that of [optim]."""
+    weights: str = ""
+    """File of weights, as ``vimix import`` takes it, from which the first stage starts; empty: random weights."""
 
     @property
     def entry(self) -> EncoderEntry:

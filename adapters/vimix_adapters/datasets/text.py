@@ -10,8 +10,6 @@ from vimix.values.errors import VimixError
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]")
 """Control characters, which no name or label contains; ``str.splitlines`` takes some for the end of a line."""
-_FORMULA = re.compile(r"['=+\-@\t\r]")
-"""Beginning of a formula in a spreadsheet, or of a text that begins with an apostrophe."""
 
 
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
@@ -58,16 +56,6 @@ def csv_rows(
         raise VimixError(
             f"{path}, line {reader.line_num}: expected CSV with the header {expected} ({error})"
         ) from error
-
-
-def csv_cell(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula: an apostrophe goes before ``= + - @`` and others."""
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def from_csv_cell(cell: str) -> str:
-    """Return the text of a cell that ``csv_cell`` made."""
-    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell[1:]) else cell
 
 
 def _column(name: str, aliases: Mapping[str, str] | None) -> str:

@@ -20,5 +20,6 @@ def encoder_of(settings: ModalitySettings, layout: SkeletonLayout | None = None)
     """The encoder with random weights. Raises ValueError if one on a graph gets no layout."""
     if settings.entry.maps == "graph" and layout is None:
         raise ValueError(f"{settings.encoder} needs the layout of the skeletons")
-    build: EncoderBuilder = resolve_name(settings.entry.builder)
+    builder = settings.entry.builder
+    build: EncoderBuilder = resolve_name(builder) if isinstance(builder, str) else builder
     return build(settings, layout)

@@ -128,6 +128,25 @@ class ClipIndex:
                 return tuple(best[:k])
             reach *= 4
 
+    def moments(self, features: Rows, k: int) -> tuple[VideoMatch, ...]:
+        """Return the k moments most similar to the query, best first, fewer if there are no more.
+
+        ``features`` are as for ``query``, and so are the errors. A moment is a clip; one that overlaps a better one of
+        the same video is none of its own.
+        """
+        rows = np.atleast_2d(features)
+        if len(rows) == 0 or rows.shape[1] != len(self.mean):
+            raise ValueError(f"expected query features [Q, {len(self.mean)}], got {features.shape}")
+        queries, reach = unit_rows(centre(rows, self.mean)), 16 * k
+        while True:
+            nearest = self.index.search(queries, reach)
+            bound = float(nearest.similarities[:, -1].max()) if reach < len(self) else -np.inf
+            found = self._apart(nearest.ids, nearest.similarities)
+            sure = [moment for moment in found if moment.similarity > bound]
+            if len(sure) >= k or reach >= len(self):
+                return tuple((sure if len(sure) >= k else found)[:k])
+            reach *= 4
+
     def save(self, path: Path) -> None:
         """Write the index to one file, atomically."""
         head = {"format": FORMAT, "videos": [asdict(video) for video in self.videos], "about": dict(self.about)}
@@ -175,6 +194,29 @@ class ClipIndex:
         if not np.array_equal(np.unique(clips), np.arange(len(self.videos))):
             return f"its head lists {len(self.videos)} videos, but its clips are of {len(np.unique(clips))}"
         return ""
+
+    def _apart(self, clips: NDArray[np.int64], similarities: Rows) -> list[VideoMatch]:
+        """Return the best of the pairs [Q, n] of each clip, most similar first, without clips that overlap a better."""
+        query_clips = np.repeat(np.arange(len(clips)), clips.shape[1])
+        chosen: list[VideoMatch] = []
+        taken: dict[int, list[tuple[float, float]]] = {}
+        for pair in np.lexsort((query_clips, clips.ravel(), -similarities.ravel())):
+            clip = int(clips.flat[pair])
+            start, end = float(self.starts[clip]), float(self.ends[clip])
+            spans = taken.setdefault(int(self.clip_videos[clip]), [])
+            if (start, end) in spans or any(start < stop and begin < end for begin, stop in spans):
+                continue
+            spans.append((start, end))
+            chosen.append(
+                VideoMatch(
+                    video=self.videos[self.clip_videos[clip]],
+                    similarity=float(similarities.flat[pair]),
+                    start=start,
+                    end=end,
+                    query_clip=int(query_clips[pair]),
+                )
+            )
+        return chosen
 
     def _best_by_video(self, clips: NDArray[np.int64], similarities: Rows) -> list[VideoMatch]:
         """Return the best of the pairs [Q, n] for each video that occurs, most similar first, ties in store order."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from attrs import frozen
 
 from vimix.values.errors import VimixError
-from vimix_adapters.datasets.text import csv_cell, from_csv_cell
-from vimix_adapters.files import sweep, write_text
+from vimix_adapters.csv_tables import from_csv_cell, write_csv
+from vimix_adapters.files import sweep
 
 
 @frozen
@@ -29,12 +29,9 @@ def quarantine_file(store: Path) -> Path:
 
 def write_quarantine(store: Path, left_out: Sequence[LeftOut]) -> None:
     """Write name and reason of the files that were left out, and ``yes`` for those that the next call tries again."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "reason", "again"))
-    writer.writerows((csv_cell(row.name), csv_cell(row.reason), "yes" if row.passing else "") for row in left_out)
     sweep(quarantine_file(store))
-    write_text(quarantine_file(store), text.getvalue())
+    rows = ((row.name, row.reason, "yes" if row.passing else "") for row in left_out)
+    write_csv(quarantine_file(store), ("path", "reason", "again"), rows)
 
 
 def read_quarantine(store: Path) -> list[LeftOut]:

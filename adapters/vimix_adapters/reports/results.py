@@ -1,7 +1,7 @@
 """The record of an evaluation, as JSON."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from vimix_adapters.structuring import structured
 
 FORMAT = "vimix-results-1"
 EXPECTED = "the JSON of an evaluation (vimix evaluate ... --out FILE.json)"
-OPTIONAL = ("recipe", "tested_on", "best_on_test")
+OPTIONAL = ("recipe", "tested_on", "best_on_test", "by_class", "fractions")
 """Attributes that are left out of the file if they are empty."""
 
 
@@ -46,6 +46,10 @@ class ResultRecord:
     """Key in [evaluate.stores] of another data set than the recipe's own."""
     best_on_test: Mapping[str, float] = field(factory=dict)
     """Epoch chosen on the test videos and its score, as some peers report it; empty unless requested."""
+    by_class: Mapping[str, float] = field(factory=dict)
+    """Top-1 accuracy of the test videos of each class, 0 to 1; empty for retrieval."""
+    fractions: Sequence[Mapping[str, Any]] = ()
+    """Top-1 accuracies of probes trained on fractions of the training videos, see ``commands/label_fractions.py``."""
     machine: str = field(factory=machine)
     """Class of the machine, see ``environment.machine``."""
     commit: str = field(factory=commit)

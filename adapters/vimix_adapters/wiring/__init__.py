@@ -1,5 +1,6 @@
 """Builds the objects that a recipe describes."""
 
+from vimix_adapters.wiring.classifiers import build_recorded_classifier, recorded_classes
 from vimix_adapters.wiring.clip_shapes import batch_shape, skeleton_settings
 from vimix_adapters.wiring.compute import build_compute, build_process_group
 from vimix_adapters.wiring.memory import require_memory, training_memory
@@ -50,6 +51,7 @@ __all__ = [
     "build_pooling",
     "build_probe",
     "build_process_group",
+    "build_recorded_classifier",
     "build_stage",
     "build_stage_run",
     "build_step",
@@ -61,6 +63,7 @@ __all__ = [
     "finetuning",
     "linear_training",
     "packing_record",
+    "recorded_classes",
     "recorded_packing",
     "require_labels",
     "require_memory",

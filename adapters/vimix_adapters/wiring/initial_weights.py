@@ -11,12 +11,11 @@ _log = structlog.get_logger()
 
 
 def query_state(checkpoint: Checkpoint, fresh: Mapping[str, Any]) -> dict[str, Any]:
-    """State of the query network; an imported encoder gets the projection head of the ``fresh`` network."""
-    state = dict(checkpoint.parts["query"])
-    if checkpoint.about.get("head") == "random":
-        heads = {key: value for key, value in fresh.items() if not key.startswith("encoder.")}
-        return {**{key: value for key, value in state.items() if key.startswith("encoder.")}, **heads}
-    return state
+    """State of the query network; an imported or finetuned encoder gets the head of the ``fresh`` network."""
+    if "query" in checkpoint.parts and checkpoint.about.get("head") != "random":
+        return dict(checkpoint.parts["query"])
+    heads = {key: value for key, value in fresh.items() if not key.startswith("encoder.")}
+    return {**{key: value for key, value in checkpoint.trained.items() if key.startswith("encoder.")}, **heads}
 
 
 def inherited_parts(
@@ -24,11 +23,15 @@ def inherited_parts(
 ) -> dict[str, Mapping[str, Any]]:
     """Query, key and queue of a checkpoint. A missing key gets the query's weights, a missing queue the fresh one.
 
+    The classifier of a checkpoint that was trained with labels is left out, with a line in the log.
+
     So does the queue of another data set than the one with fingerprint ``data``: its entries number the recordings of
     that set (section 5 of the method).
     """
     query = query_state(checkpoint, fresh["query"])
     parts, trained_on = checkpoint.parts, checkpoint.progress.origin.get("data")
+    if "query" not in parts:
+        _log.info("classifier.left_out", modality=checkpoint.modality, reason="the encoder gets a new projection head")
     queue = parts.get("queue", fresh["queue"])
     if "queue" in parts and trained_on != data:
         _log.info(

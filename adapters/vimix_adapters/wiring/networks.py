@@ -117,7 +117,7 @@ def _load_pretrained(
 
     Raises VimixError if the recipe describes another encoder than the checkpoint's.
     """
-    state = checkpoint.parts["query"] if checkpoint else build_network(recipe, modality, compute).state_dict()
+    state = checkpoint.trained if checkpoint else build_network(recipe, modality, compute).state_dict()
     try:
         classifier.load_encoder(state)
     except RuntimeError as error:

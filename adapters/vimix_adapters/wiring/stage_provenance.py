@@ -12,8 +12,8 @@ from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.checkpoints.digests import settings_digest, state_digest
 
-INHERITED = ("query", "key", "queue")
-"""Parts of a checkpoint that the next stage starts from."""
+INHERITED = ("query", "key", "queue", "classifier")
+"""Parts of a checkpoint that the next training starts from."""
 
 
 def stage_provenance(store: VideoStore, stage: Stage, inits: Mapping[Modality, Checkpoint]) -> Provenance:
@@ -43,11 +43,13 @@ def supervised_settings(recipe: config.Recipe, modality: Modality) -> dict[str, 
     data = recipe.data
     clips = {"split": data.train_split, "frames": data.frames, "size": data.size, "stride": data.stride}
     pictures = modality in recipe.pictures
+    encoder = asdict(evolve(recipe.modalities[modality], lr=None))
+    del encoder["weights"]  # the weights to start from are a checkpoint's
     return {
         "clips": clips,
         "augment" if pictures else "augment_skeleton": asdict(recipe.augment if pictures else recipe.augment_skeleton),
         "optim.batch": recipe.optim.batch,
-        f"modalities.{modality}": asdict(evolve(recipe.modalities[modality], lr=None)),
+        f"modalities.{modality}": encoder,
     }
 
 

@@ -20,6 +20,7 @@ from vimix_adapters import config
 from vimix_adapters.config.probe_settings import Finetuning, LinearSgd
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
+from vimix_adapters.wiring.classifiers import classifier_record
 from vimix_adapters.wiring.networks import build_classifier, distributed_classifier, together
 from vimix_adapters.wiring.stage_provenance import supervised_provenance
 from vimix_adapters.wiring.stage_runs import common_parts, metrics_in, seeded, stage_seed, warnings
@@ -104,6 +105,7 @@ def build_supervised_run(
             "init": "random" if checkpoint is None else str(checkpoint.about.get("stage", "?")),
             "seed": recipe.seed,
             "data": store.fingerprint,
+            **classifier_record(recipe, store, settings),
         },
         origin=supervised_provenance(store, training.trained_as, modality, checkpoint, _decisive(settings)),
         **common_parts(recipe, store, folder, group, stop_requested),

@@ -25,6 +25,8 @@ class UnstoredClips:
     frames: Callable[[int], Frames]
     kind: ModalityFormat
     compute: Compute
+    crops: str = "protocol"
+    """Name of the crops, as ``build_evaluation_clips`` takes it."""
 
     def __len__(self) -> int:
         """Number of videos."""
@@ -35,6 +37,6 @@ class UnstoredClips:
         recipe = evolve(self.recipe, data=evolve(self.recipe.data, workers=0))
         for number in range(self.count):
             store = ArrayStore(self.frames(number), self.kind)
-            clips = build_evaluation_clips(recipe, store, [0], self.kind.modality, self.compute)
+            clips = build_evaluation_clips(recipe, store, [0], self.kind.modality, self.compute, self.crops)
             for part in clips.videos():
                 yield evolve(part, video=number)

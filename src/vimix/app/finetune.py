@@ -19,10 +19,10 @@ from vimix.domain.scores.fusion import MEAN_PROBABILITY, Fusion
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import Classifier, Optimiser
 from vimix.ports.process_group import ProcessGroup
-from vimix.values.clips import ClipBatch
+from vimix.values.clips import ClipBatch, VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix.values.scores import FinetuneScores, VideoProbabilities
+from vimix.values.scores import FinetuneScores, VideoProbabilities, WindowProbabilities
 
 
 @frozen(eq=False)
@@ -84,17 +84,35 @@ def classify(
         predictions: list[NDArray[np.float32]] = []
         for view in views:
             label = view.label
-            predictions += [classifier.probabilities(part).cpu().numpy() for part in torch.split(view.clips, batch)]
+            predictions.append(_of_view(classifier, view, batch))
         rows.append(mean_row(np.concatenate(predictions)))
         labels.append(label)
         videos.append(video)
     rows, labels, videos = gathered(rows, labels, videos, group)
     if not rows:
         raise VimixError("there is no video to classify: the split is empty; name another split")
-    probabilities = np.stack(rows)
-    if not np.isfinite(probabilities).all():
+    return VideoProbabilities(np.stack(rows), np.array(labels, dtype=np.int64), np.array(videos, dtype=np.int64))
+
+
+def classify_windows(classifier: Classifier, clips: EvaluationClips, batch: int) -> WindowProbabilities:
+    """Softmax of each window of one video, averaged over its crops; ``batch`` clips pass the network at a time.
+
+    Raises VimixError if a probability is not finite (training diverged).
+    """
+    by_start: dict[int, list[NDArray[np.float32]]] = {}
+    for view in clips.videos():
+        for start, row in zip(view.starts, _of_view(classifier, view, batch), strict=True):
+            by_start.setdefault(start, []).append(row)
+    starts = tuple(sorted(by_start))
+    return WindowProbabilities(np.stack([mean_row(np.stack(by_start[start])) for start in starts]), starts)
+
+
+def _of_view(classifier: Classifier, view: VideoClips, batch: int) -> NDArray[np.float32]:
+    """Probabilities [N, classes] of N clips. Raises VimixError if one is not finite."""
+    rows = np.concatenate([classifier.probabilities(part).cpu().numpy() for part in torch.split(view.clips, batch)])
+    if not np.isfinite(rows).all():
         raise VimixError("the classifier's probabilities are not finite: its training diverged; lower finetune.lr")
-    return VideoProbabilities(probabilities, np.array(labels, dtype=np.int64), np.array(videos, dtype=np.int64))
+    return rows
 
 
 def finetune_scores(

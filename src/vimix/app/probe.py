@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from vimix.app.streams import Streams, checked_pair, tested_siblings
 from vimix.domain.scores.accuracy import top_k_accuracy
+from vimix.domain.scores.draws import balanced_draw
 from vimix.domain.scores.fusion import MEAN_PROBABILITY, Fusion
 from vimix.ports.probe import LinearProbe, Probabilities
+from vimix.values.features import VideoFeatures
 from vimix.values.modality import Modality
 from vimix.values.scores import ProbeScores
 
@@ -42,6 +44,22 @@ def linear_probe(
             "probe": {str(modality): dict(outcome.protocol) for modality, outcome in outcomes.items()},
         },
     )
+
+
+def probe_on_fraction(
+    train: Streams, test: Streams, probe: LinearProbe, fraction: float, seed: int, fusion: Fusion = MEAN_PROBABILITY
+) -> ProbeScores:
+    """The linear probe trained on ``fraction`` (above 0, at most 1) of the training videos of each class.
+
+    ``seed`` draws the videos, at least one a class, and is the probe's own seed. Raises VimixError as ``linear_probe``.
+    """
+    labels = next(iter(train.values())).labels
+    kept = balanced_draw(labels, fraction, np.random.default_rng(seed))
+    return linear_probe({m: _rows(features, kept) for m, features in train.items()}, test, probe, seed, fusion)
+
+
+def _rows(features: VideoFeatures, kept: NDArray[np.int64]) -> VideoFeatures:
+    return VideoFeatures(features.features[kept], features.labels[kept], features.sources[kept], features.videos[kept])
 
 
 def best_epoch(

@@ -43,9 +43,19 @@ class Checkpoint:
     recipe: str
     """The resolved recipe as TOML: a checkpoint can be opened without any other file."""
     parts: Mapping[str, Mapping[str, Any]]
-    """State by the name of the part: ``query``, ``key``, ``queue``, ``optimiser``, ``progress``."""
+    """State by the name of the part: ``query``, ``key``, ``queue``, ``optimiser``, ``progress``.
+
+    A training with labels has ``classifier`` in place of the first three."""
     about: Mapping[str, str | int | float]
     """Facts for the record: stage name, arm, epochs, steps, versions, commit."""
+
+    @property
+    def trained(self) -> Mapping[str, Any]:
+        """State of the network whose encoder was trained (names ``encoder.*``): the query network or the classifier.
+
+        Empty if the checkpoint has neither.
+        """
+        return self.parts.get("query") or self.parts.get("classifier") or {}
 
     @property
     def progress(self) -> Progress:

@@ -45,6 +45,18 @@ class RetrievalScores:
 
 
 @frozen(eq=False)
+class VideoProbabilities:
+    """Predictions of a classifier for Q videos."""
+
+    probabilities: Rows
+    """[Q, classes] float32, class probabilities averaged over the windows and crops of each video."""
+    labels: Integers
+    """[Q] int64, classes of the videos."""
+    videos: Integers
+    """[Q] int64, indices into the store."""
+
+
+@frozen(eq=False)
 class ProbeScores:
     """Accuracy of a linear probe on Q test videos, and its predictions."""
 
@@ -72,21 +84,30 @@ class ProbeScores:
         return len(self.test_videos)
 
     @property
+    def tested(self) -> VideoProbabilities:
+        """Predictions for the test videos."""
+        return VideoProbabilities(self.probabilities, self.test_labels, self.test_videos)
+
+    @property
     def record(self) -> dict[str, float]:
         """``{"top-1": ..., "top-5": ...}``, 0 to 1, as written to results."""
         return {"top-1": self.top1, "top-5": self.top5}
 
 
 @frozen(eq=False)
-class VideoProbabilities:
-    """Predictions of a classifier for Q videos."""
+class WindowProbabilities:
+    """Predictions of a classifier for the W windows of one video, in order of time."""
 
     probabilities: Rows
-    """[Q, classes] float32, class probabilities averaged over the windows and crops of each video."""
-    labels: Integers
-    """[Q] int64, classes of the videos."""
-    videos: Integers
-    """[Q] int64, indices into the store."""
+    """[W, classes] float32, averaged over the crops of each window."""
+    starts: tuple[int, ...]
+    """First frame of each window."""
+
+    @property
+    def video(self) -> Rows:
+        """[classes] float32, averaged over the windows."""
+        mean: Rows = self.probabilities.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return mean
 
 
 @frozen(eq=False)

@@ -1,0 +1,63 @@
+"""Files that an evaluation leaves beside its record: scores of each video and, of classification, the confusions."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vimix.domain.scores.accuracy import confusion
+from vimix.ports.clips import VideoStore
+from vimix.values.scores import FinetuneScores, ProbeScores, RetrievalScores, VideoProbabilities
+from vimix_adapters.csv_tables import write_csv
+from vimix_adapters.reports.confusion import draw_confusion, write_confusion
+
+Scores = RetrievalScores | ProbeScores | FinetuneScores
+SCORES, CONFUSION, PICTURE, CURVE = ".scores.csv", ".confusion.json", ".confusion.png", ".fractions.png"
+"""Endings of the files, in place of the record's ``.json``."""
+
+
+def detail_files(out: Path, fractions: bool = False) -> list[Path]:
+    """The files that an evaluation may write beside its record ``out``."""
+    return [out.with_suffix(ending) for ending in (SCORES, CONFUSION, PICTURE, *([CURVE] if fractions else []))]
+
+
+def write_details(out: Path, store: VideoStore, found: Scores) -> dict[str, float]:
+    """Write the scores of each test video of ``store`` and the confusion matrix; return the accuracy by class.
+
+    Retrieval has no classes to confuse: its file lists the nearest video of each query, and nothing is returned.
+    """
+    if isinstance(found, RetrievalScores):
+        write_csv(out.with_suffix(SCORES), RETRIEVED, _retrieved(store, found))
+        return {}
+    tested, classes = found.tested, store.classes
+    write_csv(out.with_suffix(SCORES), ["video", "class", "predicted", *classes], _classified(store, tested))
+    counts = confusion(tested.probabilities, tested.labels, len(classes))
+    write_confusion(out.with_suffix(CONFUSION), classes, counts)
+    draw_confusion(out.with_suffix(PICTURE), classes, counts)
+    return {classes[i]: float(counts[i, i] / row.sum()) for i, row in enumerate(counts) if row.any()}
+
+
+RETRIEVED = ("video", "class", "nearest", "nearest_class", "similarity", "rank_of_own_class")
+
+
+def _retrieved(store: VideoStore, found: RetrievalScores) -> Iterable[Sequence[object]]:
+    """A line a query; the rank is that of the nearest video of its class, empty if none is among those searched."""
+    for query, video in enumerate(found.query_videos.tolist()):
+        label, nearest = int(found.query_labels[query]), int(found.neighbours[query, 0])
+        hits = np.flatnonzero(found.neighbour_labels[query] == label)
+        yield (
+            store.videos[video].name,
+            store.classes[label],
+            store.videos[nearest].name,
+            store.classes[int(found.neighbour_labels[query, 0])],
+            f"{found.similarities[query, 0]:.6f}",
+            int(hits[0]) + 1 if len(hits) else "",
+        )
+
+
+def _classified(store: VideoStore, tested: VideoProbabilities) -> Iterable[Sequence[object]]:
+    """A line a test video; a class without training videos has probability 0."""
+    for video, label, row in zip(tested.videos.tolist(), tested.labels.tolist(), tested.probabilities, strict=True):
+        padded = [*row.tolist(), *[0.0] * (len(store.classes) - len(row))]
+        scores = [f"{value:.6f}" for value in padded]
+        yield store.videos[video].name, store.classes[label], store.classes[int(row.argmax())], *scores

@@ -1,0 +1,120 @@
+"""``vimix extract --window``: features of windows of untrimmed videos, as temporal action detectors read them."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from vimix.domain.scores.features import unit_rows
+from vimix.ports.clips import Frames
+from vimix.values.errors import VimixError
+from vimix_adapters import config
+from vimix_adapters.checkpoints.digests import state_digest
+from vimix_adapters.checkpoints.folder import load_trained
+from vimix_adapters.commands import scores
+from vimix_adapters.commands.embed import checkpoint_files
+from vimix_adapters.config.store_settings import SkeletonSettings
+from vimix_adapters.files import replacing, require_new
+from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.prepare.single_file import stream_as_stored
+from vimix_adapters.pretrained import PretrainedEncoder, encoder_with
+from vimix_adapters.reports.console import print_note
+from vimix_adapters.reports.environment import commit, versions
+
+FORMAT = "vimix-window-features-1"
+
+
+def extract_windows(
+    recipe: config.Recipe,
+    checkpoint: Path,
+    videos: Sequence[Path],
+    out: Path,
+    span: tuple[float, float],
+    device: str,
+    l2: bool = False,
+    force: bool = False,
+) -> None:
+    """Write ``out/NAME.npz`` for each video: features ``feats`` [T, D] float32, ``start`` and ``end`` [T] in seconds.
+
+    ``span`` is the length of a window and the distance of two starts, in seconds. A window is embedded as a video of
+    that length is. ``fps``, ``feat_stride`` and ``num_frames`` are what ActionFormer's settings call so. Raises
+    VimixError naming the first video that cannot be read; the files of those before it are whole.
+    """
+    if min(span) <= 0:
+        raise VimixError(f"--window {span[0]:g} --stride {span[1]:g}: expected seconds above 0")
+    files = {out / f"{video.stem}.npz": video for video in videos}
+    if len(files) < len(videos):
+        raise VimixError("two videos have the same name, and so would their files: extract them into two folders")
+    for file in files:
+        require_new(file, force, [*checkpoint_files(checkpoint), *videos])
+    configure_logging()
+    loaded = load_trained(checkpoint)
+    encoder = encoder_with(checkpoint, loaded, recipe, device)
+    if isinstance(encoder.packing, SkeletonSettings):
+        raise VimixError(f"--window: {checkpoint} is an encoder of {encoder.modality}, whose clips are whole sequences")
+    manifest = {
+        "format": FORMAT,
+        "modality": encoder.modality,
+        "l2_normalised": l2,
+        "weights": state_digest(encoder.state_dict()),
+        "checkpoint": dict(loaded.about),
+        "protocol": scores.protocol(encoder.recipe),
+        "commit": commit(),
+        "versions": versions(),
+    }
+    for file, video in files.items():
+        _write(file, *_features(encoder, video, span), manifest, l2)
+        print_note(f"written to {file}")
+
+
+def _features(
+    encoder: PretrainedEncoder, video: Path, span: tuple[float, float]
+) -> tuple[Frames, Frames, tuple[float, int, int]]:
+    """Features [T, D], first and last frames [T, 2] of the windows, and rate, frames of a stride and of a window."""
+    assert not isinstance(encoder.packing, SkeletonSettings)
+    rate, pieces = stream_as_stored(video, encoder.packing, encoder.modality)
+    window, stride = (max(1, round(seconds * rate)) for seconds in span)
+    rows, places = [], []
+    found = sliding(pieces, window, stride)
+    while batch := list(islice(found, encoder.recipe.evaluate.batch_clips)):
+        rows.append(encoder.embed_each(len(batch), [frames for _, frames in batch].__getitem__))
+        places += [(first, first + len(frames)) for first, frames in batch]
+    return np.concatenate(rows), np.array(places), (rate, stride, window)
+
+
+def sliding(pieces: Iterable[Frames], window: int, stride: int) -> Iterator[tuple[int, Frames]]:
+    """Windows of frames that come in pieces [T, ...]: the number of the first frame, and the frames [<= window, ...].
+
+    They begin every ``stride`` frames. The last one is shorter if only so the end of the video is in a window. No more
+    frames are held than those of a piece and a window.
+    """
+    first, held = 0, None
+    for piece in pieces:
+        held = piece if held is None else np.concatenate([held, piece])
+        while len(held) >= max(window, stride):
+            yield first, held[:window]
+            first, held = first + stride, held[stride:]
+    if held is None:
+        return
+    if len(held) >= window or (len(held) > max(0, window - stride)) or first == 0:
+        yield first, held[:window]
+
+
+def _write(
+    file: Path, features: Frames, places: Frames, steps: tuple[float, int, int], manifest: dict[str, object], l2: bool
+) -> None:
+    rate, stride, window = steps
+    with replacing(file) as temporary, temporary.open("wb") as opened:
+        np.savez(
+            opened,
+            allow_pickle=False,
+            feats=unit_rows(features) if l2 else features,
+            start=places[:, 0] / rate,
+            end=places[:, 1] / rate,
+            fps=np.float64(rate),
+            feat_stride=np.int64(stride),
+            num_frames=np.int64(window),
+            manifest=np.array(json.dumps(manifest, ensure_ascii=False, default=str)),
+        )

@@ -1,0 +1,77 @@
+"""Encoders go to the Hugging Face Hub and come back, through a stand-in of its HTTP API on this machine."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.cli import vimix
+from tests.fakes.hub import hub
+from tests.recipes import ROOT
+from vimix.values.checkpoint import Checkpoint
+from vimix.values.modality import RGB
+from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.encoders.contrastive_network import Compute
+
+INSTALLED = importlib.util.find_spec("huggingface_hub") is not None
+needs_hub = pytest.mark.skipif(not INSTALLED, reason="the extra [hub] is not installed")
+
+
+@pytest.fixture
+def trained(tmp_path) -> Path:
+    settings = config.ModalitySettings(width=0.0625)
+    recipe = config.Recipe(name="small", data=config.Data(store="", frames=8, size=32), modalities={"rgb": settings})
+    state = wiring.build_network(recipe, RGB, Compute(torch.device("cpu"))).state_dict()
+    stage = Checkpoint(RGB, config.recipe_to_toml(recipe), {"query": state}, {"stage": "pretrain-rgb"})
+    FolderCheckpointStore(tmp_path / "run").save(stage)
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def repositories(monkeypatch) -> Iterator[dict[str, dict[str, bytes]]]:
+    with hub() as (address, held):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        monkeypatch.setenv("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        yield held
+
+
+@needs_hub
+def test_an_encoder_goes_and_comes_back_with_its_recipe_and_card(trained, repositories, tmp_path) -> None:
+    assert vimix("push", trained, "someone/small-rgb", "--private") == 0
+    files = repositories["someone/small-rgb"]
+    assert set(files) == {"encoder.safetensors", "recipe.toml", "README.md"}
+    assert files["README.md"].decode().startswith("---\nlibrary_name: vimix\n")
+    assert "Licence and data terms" in files["README.md"].decode()
+    assert files["recipe.toml"].decode() == load_checkpoint(trained).recipe
+    assert vimix("pull", "someone/small-rgb", "--out", tmp_path / "pulled") == 0
+    sent, back = (load_checkpoint(folder).parts["query"] for folder in (trained, tmp_path / "pulled"))
+    assert all(torch.equal(back[name], value) for name, value in sent.items() if name.startswith("encoder."))
+    assert vimix("pull", "someone/small-rgb", "--out", tmp_path / "pulled") == 2
+
+
+@needs_hub
+def test_what_is_not_there_is_one_line(repositories, tmp_path, capsys) -> None:
+    repositories["someone/other"] = {"README.md": b"hello"}
+    for name, message in (
+        ("someone/nothing", "there is no such repository"),
+        ("someone/other", "it lacks encoder.safetensors"),
+        ("a/b/c", "expected OWNER/NAME"),
+    ):
+        assert vimix("pull", name, "--out", tmp_path / "pulled") == 2
+        error = capsys.readouterr().err
+        assert message in error
+        assert "Traceback" not in error
+
+
+def test_without_the_extra_it_is_refused_by_its_name(trained, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert vimix("push", trained, "someone/small") == 2
+    assert "pip install 'vimix-ssl[hub]'" in capsys.readouterr().err
+
+
+def test_torch_hub_loads_an_encoder_from_the_source(trained) -> None:
+    encoder = torch.hub.load(str(ROOT), "encoder", str(trained), device="cpu", source="local")
+    assert encoder.features(torch.zeros(1, 3, 8, 32, 32)).shape == (1, 64)
