@@ -545,7 +545,7 @@ def test_a_record_shows_the_differences_that_its_seeds_decide_and_counts_the_oth
     assert "linear top-1" not in text, "equal scores decide nothing"
     chosen = decided_markdown(read_record(tmp_path / "results.json"), ["random initialisation"])
     assert "Vi-Mix" not in chosen
-    with pytest.raises(VimixError, match=r"--arms nothing: .* has vimix"):
+    with pytest.raises(VimixError, match=r"--arms nothing: .* vimix"):
         decided_markdown(read_record(tmp_path / "results.json"), ["nothing"])
 
 

@@ -124,7 +124,7 @@ def test_out_of_memory_is_one_line_with_who_asked_for_how_much(monkeypatch, caps
     assert vimix("run") == 2
     told = capsys.readouterr().err
     assert told.startswith("error: out of memory")
-    assert f"vimix_adapters.cli.main (run) asked for {size}" in told
+    assert f"vimix_adapters.cli.main (_run) asked for {size}" in told
     assert told.count("\n") == 1
 
 

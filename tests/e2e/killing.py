@@ -29,7 +29,7 @@ from vimix_adapters.metrics import jsonl
 AIMED = (("half a checkpoint", 2), ("second name", 1), ("half a row", 1), ("new name", 4), ("updated", 3))
 """An event and the how manieth of its kind is the end."""
 RANDOM = 5
-PATIENCE = 60
+PATIENCE = 180
 """Seconds after which an attempt that should take a few is held to hang."""
 RECIPE = """
 name = "killed"

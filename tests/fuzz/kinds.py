@@ -17,9 +17,10 @@ from vimix.values.errors import VimixError
 from vimix_adapters.clips.decode import decode_video
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_check import check_video, overview
-from vimix_adapters.datasets.csv_list import list_csv
+from vimix_adapters.datasets.lists import list_videos
 from vimix_adapters.prepare.quarantine import LeftOut, read_quarantine, write_quarantine
-from vimix_adapters.skeletons.texts import read_skeletons
+from vimix_adapters.skeletons.formats import read_skeletons
+from vimix_adapters.skeletons.sequence import Expected
 
 BODY = b"1 0 0 0 0 0 0 0 0 2\n2\n" + b"0.1 0.2 0.3 0 0 0 0 0 0 0 0 2\n" * 2
 
@@ -101,15 +102,17 @@ KINDS = {
     "head": Kind(".json", head, read_head),
     "video": Kind(".mp4", video, lambda path: decode_video(path, 30, 32)),
     "matroska": Kind(".mkv", video, lambda path: decode_video(path, 30, 32)),
-    "list": Kind(".csv", listing, list_csv),
+    "list": Kind(".csv", listing, lambda path: list_videos([path])),
     "left out": Kind(".csv", quarantine, read_left_out),
     "skeleton": Kind(
         ".skeleton",
         lambda path: path.write_bytes(b"2\n1\n" + BODY + b"1\n" + BODY),
-        lambda path: read_skeletons(path, 2),
+        lambda path: read_skeletons(path, Expected(2)),
     ),
     "rows": Kind(
-        ".txt", lambda path: path.write_bytes(b"1 2 3 1.0\n4 5 6 1.0\n" * 4), lambda path: read_skeletons(path, 2)
+        ".txt",
+        lambda path: path.write_bytes(b"1 2 3 1.0\n4 5 6 1.0\n" * 4),
+        lambda path: read_skeletons(path, Expected(2)),
     ),
 }
 IN_A_LIBRARY = ("raw store", "jpeg store", "head", "video", "matroska")

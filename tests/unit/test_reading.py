@@ -8,8 +8,8 @@ import pytest
 from vimix.values.errors import VimixError
 from vimix_adapters.config import read_recipe
 from vimix_adapters.metrics.jsonl import JsonlMetrics
-from vimix_adapters.prepare.build_store import quarantine_file, read_quarantine, write_quarantine
 from vimix_adapters.prepare.parts import SETTINGS, claim_parts, drop_parts
+from vimix_adapters.prepare.quarantine import LeftOut, quarantine_file, read_quarantine, write_quarantine
 from vimix_adapters.reading import MOST_RECIPE
 from vimix_adapters.reports.curves import read_metrics
 from vimix_adapters.reports.results import read_results
@@ -84,12 +84,12 @@ def test_a_damaged_row_of_metrics_stops_a_resumed_run_with_the_way_out(tmp_path,
         lambda text: text.replace("reason", "raison d'\u00eatre").encode("latin-1"),
         lambda text: text.partition("\n")[2].encode(),
         lambda text: text.encode() + b'"',
-        lambda text: text.encode() + b"a.mp4,b,c\n",
+        lambda text: text.encode() + b"a.mp4,b,,d\n",
     ],
 )
 def test_a_quarantine_file_saved_again_by_a_spreadsheet_is_named_with_the_way_out(tmp_path, spoil) -> None:
     store = tmp_path / "s.h5"
-    rows = [("a.mp4", "damaged, or so"), ("b.mp4", 'two "lines"\nof it')]
+    rows = [LeftOut("a.mp4", "damaged, or so"), LeftOut("b.mp4", 'two "lines"\nof it', passing=True)]
     write_quarantine(store, rows)
     assert read_quarantine(store) == rows
     file = quarantine_file(store)

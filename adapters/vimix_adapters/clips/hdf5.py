@@ -150,7 +150,8 @@ class Hdf5VideoStore:
         try:
             if isinstance(self.settings, SkeletonSettings):
                 sequence: Frames = self._array(modality)[video, start : start + count]
-                if not np.isfinite(sequence).all():  # a training would be blamed for them
+                hidden = np.isnan(sequence) if self.settings.not_found == "mask" else False
+                if not (np.isfinite(sequence) | hidden).all():  # a training would be blamed for them
                     raise ValueError("the data hold numbers that are not finite; prepare the store again")
                 return sequence
             return _frames(self.group(video), modality, start, count)

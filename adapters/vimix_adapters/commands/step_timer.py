@@ -15,7 +15,7 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.encoders.contrastive_network import Compute
 
-TIMED_CLIPS = (2, 6)
+TIMED_CLIPS = (4, 8)
 """Clips in the two timed batches. A line through their times, which has a cost per step and one per clip, gives that of
 the recipe's batch."""
 

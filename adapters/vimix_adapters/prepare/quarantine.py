@@ -10,6 +10,7 @@ from attrs import frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.csv_tables import from_csv_cell, write_csv
 from vimix_adapters.files import sweep
+from vimix_adapters.reading import read_text
 
 
 @frozen
@@ -39,13 +40,15 @@ def read_quarantine(store: Path) -> list[LeftOut]:
     file = quarantine_file(store)
     if not file.exists():
         return []
+    expected = "the UTF-8 CSV path,reason that vimix prepare wrote (restore it, or make the store again with --force)"
     try:
-        rows = list(csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig"), newline="")))
+        rows = list(
+            csv.DictReader(io.StringIO(read_text(file, expected).removeprefix("\ufeff"), newline=""), strict=True)
+        )
+        if any(None in row for row in rows):
+            raise csv.Error("a row has too many cells")
         return [
             LeftOut(from_csv_cell(row["path"]), from_csv_cell(row["reason"]), row.get("again") == "yes") for row in rows
         ]
-    except (OSError, ValueError, csv.Error, KeyError, TypeError, AttributeError) as error:
-        raise VimixError(
-            f"{file}: expected the list path,reason of the files that {store} lacks, but it cannot be read "
-            f"({type(error).__name__}: {error}): restore it, or make the store again with --force"
-        ) from error
+    except (csv.Error, KeyError, TypeError, AttributeError) as error:
+        raise VimixError(f"{file}: expected {expected}") from error
