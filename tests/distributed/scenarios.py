@@ -16,7 +16,8 @@ from vimix.app.extract import extract_features
 from vimix.app.finetune import SupervisedLearner, classify, supervised_step
 from vimix.app.learner import Learner
 from vimix.app.parallel import SingleProcess, videos_of_rank
-from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
+from vimix.app.steps import Step, cmmc_step, manifold_step, mining_step, pretrain_step
+from vimix.domain.contrast.positives import NearestInPartner
 from vimix.domain.mixing.layers import RandomLayer, SameLayer
 from vimix.domain.mixing.policies import CrossModalCutMix, ManifoldMixup, Mixup
 from vimix.ports.process_group import ProcessGroup
@@ -37,6 +38,7 @@ def together(group: ProcessGroup, folder: Path) -> dict[str, Any]:
     return {
         "exercises": exercises(group, folder),
         "steps": steps(group, folder),
+        "mining": mining(group, folder),
         "bad_step": bad_step(group, folder),
         "evaluation": evaluation(group, folder),
         "finetuning": finetuning(group, folder),
@@ -60,6 +62,22 @@ def steps(group: ProcessGroup, _: Any) -> dict[str, Any]:
         ]
         seen = [_seen(learner, kinds[number % 3], number, group) for number in range(6)]
     return {"steps": seen, "query": dict(learner.query.state_dict()), "key": dict(learner.key.state_dict())}
+
+
+def mining(group: ProcessGroup, _: Any) -> dict[str, Any]:
+    """Four steps, of pretraining and of a CMMC stage in turns, whose positives the partner finds from the third on."""
+    with _float64():
+        learner = wiring.build_learner(recipe(group), RGB, CPU, group, NearestInPartner(k=2), [FLOW])
+        partner = wiring.build_network(recipe(SingleProcess()), FLOW, CPU).eval().requires_grad_(False)
+        kinds: list[Step] = [
+            mining_step(learner, partner, FLOW, Mixup()),
+            cmmc_step(learner, partner, FLOW, CrossModalCutMix(), RandomLayer()),
+        ]
+        seen = []
+        for number in range(4):
+            seen.append(_seen(learner, kinds[number % 2], number, group))
+            seen[-1] |= {"beside": learner.queue.beside[FLOW].clone(), "labels": learner.queue.row_labels.clone()}
+    return {"steps": seen}
 
 
 @contextmanager
@@ -172,4 +190,5 @@ def _seen(learner: Learner, step: Step, number: int, group: ProcessGroup) -> dic
         "queue": learner.queue.keys.clone(),
         "sources": learner.queue.sources.clone(),
         "rank": torch.tensor(diagnostics["effective_rank"]),
+        "positives": group.all_gather(outcome.compared.positives.double()).sum(),
     }

@@ -1,6 +1,6 @@
 """Builds encoders, networks, learners and optimisers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from zlib import crc32
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 from vimix.app.learner import Learner
 from vimix.app.parallel import SingleProcess
 from vimix.domain.contrast.candidates import BatchAndQueue, Candidates, OwnKeyAndQueue, WithoutSiblings
+from vimix.domain.contrast.positives import Finder, OwnKey
 from vimix.domain.contrast.queue import NegativeQueue
 from vimix.ports.network import Classifier
 from vimix.ports.process_group import ProcessGroup
@@ -99,9 +100,17 @@ def distributed_classifier(classifier: ClassifyingNetwork, group: ProcessGroup) 
 
 
 def build_learner(
-    recipe: config.Recipe, modality: Modality, compute: Compute, group: ProcessGroup | None = None
+    recipe: config.Recipe,
+    modality: Modality,
+    compute: Compute,
+    group: ProcessGroup | None = None,
+    finder: Finder | None = None,
+    beside: Sequence[Modality] = (),
 ) -> Learner:
-    """Query and key networks with equal weights, an empty queue and a new optimiser; by default for one process."""
+    """Query and key networks with equal weights, an empty queue and a new optimiser; by default for one process.
+
+    ``finder`` finds the positives (default: the own keys); the queue keeps keys of the modalities ``beside`` for it.
+    """
     query, key = (build_network(recipe, modality, compute) for _ in range(2))
     key.requires_grad_(False)
     group = group or SingleProcess()
@@ -110,12 +119,13 @@ def build_learner(
         modality=modality,
         query=SharedNetwork(query, group) if shared else query,
         key=SharedNetwork(key, group, learns=False) if shared else key,
-        queue=NegativeQueue(recipe.contrast.queue, recipe.contrast.embedding, compute.device),
+        queue=NegativeQueue(recipe.contrast.queue, recipe.contrast.embedding, compute.device, beside),
         optimiser=build_optimiser(recipe, query, group),
         candidates=build_candidates(recipe.contrast),
         momentum=recipe.contrast.momentum,
         temperature=recipe.contrast.temperature,
         group=group,
+        finder=finder or OwnKey(),
     )
 
 
