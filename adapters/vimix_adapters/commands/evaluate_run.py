@@ -72,10 +72,11 @@ def evaluate_run(
 def _remarks(recipe: config.Recipe, arm: str, out: Path, processes: int) -> dict[str, str]:
     """Remarks on the training of an arm by modality, each from the last stage that trained it."""
     possible = min(processes * recipe.optim.batch, recipe.contrast.embedding)
-    remarks = {}
+    remarks: dict[str, str] = {}
     for number, stage in enumerate(recipe.arms[arm].stages, start=1):
         file = out / arm / f"{number}-{stage.name}" / "metrics.jsonl"
-        remarks[stage.modality] = training_remark(read_metrics(file), possible) if file.exists() else ""
+        for modality in stage.trained:
+            remarks[modality] = training_remark(read_metrics(file), possible) if file.exists() else ""
     return remarks
 
 

@@ -34,8 +34,8 @@ class StageMetrics:
 
     folder: str
     """Name of the stage's folder."""
-    modality: str
-    """Modality that the stage trains."""
+    modalities: Sequence[str]
+    """Modalities that the stage trains."""
     epochs: int
     """Number of epochs in the plan."""
     rows: Sequence[Mapping[str, float]]
@@ -55,10 +55,11 @@ class RunMetrics:
         before = 0
         points: dict[float, list[float]] = {}
         for stage in self.stages.get(arm, ()):
-            if stage.modality == modality:
+            if modality in stage.modalities:
                 for row in stage.rows:
-                    if quantity in row:
-                        points.setdefault(before + row["epoch"] + 1, []).append(row[quantity])
+                    value = row.get(f"{modality}/{quantity}", row.get(quantity))  # of one of several views
+                    if value is not None:
+                        points.setdefault(before + row["epoch"] + 1, []).append(value)
                 before += stage.epochs
         epochs = sorted(points)
         return figures.Curve(np.array(epochs), np.array([np.mean(points[at]) for at in epochs]), self.recipe.seed)
@@ -157,7 +158,7 @@ def _single_stages(recipe: config.Recipe) -> list[config.Stage]:
 def _begun(recipe: config.Recipe, stages: Sequence[tuple[Path, config.Stage]]) -> list[StageMetrics]:
     return [
         StageMetrics(
-            folder.name, stage.modality, recipe.stage(stage).epochs, read_metrics(folder / "metrics.jsonl", NEEDED)
+            folder.name, stage.trained, recipe.stage(stage).epochs, read_metrics(folder / "metrics.jsonl", NEEDED)
         )
         for folder, stage in stages
         if (folder / "metrics.jsonl").exists()

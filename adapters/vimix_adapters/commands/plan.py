@@ -109,7 +109,7 @@ def _on_store(
             planned,
             steps=steps,
             seconds=steps * timer.seconds(stage),
-            bytes=2 * timer.checkpoint_bytes(stage.modality),
+            bytes=2 * timer.checkpoint_bytes(stage),
             done=bool(progress and progress.steps >= steps),
         )
 

@@ -84,7 +84,7 @@ class Learner:
         has embeddings [B, D] of the clips by the modalities whose keys the queue keeps beside.
         """
         own_plan, first = rows_of_rank(plan, self.group), self.group.rank * len(z)
-        others = {modality: self.group.all_gather(embedded) for modality, embedded in (beside or {}).items()}
+        others: dict[str, Tensor] = {m: self.group.all_gather(embedded) for m, embedded in (beside or {}).items()}
         seen = self.seen(batch, others)
         positives = Positives.of(self.finder.found(seen), own_plan, first)
         excluded = self.excluded(seen, own_plan, positives, first)
@@ -97,7 +97,7 @@ class Learner:
         accuracy = pretext_accuracy(logits, positives)
         return StepOutcome(loss.detach(), accuracy, float(plan.weight.mean()), skipped, compared)
 
-    def seen(self, batch: ClipBatch, others: Mapping[Modality, Tensor]) -> Instances:
+    def seen(self, batch: ClipBatch, others: Mapping[str, Tensor]) -> Instances:
         """The instances of all ranks and the queue, with the similarities of ``others``: embeddings [G, D]."""
         numbers = self.group.all_gather(torch.stack([batch.sources, batch.labels], dim=1))
         similarities = [embedded @ self.queue.beside[modality].T for modality, embedded in others.items()]
