@@ -18,7 +18,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix.values.video import ModalityFormat
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.folder import load_checkpoint, require_encoder
 from vimix_adapters.checkpoints.foreign import read_weights
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings
@@ -177,8 +177,7 @@ def load_encoder(path: AnyPath, *, store: AnyPath | None = None, device: str = "
     """
     path = Path(path)
     checkpoint = _exported(path) if path.suffix == ".safetensors" else load_checkpoint(path)
-    if "query" not in checkpoint.parts:
-        raise VimixError(f"{path}: has no contrastive encoder, only {', '.join(checkpoint.parts)}: load its source")
+    require_encoder(checkpoint, path)
     recipe = config.recipe_from_toml(checkpoint.recipe, f"the recipe in {path}")
     packing = _packing(path, checkpoint, recipe, store)
     # From here on the packing stands for the store: a file that happens to lie at the recipe's path has no say.

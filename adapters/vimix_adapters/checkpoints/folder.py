@@ -111,6 +111,19 @@ def load_checkpoint(path: Path, mmap: bool = False) -> Checkpoint:
     return Checkpoint(**{key: content[key] for key in KEYS})
 
 
+def require_encoder(checkpoint: Checkpoint, path: Path) -> None:
+    """Raise VimixError unless the checkpoint that was loaded from ``path`` holds one contrastive encoder."""
+    if "query" in checkpoint.parts:
+        return
+    folder = path if path.is_dir() else path.parent
+    several = [name.removeprefix("query.") for name in checkpoint.parts if name.startswith("query.")]
+    if several:
+        raise VimixError(
+            f"{path}: holds {len(several)} encoders: name the folder of one of them, such as {folder / several[0]}"
+        )
+    raise VimixError(f"{path}: has no contrastive encoder, only {', '.join(checkpoint.parts)}: name its source")
+
+
 def _damage(file: Path, error: Exception) -> str:
     """The reason in our own words: torch's message advises to run the code in the file."""
     if isinstance(error, OSError) and error.strerror:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.folder import load_checkpoint, require_encoder
 from vimix_adapters.commands.embed import checkpoint_files
 from vimix_adapters.commands.feature_cache import run_folder
 from vimix_adapters.commands.model_card import model_card
@@ -79,8 +79,7 @@ def open_encoder(checkpoint: Path) -> Exported:
     """
     loaded = load_checkpoint(checkpoint)
     recipe = config.recipe_from_toml(loaded.recipe, f"the recipe in {checkpoint}", check=False)
-    if "query" not in loaded.parts:
-        raise VimixError(f"{checkpoint}: has no contrastive encoder, only {', '.join(loaded.parts)}: export its source")
+    require_encoder(loaded, checkpoint)
     network = wiring.build_trained(recipe, loaded, Compute(torch.device("cpu")))
     return Exported(network.encoder.eval().requires_grad_(False), loaded, recipe)
 

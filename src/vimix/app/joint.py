@@ -123,9 +123,10 @@ def joint_step(learner: JointLearner) -> Step:
 
 
 def _at_rest(compared: ContrastedBatch) -> ContrastedBatch:
-    """The comparison without gradients, and with cosines of -inf where nothing was compared."""
-    left_out = compared.excluded & ~compared.positives
-    return evolve(compared, z=compared.z.detach(), cosines=compared.cosines.detach().masked_fill(left_out, -torch.inf))
+    """The comparison without gradients; what the view found is not excluded."""
+    excluded = compared.excluded & ~compared.positives
+    cosines = compared.cosines.detach().masked_fill(excluded, -torch.inf)
+    return evolve(compared, z=compared.z.detach(), cosines=cosines, excluded=excluded)
 
 
 def _accuracy(compared: Collection[ContrastedBatch]) -> Tensor:
