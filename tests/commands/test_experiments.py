@@ -16,7 +16,7 @@ from tests.recipes import ROOT, of_skeletons
 from vimix.values.errors import VimixError
 from vimix_adapters.commands.paper_figures import draw_figure, show_stages
 from vimix_adapters.commands.paper_tables import Found, find_results, print_table, summarise
-from vimix_adapters.config import Finetune, read_recipe, recipe_from_toml, recipe_to_toml
+from vimix_adapters.config import PROTOCOLS, read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.reports.curves import read_metrics
 from vimix_adapters.reports.figures import Curve, Panel, mean_curve, panel_table
 from vimix_adapters.reports.paper import Source, filled, markdown, paper_numbers, paper_table, plain
@@ -258,7 +258,7 @@ def test_the_ablations_have_an_arm_for_every_line_of_tables_1_2_and_5() -> None:
         assert all(f"[arms.{c.source.arm}]" in text for line in table.lines for c in line.cells if c.source)
 
 
-FINETUNE = asdict(Finetune())
+FINETUNE = asdict(PROTOCOLS["vimix"].finetuning["planes"])
 VIMIX = {"arm": "cmmc", "stage": "cmmc", "seed": 1, "epochs": 2, "steps_per_epoch": 3, "steps": 6}
 """What a checkpoint of Vi-Mix says of itself."""
 
@@ -268,7 +268,7 @@ def record(**changes) -> ResultRecord:
         "task": "finetune",
         "scores": {"top-1": 0.8, "top-5": 0.9},
         "untrained": {},
-        "protocol": {"name": "vimix", "changed_by_the_recipe": [], "finetune": FINETUNE},
+        "protocol": {"name": "vimix", "changed_by_the_recipe": [], "finetune": {"rgb": FINETUNE, "flow": FINETUNE}},
         "videos": {},
         "seed": 1,
         "data": "x",
@@ -301,7 +301,7 @@ def test_records_of_finetuning_fill_table_3_but_not_those_from_random_weights(tm
         ({"protocol": {"name": "coclr", "changed_by_the_recipe": []}}, "protocol coclr, the row's is vimix"),
         ({"protocol": {"name": "vimix", "changed_by_the_recipe": ["window_stride"]}}, r"protocol \(window_stride\)"),
         (
-            {"protocol": {"name": "vimix", "finetune": {**FINETUNE, "epochs": 2}}},
+            {"protocol": {"name": "vimix", "finetune": {"rgb": FINETUNE, "flow": {**FINETUNE, "epochs": 2}}}},
             "finetune.epochs = 2, the row's is 500",
         ),
         ({"protocol": {"name": "vimix", "finetune": {**FINETUNE, "crops": "centre"}}}, "finetune.crops = centre"),

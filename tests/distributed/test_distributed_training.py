@@ -201,7 +201,7 @@ def same_training(tmp_path) -> None:
 
 
 def test_finetuning_in_two_processes_is_stopped_by_one_goes_on_and_ends_as_in_one(tmp_path) -> None:
-    settings = ["epochs=1", "milestones=[]", "dropout=0.0", "crops='centre'", "lr=1e-6"]
+    settings = ["epochs=1", "milestones=[]", "encoder_share=0.1", "crops='centre'", "lr=1e-6"]
     one, two = labelled(tmp_path, "finetune", *(f"finetune.{setting}" for setting in settings))
     assert vimix(*one, "--set", "finetune.bn_groups=2") == 0
     (tmp_path / "command.txt").write_text("\n".join(two))
@@ -217,7 +217,7 @@ def test_finetuning_in_two_processes_is_stopped_by_one_goes_on_and_ends_as_in_on
 
 
 def test_a_linear_layer_in_two_processes_shares_the_batch_of_the_protocol(tmp_path) -> None:
-    """Twelve videos are less than its 32 clips, and so the batch: six a process. No setting of a group is needed."""
+    """Twelve videos are less than its 64 clips, and so the batch: six a process. No setting of a group is needed."""
     one, two = labelled(tmp_path, "linear-end-to-end", "evaluate.linear_epochs=3")
     assert vimix(*one) == 0
     (tmp_path / "command.txt").write_text("\n".join(two))
@@ -242,9 +242,9 @@ def test_seeds_are_run_by_one_group_and_summarised_once(tmp_path) -> None:
 
 
 def test_a_batch_that_does_not_divide_among_the_processes_is_refused() -> None:
-    with pytest.raises(VimixError, match=r"batch of 32 clips \(11 videos to train on\) does not divide among 2"):
+    with pytest.raises(VimixError, match=r"batch of 64 clips \(11 videos to train on\) does not divide among 2"):
         batch_of_rank(COCLR_END_TO_END, 11, FakeProcessGroup(0, 2, None))
-    assert batch_of_rank(COCLR_END_TO_END, 100, FakeProcessGroup(1, 2, None)) == 16
+    assert batch_of_rank(COCLR_END_TO_END, 100, FakeProcessGroup(1, 2, None)) == 32
 
 
 def test_ranks_with_more_to_do_are_waited_for() -> None:

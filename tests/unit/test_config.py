@@ -209,7 +209,7 @@ def test_missing_keys_are_told() -> None:
             "stages = [{ pretrain = 'rgb', mix = { policy = 'none' } }]\n",
             "arms.a.set: contrast.queue: 0 with contrast.negatives = 'queue' leaves no negatives",
         ),
-        ("[finetune]\nepochs = 20\n", "finetune.milestones: [400, 450] must lie between 0 and epochs = 20"),
+        ("[finetune]\nepochs = 20\n", "finetune.milestones: [417, 467] must lie between 0 and epochs = 20"),
         ("[pretrain]\nepochs = 100\n", "pretrain.milestones: [250, 280] must lie between 0 and epochs = 100"),
         ("[pretrain]\nmilestones = [9, 3]\n", "pretrain.milestones: [9, 3] must ascend"),
         ("[data]\nstore = 's'\nframes = 4\n", "needs at least 8 frames of 32 pixels"),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
+from attrs import evolve
 from torch import Tensor, nn
 
 from tests.cli import vimix
@@ -144,6 +145,21 @@ def test_skeletonclr_weights_give_the_features_that_its_network_gives(layout, tm
     told = capsys.readouterr().err
     assert "identical to that of the file" in told
     assert 'hidden_channels = 4, feature_size = 12, persons = "all", hops = "one"' in told
+
+
+@torch.no_grad()
+def test_a_checkpoint_counts_persons_and_hops_as_it_was_trained_whatever_another_recipe_says(tmp_path) -> None:
+    """No tensor shows the two settings: with the recipe's the features would differ, and nothing would say so."""
+    network = TheirStgcn()
+    torch.save(under(encoder_q=network), tmp_path / "w.pt")
+    import_checkpoint(tmp_path / "w.pt", "joint", tmp_path / "out", "auto")
+    checkpoint = load_checkpoint(tmp_path / "out")
+    own = config.recipe_from_toml(checkpoint.recipe, "it")
+    other = config.Stgcn(hidden_channels=4, feature_size=12, persons="present", hops="all")
+    recipe = evolve(own, modalities={"joint": evolve(own.modalities["joint"], stgcn=other)})
+    network_of_recipe = wiring.build_trained(recipe, checkpoint, Compute(torch.device("cpu"))).encoder.eval().double()
+    found = network_of_recipe.pool(network_of_recipe.partial_forward(CLIPS.double(), 0, network_of_recipe.depth))
+    torch.testing.assert_close(found, their_features(network), rtol=1e-6, atol=1e-7, check_dtype=False)
 
 
 @pytest.mark.slow

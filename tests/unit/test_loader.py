@@ -7,6 +7,7 @@ import signal
 import time
 
 import cv2
+import numpy as np
 import pytest
 import structlog
 import torch
@@ -16,7 +17,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.augmentation import FlowAugmentation, PictureAugmentation
 from vimix_adapters.clips.loader import CutBatches, TrainingLoader
-from vimix_adapters.clips.views import ClipShape, read_clip
+from vimix_adapters.clips.views import ClipShape, coclr_windows, read_clip
 from vimix_adapters.clips.workers import end_workers
 from vimix_adapters.config.augment_settings import AugmentSettings
 
@@ -251,3 +252,38 @@ def test_batches_on_a_gpu_are_those_of_the_cpu() -> None:
         for modality in b.views:
             for x, y in zip(a.views[modality], b.views[modality], strict=True):
                 torch.testing.assert_close(x.cpu(), y, rtol=0, atol=1e-4)
+
+
+def test_coclr_draws_one_window_twice_or_two_windows() -> None:
+    """CoCLR's main_nce.py: TwoClipTransform(p=0.3) and OneClipTransform with probability 0.5 each."""
+    rng, clip, drawn = np.random.default_rng(0), ClipShape(8, 12), 4000
+    pairs = [coclr_windows(100_000, clip, rng) for _ in range(drawn)]
+    once = [pair for pair in pairs if pair[0].start == pair[1].start]
+    twice = [pair for pair in pairs if pair[0].start != pair[1].start]
+    assert len(once) / drawn == pytest.approx(0.5, abs=0.04)
+    assert all(first.colour is not second.colour for first, second in once)
+    assert np.mean([first.colour for first, _ in once]) == pytest.approx(0.5, abs=0.05)
+    colours = np.array([[view.colour for view in pair] for pair in twice])
+    np.testing.assert_allclose(colours.mean(axis=0), 0.3, atol=0.05)
+    assert colours.all(axis=1).mean() == pytest.approx(0.09, abs=0.03)
+    starts = [view.start for pair in twice for view in pair]
+    assert (min(starts), max(starts)) >= (0, 90_000)
+    assert {view.start for pair in pairs[:9] for view in coclr_windows(5, clip, rng)} == {0}, "shorter than a clip"
+
+
+def test_coclrs_views_reach_the_batches_of_every_modality() -> None:
+    """Frame t of each video has the value t, so a clip tells its window; jitter 1 shows whose colours are changed."""
+    count, length = 24, 120
+    ramp = np.broadcast_to(np.arange(length, dtype=np.uint8)[:, None, None, None], (length, 16, 16, 3))
+    store = BreakableStore(lengths=(length,) * count, pictures=dict.fromkeys(range(count), np.ascontiguousarray(ramp)))
+    settings = AugmentSettings(views="coclr", jitter=1.0)
+    augmentations = {RGB: PictureAugmentation(settings), FLOW: FlowAugmentation(settings)}
+    cut = CutBatches(store, range(count), {RGB: 2, FLOW: 1}, ClipShape(4, 8), count, 3, augmentations, 0)[0, 0]
+    (clips, draws), (others, other_draws) = cut.views[RGB, 0], cut.views[RGB, 1]
+    same = [int(one[0, 0, 0, 0]) == int(two[0, 0, 0, 0]) for one, two in zip(clips, others, strict=True)]
+    coloured = [(one.brightness != 1, two.brightness != 1) for one, two in zip(draws, other_draws, strict=True)]
+    assert 6 <= sum(same) <= 18
+    assert all(one != two for (one, two), alike in zip(coloured, same, strict=True) if alike)
+    assert {pair for pair, alike in zip(coloured, same, strict=True) if not alike} >= {(False, False)}
+    assert all(one.box != two.box for one, two in zip(draws, other_draws, strict=True)), "each view has its own crop"
+    assert cut.views[FLOW, 0][0].shape == (count, 4, 8, 8, 2)

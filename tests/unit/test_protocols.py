@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from attrs import asdict
 from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional
@@ -26,8 +27,17 @@ from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.views import TEN_CROPS, ClipShape, frame_indices, window_starts
 from vimix_adapters.commands import evaluate_run
 from vimix_adapters.commands import scores as evaluation_scores
-from vimix_adapters.config import PROTOCOLS, changes, protocol_of, recipe_from_toml
+from vimix_adapters.config import (
+    PROTOCOLS,
+    AugmentSettings,
+    changes,
+    finetune_augment_of,
+    finetuning_of,
+    protocol_of,
+    recipe_from_toml,
+)
 from vimix_adapters.config.probe_settings import LinearSgd
+from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.probes.sgd import SgdProbe
 
 MINIMAL = 'name = "x"\n[data]\nstore = "s.h5"\n[modalities.rgb]\n'
@@ -61,8 +71,6 @@ def test_the_protocol_lays_the_windows_crops_and_pads_of_a_video() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (19, 40, 60, 3), dtype=np.uint8)
     store = BreakableStore(lengths=(19,), pictures={0: frames})
     text = MINIMAL.replace('"s.h5"', '"s.h5"\nframes = 8\nsize = 32\nworkers = 0')
-    from vimix_adapters.encoders.contrastive_network import Compute
-
     recipe = recipe_from_toml(text + "[evaluate]\nprotocol = 'coclr'\n", "r")
     (item,) = wiring.build_evaluation_clips(recipe, store, [0], RGB, Compute(CPU)).videos()
     assert item.starts == (0, 3, 6, 9)
@@ -167,6 +175,109 @@ def test_the_sgd_probe_is_the_plain_loop() -> None:
     np.testing.assert_array_equal(outcome.by_epoch[5], outcome.probabilities)
 
 
+def test_streams_that_are_trained_together_share_the_gradient_of_their_mean_logits() -> None:
+    """CrosSCLR's linear evaluation of several views in NumPy: two layers, one loss, full batches only."""
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(7, 5)).astype(np.float32), np.arange(7) % 3
+    widths = (2, 3)
+    settings = LinearSgd(
+        lr=0.5,
+        weight_decay=0.01,
+        batch=4,
+        epochs=3,
+        milestones=(),
+        initial_std=0.02,
+        drop_last=True,
+        every=2,
+        first_tested=1,
+    )
+    generator = torch.Generator().manual_seed(7)
+    layers = [torch.empty(3, width).normal_(std=0.02, generator=generator).double().numpy() for width in widths]
+    biases = [np.zeros(3), np.zeros(3)]
+    moving = [np.zeros_like(value) for value in (*layers, *biases)]
+    parts = np.split(x.astype(np.float64), [2], axis=1)
+    for _ in range(3):
+        rows = torch.randperm(7, generator=generator)[:4].numpy()
+        z = np.mean([part[rows] @ w.T + b for part, w, b in zip(parts, layers, biases, strict=True)], axis=0)
+        p = np.exp(z - z.max(1, keepdims=True))
+        error = (p / p.sum(1, keepdims=True) - np.eye(3)[y[rows]]) / 4 / 2
+        slopes = [*(error.T @ part[rows] for part in parts), error.sum(0), error.sum(0)]
+        for value, momentum, slope in zip((*layers, *biases), moving, slopes, strict=True):
+            momentum[:] = 0.9 * momentum + slope + 0.01 * value
+            value -= 0.5 * momentum
+    z = np.mean([part @ w.T + b for part, w, b in zip(parts, layers, biases, strict=True)], axis=0)
+    outcome = SgdProbe(settings, widths).fit_predict(x, y, y, x, seed=7)
+    np.testing.assert_allclose(outcome.probabilities, torch.from_numpy(z).softmax(1).numpy(), atol=1e-5)
+    assert sorted(outcome.by_epoch) == [1, 2]
+
+
+def test_protocol_crosclr_trains_the_layers_of_two_streams_together() -> None:
+    recipe = recipe_from_toml(MINIMAL + "[modalities.flow]\nchannels = 2\n[evaluate]\nprotocol = 'crosclr'\n", "r")
+    known, asked = videos(1, 150, 0, (RGB, FLOW)), videos(2, 40, 1000, (RGB, FLOW))
+    pairs = {m: evaluation_scores.FeaturePair(known[m], asked[m]) for m in (RGB, FLOW)}
+    scores = evaluation_scores.linear(recipe, pairs)
+    rows = np.concatenate([known[m].features for m in (RGB, FLOW)], axis=1)
+    tested = np.concatenate([asked[m].features for m in (RGB, FLOW)], axis=1)
+    probe = SgdProbe(PROTOCOLS["crosclr"].probe, (4, 4))
+    outcome = probe.fit_predict(rows, known[RGB].labels, known[RGB].sources, tested, recipe.seed)
+    np.testing.assert_allclose(scores.probabilities, outcome.probabilities, atol=1e-6)
+    assert list(scores.protocol["probe"]) == ["rgb + flow"]
+    best = evaluation_scores.linear_best_on_test(recipe, pairs)
+    assert (best["epoch"] + 1) % 5 == 0
+    assert best["top-1"] >= scores.top1
+    alone = evaluation_scores.linear(recipe, {RGB: pairs[RGB]})
+    assert list(alone.protocol["probe"]) == ["rgb"]
+
+
+COCLR_PROBE = {
+    "lr": 1.0,
+    "weight_decay": 1e-3,
+    "batch": 1024,
+    "epochs": 100,
+    "milestones": (60, 80),
+    "initial_std": 0.01,
+}
+"""CoCLR's eval/feature_linear_probe.py: arguments and LP; it tests after epochs 0, 5, ... and keeps the last batch."""
+COCLR_END_TO_END = {"lr": 0.1, "weight_decay": 1e-3, "batch": 2 * 32, "epochs": 100, "milestones": (60, 80)}
+"""CoCLR's README (linear probe, --optim sgd --lr 1e-1) and eval/main_classifier.py: 32 clips on each of two GPUs."""
+COCLR_JITTER = {"area_min": 0.2, "jitter": 0.3, "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}
+"""CoCLR's eval/main_classifier.py, get_transform."""
+CROSCLR_PROBE = {"lr": 3.0, "weight_decay": 0.0, "batch": 128, "epochs": 100, "milestones": (80,), "initial_std": 0.02}
+"""CrosSCLR's config/linear_eval and processor/linear_evaluation.py (weights_init)."""
+
+
+def test_the_peers_numbers_are_those_of_their_code() -> None:
+    def given(settings: object, numbers: dict) -> dict:
+        return {name: getattr(settings, name) for name in numbers}
+
+    coclr, crosclr = PROTOCOLS["coclr"], PROTOCOLS["crosclr"]
+    assert given(coclr.probe, COCLR_PROBE) == COCLR_PROBE
+    assert (coclr.probe.first_tested, coclr.probe.every, coclr.probe.drop_last) == (0, 5, False)
+    assert given(coclr.end_to_end, COCLR_END_TO_END) == COCLR_END_TO_END
+    for augment in (coclr.end_to_end_augment, coclr.finetuning_augment):
+        assert given(augment, COCLR_JITTER) == COCLR_JITTER
+        assert (augment.grey, augment.blur) == (0, 0)
+    assert given(crosclr.probe, CROSCLR_PROBE) == CROSCLR_PROBE
+    # processor/processor.py: drop_last of the training loader; tests after epochs 5, 10, ... (counted from 1)
+    assert (crosclr.probe.drop_last, crosclr.probe.first_tested, crosclr.probe.every) == (True, 4, 5)
+    assert crosclr.probe.together, "net/crossclr_3views.py: the views' outputs are summed and divided before the loss"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (
+            "coclr",
+            ("test clips", "reported first", "pictures of three channels", "BatchNorm", "augment.views", "resized"),
+        ),
+        ("crosclr", ("reported first", "extracted once", "no retrieval", "--align crosclr", "queue starts empty")),
+    ],
+)
+def test_what_is_not_as_in_the_peers_code_is_named(name, words) -> None:
+    said = " ".join(PROTOCOLS[name].differs)
+    assert [word for word in words if word not in said] == []
+
+
 def test_a_layer_whose_training_diverged_says_nothing() -> None:
     x = np.full((4, 3), 1e30, dtype=np.float32) * np.array([[1], [-1], [1], [-1]], np.float32)
     probe = SgdProbe(LinearSgd(lr=1e9, weight_decay=0.0, batch=2, epochs=3, milestones=()))
@@ -267,7 +378,7 @@ def test_features_are_pooled_as_asked() -> None:
 
 def test_an_end_to_end_layer_is_not_trained_where_its_features_never_change() -> None:
     with pytest.raises(VimixError, match=r"crosclr.*use\s+vimix evaluate linear"):
-        wiring.end_to_end_of(recipe_from_toml(MINIMAL + "[evaluate]\nprotocol = 'crosclr'\n", "r"))
+        wiring.linear_training(recipe_from_toml(MINIMAL + "[evaluate]\nprotocol = 'crosclr'\n", "r"), RGB)
 
 
 def test_rows_name_streams_in_the_recipes_order_whichever_was_trained_first() -> None:
@@ -307,3 +418,74 @@ def test_an_arm_may_not_be_called_like_the_untrained_encoders(arm) -> None:
     recipe = recipe_from_toml(MINIMAL + f"{arm}\nstages = [{{ pretrain = 'rgb' }}]\n", "r")
     with pytest.raises(VimixError, match="names the row of untrained encoders: rename the arm"):
         evaluation_scores.evaluation_targets(recipe, FakeVideoStore())
+
+
+A1_VIDEO = {"optimiser": "adam", "lr": 1e-3, "weight_decay": 1e-5, "epochs": 500, "encoder_share": 1.0, "dropout": 0.0}
+"""Appendix A.1 with section 4.2 of the Vi-Mix paper: UCF101 and HMDB51."""
+A1_SKELETONS = {"optimiser": "sgd", "lr": 0.1, "epochs": 100, "milestones": (80,), "decay": 0.1, "momentum": 0.9}
+"""Appendix A.1 with section 4.2 of the Vi-Mix paper: NTU RGB+D 60."""
+COCLR_FINETUNING = {
+    "optimiser": "adam",
+    "lr": 1e-3,
+    "weight_decay": 1e-3,
+    "epochs": 500,
+    "milestones": (400, 450),
+    "encoder_share": 0.1,
+    "dropout": 0.9,
+}
+"""CoCLR's eval/main_classifier.py (--train_what ft --wd 1e-3 --dropout 0.9) and the commands of its README."""
+STREAMS = "[modalities.joint]\nencoder = 'stgcn'\n"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "modality", "numbers"),
+    [
+        ("vimix", "rgb", A1_VIDEO),
+        ("vimix", "joint", A1_SKELETONS),
+        ("coclr", "rgb", COCLR_FINETUNING),
+        ("crosclr", "joint", A1_SKELETONS),
+    ],
+)
+def test_finetuning_has_the_published_numbers_until_a_recipe_gives_its_own(protocol, modality, numbers) -> None:
+    text = MINIMAL + STREAMS + f"[evaluate]\nprotocol = '{protocol}'\n"
+    found = asdict(finetuning_of(recipe_from_toml(text, "r"), modality))
+    assert {name: found[name] for name in numbers} == numbers
+    own = recipe_from_toml(text + "[finetune]\noptimiser = 'sgd'\nlr = 0.5\ncrops = 'centre'\n", "r")
+    changed = asdict(finetuning_of(own, modality))
+    assert (changed["optimiser"], changed["lr"], changed["crops"]) == ("sgd", 0.5, "centre")
+    left = {name: value for name, value in numbers.items() if name not in ("optimiser", "lr")}
+    assert {name: changed[name] for name in left} == left
+
+
+def test_finetuning_augments_as_pretraining_does_but_without_blur() -> None:
+    pretraining = "[augment]\narea_min = 0.5\nblur = 0.7\n"
+    assert finetune_augment_of(recipe_from_toml(MINIMAL + pretraining, "r")) == AugmentSettings(area_min=0.5, blur=0.0)
+    own = MINIMAL + pretraining + "[finetune.augment]\njitter = 0.3\n"
+    assert finetune_augment_of(recipe_from_toml(own, "r")) == AugmentSettings(area_min=0.5, blur=0.0, jitter=0.3)
+    peers = finetune_augment_of(recipe_from_toml(own + "[evaluate]\nprotocol = 'coclr'\n", "r"))
+    assert (peers.area_min, peers.jitter, peers.grey, peers.blur) == (0.2, 0.3, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("jiter = 1", r"finetune.augment: unknown key 'jiter' \(did you mean 'jitter'\?\)"),
+        ("jitter = 2", "finetune.augment: 'jitter' must be <= 1"),
+        ("area_min = 0.9\narea_max = 0.5", "finetune.augment: area_min = 0.9 exceeds area_max = 0.5"),
+    ],
+)
+def test_an_augmentation_of_finetuning_that_cannot_be_is_refused(key, told) -> None:
+    with pytest.raises(VimixError, match=told):
+        recipe_from_toml(MINIMAL + f"[finetune.augment]\n{key}\n", "r")
+
+
+@pytest.mark.parametrize(("optimiser", "of_it"), [("adam", "betas"), ("sgd", "momentum")])
+def test_a_finetuning_is_built_with_its_optimiser_and_its_augmentation(tmp_path, optimiser, of_it) -> None:
+    text = MINIMAL.replace('"s.h5"', '"s.h5"\nframes = 8\nsize = 32\nworkers = 0') + "width = 0.0625\n"
+    text += f"[optim]\nbatch = 4\n[finetune]\noptimiser = '{optimiser}'\nencoder_share = 0.5\nweight_decay = 0.25\n"
+    training = wiring.finetuning(recipe_from_toml(text, "r"), RGB)
+    assert (training.recipe.augment.blur, training.trained_as.augment.blur) == (0.5, 0.0)
+    _, run = wiring.build_supervised_run(training, FakeVideoStore(count=12), None, tmp_path, Compute(CPU))
+    groups = run.learner.state_dict()["optimiser"]["param_groups"]
+    assert all(of_it in group and group["weight_decay"] == 0.25 for group in groups)
+    assert [group.get("share") for group in groups] == [0.5, None]

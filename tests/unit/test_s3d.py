@@ -8,8 +8,9 @@ import torch
 from torchvision.models.video import s3d
 
 import vimix
+from vimix_adapters.config import ModalitySettings
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
-from vimix_adapters.encoders.s3d import S3DEncoder
+from vimix_adapters.encoders.s3d import S3DEncoder, build_s3d
 
 SMALL = torch.randn(2, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -171,3 +172,17 @@ def test_the_mean_share_left_of_a_query_is_that_of_the_method(extent, random_lay
     ]
     assert np.mean([np.mean(row) for row in left]) == pytest.approx(random_layers, abs=0.01)
     assert np.mean([row[0] for row in left]) == pytest.approx(same_layer, abs=0.01)
+
+
+def test_normal_initial_weights_are_those_of_coclr() -> None:
+    """CoCLR's backbone/s3dg.py: convolutions from N(0, 0.01²), BatchNorm 1 and 0. Torch's default is wider."""
+    deviation = {}
+    for init in ("torch", "normal"):
+        torch.manual_seed(0)
+        encoder = build_s3d(ModalitySettings(width=0.25, init=init))
+        weights = [layer.weight.flatten() for layer in encoder.modules() if isinstance(layer, torch.nn.Conv3d)]
+        deviation[init] = [float(weight.detach().std()) for weight in weights if len(weight) > 2000]
+        norms = [layer for layer in encoder.modules() if isinstance(layer, torch.nn.BatchNorm3d)]
+        assert all(bool((norm.weight == 1).all() and (norm.bias == 0).all()) for norm in norms)
+    assert deviation["normal"] == pytest.approx([0.01] * len(deviation["normal"]), rel=0.1)
+    assert min(deviation["torch"]) > 0.012

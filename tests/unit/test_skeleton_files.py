@@ -212,6 +212,24 @@ def test_after_facing_shoulders_point_along_x_and_no_distance_has_changed() -> N
     assert not turned[2, 1].any()
 
 
+def test_crosclr_turns_all_frames_of_a_body_in_one_direction() -> None:
+    """CrosSCLR's feeder/NTUDatasets.py (parallel_skeleton): one sign for the angles of all frames of a body."""
+    bodies = np.random.default_rng(5).normal(size=(7, 2, 5, 3))
+    expected = np.empty_like(bodies)
+    for body in range(2):
+        across = bodies[:, body, 2] - bodies[:, body, 1]
+        sign = -1 if across[:, 2].sum() >= 0 else 1
+        for frame, (x, _, z) in enumerate(across):
+            angle = sign * np.arccos(x / (np.sqrt(x * x + z * z) + 0.0001))
+            turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
+            expected[frame, body] = bodies[frame, body] @ turn.T
+    found = facing(bodies, (1, 2), once=True)
+    np.testing.assert_allclose(found, expected, atol=1e-9)
+    signs = np.sign(bodies[:, 0, 2, 2] - bodies[:, 0, 1, 2])
+    assert len(set(signs)) == 2, "some frames look the other way, where each frame by itself is turned otherwise"
+    assert not np.allclose(found, facing(bodies, (1, 2)), atol=1e-2)
+
+
 def test_where_a_body_stands_and_looks_does_not_matter_after_preparation() -> None:
     frames = [[(1, upright(t)), (2, upright(t + 50))] for t in range(9)]
     angle = 0.7

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vimix_adapters.cli.options import Force
-from vimix_adapters.cli.run import Device
+from vimix_adapters.cli.options import Device, Force
 
 
 def bench(

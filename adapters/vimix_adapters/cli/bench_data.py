@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vimix_adapters.cli.run import Device, Overrides
+from vimix_adapters.cli.options import Device, Overrides
 
 
 def bench_data(

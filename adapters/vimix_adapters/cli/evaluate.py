@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vimix_adapters.cli.options import Force
-from vimix_adapters.cli.run import Device, Overrides, RecipeFile
+from vimix_adapters.cli.options import Device, Force, Overrides, RecipeFile
 
 app = typer.Typer(help="Evaluate trained encoders.", no_args_is_help=True)
 
@@ -33,6 +32,10 @@ On = Annotated[
 Baseline = Annotated[
     Path | None,
     typer.Option(help="Result of the same command with --from-scratch, to compare with.", metavar="FILE.json"),
+]
+FromScratch = Annotated[
+    list[str] | None,
+    typer.Option(help="Modality whose encoder starts from random weights: the baseline.", metavar="MODALITY"),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in the folder FILE.")]
 
@@ -78,56 +81,40 @@ def linear(
     evaluate_linear(EvaluationRequest(settings, checkpoint, out, device, on=on, best_on_test=best_on_test, force=force))
 
 
-@app.command("linear-end-to-end")
-def linear_end_to_end(
-    recipe: RecipeFile,
-    out: Out,
-    checkpoint: OptionalCheckpoints = None,
-    from_scratch: Annotated[
-        list[str] | None, typer.Option(help="Modality whose frozen encoder has random weights: the baseline.")
-    ] = None,
-    protocol: Protocol = None,
-    on: On = None,
-    baseline: Baseline = None,
-    resume: Resume = False,
-    force: Force = False,
-    overrides: Overrides = None,
-    device: Device = "auto",
-) -> None:
-    """Train a linear layer on augmented clips of the frozen encoder; test it on windows of whole videos."""
-    from vimix_adapters.commands.evaluate import EvaluationRequest, evaluate_end_to_end
-    from vimix_adapters.config import read_recipe
+def _add_training(name: str, about: str) -> None:
+    """Add the command ``name``, which trains with labels; all such commands have the same options."""
 
-    settings = read_recipe(recipe, _settings(overrides, protocol))
-    checkpoints, scratch = checkpoint or (), from_scratch or ()
-    evaluate_end_to_end(
-        EvaluationRequest(settings, checkpoints, out, device, scratch, resume, on, baseline, force=force)
-    )
+    def command(
+        recipe: RecipeFile,
+        out: Out,
+        checkpoint: OptionalCheckpoints = None,
+        from_scratch: FromScratch = None,
+        protocol: Protocol = None,
+        on: On = None,
+        baseline: Baseline = None,
+        resume: Resume = False,
+        force: Force = False,
+        overrides: Overrides = None,
+        device: Device = "auto",
+    ) -> None:
+        from vimix_adapters.commands.evaluate import EvaluationRequest, evaluate_supervised
+        from vimix_adapters.config import read_recipe
+
+        settings = read_recipe(recipe, _settings(overrides, protocol))
+        checkpoints, scratch = checkpoint or (), from_scratch or ()
+        request = EvaluationRequest(settings, checkpoints, out, device, scratch, resume, on, baseline, force=force)
+        evaluate_supervised(request, name)
+
+    app.command(name, help=about)(command)
 
 
-@app.command()
-def finetune(
-    recipe: RecipeFile,
-    out: Out,
-    checkpoint: OptionalCheckpoints = None,
-    from_scratch: Annotated[
-        list[str] | None, typer.Option(help="Modality to train from random weights: the supervised baseline.")
-    ] = None,
-    protocol: Protocol = None,
-    on: On = None,
-    baseline: Baseline = None,
-    resume: Resume = False,
-    force: Force = False,
-    overrides: Overrides = None,
-    device: Device = "auto",
-) -> None:
-    """Train encoder and classifier with labels ([finetune]); test them on windows and crops of whole videos."""
-    from vimix_adapters.commands.evaluate import EvaluationRequest, evaluate_finetune
-    from vimix_adapters.config import read_recipe
-
-    settings = read_recipe(recipe, _settings(overrides, protocol))
-    checkpoints, scratch = checkpoint or (), from_scratch or ()
-    evaluate_finetune(EvaluationRequest(settings, checkpoints, out, device, scratch, resume, on, baseline, force=force))
+_add_training(
+    "linear-end-to-end", "Train a linear layer on augmented clips of the frozen encoder; test it on whole videos."
+)
+_add_training(
+    "finetune",
+    "Train encoder and linear layer with labels ([finetune]); test them on windows and crops of whole videos.",
+)
 
 
 def _settings(overrides: list[str] | None, protocol: str | None) -> list[str]:

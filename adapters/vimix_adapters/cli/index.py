@@ -6,8 +6,7 @@ from typing import Annotated
 import typer
 
 from vimix_adapters.cli.export import CheckpointFile
-from vimix_adapters.cli.options import Force
-from vimix_adapters.cli.run import Device, Overrides, RecipeFile
+from vimix_adapters.cli.options import Device, Force, Overrides, RecipeFile
 
 app = typer.Typer(help="Search a store by example.", no_args_is_help=True)
 

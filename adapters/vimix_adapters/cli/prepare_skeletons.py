@@ -27,6 +27,7 @@ class Align(StrEnum):
 
     none = "none"
     shoulders = "shoulders"
+    crosclr = "crosclr"
 
 
 Skeletons = Annotated[Path, typer.Option(help="Folder with the .skeleton files.", metavar="DIR")]
@@ -45,7 +46,11 @@ DenoiseBy = Annotated[
 ]
 AlignBy = Annotated[
     Align,
-    typer.Option("--align", help="shoulders turns each frame about the vertical axis to the front (CrosSCLR)."),
+    typer.Option(
+        "--align",
+        help="shoulders turns each frame about the vertical axis to the front; crosclr does what CrosSCLR's code does, "
+        "which chooses the direction once a sequence.",
+    ),
 ]
 
 

@@ -5,12 +5,8 @@ from typing import Annotated
 
 import typer
 
-RecipeFile = Annotated[Path, typer.Argument(help="Recipe in TOML; experiments/ has examples.", metavar="RECIPE")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a key of the recipe, such as optim.lr=3e-4; repeatable.", metavar="KEY=VALUE"),
-]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N; auto uses a CUDA GPU if there is one.")]
+from vimix_adapters.cli.options import Device, Overrides, RecipeFile
+
 Out = Annotated[Path, typer.Option(help="Folder of the run.", metavar="RUN")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in RUN.")]
 

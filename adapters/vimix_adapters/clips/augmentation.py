@@ -53,12 +53,20 @@ class ClipAugmentation(Protocol):
     Workers call ``clip_shape``, ``view`` and ``crops``; ``apply`` and ``plain`` run in batches on the device.
     """
 
+    @property
+    def views(self) -> str:
+        """How the views of a video are drawn: ``alike``, or as ``coclr`` does."""
+        ...
+
     def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:
         """Frames and stride of a clip of a video of ``length`` frames, where the recipe asks for ``clip``."""
         ...
 
-    def view(self, frames: Frames, size: int, rng: np.random.Generator) -> View:
-        """Draw a training view of a clip's frames, uint8 [T, H, W, C] or float32 [T, V, M, 3], and cut it out."""
+    def view(self, frames: Frames, size: int, rng: np.random.Generator, colour: bool = True) -> View:
+        """Draw a training view of a clip's frames, uint8 [T, H, W, C] or float32 [T, V, M, 3], and cut it out.
+
+        Without ``colour`` pictures are cropped and flipped only.
+        """
         ...
 
     def apply(self, clips: Tensor, draws: Sequence[Any]) -> Tensor:
@@ -79,6 +87,11 @@ class _CroppedAugmentation:
     """The base of pictures and flow: clips of the recipe's shape, cropped from the frame."""
 
     settings: AugmentSettings = field(factory=AugmentSettings)
+
+    @property
+    def views(self) -> str:
+        """How the views of a video are drawn."""
+        return self.settings.views
 
     def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:
         """The recipe's ``clip``, whatever the video's length."""
@@ -128,10 +141,12 @@ class PictureAugmentation(_CroppedAugmentation):
     The four adjustments of the jitter have a fixed order: brightness, contrast, saturation, hue.
     """
 
-    def view(self, frames: NDArray[np.uint8], size: int, rng: np.random.Generator) -> View:
+    def view(self, frames: NDArray[np.uint8], size: int, rng: np.random.Generator, colour: bool = True) -> View:
         """A random crop of the frames uint8 [T, H, W, 3], with a ``PictureDraw``."""
         s = self.settings
         box, flip = self._box(frames, rng), bool(rng.random() < s.flip)
+        if not colour:
+            return View(cut_out(frames, box, size), PictureDraw(box, flip))
         jitter = self._jitter(rng)
         jitter = jitter if rng.random() < s.jitter else {}
         grey = bool(rng.random() < s.grey)
@@ -169,8 +184,9 @@ class PictureAugmentation(_CroppedAugmentation):
 class FlowAugmentation(_CroppedAugmentation):
     """Flow: random resized crop, which scales u and v by factors of their own, and horizontal flip, which negates u."""
 
-    def view(self, frames: NDArray[np.uint8], size: int, rng: np.random.Generator) -> View:
-        """A random crop of the fields uint8 [T, H, W, 2], with a ``CropDraw``."""
+    def view(self, frames: NDArray[np.uint8], size: int, rng: np.random.Generator, colour: bool = True) -> View:
+        """A random crop of the fields uint8 [T, H, W, 2], with a ``CropDraw``; they have no ``colour``."""
+        del colour
         draw = CropDraw(self._box(frames, rng), bool(rng.random() < self.settings.flip))
         return View(cut_out(frames, draw.box, size), draw)
 

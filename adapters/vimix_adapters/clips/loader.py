@@ -18,7 +18,15 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters.clips.augmentation import ClipAugmentation, View
 from vimix_adapters.clips.prefetch import prefetched
-from vimix_adapters.clips.views import ClipShape, draw_start, read_clip, view_generator
+from vimix_adapters.clips.views import (
+    PAIR,
+    ClipShape,
+    WindowDraw,
+    coclr_windows,
+    draw_start,
+    read_clip,
+    view_generator,
+)
 from vimix_adapters.clips.workers import worker_loader
 
 _log = structlog.get_logger(__name__)
@@ -105,16 +113,22 @@ class CutBatches:
 
     def _views(self, epoch: int, drawn_for: int, video: int) -> dict[ViewKey, View]:
         return {
-            (modality, view): self._view(view_generator(self.seed, epoch, drawn_for, modality, view), modality, video)
+            (modality, number): view
             for modality, count in self.views.items()
-            for view in range(count)
+            for number, view in enumerate(self._views_of(epoch, drawn_for, modality, count, video))
         }
 
-    def _view(self, rng: np.random.Generator, modality: Modality, video: int) -> View:
+    def _views_of(self, epoch: int, drawn_for: int, modality: Modality, count: int, video: int) -> Iterator[View]:
         length, augmentation = self.store.videos[video].frames, self.augmentations[modality]
         clip = augmentation.clip_shape(self.clip, length)
-        frames = read_clip(self.store, video, modality, draw_start(length, clip, rng), clip)
-        return augmentation.view(frames, clip.size, rng)
+        windows: Sequence[WindowDraw] = ()
+        if augmentation.views == "coclr":
+            windows = coclr_windows(length, clip, view_generator(self.seed, epoch, drawn_for, modality, PAIR))
+        for number in range(count):
+            rng = view_generator(self.seed, epoch, drawn_for, modality, number)
+            window = windows[number] if windows else WindowDraw(draw_start(length, clip, rng))
+            frames = read_clip(self.store, video, modality, window.start, clip)
+            yield augmentation.view(frames, clip.size, rng, window.colour)
 
 
 @define(eq=False)

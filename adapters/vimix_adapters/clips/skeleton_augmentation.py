@@ -37,14 +37,15 @@ class SkeletonAugmentation:
 
     kind: ModalityFormat
     settings: SkeletonAugmentSettings = field(factory=SkeletonAugmentSettings)
+    views: str = "alike"
 
     def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:
         """The whole sequence: all sequences of a store are equally long."""
         return evolve(clip, frames=length, stride=1)
 
-    def view(self, frames: Frames, size: int, rng: np.random.Generator) -> View:
+    def view(self, frames: Frames, size: int, rng: np.random.Generator, colour: bool = True) -> View:
         """A random temporal crop [T, V, M, 3] of a sequence of that shape, with a ``SkeletonDraw``."""
-        del size
+        del size, colour
         s = self.settings
         padding = len(frames) // s.padding_ratio if s.padding_ratio else 0
         start = int(rng.integers(2 * padding + 1))

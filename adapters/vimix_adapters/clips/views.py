@@ -16,6 +16,10 @@ from vimix.values.modality import Modality
 
 ASPECTS = (3 / 4, 4 / 3)
 """Least and greatest width/height of a random box (Inception's, as in CoCLR and torchvision)."""
+COCLR_COLOUR = 0.3
+"""Probability that CoCLR changes the colours of a view of two windows."""
+PAIR = 2**31
+"""Number of the generator, among those of a video's views, that draws what the views have in common."""
 
 
 @frozen
@@ -82,6 +86,27 @@ def view_generator(seed: int, epoch: int, video: int, modality: Modality, view: 
 def draw_start(length: int, clip: ClipShape, rng: np.random.Generator) -> int:
     """Draw the first frame of a temporal crop; 0 if the video is shorter than the clip."""
     return int(rng.integers(max(length - clip.span, 0) + 1))
+
+
+@frozen
+class WindowDraw:
+    """The window of a view: its first frame, and whether its colours are changed."""
+
+    start: int
+    colour: bool = True
+
+
+def coclr_windows(length: int, clip: ClipShape, rng: np.random.Generator) -> tuple[WindowDraw, WindowDraw]:
+    """Draw the windows of CoCLR's two views of a video of ``length`` frames (``TwoClip`` or ``OneClip``, 50 % each).
+
+    TwoClip: two windows, each with changed colours with probability 0.3. OneClip: one window twice, one of them, drawn
+    at random, with changed colours. Views without changed colours are cropped and flipped only.
+    """
+    first, second = draw_start(length, clip, rng), draw_start(length, clip, rng)
+    if rng.random() < 0.5:
+        return WindowDraw(first, rng.random() < COCLR_COLOUR), WindowDraw(second, rng.random() < COCLR_COLOUR)
+    colour = rng.random() < 0.5
+    return WindowDraw(first, colour), WindowDraw(first, not colour)
 
 
 def window_starts(length: int, clip: ClipShape, every: int, to_the_end: bool = True) -> tuple[int, ...]:

@@ -8,9 +8,7 @@ from attrs import asdict, evolve, frozen
 
 from vimix.app.finetune import classify, finetune_scores
 from vimix.app.parallel import videos_of_rank
-from vimix.app.stage_run import StageRun
 from vimix.app.train import train
-from vimix.ports.network import Classifier
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
@@ -70,17 +68,17 @@ class EvaluationRequest:
 class SupervisedTask:
     """A way of training with labels."""
 
-    name: str
-    build: Callable[..., tuple[Classifier, StageRun]]
-    """Takes recipe, store, modality, checkpoint or None, folder, compute, stop requests and process group."""
-    crops: str
-    """Crops taken of each test video."""
-    settings: Mapping[str, object]
-    """Settings of the task that the record holds beside the protocol."""
-    trained_as: config.Recipe
-    """The recipe with the split, batch and augmentation of the task."""
+    training: Callable[[config.Recipe, Modality], wiring.SupervisedTraining]
+    """The training of one modality by the recipe."""
     from_scratch: str
     """Row heading of encoders with random weights."""
+
+
+SUPERVISED: Mapping[str, SupervisedTask] = {
+    "finetune": SupervisedTask(wiring.finetuning, "supervised from random weights"),
+    "linear-end-to-end": SupervisedTask(wiring.linear_training, "linear layer on random encoders"),
+}
+"""Trainings with labels by the name of their command."""
 
 
 def evaluate_retrieval(request: EvaluationRequest) -> None:
@@ -99,42 +97,6 @@ def evaluate_linear(request: EvaluationRequest) -> None:
     if request.best_on_test:
         scores.epochs_of_probe(request.recipe)  # refused before any work
     _evaluate_frozen(request, "linear", scores.linear)
-
-
-def evaluate_finetune(request: EvaluationRequest) -> None:
-    """Train encoder and classifier with labels, from checkpoints or random weights, and test them.
-
-    Classifiers, metrics and checkpoints go into the folder called as ``out`` without its suffix. Raises VimixError if
-    nothing is named to train, a modality is unknown or named twice, the folder holds a training and ``resume`` is
-    false, or the baseline is not from random weights or was made with other settings.
-    """
-    recipe, finetune = request.target_recipe, request.recipe.finetune
-    task = SupervisedTask(
-        "finetune",
-        wiring.build_finetuning,
-        crops=finetune.crops,
-        settings={"crop": finetune.crops, "finetune": asdict(finetune)},
-        trained_as=recipe,
-        from_scratch="supervised from random weights",
-    )
-    _evaluate_supervised(request, task)
-
-
-def evaluate_end_to_end(request: EvaluationRequest) -> None:
-    """Train linear layers on augmented clips of frozen encoders, with the settings of the recipe's protocol.
-
-    Modalities in ``scratch`` get a frozen encoder with random weights. Raises VimixError as ``evaluate_finetune`` does,
-    or if the protocol trains no such layer.
-    """
-    task = SupervisedTask(
-        "linear-end-to-end",
-        wiring.build_linear_training,
-        crops="protocol",
-        settings={},
-        trained_as=wiring.end_to_end_recipe(request.target_recipe),
-        from_scratch="linear layer on random encoders",
-    )
-    _evaluate_supervised(request, task)
 
 
 def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score) -> None:
@@ -171,31 +133,35 @@ def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score) -> Non
         print(f"written to {request.out}")
 
 
-def _evaluate_supervised(request: EvaluationRequest, task: SupervisedTask) -> None:
+def evaluate_supervised(request: EvaluationRequest, name: str) -> None:
+    """Train with labels, from checkpoints or random weights, and test: the task ``name`` of ``SUPERVISED``.
+
+    Classifiers, metrics and checkpoints go into the folder called as ``out`` without its suffix. Raises VimixError if
+    nothing is named to train, a modality is unknown or named twice, the protocol has no such training, the folder holds
+    a training and ``resume`` is false, or the baseline is not from random weights or was made with other settings.
+    """
     _require_out(request)
+    task = SUPERVISED[name]
     with open_session(request.target_recipe, request.device) as session:
         recipe, store = session.recipe, session.store
         inits = _inits(recipe, request.checkpoints, request.scratch)
-        scores.require_fair_splits(store, task.trained_as.data.train_split, recipe.evaluate.queries)
-        protocol = {
-            **scores.protocol(recipe),
-            **task.settings,
-            "trained_as": {m: wiring.supervised_settings(task.trained_as, m) for m in inits},
-            "processes": session.group.size,
-        }
+        trainings = {m: task.training(recipe, m) for m in inits}
+        for training in trainings.values():
+            scores.require_fair_splits(store, training.trained_as.data.train_split, recipe.evaluate.queries)
+        protocol = {**_trained_as(recipe, trainings), "processes": session.group.size}
         target = EvaluationTarget(request.on or "", recipe, store)
-        record = evolve(_record(session, target, task.name, inits), protocol=protocol)
+        record = evolve(_record(session, target, name, inits), protocol=protocol)
         baseline = _baseline(request.baseline, record) if request.baseline else {}  # refused before hours of training
-        tested = {m: _train_and_test(session, request, task, m, init) for m, init in inits.items()}
+        tested = {m: _train_and_test(session, request, trainings[m], init) for m, init in inits.items()}
         train_videos = len(store.members(recipe.data.train_split))
         found = finetune_scores(tested, train=train_videos, fusion=wiring.build_fusion(recipe))
         if not session.writes:
             return
         write_results(request.out, evolve(record, scores=found.record, untrained=baseline))
-        name, only_random = " + ".join(inits), set(inits.values()) == {None}
-        rows = [Row(task.from_scratch, name, baseline)] if baseline else []
-        rows.append(Row(task.from_scratch if only_random else "trained with labels", name, found.record))
-        show_table(console_table(rows, f"{recipe.name}: {task.name}", headings={}))
+        streams, only_random = " + ".join(inits), set(inits.values()) == {None}
+        rows = [Row(task.from_scratch, streams, baseline)] if baseline else []
+        rows.append(Row(task.from_scratch if only_random else "trained with labels", streams, found.record))
+        show_table(console_table(rows, f"{recipe.name}: {name}", headings={}))
         if not (baseline or only_random):
             options = " ".join(f"--from-scratch {m}" for m in inits)
             print(f"there is no baseline to compare with: make one with {options}, then name its file with --baseline")
@@ -256,19 +222,30 @@ def _inits(recipe: config.Recipe, checkpoints: Sequence[Path], scratch: Sequence
     return scores.in_order(recipe, inits)
 
 
+def _trained_as(recipe: config.Recipe, trainings: Mapping[Modality, wiring.SupervisedTraining]) -> dict[str, object]:
+    """Everything that determines the scores of trainings with labels, as plain data for the record."""
+    finetuned = {m: asdict(t.settings) for m, t in trainings.items() if isinstance(t.settings, config.Finetuning)}
+    return {
+        **scores.protocol(recipe),
+        **({"crop": recipe.finetune.crops, "finetune": finetuned} if finetuned else {}),
+        "trained_as": {m: wiring.supervised_settings(t.trained_as, m) for m, t in trainings.items()},
+    }
+
+
 def _train_and_test(
-    session: Session, request: EvaluationRequest, task: SupervisedTask, modality: Modality, init: Checkpoint | None
+    session: Session, request: EvaluationRequest, training: wiring.SupervisedTraining, init: Checkpoint | None
 ) -> VideoProbabilities:
     recipe, store, compute, group = session.recipe, session.store, session.compute, session.group
+    modality = training.modality
     folder = request.out.with_suffix("") / modality
     if FolderCheckpointStore(folder).exists() and not request.resume:
         raise VimixError(f"{folder} already holds a training: add --resume to continue it, or choose another --out")
     with session.locked(folder):
-        classifier, run = task.build(recipe, store, modality, init, folder, compute, session.requests, group)
+        classifier, run = wiring.build_supervised_run(training, store, init, folder, compute, session.requests, group)
         with session.requests.deferred():
             train(run)
     mine = videos_of_rank(store.members(recipe.evaluate.queries), group)
-    clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute, task.crops)
+    clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute, training.crops)
     return classify(classifier, clips, recipe.evaluate.batch_clips, group)
 
 

@@ -21,8 +21,9 @@ from vimix_adapters.reports.tables import streams_of
 
 log = structlog.get_logger()
 
-FINETUNE: dict[str, Any] = json.loads(json.dumps(asdict(config.Finetune())))
-"""Settings of [finetune] that the paper's rows are trained with, as JSON has them."""
+FINETUNE: dict[str, Any] = json.loads(json.dumps(asdict(config.PROTOCOLS["vimix"].finetuning["planes"])))
+"""Settings of finetuning that the paper's rows are trained with (A.1), as JSON has them."""
+del FINETUNE["bn_groups"]  # depends on the number of processes
 
 
 @frozen(eq=False)

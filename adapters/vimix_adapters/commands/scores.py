@@ -10,8 +10,10 @@ from vimix.app.extract import extract_features
 from vimix.app.parallel import SingleProcess, videos_of_rank
 from vimix.app.probe import best_epoch, linear_probe
 from vimix.app.retrieve import retrieve
+from vimix.app.streams import Streams, side_by_side
 from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
+from vimix.ports.probe import LinearProbe
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
@@ -22,7 +24,6 @@ from vimix_adapters.commands.feature_cache import FeatureCache, manifest_of
 from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
-from vimix_adapters.probes.sgd import SgdProbe
 from vimix_adapters.reports.tables import UNTRAINED, Row
 
 
@@ -155,9 +156,19 @@ def retrieval(recipe: config.Recipe, pairs: Pairs) -> RetrievalScores:
 
 
 def linear(recipe: config.Recipe, pairs: Pairs) -> ProbeScores:
-    """Accuracy of a linear probe; several modalities are fused as the protocol says."""
+    """Accuracy of a linear probe; several modalities are fused, or trained together, as the protocol says."""
+    probe, gallery, queries = _probed(recipe, pairs)
+    return linear_probe(gallery, queries, probe, recipe.seed, wiring.build_fusion(recipe))
+
+
+def _probed(recipe: config.Recipe, pairs: Pairs) -> tuple[LinearProbe, Streams, Streams]:
+    """The linear probe with the gallery and the queries that it sees: one stream if it trains all together."""
     gallery, queries = sides(pairs)
-    return linear_probe(gallery, queries, wiring.build_probe(recipe), recipe.seed, wiring.build_fusion(recipe))
+    sgd = config.protocol_of(recipe).probe
+    if sgd is None or not sgd.together or len(pairs) == 1:
+        return wiring.build_probe(recipe), gallery, queries
+    widths = tuple(stream.features.shape[1] for stream in gallery.values())
+    return wiring.build_probe(recipe, widths), side_by_side(gallery), side_by_side(queries)
 
 
 def epochs_of_probe(recipe: config.Recipe) -> LinearSgd:
@@ -172,13 +183,17 @@ def epochs_of_probe(recipe: config.Recipe) -> LinearSgd:
 
 
 def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]:
-    """Epoch at which the linear layers are best on the test videos, and their accuracy, as the peers report it."""
-    probe, by_epoch = SgdProbe(epochs_of_probe(recipe)), {}
-    for modality, pair in pairs.items():
-        gallery, queries = pair.gallery, pair.queries
-        outcome = probe.fit_predict(gallery.features, gallery.labels, gallery.sources, queries.features, recipe.seed)
-        by_epoch[modality] = outcome.by_epoch
-    labels = next(iter(pairs.values())).queries.labels
+    """Epoch at which the linear layers are best on the test videos, and their accuracy, as the peers report it.
+
+    Raises VimixError as ``epochs_of_probe`` does.
+    """
+    epochs_of_probe(recipe)
+    probe, gallery, queries = _probed(recipe, pairs)
+    by_epoch = {
+        m: probe.fit_predict(known.features, known.labels, known.sources, queries[m].features, recipe.seed).by_epoch
+        for m, known in gallery.items()
+    }
+    labels = next(iter(queries.values())).labels
     epoch, accuracy = best_epoch(by_epoch, labels, wiring.build_fusion(recipe))
     return {"epoch": float(epoch), "top-1": accuracy}
 

@@ -5,7 +5,15 @@ from vimix_adapters.config.augment_settings import AugmentSettings
 from vimix_adapters.config.checks import stage_contradictions
 from vimix_adapters.config.encoder_settings import ENCODERS, ModalitySettings, Stgcn, encoders_for
 from vimix_adapters.config.identity import stage_identities, training_differences
-from vimix_adapters.config.protocols import PROTOCOLS, Protocol, changes, protocol_of
+from vimix_adapters.config.probe_settings import Finetuning, LinearSgd
+from vimix_adapters.config.protocols import (
+    PROTOCOLS,
+    Protocol,
+    changes,
+    finetune_augment_of,
+    finetuning_of,
+    protocol_of,
+)
 from vimix_adapters.config.read_recipe import read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.config.recipe_stages import (
     Arm,
@@ -34,9 +42,11 @@ __all__ = [
     "EvaluationStore",
     "FindPositives",
     "Finetune",
+    "Finetuning",
     "HiddenMix",
     "InputMix",
     "JointStage",
+    "LinearSgd",
     "ModalitySettings",
     "Optim",
     "Pretrain",
@@ -48,6 +58,8 @@ __all__ = [
     "Stgcn",
     "changes",
     "encoders_for",
+    "finetune_augment_of",
+    "finetuning_of",
     "of_arm",
     "protocol_of",
     "read_recipe",

@@ -8,8 +8,8 @@ from vimix_adapters.structuring import mistakes
 
 _SECTIONS = ("augment", "augment_skeleton", "cmmc", "contrast", "modalities", "optim", "pretrain")
 """Sections that an arm may change: those that training alone reads."""
-_OF_A_MODALITY = ("batch_norm_momentum", "lr", "stages")
-"""Settings of an encoder that change neither its tensors nor, once it is trained, its features."""
+_OF_A_MODALITY = ("batch_norm_momentum", "init", "lr", "stages", "stgcn.hops", "stgcn.persons")
+"""Settings of an encoder that do not change its tensors; a checkpoint remembers those that change its features."""
 _COMMON = ("contrast.embedding", "optim.batch")
 """Keys of these sections that hold for all arms."""
 

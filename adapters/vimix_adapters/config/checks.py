@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from vimix_adapters.config.arms import mistakes_in_set, of_arm
 from vimix_adapters.config.encoder_settings import ENCODERS, EncoderEntry, ModalitySettings
+from vimix_adapters.config.protocols import finetune_augment_of, finetuning_of
 from vimix_adapters.config.recipe_stages import (
     CmmcStage,
     FindPositives,
@@ -69,10 +70,20 @@ def _clip(data: Data, entry: EncoderEntry) -> Iterator[str]:
 def _sections(recipe: Recipe) -> Iterator[str]:
     yield from _schedule("pretrain", recipe.pretrain.epochs, recipe.pretrain.milestones)
     yield from _schedule("cmmc", recipe.cmmc.epochs, recipe.cmmc.milestones)
-    yield from _schedule("finetune", recipe.finetune.epochs, recipe.finetune.milestones)
+    yield from _finetuning(recipe)
     yield from _layers("cmmc.mix", recipe.cmmc.mix)
     if not recipe.arms:
         yield from _negatives(recipe, "pretrain.mix", recipe.pretrain.mix)
+
+
+def _finetuning(recipe: Recipe) -> Iterator[str]:
+    trainings = {settings.entry.maps: finetuning_of(recipe, name) for name, settings in recipe.modalities.items()}
+    for finetuning in trainings.values():
+        yield from _schedule("finetune", finetuning.epochs, finetuning.milestones)
+    try:
+        finetune_augment_of(recipe)
+    except ValueError as error:
+        yield f"finetune.augment: {error}"
 
 
 def _arm(recipe: Recipe, name: str, of_all: Sequence[str]) -> Iterator[str]:

@@ -37,7 +37,7 @@ ENCODERS: Mapping[str, EncoderEntry] = {
         EncoderEntry(
             name="s3d",
             maps="planes",
-            settings=("channels", "width", "stages"),
+            settings=("channels", "width", "stages", "init"),
             builder="vimix_adapters.encoders.s3d:build_s3d",
             least_clip=(8, 32),
             torchvision="torchvision.models.video.s3d",
@@ -92,6 +92,8 @@ class ModalitySettings:
     """Channels of the clips: 3 of pictures and skeletons, 2 of flow."""
     stages: Literal["blocks", "modules"] = "blocks"
     """Stages of S3D: its five resolution blocks (section 4), or its 16 modules."""
+    init: Literal["torch", "normal"] = "torch"
+    """Initial weights of S3D's convolutions: torch's default, or normal with standard deviation 0.01 (CoCLR)."""
     stgcn: Stgcn = Stgcn()
     """Settings of ST-GCN."""
     batch_norm_momentum: float = field(default=0.1, validator=and_(gt(0), le(1)))

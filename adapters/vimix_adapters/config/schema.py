@@ -6,12 +6,14 @@ Defaults are those of the paper for UCF101 (sections 1 to 6 of the method).
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, fields_dict, frozen
 from attrs.validators import and_, deep_iterable, ge, gt, le, lt, optional
 
 from vimix_adapters.config.augment_settings import AugmentSettings, SkeletonAugmentSettings
 from vimix_adapters.config.encoder_settings import ModalitySettings
+from vimix_adapters.config.probe_settings import Finetuning
 from vimix_adapters.config.recipe_stages import Arm, Cmmc, CmmcStage, Pretrain, Stage
+from vimix_adapters.structuring import nearest
 
 _share: Any = and_(ge(0), le(1))
 LARGEST_SEED = 2**32 - 1
@@ -21,6 +23,15 @@ LARGEST_SEED = 2**32 - 1
 def _filled(_: Any, attribute: Any, values: Sequence[object]) -> None:
     if not values:
         raise ValueError(f"'{attribute.name}' must hold at least one number")
+
+
+def _keys_of_augment(_: Any, attribute: Any, values: Mapping[str, float]) -> None:
+    known = [name for name, kind in fields_dict(AugmentSettings).items() if kind.type is float]
+    for name in values:
+        if name not in known:
+            raise ValueError(
+                f"'{attribute.name}' unknown key {name!r}{nearest(name, known)}; known: {', '.join(known)}"
+            )
 
 
 @frozen
@@ -77,23 +88,37 @@ class Optim:
 
 @frozen
 class Finetune:
-    """[finetune]: training with labels, from a checkpoint or from random weights. Defaults are those of CoCLR."""
+    """[finetune]: training with labels, from a checkpoint or from random weights.
 
-    epochs: int = field(default=500, validator=ge(1))
-    milestones: tuple[int, ...] = (400, 450)
+    A key that is left out has the value that the protocol gives to encoders of this kind (A.1 of the paper). Raises
+    ValueError for a name in ``augment`` that is no key of [augment].
+    """
+
+    optimiser: Literal["adam", "sgd"] | None = None
+    epochs: int | None = field(default=None, validator=optional(ge(1)))
+    milestones: tuple[int, ...] | None = None
     """Epochs at which the learning rate is multiplied by ``decay``."""
-    decay: float = field(default=0.1, validator=and_(gt(0), le(1)))
-    lr: float = field(default=1e-3, validator=gt(0))
+    decay: float | None = field(default=None, validator=optional(and_(gt(0), le(1))))
+    lr: float | None = field(default=None, validator=optional(gt(0)))
     """Initial learning rate of the linear layer."""
-    encoder_share: float = field(default=0.1, validator=_share)
+    encoder_share: float | None = field(default=None, validator=optional(_share))
     """Learning rate of the encoder as a share of ``lr``; with 0 its BatchNorm statistics still change."""
-    weight_decay: float = field(default=1e-3, validator=ge(0))
-    dropout: float = field(default=0.9, validator=and_(ge(0), lt(1)))
+    weight_decay: float | None = field(default=None, validator=optional(ge(0)))
+    momentum: float | None = field(default=None, validator=optional(_share))
+    """Momentum of SGD."""
+    dropout: float | None = field(default=None, validator=optional(and_(ge(0), lt(1))))
     """Probability of dropout in front of the linear layer."""
     bn_groups: int = field(default=1, validator=ge(1))
     """Parts of a process's batch that BatchNorm normalises separately."""
     crops: Literal["centre", "ten"] = "ten"
     """Crops taken of each test video."""
+    augment: Mapping[str, float] = field(factory=dict, validator=_keys_of_augment)
+    """Keys of [augment] with the values that they have in finetuning; blur is 0 unless it is given here."""
+
+    def over(self, protocol: Finetuning) -> Finetuning:
+        """The numbers of the protocol, with those that are given here in their place."""
+        given = {name: value for name, value in asdict(self).items() if value is not None and name != "augment"}
+        return evolve(protocol, **given)
 
 
 @frozen

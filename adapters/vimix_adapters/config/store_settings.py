@@ -54,8 +54,8 @@ class SkeletonSettings:
     """Persons M of a sequence; absent ones are zero."""
     denoise: str = field(default="none", validator=in_(("none", "energy", "pyskl")))
     """How the persons are chosen among the recorded bodies."""
-    align: str = field(default="shoulders", validator=in_(("none", "shoulders")))
-    """Axis that is turned to x."""
+    align: str = field(default="shoulders", validator=in_(("none", "shoulders", "crosclr")))
+    """How bodies are turned to the front."""
 
     @property
     def formats(self) -> dict[Modality, ModalityFormat]:

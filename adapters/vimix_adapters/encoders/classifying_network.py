@@ -1,6 +1,6 @@
 """An encoder with a linear layer, trained end to end."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -42,6 +42,10 @@ class ClassifyingNetwork(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         """The logits; DistributedDataParallel wraps this method."""
         return self.logits(clips)
+
+    def layer(self) -> Iterable[nn.Parameter]:
+        """The parameters behind the encoder."""
+        return self.linear.parameters()
 
     @property
     def moving(self) -> nn.Module:

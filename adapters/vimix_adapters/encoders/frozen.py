@@ -42,7 +42,7 @@ class FrozenClassifier(ClassifyingNetwork):
         return self
 
     def layer(self) -> Iterable[nn.Parameter]:
-        """The parameters that are trained."""
+        """The parameters that are trained: those of BatchNorm and of the layer."""
         return [*self.norm.parameters(), *self.linear.parameters()]
 
     @property

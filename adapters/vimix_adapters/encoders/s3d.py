@@ -29,6 +29,9 @@ _INCEPTION = (
 BATCH_NORM_EPS = 1e-5
 """Epsilon of BatchNorm, as in CoCLR (torchvision: 1e-3)."""
 
+INITIAL_STD = 0.01
+"""Standard deviation of the initial weights of convolutions in CoCLR."""
+
 
 STAGES: Mapping[str, tuple[int, ...] | None] = {"blocks": (1, 4, 7, 13, 16), "modules": None}
 """Modules of torchvision's ``features`` before the end of each stage; None: each module is a stage."""
@@ -57,7 +60,14 @@ class S3DEncoder(StageChain):
 def build_s3d(settings: ModalitySettings, layout: SkeletonLayout | None = None) -> S3DEncoder:
     """S3D with the settings of a recipe; it has no graph."""
     del layout
-    return S3DEncoder(settings.channels, settings.width, settings.batch_norm_momentum, settings.stages)
+    encoder = S3DEncoder(settings.channels, settings.width, settings.batch_norm_momentum, settings.stages)
+    return encoder.apply(_normal) if settings.init == "normal" else encoder
+
+
+def _normal(module: nn.Module) -> None:
+    """Initialise a convolution as CoCLR does."""
+    if isinstance(module, nn.Conv3d):
+        nn.init.normal_(module.weight, std=INITIAL_STD)
 
 
 def torchvisions(channels: int, width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Sequential:

@@ -1,5 +1,6 @@
 """The linear probe as CoCLR and CrosSCLR train it: one layer, by SGD, for a fixed number of epochs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,14 @@ Integers = NDArray[np.int64]
 class SgdProbe:
     """Implements ``vimix.ports.probe.LinearProbe`` with fixed settings; the last epoch is the result.
 
-    ``by_epoch`` holds the predictions after epochs 0, ``every``, ..., for peers that report the best epoch on test.
+    ``by_epoch`` holds the predictions after epochs ``first_tested``, ``first_tested + every``, ... and the last, for
+    peers that report the best epoch on test.
     """
 
     settings: LinearSgd
+    widths: tuple[int, ...] = ()
+    """Lengths of the features of several streams, which lie one after the other in a row: each stream has its own
+    layer, and all are trained together on the mean of their logits. Empty: rows are of one stream."""
 
     def fit_predict(
         self, features: Rows, labels: Integers, sources: Integers, queries: Rows, seed: int
@@ -38,40 +43,58 @@ class SgdProbe:
         if len(seen) < 2:
             raise VimixError("a linear probe needs training videos of at least two classes; name another split")
         settings, generator = self.settings, torch.Generator().manual_seed(seed)
-        model = _layer(settings, features.shape[1], len(seen), generator)
-        x, x_test = (_input(settings, rows) for rows in (features, queries))
+        widths = self.widths or (features.shape[1],)
+        model = _Trained(_MeanLogits(settings, widths, len(seen), generator), settings)
+        x, x_test = (_input(settings, widths, rows) for rows in (features, queries))
         by_epoch = {}
         for epoch in range(settings.epochs):
             _train_epoch(model, settings, epoch, x, torch.from_numpy(targets), generator)
-            if epoch % settings.every == 0 or epoch == settings.epochs - 1:
+            if epoch % settings.every == settings.first_tested or epoch == settings.epochs - 1:
                 by_epoch[epoch] = _predicted(model, x_test, seen, int(labels.max()) + 1)
         protocol = {"classifier": "linear layer, SGD; its last epoch", **asdict(settings)}
         return ProbeOutcome(by_epoch[settings.epochs - 1], protocol, by_epoch)
 
 
-class _Trained(nn.Module):
-    """The layer with its optimiser."""
+class _MeanLogits(nn.Module):
+    """The mean over streams of the logits of a fresh linear layer each; with one stream it is the layer."""
 
-    def __init__(self, layer: nn.Module, settings: LinearSgd) -> None:
+    def __init__(self, settings: LinearSgd, widths: Sequence[int], classes: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.layer = layer
+        self.widths = list(widths)
+        self.layers = nn.ModuleList(_layer(settings, width, classes, generator) for width in widths)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        parts = zip(self.layers, torch.split(rows, self.widths, dim=1), strict=True)
+        return torch.stack([layer(part) for layer, part in parts]).mean(dim=0)
+
+
+class _Trained(nn.Module):
+    """The layers with their optimiser."""
+
+    def __init__(self, layers: nn.Module, settings: LinearSgd) -> None:
+        super().__init__()
+        self.layers = layers
         self.optimiser = torch.optim.SGD(
-            layer.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+            layers.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
         )
 
 
-def _layer(settings: LinearSgd, size: int, classes: int, generator: torch.Generator) -> _Trained:
-    """A fresh layer: weights from N(0, 0.01²), bias 0."""
+def _layer(settings: LinearSgd, size: int, classes: int, generator: torch.Generator) -> nn.Module:
+    """A fresh layer: normal weights, bias 0."""
     linear = nn.Linear(size, classes)
     with torch.no_grad():
-        linear.weight.normal_(std=0.01, generator=generator)
+        linear.weight.normal_(std=settings.initial_std, generator=generator)
         linear.bias.zero_()
-    return _Trained(nn.Sequential(nn.BatchNorm1d(size), linear) if settings.batch_norm else linear, settings)
+    return nn.Sequential(nn.BatchNorm1d(size), linear) if settings.batch_norm else linear
 
 
-def _input(settings: LinearSgd, rows: Rows) -> Tensor:
+def _input(settings: LinearSgd, widths: Sequence[int], rows: Rows) -> Tensor:
     features = torch.from_numpy(np.ascontiguousarray(rows))
-    return nn.functional.normalize(features, dim=1) if settings.unit_features else features
+    if not settings.unit_features:
+        return features
+    return torch.cat(
+        [nn.functional.normalize(part, dim=1) for part in torch.split(features, list(widths), dim=1)], dim=1
+    )
 
 
 def _train_epoch(
@@ -80,10 +103,13 @@ def _train_epoch(
     for group in model.optimiser.param_groups:
         group["lr"] = step_decay(settings.lr, epoch, settings.milestones, settings.decay)
     model.train()
-    for rows in torch.split(torch.randperm(len(x), generator=generator), settings.batch):
+    batch = min(settings.batch, len(x))
+    for rows in torch.split(torch.randperm(len(x), generator=generator), batch):
         if settings.batch_norm and len(rows) == 1:  # a single row has no variance
             continue
-        loss = nn.functional.cross_entropy(model.layer(x[rows]), targets[rows])
+        if settings.drop_last and len(rows) < batch:
+            continue
+        loss = nn.functional.cross_entropy(model.layers(x[rows]), targets[rows])
         model.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward without annotations
         model.optimiser.step()
@@ -93,7 +119,7 @@ def _train_epoch(
 def _predicted(model: _Trained, queries: Tensor, seen: Integers, classes: int) -> Rows:
     """Class probabilities [Q, classes]. Raises VimixError if a score is not finite."""
     model.eval()
-    scores: Any = model.layer(queries)
+    scores: Any = model.layers(queries)
     if not scores.isfinite().all():
         raise VimixError(
             "the training of the linear layer diverged: the protocol's learning rate does not fit these features; use "

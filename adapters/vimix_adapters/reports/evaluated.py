@@ -1,6 +1,7 @@
 """Records of ``vimix evaluate``, and whether they belong to a row of the paper's tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Evaluated:
     changed: Sequence[str]
     """Settings of the protocol that the recipe changes."""
     finetune: Mapping[str, Any]
-    """Settings of [finetune]; empty for other tasks."""
+    """Settings of finetuning by modality, or, in older records, of all; empty for other tasks."""
 
     @property
     def seeds(self) -> tuple[int, int]:
@@ -61,7 +62,7 @@ class Evaluated:
     def belongs(self, source: Source, finetune: Mapping[str, Any]) -> bool:
         """Whether this is a measurement of ``source``; a record of the same task and streams that is not is logged.
 
-        ``finetune`` holds the settings of [finetune] that the paper's rows are trained with.
+        ``finetune`` holds the settings of finetuning that the paper's rows are trained with.
         """
         record = self.record
         measured = (record.task, record.recipe, record.tested_on, frozenset(self.encoders))
@@ -82,8 +83,8 @@ class Evaluated:
             yield f"protocol {self.protocol or 'none'}, the row's is {source.protocol}"
         if self.changed:
             yield f"the recipe changed its protocol ({', '.join(self.changed)})"
-        for name, value in finetune.items():
-            if (used := self.finetune.get(name, value)) != value:
+        for modality, (name, value) in product(self.encoders, finetune.items()):
+            if (used := self.finetune.get(modality, self.finetune).get(name, value)) != value:
                 yield f"finetune.{name} = {used}, the row's is {value}"
 
 

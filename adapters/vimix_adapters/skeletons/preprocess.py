@@ -8,6 +8,8 @@ from vimix_adapters.skeletons.bodies import chosen_persons
 from vimix_adapters.skeletons.sequence import RawSequence
 
 Array = NDArray[np.float64]
+CROSCLR_EPSILON = 1e-4
+"""Added by CrosSCLR to the length of a body's shoulders before it divides."""
 
 
 def preprocessed(
@@ -16,7 +18,7 @@ def preprocessed(
     """Return a sequence [frames, V, persons, 3] float32. The order is CrosSCLR's: choose, centre, resize, align."""
     bodies = chosen_persons(raw, persons, denoise)
     resized = resize(centred(bodies, layout.centre), frames)
-    aligned = facing(resized, layout.shoulders) if align == "shoulders" else resized
+    aligned = resized if align == "none" else facing(resized, layout.shoulders, once=align == "crosclr")
     return np.ascontiguousarray(aligned.transpose(0, 2, 1, 3), dtype=np.float32)
 
 
@@ -36,16 +38,24 @@ def resize(bodies: Array, frames: int) -> Array:
     return mixed
 
 
-def facing(bodies: Array, shoulders: tuple[int, int]) -> Array:
+def facing(bodies: Array, shoulders: tuple[int, int], once: bool = False) -> Array:
     """Turn each frame and body of [T, M, V, 3] about the vertical (y): the right shoulder is then in +x of the left.
 
-    Only the horizontal direction counts. A body is unchanged if its shoulders are above each other or it is zero.
+    Only the horizontal direction counts. A body is unchanged if its shoulders are above each other or it is zero. With
+    ``once`` it is as in CrosSCLR's code: each frame is turned by the angle between its shoulders and x, but all frames
+    of a body in the direction that the sum of its shoulders' z decides (bodies whose z changes sign then are not all
+    turned to the front).
     """
     left, right = shoulders
     across = (bodies[:, :, right] - bodies[:, :, left])[..., [0, 2]]
     length = np.hypot(across[..., 0], across[..., 1])
-    safe = np.where(length > 1e-6, length, 1.0)
-    cosine = np.where(length > 1e-6, across[..., 0] / safe, 1.0)[..., None]
-    sine = np.where(length > 1e-6, across[..., 1] / safe, 0.0)[..., None]
+    if once:
+        cosine = across[..., 0] / (length + CROSCLR_EPSILON)
+        sine = np.sqrt(1 - cosine**2) * np.where(across[..., 1].sum(axis=0) >= 0, 1.0, -1.0)
+    else:
+        safe = np.where(length > 1e-6, length, 1.0)
+        cosine = np.where(length > 1e-6, across[..., 0] / safe, 1.0)
+        sine = np.where(length > 1e-6, across[..., 1] / safe, 0.0)
+    cosine, sine = cosine[..., None], sine[..., None]
     x, y, z = bodies[..., 0], bodies[..., 1], bodies[..., 2]
     return np.stack([cosine * x + sine * z, y, cosine * z - sine * x], axis=-1)

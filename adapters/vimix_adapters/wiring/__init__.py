@@ -29,14 +29,15 @@ from vimix_adapters.wiring.stores import (
     window_stride,
 )
 from vimix_adapters.wiring.supervised_runs import (
-    build_finetuning,
-    build_linear_training,
-    end_to_end_of,
-    end_to_end_recipe,
+    SupervisedTraining,
+    build_supervised_run,
+    finetuning,
+    linear_training,
 )
 from vimix_adapters.wiring.unstored import UnstoredClips
 
 __all__ = [
+    "SupervisedTraining",
     "UnstoredClips",
     "batch_shape",
     "build_centring",
@@ -44,10 +45,8 @@ __all__ = [
     "build_compute",
     "build_encoder",
     "build_evaluation_clips",
-    "build_finetuning",
     "build_fusion",
     "build_learner",
-    "build_linear_training",
     "build_network",
     "build_pooling",
     "build_probe",
@@ -57,11 +56,12 @@ __all__ = [
     "build_stage_run",
     "build_step",
     "build_store",
+    "build_supervised_run",
     "build_trained",
     "build_training_clips",
     "clip_shape",
-    "end_to_end_of",
-    "end_to_end_recipe",
+    "finetuning",
+    "linear_training",
     "packing_record",
     "recorded_packing",
     "require_labels",

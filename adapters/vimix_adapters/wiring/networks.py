@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from zlib import crc32
 
+import structlog
 import torch
 from attrs import evolve
 from torch import Tensor
@@ -28,9 +29,12 @@ from vimix_adapters.encoders.building import encoder_of
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
+from vimix_adapters.encoders.frozen import FrozenClassifier
 from vimix_adapters.wiring.clip_shapes import skeleton_settings
 from vimix_adapters.wiring.initial_weights import query_state
 from vimix_adapters.wiring.recorded_settings import recorded_packing
+
+_log = structlog.get_logger()
 
 
 def build_encoder(recipe: config.Recipe, modality: Modality, packing: StoreSettings | None = None) -> StageChain:
@@ -51,7 +55,11 @@ def build_network(
 
 
 def build_trained(recipe: config.Recipe, checkpoint: Checkpoint, compute: Compute) -> ContrastiveNetwork:
-    """The query network of a checkpoint. Raises VimixError if the recipe describes another network."""
+    """The query network of a checkpoint. Raises VimixError if the recipe describes another network.
+
+    What a network does with the same tensors (ST-GCN's persons and hops) is as in the checkpoint's own recipe.
+    """
+    recipe = _as_trained(recipe, checkpoint)
     network = build_network(recipe, Modality(checkpoint.modality), compute, recorded_packing(checkpoint.about))
     try:
         network.load_state_dict(query_state(checkpoint, network.state_dict()))
@@ -63,22 +71,46 @@ def build_trained(recipe: config.Recipe, checkpoint: Checkpoint, compute: Comput
     return network
 
 
+def _as_trained(recipe: config.Recipe, checkpoint: Checkpoint | None) -> config.Recipe:
+    """The recipe with the settings of ST-GCN that no tensor shows as the checkpoint's recipe has them."""
+    settings = recipe.modalities.get(checkpoint.modality) if checkpoint else None
+    if checkpoint is None or settings is None or "stgcn" not in settings.entry.settings:
+        return recipe
+    origin = f"the recipe of the checkpoint of {checkpoint.modality}"
+    trained = config.recipe_from_toml(checkpoint.recipe, origin, check=False).modalities[checkpoint.modality].stgcn
+    own = evolve(settings.stgcn, persons=trained.persons, hops=trained.hops)
+    if own != settings.stgcn:
+        _log.info("encoder.as_trained", modality=checkpoint.modality, persons=own.persons, hops=own.hops)
+    return evolve(recipe, modalities={**recipe.modalities, checkpoint.modality: evolve(settings, stgcn=own)})
+
+
 def build_classifier(
-    recipe: config.Recipe, modality: Modality, classes: int, checkpoint: Checkpoint | None, compute: Compute
+    recipe: config.Recipe,
+    modality: Modality,
+    classes: int,
+    checkpoint: Checkpoint | None,
+    compute: Compute,
+    group: ProcessGroup | None = None,
+    layer: config.LinearSgd | None = None,
 ) -> ClassifyingNetwork:
     """A classifier on the encoder of a checkpoint, or, without one, on the random encoder of ``build_network``.
 
-    Raises VimixError if the recipe describes another encoder than the checkpoint's.
+    With ``layer`` the encoder is frozen and ``group`` shares the layer's BatchNorm. Raises VimixError if the recipe
+    describes another encoder than the checkpoint's.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        settings, encoder = recipe.finetune, build_encoder(recipe, modality)
-        classifier = ClassifyingNetwork(encoder, classes, settings.dropout, compute, settings.bn_groups)
-    load_pretrained(classifier, recipe, modality, checkpoint, compute)
+        encoder = build_encoder(_as_trained(recipe, checkpoint), modality)
+        if layer is None:
+            settings = config.finetuning_of(recipe, modality)
+            classifier = ClassifyingNetwork(encoder, classes, settings.dropout, compute, settings.bn_groups)
+        else:
+            classifier = FrozenClassifier(encoder, classes, layer.unit_features, layer.batch_norm, compute, group)
+    _load_pretrained(classifier, recipe, modality, checkpoint, compute)
     return classifier
 
 
-def load_pretrained(
+def _load_pretrained(
     classifier: ClassifyingNetwork,
     recipe: config.Recipe,
     modality: Modality,

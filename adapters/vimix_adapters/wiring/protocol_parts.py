@@ -12,10 +12,10 @@ CENTRINGS: Mapping[str, Centring] = {"gallery": BY_GALLERY, "each": EACH_BY_ITSE
 FUSIONS: Mapping[str, Fusion] = {"probabilities": MEAN_PROBABILITY, "logits": MEAN_LOGIT}
 
 
-def build_probe(recipe: config.Recipe) -> LogisticProbe | SgdProbe:
-    """The linear probe of the protocol."""
+def build_probe(recipe: config.Recipe, widths: tuple[int, ...] = ()) -> LogisticProbe | SgdProbe:
+    """The linear probe of the protocol; ``widths`` are those of streams that it trains together."""
     sgd = config.protocol_of(recipe).probe
-    return LogisticProbe(recipe.evaluate.probe_inverse_regularisation) if sgd is None else SgdProbe(sgd)
+    return LogisticProbe(recipe.evaluate.probe_inverse_regularisation) if sgd is None else SgdProbe(sgd, widths)
 
 
 def build_pooling(recipe: config.Recipe) -> Callable[[Rows], Rows]:

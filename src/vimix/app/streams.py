@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+from attrs import evolve
 
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
@@ -34,6 +35,15 @@ def checked_pair(gallery: Streams, queries: Streams, role: str) -> tuple[VideoFe
                 f"video number {features.videos[features.labels < 0][0]} has no class: scores need labelled videos"
             )
     return first, second
+
+
+def side_by_side(streams: Streams) -> dict[Modality, VideoFeatures]:
+    """All streams as one, "rgb + flow": a row holds the features of all streams, one after the other.
+
+    Raises VimixError if the streams list different videos.
+    """
+    rows = np.concatenate([stream.features for stream in streams.values()], axis=1)
+    return {Modality(" + ".join(streams)): evolve(_aligned(streams), features=rows)}
 
 
 def tested_siblings(gallery: VideoFeatures, queries: VideoFeatures) -> int:

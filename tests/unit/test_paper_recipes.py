@@ -1,0 +1,58 @@
+"""The recipes of the paper's tables: batches, peers' baselines and lengths, against the paper and the peers' code."""
+
+import pytest
+
+from tests.recipes import ROOT
+from vimix_adapters.config import Recipe, of_arm, read_recipe
+
+UCF101_TRAIN_1 = 9537
+"""Training videos of UCF101, split 1 (its trainlist01.txt)."""
+
+
+def recipe(name: str) -> Recipe:
+    return read_recipe(ROOT / f"experiments/{name}.toml")
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "clips"),
+    [("table1", 2, 32), ("table2", 2, 32), ("table3-k400", 4, 32), ("table5-xsub", 1, 128), ("table5-xview", 1, 128)],
+)
+def test_one_process_has_the_batch_of_the_papers_gpus(name, gpus, clips) -> None:
+    """Section 4.2: "4 and 2 V100 GPUs for K400 and others ... 32 videos per GPU"; skeletons on 1 V100, batch 128."""
+    found = recipe(name)
+    assert found.optim.batch == gpus * clips
+    if found.pictures:
+        assert found.contrast.bn_groups == gpus, "BatchNorm over the clips of a GPU"
+
+
+def test_an_epoch_of_ucf101_has_149_steps_of_64_clips() -> None:
+    assert UCF101_TRAIN_1 // recipe("table2").optim.batch == 149
+
+
+@pytest.mark.parametrize("name", ["table1", "table2"])
+def test_the_row_moco_of_the_video_tables_is_coclrs_infonce(name) -> None:
+    """CoCLR's main_nce.py and model/pretrain.py: own key and queue, no masks, One- and TwoClip, N(0, 0.01²)."""
+    peers, ours = of_arm(recipe(name), "moco"), of_arm(recipe(name), "moco_masked")
+    assert (peers.contrast.negatives, peers.contrast.mask_siblings) == ("queue", False)
+    assert (peers.contrast.queue, peers.contrast.momentum, peers.contrast.temperature) == (2048, 0.999, 0.07)
+    assert (peers.augment.views, {m.init for m in peers.modalities.values()}) == ("coclr", {"normal"})
+    assert (ours.contrast.negatives, ours.contrast.mask_siblings, ours.augment.views) == ("queue", True, "alike")
+    assert recipe(name).arms["moco"].stages == recipe(name).arms["moco_masked"].stages
+
+
+@pytest.mark.parametrize("name", ["table5-xsub", "table5-xview", "ntu60-three-streams"])
+def test_the_row_skeletonclr_of_table_5_is_the_peers(name) -> None:
+    """CrosSCLR's net/skeletonclr.py and net/st_gcn.py: one GPU, no shuffled BatchNorm, max_hop 1, mean over bodies."""
+    peers, ours = (of_arm(recipe(name), arm) for arm in ("skeletonclr", "skeletonclr_masked"))
+    contrast = peers.contrast
+    assert (contrast.negatives, contrast.mask_siblings, contrast.bn_groups, contrast.queue) == (
+        "queue",
+        False,
+        1,
+        32768,
+    )
+    assert {(m.stgcn.persons, m.stgcn.hops) for m in peers.modalities.values()} == {("all", "one")}
+    assert {(m.stgcn.persons, m.stgcn.hops) for m in ours.modalities.values()} == {("present", "all")}
+    assert ours.contrast.mask_siblings
+    optim = peers.optim
+    assert (optim.name, optim.lr, optim.sgd_momentum, optim.weight_decay, optim.batch) == ("sgd", 0.1, 0.9, 1e-4, 128)
