@@ -8,7 +8,9 @@ import torch
 
 from tests.cli import vimix
 from tests.e2e.killing import RECIPE, make_store
+from vimix.domain.contrast.positives import NearestAcrossViews, NearestInPartner
 from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.commands.positives_sheet import found_in_queue
 
 ARMS = """
 [arms.coclr]
@@ -21,6 +23,12 @@ stages = [
 stages = [
   {{ joint = ["rgb", "flow"], positives = {{ find = "nearest_across_views", after = 0.5 }} }},
   {{ cmmc = "flow", partner = "rgb", epochs = 1, milestones = [] }},
+]
+[arms.both_views]
+set = {{ "contrast.queue" = 0, "pretrain.mix.policy" = "none", "augment.views" = "cvrl" }}
+stages = [
+  {{ pretrain = "rgb", objective = "simclr", epochs = 1, milestones = [] }},
+  {{ pretrain = "rgb", objective = "symmetric", epochs = 1, milestones = [] }},
 ]
 [arms.labels]
 stages = [{{ pretrain = "rgb", mix = {{ policy = "none" }}, positives = {{ find = "labels" }} }}]
@@ -60,8 +68,31 @@ def test_positives_are_mined_as_soon_as_the_queue_holds_enough(place, stage, fou
         assert ("positives_similarity" in row) is (row["positives"] > 0)
 
 
+def test_a_picture_shows_what_was_found(place) -> None:
+    for picture in ("coclr/2-pretrain-rgb-mining-flow/positives-flow", "crossclr/1-together-rgb-flow/positives-rgb"):
+        assert (place / "run" / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+    assert not list((place / "run/labels").glob("*/positives*.png"))
+
+
+def test_rows_of_the_picture_are_the_nearest_of_other_recordings() -> None:
+    queue = {"sources": torch.tensor([0, 0, 1, 2]), "labels": torch.tensor([0, 0, 1, 1])}
+    angles = torch.tensor([0.0, 0.1, 0.3, 0.7])
+    keys = torch.stack([angles.cos(), angles.sin()], dim=1)
+    assert found_in_queue(queue, keys, NearestInPartner(k=2), [0, 3]) == {0: [2, 3], 3: [2, 1]}
+    assert found_in_queue(queue, keys, NearestAcrossViews(k=1), [0, 3]) == {0: [1], 3: [2]}
+
+
 def test_labels_find_candidates_of_the_class(place) -> None:
     assert all(row["positives_own_class"] == 1 for row in rows(place / "run/labels/1-pretrain-rgb") if row["positives"])
+
+
+def test_other_objectives_train_and_hand_their_encoders_on(place) -> None:
+    for stage in ("1-pretrain-rgb", "2-pretrain-rgb"):
+        seen = rows(place / "run/both_views" / stage)
+        assert [row["step"] for row in seen] == [1, 2, 3]
+        assert all(row["queue_filled"] == 0 and 0 < row["loss"] < 20 for row in seen)
+    first, second = (load_checkpoint(place / "run/both_views" / f"{n}-pretrain-rgb").parts for n in (1, 2))
+    assert second["query"].keys() == first["query"].keys()
 
 
 def test_views_that_were_trained_at_once_have_checkpoints_like_any_other(place, tmp_path, capsys) -> None:
@@ -89,7 +120,7 @@ def test_a_plan_and_a_figure_know_the_stages(place, capsys) -> None:
     for name in ("together-rgb-flow", "pretrain-rgb-mining-flow"):
         assert name in printed
     assert "to do: 0 s" in printed
-    assert printed.count("finished") == 6
+    assert printed.count("finished") == 8
     figure = ["experiments", "figure", 3, "--runs", place, "--out", place / "f.png", "--modality", "flow"]
     assert vimix(*figure) == 0
     assert "crossclr" in capsys.readouterr().out

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from attrs import evolve
 from torch import Tensor
 
 from tests.distributed.endings import exercises
@@ -15,6 +16,7 @@ from tests.fakes.network import FakeNetwork
 from vimix.app.extract import extract_features
 from vimix.app.finetune import SupervisedLearner, classify, supervised_step
 from vimix.app.learner import Learner
+from vimix.app.pair_steps import simclr_step, symmetric_step
 from vimix.app.parallel import SingleProcess, videos_of_rank
 from vimix.app.steps import Step, cmmc_step, manifold_step, mining_step, pretrain_step
 from vimix.domain.contrast.positives import NearestInPartner
@@ -39,6 +41,7 @@ def together(group: ProcessGroup, folder: Path) -> dict[str, Any]:
         "exercises": exercises(group, folder),
         "steps": steps(group, folder),
         "mining": mining(group, folder),
+        "pairs": pairs(group, folder),
         "bad_step": bad_step(group, folder),
         "evaluation": evaluation(group, folder),
         "finetuning": finetuning(group, folder),
@@ -77,6 +80,18 @@ def mining(group: ProcessGroup, _: Any) -> dict[str, Any]:
         for number in range(4):
             seen.append(_seen(learner, kinds[number % 2], number, group))
             seen[-1] |= {"beside": learner.queue.beside[FLOW].clone(), "labels": learner.queue.row_labels.clone()}
+    return {"steps": seen}
+
+
+def pairs(group: ProcessGroup, _: Any) -> dict[str, Any]:
+    """Two steps each of SimCLR and of the symmetric loss, without queue."""
+    with _float64():
+        own = recipe(group)
+        without = evolve(own, contrast=evolve(own.contrast, queue=0))
+        seen = []
+        for make in (simclr_step, symmetric_step):
+            learner = wiring.build_learner(without, RGB, CPU, group)
+            seen += [_seen(learner, make(learner), number, group) for number in range(2)]
     return {"steps": seen}
 
 

@@ -74,6 +74,16 @@ def test_positives_that_a_partner_finds_are_those_of_one_process() -> None:
     assert one[3]["positives"] > one[1]["positives"] + 8
 
 
+def test_losses_over_both_views_have_the_gradients_of_one_process() -> None:
+    """SimCLR's gradients reach the embeddings of the other process too."""
+    one, two = scenarios.pairs(SingleProcess(), None)["steps"], [rank["pairs"]["steps"] for rank in two_together()]
+    for number, expected in enumerate(one):
+        largest = float(expected["gradient"].abs().max())
+        for rank in two:
+            for name, size in (("loss", 1.0), ("gradient", largest), ("accuracy", 1.0)):
+                torch.testing.assert_close(rank[number][name], expected[name], rtol=1e-5, atol=1e-5 * size)
+
+
 def test_weights_and_running_statistics_are_the_same_everywhere_and_those_of_one_process(one, two) -> None:
     fresh = scenarios.wiring.build_network(scenarios.recipe(SingleProcess()), scenarios.RGB, scenarios.CPU).state_dict()
     assert not any(torch.equal(fresh[name], value) for name, value in one["query"].items() if value.ndim > 1)

@@ -175,6 +175,15 @@ def test_missing_keys_are_told() -> None:
                     "joint = ['rgb', 'flow'], positives = { find = 'labels' }",
                     "positives.find: 'nearest_across_views' goes with joint = [...], and joint with no other; got 'lab",
                 ),
+                ("pretrain = 'rgb', objective = 'simclr'", "mix.policy: objective = 'simclr' mixes no clips: set"),
+                (
+                    "pretrain = 'rgb', objective = 'simclr', mix = { policy = 'none' }",
+                    "objective: 'simclr' has no queue: set contrast.queue = 0, which is 2048",
+                ),
+                (
+                    "pretrain = 'rgb', objective = 'symmetric', mix.policy = 'none', positives = { find = 'labels' }",
+                    "positives: objective = 'symmetric' has the other view as its only positive",
+                ),
                 ("joint = ['rgb', 'depth']", "joint: 'depth' is not in [modalities], which has rgb, flow"),
                 ("joint = ['rgb']", "joint: must name at least two modalities, each once: ['rgb']"),
                 ("pretrain = 'rgb', positives = { find = 'labels', k = 3 }", "positives.k: find = 'labels' takes all"),

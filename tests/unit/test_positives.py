@@ -220,6 +220,6 @@ def test_a_mixed_query_has_the_positives_of_both_instances() -> None:
 def test_pretext_accuracy_counts_queries_whose_best_candidate_is_a_positive() -> None:
     logits = torch.tensor([[3.0, 1, 2], [3, 1, 2], [1, 2, 3]])
     own = torch.tensor([[True, False, False], [False, True, False], [False, False, True]])
-    assert float(pretext_accuracy(logits, Positives(own, own))) == pytest.approx(2 / 3)
+    assert float(pretext_accuracy(logits, own)) == pytest.approx(2 / 3)
     more = own | torch.tensor([[True, False, False]])
-    assert float(pretext_accuracy(logits, Positives(more, own))) == 1
+    assert float(pretext_accuracy(logits, more)) == 1

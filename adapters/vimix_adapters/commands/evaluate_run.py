@@ -88,8 +88,8 @@ def draw_retrieval(target: EvaluationTarget, pairs: scores.Pairs, path: Path, ti
     _, chosen = np.unique(found.query_labels, return_index=True)
     sheet = [
         SheetRow(
-            _thumbnail(target.store, int(found.query_videos[i])),
-            [_thumbnail(target.store, int(video)) for video in found.neighbours[i][:SHEET_NEIGHBOURS]],
+            thumbnail(target.store, int(found.query_videos[i])),
+            [thumbnail(target.store, int(video)) for video in found.neighbours[i][:SHEET_NEIGHBOURS]],
             [float(similarity) for similarity in found.similarities[i][:SHEET_NEIGHBOURS]],
         )
         for i in chosen[:SHEET_QUERIES]
@@ -97,7 +97,8 @@ def draw_retrieval(target: EvaluationTarget, pairs: scores.Pairs, path: Path, ti
     draw_sheet(path, sheet, title)
 
 
-def _thumbnail(store: VideoStore, number: int) -> Thumbnail:
+def thumbnail(store: VideoStore, number: int) -> Thumbnail:
+    """The middle frame of a video, with its name and class."""
     video = store.videos[number]
     modality = RGB if RGB in store.formats else next(iter(store.formats))
     frame = store.read(number, modality, video.frames // 2, 1)[0]

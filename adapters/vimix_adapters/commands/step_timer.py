@@ -31,7 +31,7 @@ class StepTimer:
 
     def seconds(self, stage: Stage) -> float:
         """Return the time of a step with the recipe's batch, in seconds, without decoding and augmentation."""
-        key = (stage.trained, stage.partner, stage.layers is None, stage.finder)
+        key = (stage.trained, stage.partner, stage.layers is None, stage.finder, stage.objective)
         if key not in self._known:
             self._known[key] = self._timed(stage) * self._recipe.optim.batch / TIMED_CLIPS
         return self._known[key]

@@ -11,6 +11,7 @@ from vimix_adapters.config.recipe_stages import (
     HiddenMix,
     InputMix,
     JointStage,
+    Pretrain,
     PretrainStage,
     Stage,
 )
@@ -127,8 +128,23 @@ def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str
         elif isinstance(settings.mix, HiddenMix) and settings.mix.layers == "same":
             yield from _same_layer(f"{key}.mix.layers", recipe, stage)
     yield from _pretrains_with_partner(key, stage)
+    if isinstance(settings, Pretrain):
+        yield from _objective(
+            key, settings, recipe.contrast.queue, plain=len(stage.modalities) == 1 and not stage.positives
+        )
     if stage.positives is not None:
         yield from _positives(f"{key}.positives", stage, stage.positives, recipe.contrast.queue)
+
+
+def _objective(key: str, settings: Pretrain, queue: int, plain: bool) -> Iterator[str]:
+    if settings.objective == "moco":
+        return
+    if settings.mix.policy != "none":
+        yield f"{key}.mix.policy: objective = {settings.objective!r} mixes no clips: set mix.policy = 'none'"
+    if not plain:
+        yield f"{key}.positives: objective = {settings.objective!r} has the other view as its only positive"
+    if settings.objective == "simclr" and queue:
+        yield f"{key}.objective: 'simclr' has no queue: set contrast.queue = 0, which is {queue}"
 
 
 def _roles(stage: Stage) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,9 @@ from attrs.validators import and_, ge, gt, le, lt, optional
 _factor: Any = and_(gt(0), le(1))
 
 
+ObjectiveName = Literal["moco", "simclr", "symmetric"]
+
+
 @frozen
 class InputMix:
     """How clips are mixed in the input space: a row of Table 1."""
@@ -54,6 +57,8 @@ class Pretrain:
     """Epochs at which the learning rate is multiplied by ``decay``."""
     decay: float = field(default=0.1, validator=_factor)
     mix: InputMix = InputMix()
+    objective: ObjectiveName = "moco"
+    """What is minimised: MoCo's loss, SimCLR's without queue, or MoCo's with both views as queries (MoCo v3)."""
 
 
 @frozen
@@ -101,6 +106,7 @@ class PretrainStage:
     epochs: int | None = field(default=None, validator=optional(ge(1)))
     milestones: tuple[int, ...] | None = None
     mix: InputMix | None = None
+    objective: ObjectiveName | None = None
     lr: float | None = field(default=None, validator=optional(gt(0)))
     """Initial learning rate; None: that of the modality."""
 
@@ -191,6 +197,11 @@ class JointStage:
     def mix(self) -> InputMix:
         """No mixing."""
         return InputMix(policy="none")
+
+    @property
+    def objective(self) -> ObjectiveName:
+        """That of MoCo."""
+        return "moco"
 
     @property
     def modality(self) -> str:

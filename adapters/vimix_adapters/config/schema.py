@@ -230,7 +230,7 @@ class Recipe:
 
     def stage(self, stage: Stage) -> Pretrain | Cmmc:
         """[pretrain] or [cmmc], with the values that the stage gives itself."""
-        given = {name: getattr(stage, name) for name in ("epochs", "milestones", "mix")}
+        given = {name: getattr(stage, name, None) for name in ("epochs", "milestones", "mix", "objective")}
         base = self.cmmc if isinstance(stage, CmmcStage) else self.pretrain
         return evolve(base, **{name: value for name, value in given.items() if value is not None})
 

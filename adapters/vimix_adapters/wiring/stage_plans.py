@@ -15,7 +15,7 @@ from vimix.domain.mixing.policies import (
     TemporalCutMix,
     VideoMix,
 )
-from vimix.domain.schedule.stages import Stage
+from vimix.domain.schedule.stages import Objective, Stage
 from vimix.values.modality import Modality
 from vimix_adapters import config
 
@@ -66,6 +66,7 @@ def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
         decay=settings.decay,
         policy=build_policy(settings.mix),
         layers=LAYERS[settings.mix.layers] if isinstance(settings, config.Cmmc) else None,
+        objective=Objective(settings.objective) if isinstance(settings, config.Pretrain) else Objective.MOCO,
         finder=FINDERS[positives.find](positives) if positives else OwnKey(),
         plain_epochs=round(positives.after * settings.epochs) if positives else 0,
     )

@@ -9,11 +9,12 @@ import torch
 
 from vimix.app.joint import JointLearner, joint_step
 from vimix.app.learner import Learner, StepOutcome
+from vimix.app.pair_steps import simclr_step, symmetric_step
 from vimix.app.parallel import SingleProcess
 from vimix.app.stage_run import StageRun
 from vimix.app.steps import Step, cmmc_step, manifold_step, mining_step, pretrain_step
 from vimix.domain.contrast.positives import Labels
-from vimix.domain.schedule.stages import Stage
+from vimix.domain.schedule.stages import Objective, Stage
 from vimix.ports.callback import Callback
 from vimix.ports.clips import VideoStore
 from vimix.ports.metrics import MetricsSink
@@ -38,6 +39,12 @@ from vimix_adapters.wiring.networks import build_stage_learner, build_trained
 from vimix_adapters.wiring.recorded_settings import packing_record, store_settings
 from vimix_adapters.wiring.stage_provenance import stage_provenance
 from vimix_adapters.wiring.stores import build_training_clips, require_labels
+
+PAIR_STEPS: Mapping[Objective, Callable[[Learner], Step]] = {
+    Objective.SIMCLR: simclr_step,
+    Objective.SYMMETRIC: symmetric_step,
+}
+"""Steps of the objectives in which both views are queries."""
 
 
 def build_stage_run(
@@ -113,6 +120,8 @@ def step_of(stage: Stage, learner: Learner | JointLearner, partner: Network | No
     if isinstance(learner, JointLearner):
         return joint_step(learner)
     if partner is None or stage.partner is None:
+        if stage.objective in PAIR_STEPS:
+            return PAIR_STEPS[stage.objective](learner)
         if stage.layers is None:
             return pretrain_step(learner, stage.policy)
         return manifold_step(learner, stage.policy, stage.layers)

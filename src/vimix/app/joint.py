@@ -132,6 +132,4 @@ def _at_rest(compared: ContrastedBatch) -> ContrastedBatch:
 def _accuracy(compared: Collection[ContrastedBatch]) -> Tensor:
     """Pretext accuracy, the mean over the views: the share of the queries whose own key scores highest."""
     own = [c.seen.own[c.first : c.first + len(c.z)] for c in compared]
-    return torch.stack(
-        [pretext_accuracy(c.cosines, Positives(o, o)) for c, o in zip(compared, own, strict=True)]
-    ).mean()
+    return torch.stack([pretext_accuracy(c.cosines, o) for c, o in zip(compared, own, strict=True)]).mean()

@@ -83,18 +83,27 @@ class Learner:
         ``plan`` covers the global batch of G rows; ``z``, ``batch`` and ``beside`` are this rank's rows of it. The last
         has embeddings [B, D] of the clips by the modalities whose keys the queue keeps beside.
         """
-        own_plan, first = rows_of_rank(plan, self.group), self.group.rank * len(z)
         others: dict[str, Tensor] = {m: self.group.all_gather(embedded) for m, embedded in (beside or {}).items()}
-        seen = self.seen(batch, others)
+        loss, compared = self.compare(z, keys, plan, self.seen(batch, others))
+        return self.update(loss, compared, plan, others)
+
+    def compare(self, z: Tensor, keys: Tensor, plan: MixPlan, seen: Instances) -> tuple[Tensor, ContrastedBatch]:
+        """The loss of queries z [B, D], in nats, and what it was computed from, without gradient."""
+        own_plan, first = rows_of_rank(plan, self.group), self.group.rank * len(z)
         positives = Positives.of(self.finder.found(seen), own_plan, first)
         excluded = self.excluded(seen, own_plan, positives, first)
         logits = masked_logits(z, keys, self.queue.rows, self.temperature, excluded)
-        loss = multi_positive_cross_entropy(logits, own_plan, positives)
+        cosines = logits.detach() * self.temperature
+        compared = ContrastedBatch(z.detach(), keys, cosines, excluded, first, positives.own, seen)
+        return multi_positive_cross_entropy(logits, own_plan, positives), compared
+
+    def update(
+        self, loss: Tensor, compared: ContrastedBatch, plan: MixPlan, others: Mapping[str, Tensor] | None = None
+    ) -> StepOutcome:
+        """Minimise the loss by one step and enqueue the keys, with those of ``others`` beside."""
         skipped = self.optimiser.step(loss)
-        self.queue.enqueue(keys, seen.sources, seen.labels, others)
-        logits = logits.detach()
-        compared = ContrastedBatch(z.detach(), keys, logits * self.temperature, excluded, first, positives.own, seen)
-        accuracy = pretext_accuracy(logits, positives)
+        self.queue.enqueue(compared.keys, compared.seen.sources, compared.seen.labels, others)
+        accuracy = pretext_accuracy(compared.cosines, compared.positives)
         return StepOutcome(loss.detach(), accuracy, float(plan.weight.mean()), skipped, compared)
 
     def seen(self, batch: ClipBatch, others: Mapping[str, Tensor]) -> Instances:
@@ -123,7 +132,15 @@ class Learner:
 
     def keys(self, clips: Tensor, rng: np.random.Generator) -> Tensor:
         """Keys [G, D] of the unmixed clips of all ranks, after the momentum update of the key encoder."""
+        self.follow()
+        return self.more_keys(clips, rng)
+
+    def follow(self) -> None:
+        """The momentum update of the key encoder."""
         ema_update(self.key.parameters(), self.query.parameters(), self.momentum)
+
+    def more_keys(self, clips: Tensor, rng: np.random.Generator) -> Tensor:
+        """Keys [G, D] of further clips of the same step."""
         return self.key.keys(clips, torch.from_numpy(rng.permutation(self.group.size * len(clips))))
 
     @property

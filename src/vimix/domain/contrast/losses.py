@@ -86,6 +86,6 @@ def mixed_cross_entropy(logits: Tensor, plan: MixPlan, first: int = 0) -> Tensor
     return -(weight * log_shares[rows, first + rows] + (1 - weight) * log_shares[rows, partner]).mean()
 
 
-def pretext_accuracy(logits: Tensor, positives: Positives) -> Tensor:
-    """Share of the queries for which a positive of their own instance scores highest ((K+1)-way accuracy, Fig. 3)."""
-    return positives.own.gather(1, logits.argmax(dim=1, keepdim=True)).float().mean()
+def pretext_accuracy(logits: Tensor, positives: Tensor) -> Tensor:
+    """Share of the queries for which one of their ``positives`` [B, G+K] scores highest ((K+1)-way, Fig. 3)."""
+    return positives.gather(1, logits.argmax(dim=1, keepdim=True)).float().mean()

@@ -1,11 +1,24 @@
 """The stages of a plan (section 5 of the method)."""
 
+from enum import Enum
+
 from attrs import field, frozen
 
 from vimix.domain.contrast.positives import Finder, OwnKey
 from vimix.domain.mixing.layers import LayerChoice
 from vimix.domain.mixing.policies import MixPolicy
 from vimix.values.modality import Modality
+
+
+class Objective(Enum):
+    """What a stage of pretraining minimises."""
+
+    MOCO = "moco"
+    """Mixed queries against keys of a momentum encoder and the queue (sections 1 to 3)."""
+    SIMCLR = "simclr"
+    """NT-Xent over both views, without queue."""
+    SYMMETRIC = "symmetric"
+    """Each view a query for the key of the other, as in MoCo v3."""
 
 
 @frozen(kw_only=True)
@@ -34,6 +47,7 @@ class Stage:
     policy: MixPolicy
     layers: LayerChoice | None = None
     """How the layers are drawn between which hidden maps are mixed."""
+    objective: Objective = Objective.MOCO
     finder: Finder = field(factory=OwnKey)
     """Finds the positives of a query."""
     plain_epochs: int = 0
