@@ -1,6 +1,6 @@
 """Scenarios that the ranks of a group run in the tests, as does one process for comparison."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from vimix.app.learner import Learner
 from vimix.app.pair_steps import simclr_step, symmetric_step
 from vimix.app.parallel import SingleProcess, videos_of_rank
 from vimix.app.steps import Step, cmmc_step, manifold_step, mining_step, pretrain_step
-from vimix.domain.contrast.positives import NearestInPartner
+from vimix.domain.contrast.positives import NearestAcrossViews, NearestInPartner
 from vimix.domain.mixing.layers import RandomLayer, SameLayer
-from vimix.domain.mixing.policies import CrossModalCutMix, ManifoldMixup, Mixup
+from vimix.domain.mixing.policies import CrossModalCutMix, ManifoldMixup, Mixup, NoMix
+from vimix.domain.schedule.stages import Stage
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import ClipBatch
-from vimix.values.modality import FLOW, RGB
+from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
 from vimix_adapters.encoders.frozen import FrozenClassifier
@@ -42,6 +43,7 @@ def together(group: ProcessGroup, folder: Path) -> dict[str, Any]:
         "steps": steps(group, folder),
         "mining": mining(group, folder),
         "pairs": pairs(group, folder),
+        "joint": joint(group, folder),
         "bad_step": bad_step(group, folder),
         "evaluation": evaluation(group, folder),
         "finetuning": finetuning(group, folder),
@@ -92,6 +94,22 @@ def pairs(group: ProcessGroup, _: Any) -> dict[str, Any]:
         for make in (simclr_step, symmetric_step):
             learner = wiring.build_learner(without, RGB, CPU, group)
             seen += [_seen(learner, make(learner), number, group) for number in range(2)]
+    return {"steps": seen}
+
+
+def joint(group: ProcessGroup, _: Any) -> dict[str, Any]:
+    """Four steps of two views at once, which learn from each other from the third on."""
+    with _float64():
+        parts = {"epochs": 1, "rate": 1e-9, "policy": NoMix(), "finder": NearestAcrossViews(k=1)}
+        stage = Stage(name="joint", modality=RGB, together=(FLOW,), **parts)
+        learner = wiring.build_stage_learner(recipe(group), stage, CPU, group, steps_per_epoch=4)
+        step, seen = wiring.step_of(stage, learner, None), []
+        for number in range(4):
+            outcome = step(batch(group, number, {RGB: 2, FLOW: 2}), np.random.default_rng((5, number)))
+            seen.append({"loss": group.all_gather(outcome.loss[None]).mean()})
+            for modality, view in learner.views.items():
+                gradients = torch.cat([parameter.grad.flatten() for parameter in view.query.parameters()])
+                seen[-1] |= {f"gradient of {modality}": gradients, f"queue of {modality}": view.queue.rows.clone()}
     return {"steps": seen}
 
 
@@ -184,9 +202,11 @@ def recipe(group: ProcessGroup) -> config.Recipe:
     )
 
 
-def batch(group: ProcessGroup, number: int) -> ClipBatch:
+def batch(group: ProcessGroup, number: int, views: Mapping[Modality, int] | None = None) -> ClipBatch:
     """The rows of this rank of a global batch."""
-    clips = FakeTrainingClips({RGB: 2, FLOW: 1}, videos=GLOBAL, batch=GLOBAL, frames=8, size=32, seed=3, noise=1.0)
+    clips = FakeTrainingClips(
+        views or {RGB: 2, FLOW: 1}, videos=GLOBAL, batch=GLOBAL, frames=8, size=32, seed=3, noise=1.0
+    )
     whole = next(clips.batches(number))
     own = slice(group.rank * GLOBAL // group.size, (group.rank + 1) * GLOBAL // group.size)
     dtype = torch.get_default_dtype()

@@ -84,6 +84,16 @@ def test_losses_over_both_views_have_the_gradients_of_one_process() -> None:
                 torch.testing.assert_close(rank[number][name], expected[name], rtol=1e-5, atol=1e-5 * size)
 
 
+def test_views_trained_at_once_are_those_of_one_process() -> None:
+    """Alone, and from the third step on with the positives of each other."""
+    one, two = scenarios.joint(SingleProcess(), None)["steps"], [rank["joint"]["steps"] for rank in two_together()]
+    for number, expected in enumerate(one):
+        for name, value in expected.items():
+            size = float(value.abs().max()) if name.startswith("gradient") else 1.0
+            for rank in two:
+                torch.testing.assert_close(rank[number][name], value, rtol=1e-5, atol=1e-5 * size, msg=name)
+
+
 def test_weights_and_running_statistics_are_the_same_everywhere_and_those_of_one_process(one, two) -> None:
     fresh = scenarios.wiring.build_network(scenarios.recipe(SingleProcess()), scenarios.RGB, scenarios.CPU).state_dict()
     assert not any(torch.equal(fresh[name], value) for name, value in one["query"].items() if value.ndim > 1)

@@ -11,12 +11,13 @@ import vimix
 from tests.fakes.clips import FakeTrainingClips
 from tests.fakes.network import FakeNetwork
 from tests.unit.test_train_loop import Interrupting, Killed, same, stage_run, timeless
-from tests.unit.test_training import numbered
+from tests.unit.test_training import mining, numbered
 from vimix.app.joint import JointLearner, joint_step
 from vimix.app.learner import Learner
+from vimix.app.steps import mining_step
 from vimix.app.train import train
 from vimix.domain.contrast.candidates import BatchAndQueue, Candidates, OwnKeyAndQueue
-from vimix.domain.contrast.positives import NearestAcrossViews
+from vimix.domain.contrast.positives import NearestAcrossViews, NearestInPartner
 from vimix.values.clips import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.encoders.contrastive_network import TorchOptimiser
@@ -124,6 +125,27 @@ def test_a_joint_stage_that_was_killed_goes_on_to_the_last_bit() -> None:
     assert (alone.modality, alone.progress) == (FLOW, final.progress)
     assert alone.parts.keys() == {"query", "key", "queue", "progress"}
     assert same(dict(alone.parts["query"]), dict(whole.learner.views[FLOW].query.state_dict()))
+
+
+def test_a_stage_that_mines_in_a_partner_and_was_killed_goes_on_to_the_last_bit() -> None:
+    """Before and after its queue is full."""
+    clips = FakeTrainingClips({RGB: 2, FLOW: 1}, videos=12, batch=4, frames=4, size=6)
+
+    def run(**changes):
+        learner, partner = mining(NearestInPartner(k=2, same_recording=False)), FakeNetwork(channels=2, seed=9)
+        step = mining_step(learner, partner, FLOW, vimix.Mixup())
+        return stage_run(learner=learner, step=step, clips=clips, checkpoint_steps=1, log_every=1, **changes)
+
+    whole = run()
+    final = train(whole)
+    assert [row["positives"] > 0 for row in whole.metrics.rows] == [False, False] + [True] * 10
+    for at in (1, 5):
+        broken = run(metrics=Interrupting(at, []))
+        with pytest.raises(Killed):
+            train(broken)
+        resumed = run(metrics=Interrupting(-1, broken.metrics.rows), checkpoints=broken.checkpoints)
+        assert same(dict(train(resumed).parts), dict(final.parts))
+        assert timeless(resumed.metrics.rows) == timeless(whole.metrics.rows)
 
 
 def test_a_bad_clip_of_one_view_leaves_all_of_them_as_they_were() -> None:

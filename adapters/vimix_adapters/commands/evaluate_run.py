@@ -19,7 +19,7 @@ from vimix_adapters.commands.feature_cache import FeatureCache
 from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import Session
 from vimix_adapters.indexes.faiss_index import FaissIndex
-from vimix_adapters.reports.curves import draw_curves, read_metrics
+from vimix_adapters.reports.curves import draw_curves, of_view, read_metrics
 from vimix_adapters.reports.environment import commit, machine, versions
 from vimix_adapters.reports.remarks import joined_remarks, training_remark
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
@@ -75,8 +75,8 @@ def _remarks(recipe: config.Recipe, arm: str, out: Path, processes: int) -> dict
     remarks: dict[str, str] = {}
     for number, stage in enumerate(recipe.arms[arm].stages, start=1):
         file = out / arm / f"{number}-{stage.name}" / "metrics.jsonl"
-        for modality in stage.trained:
-            remarks[modality] = training_remark(read_metrics(file), possible) if file.exists() else ""
+        rows = read_metrics(file) if file.exists() else []
+        remarks |= {modality: training_remark(of_view(rows, modality), possible) for modality in stage.trained}
     return remarks
 
 

@@ -11,7 +11,7 @@ from vimix_adapters import config
 from vimix_adapters.files import require_new
 from vimix_adapters.reports import figures, stage_tables
 from vimix_adapters.reports.console import show_table
-from vimix_adapters.reports.curves import read_metrics
+from vimix_adapters.reports.curves import of_view, read_metrics
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.summaries import require_sample
 
@@ -56,10 +56,9 @@ class RunMetrics:
         points: dict[float, list[float]] = {}
         for stage in self.stages.get(arm, ()):
             if modality in stage.modalities:
-                for row in stage.rows:
-                    value = row.get(f"{modality}/{quantity}", row.get(quantity))  # of one of several views
-                    if value is not None:
-                        points.setdefault(before + row["epoch"] + 1, []).append(value)
+                for row in of_view(stage.rows, modality):
+                    if quantity in row:
+                        points.setdefault(before + row["epoch"] + 1, []).append(row[quantity])
                 before += stage.epochs
         epochs = sorted(points)
         return figures.Curve(np.array(epochs), np.array([np.mean(points[at]) for at in epochs]), self.recipe.seed)
