@@ -11,8 +11,20 @@ from vimix.domain.contrast.positives import Finder, Instances, NearestInPartner
 from vimix.domain.schedule.stages import Stage
 from vimix.ports.clips import VideoStore
 from vimix.values.checkpoint import Checkpoint
+from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.commands.evaluate_run import SHEET_NEIGHBOURS, SHEET_QUERIES, thumbnail
 from vimix_adapters.reports.sheet import SheetRow, draw_sheet
+
+
+def draw_positives(recipe: config.Recipe, store: VideoStore, out: Path) -> None:
+    """Draw what was found in each stage of a finished run that mines positives; see ``draw_found``."""
+    for arm in recipe.arms:
+        own = config.of_arm(recipe, arm)
+        for number, stage in enumerate(own.arms[arm].stages, start=1):
+            built, folder = wiring.build_stage(own, stage), out / arm / f"{number}-{stage.name}"
+            if built.finder.looks_at_partner and not folder.is_symlink():
+                draw_found(store, built, load_checkpoint(folder, mmap=True), folder)
 
 
 def draw_found(store: VideoStore, stage: Stage, final: Checkpoint, folder: Path) -> None:

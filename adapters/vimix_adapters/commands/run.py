@@ -19,7 +19,7 @@ from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.evaluate_run import evaluate_run
-from vimix_adapters.commands.positives_sheet import draw_found
+from vimix_adapters.commands.positives_sheet import draw_positives
 from vimix_adapters.commands.session import Session, is_locked, open_session
 from vimix_adapters.commands.stage_folders import StageFolders
 from vimix_adapters.files import make_folder, write_text
@@ -76,6 +76,7 @@ def _run_plan(session: Session, out: Path) -> list[Row]:
     newest = train_arms(session, out)
     rows = evaluate_run(session, newest, targets, out)
     if session.writes:
+        draw_positives(recipe, session.store, out)
         show_table(console_table(rows, title=recipe.name))
         log.info("run.finished", results=str(out / "results.md"))
     return rows
@@ -151,8 +152,6 @@ def _execute(
             final = train(run)
         log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
         _write_views(session, stage, final, folder)
-        if session.writes:
-            draw_found(store, stage, final, folder)
     return final
 
 
