@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vimix.domain.contrast.losses import mixed_info_nce
+    from vimix.domain.contrast.losses import mixed_info_nce, mixed_multi_positive_nce
     from vimix.domain.contrast.queue import NegativeQueue
     from vimix.domain.mixing.blend import blend
     from vimix.domain.mixing.policies import (
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "mixed_info_nce": "vimix.domain.contrast.losses",
+    "mixed_multi_positive_nce": "vimix.domain.contrast.losses",
     "NegativeQueue": "vimix.domain.contrast.queue",
     "blend": "vimix.domain.mixing.blend",
     "CrossModalCutMix": "vimix.domain.mixing.policies",
@@ -65,6 +66,7 @@ __all__ = [
     "embed_videos",
     "load_encoder",
     "mixed_info_nce",
+    "mixed_multi_positive_nce",
 ]
 
 

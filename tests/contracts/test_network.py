@@ -83,6 +83,19 @@ def test_the_hidden_map_is_what_the_mixer_is_given_by_a_network_in_evaluation(bu
     assert unchanged(before, network)
 
 
+def test_one_pass_gives_the_hidden_map_and_the_embedding_of_a_network_in_evaluation(build) -> None:
+    network = build(2)
+    before = buffers(network)
+    for layer in (0, 1, network.depth - 1):
+        hidden, embedded = network.hidden_and_embedding(clips(), layer)
+        torch.testing.assert_close(hidden, network.hidden(clips(), layer), rtol=1e-4, atol=1e-5)
+        alone = torch.cat([network.hidden_and_embedding(row[None], layer)[1] for row in clips()])
+        torch.testing.assert_close(embedded, alone, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(embedded.norm(dim=1), torch.ones(4))
+        assert not embedded.requires_grad
+    assert unchanged(before, network)
+
+
 def test_features_ignore_the_batch_and_move_no_statistic(build) -> None:
     network = build(2)
     before = buffers(network)

@@ -39,7 +39,7 @@ def results(folder: Path, size: int = 2) -> list[Any]:
 def two_together() -> list[Any]:
     """What two processes found in the scenario ``together``, launched once."""
     with tempfile.TemporaryDirectory() as folder:
-        done = launch("scenarios.together", Path(folder))
+        done = launch("scenarios.together", Path(folder), limit=180)
         assert done.returncode == 0, done.stderr
         return results(Path(folder))
 

@@ -1,12 +1,13 @@
 """Scenarios that the ranks of a group run in the tests, as does one process for comparison."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from attrs import evolve
 from torch import Tensor
 
 from tests.distributed.endings import exercises
@@ -15,13 +16,16 @@ from tests.fakes.network import FakeNetwork
 from vimix.app.extract import extract_features
 from vimix.app.finetune import SupervisedLearner, classify, supervised_step
 from vimix.app.learner import Learner
+from vimix.app.pair_steps import simclr_step, symmetric_step
 from vimix.app.parallel import SingleProcess, videos_of_rank
-from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
+from vimix.app.steps import Step, cmmc_step, manifold_step, mining_step, pretrain_step
+from vimix.domain.contrast.positives import NearestAcrossViews, NearestInPartner
 from vimix.domain.mixing.layers import RandomLayer, SameLayer
-from vimix.domain.mixing.policies import CrossModalCutMix, ManifoldMixup, Mixup
+from vimix.domain.mixing.policies import CrossModalCutMix, ManifoldMixup, Mixup, NoMix
+from vimix.domain.schedule.stages import Stage
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import ClipBatch
-from vimix.values.modality import FLOW, RGB
+from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
 from vimix_adapters.encoders.frozen import FrozenClassifier
@@ -37,6 +41,9 @@ def together(group: ProcessGroup, folder: Path) -> dict[str, Any]:
     return {
         "exercises": exercises(group, folder),
         "steps": steps(group, folder),
+        "mining": mining(group, folder),
+        "pairs": pairs(group, folder),
+        "joint": joint(group, folder),
         "bad_step": bad_step(group, folder),
         "evaluation": evaluation(group, folder),
         "finetuning": finetuning(group, folder),
@@ -60,6 +67,50 @@ def steps(group: ProcessGroup, _: Any) -> dict[str, Any]:
         ]
         seen = [_seen(learner, kinds[number % 3], number, group) for number in range(6)]
     return {"steps": seen, "query": dict(learner.query.state_dict()), "key": dict(learner.key.state_dict())}
+
+
+def mining(group: ProcessGroup, _: Any) -> dict[str, Any]:
+    """Four steps, of pretraining and of a CMMC stage in turns, whose positives the partner finds from the third on."""
+    with _float64():
+        learner = wiring.build_learner(recipe(group), RGB, CPU, group, NearestInPartner(k=2), [FLOW])
+        partner = wiring.build_network(recipe(SingleProcess()), FLOW, CPU).eval().requires_grad_(False)
+        kinds: list[Step] = [
+            mining_step(learner, partner, FLOW, Mixup()),
+            cmmc_step(learner, partner, FLOW, CrossModalCutMix(), RandomLayer()),
+        ]
+        seen = []
+        for number in range(4):
+            seen.append(_seen(learner, kinds[number % 2], number, group))
+            seen[-1] |= {"beside": learner.queue.beside[FLOW].clone(), "labels": learner.queue.row_labels.clone()}
+    return {"steps": seen}
+
+
+def pairs(group: ProcessGroup, _: Any) -> dict[str, Any]:
+    """Two steps each of SimCLR and of the symmetric loss, without queue."""
+    with _float64():
+        own = recipe(group)
+        without = evolve(own, contrast=evolve(own.contrast, queue=0))
+        seen = []
+        for make in (simclr_step, symmetric_step):
+            learner = wiring.build_learner(without, RGB, CPU, group)
+            seen += [_seen(learner, make(learner), number, group) for number in range(2)]
+    return {"steps": seen}
+
+
+def joint(group: ProcessGroup, _: Any) -> dict[str, Any]:
+    """Four steps of two views at once, which learn from each other from the third on."""
+    with _float64():
+        parts = {"epochs": 1, "rate": 1e-9, "policy": NoMix(), "finder": NearestAcrossViews(k=1)}
+        stage = Stage(name="joint", modality=RGB, together=(FLOW,), **parts)
+        learner = wiring.build_stage_learner(recipe(group), stage, CPU, group, steps_per_epoch=4)
+        step, seen = wiring.step_of(stage, learner, None), []
+        for number in range(4):
+            outcome = step(batch(group, number, {RGB: 2, FLOW: 2}), np.random.default_rng((5, number)))
+            seen.append({"loss": group.all_gather(outcome.loss[None]).mean()})
+            for modality, view in learner.views.items():
+                gradients = torch.cat([parameter.grad.flatten() for parameter in view.query.parameters()])
+                seen[-1] |= {f"gradient of {modality}": gradients, f"queue of {modality}": view.queue.rows.clone()}
+    return {"steps": seen}
 
 
 @contextmanager
@@ -151,9 +202,11 @@ def recipe(group: ProcessGroup) -> config.Recipe:
     )
 
 
-def batch(group: ProcessGroup, number: int) -> ClipBatch:
+def batch(group: ProcessGroup, number: int, views: Mapping[Modality, int] | None = None) -> ClipBatch:
     """The rows of this rank of a global batch."""
-    clips = FakeTrainingClips({RGB: 2, FLOW: 1}, videos=GLOBAL, batch=GLOBAL, frames=8, size=32, seed=3, noise=1.0)
+    clips = FakeTrainingClips(
+        views or {RGB: 2, FLOW: 1}, videos=GLOBAL, batch=GLOBAL, frames=8, size=32, seed=3, noise=1.0
+    )
     whole = next(clips.batches(number))
     own = slice(group.rank * GLOBAL // group.size, (group.rank + 1) * GLOBAL // group.size)
     dtype = torch.get_default_dtype()
@@ -172,4 +225,5 @@ def _seen(learner: Learner, step: Step, number: int, group: ProcessGroup) -> dic
         "queue": learner.queue.keys.clone(),
         "sources": learner.queue.sources.clone(),
         "rank": torch.tensor(diagnostics["effective_rank"]),
+        "positives": group.all_gather(outcome.compared.positives.double()).sum(),
     }

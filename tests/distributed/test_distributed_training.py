@@ -58,6 +58,42 @@ def test_the_queue_is_the_same_everywhere_and_that_of_one_process(one, two, numb
     assert len(first["queue"]) == min(12, 8 * (number + 1))
 
 
+def test_positives_that_a_partner_finds_are_those_of_one_process() -> None:
+    """A query may be mixed with an instance of the other process, whose positives count too."""
+    one, two = scenarios.mining(SingleProcess(), None)["steps"], [rank["mining"]["steps"] for rank in two_together()]
+    for number, expected in enumerate(one):
+        first, second = (rank[number] for rank in two)
+        largest = float(expected["gradient"].abs().max())
+        for rank in (first, second):
+            for name, size in (("loss", 1.0), ("gradient", largest), ("queue", 1.0), ("beside", 1.0)):
+                torch.testing.assert_close(rank[name], expected[name], rtol=1e-5, atol=1e-5 * size)
+            for name in ("positives", "labels", "sources"):
+                assert torch.equal(rank[name], expected[name])
+        assert torch.equal(first["queue"], second["queue"])
+        assert torch.equal(first["beside"], second["beside"])
+    assert one[3]["positives"] > one[1]["positives"] + 8
+
+
+def test_losses_over_both_views_have_the_gradients_of_one_process() -> None:
+    """SimCLR's gradients reach the embeddings of the other process too."""
+    one, two = scenarios.pairs(SingleProcess(), None)["steps"], [rank["pairs"]["steps"] for rank in two_together()]
+    for number, expected in enumerate(one):
+        largest = float(expected["gradient"].abs().max())
+        for rank in two:
+            for name, size in (("loss", 1.0), ("gradient", largest), ("accuracy", 1.0)):
+                torch.testing.assert_close(rank[number][name], expected[name], rtol=1e-5, atol=1e-5 * size)
+
+
+def test_views_trained_at_once_are_those_of_one_process() -> None:
+    """Alone, and from the third step on with the positives of each other."""
+    one, two = scenarios.joint(SingleProcess(), None)["steps"], [rank["joint"]["steps"] for rank in two_together()]
+    for number, expected in enumerate(one):
+        for name, value in expected.items():
+            size = float(value.abs().max()) if name.startswith("gradient") else 1.0
+            for rank in two:
+                torch.testing.assert_close(rank[number][name], value, rtol=1e-5, atol=1e-5 * size, msg=name)
+
+
 def test_weights_and_running_statistics_are_the_same_everywhere_and_those_of_one_process(one, two) -> None:
     fresh = scenarios.wiring.build_network(scenarios.recipe(SingleProcess()), scenarios.RGB, scenarios.CPU).state_dict()
     assert not any(torch.equal(fresh[name], value) for name, value in one["query"].items() if value.ndim > 1)

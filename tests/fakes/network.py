@@ -56,6 +56,11 @@ class FakeNetwork:
         return self._evaluated(lambda: self.partial_forward(clips, 0, layer))
 
     @torch.no_grad()
+    def hidden_and_embedding(self, clips: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        hidden = self.hidden(clips, layer)
+        return hidden, self._evaluated(lambda: self._project(self._forward(hidden, layer, self.depth)))
+
+    @torch.no_grad()
     def features(self, clips: Tensor) -> Tensor:
         return self._evaluated(lambda: self.partial_forward(clips, 0, self.depth).mean(dim=(2, 3, 4)))
 

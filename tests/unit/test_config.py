@@ -4,6 +4,7 @@ import pytest
 from attrs import evolve
 
 from tests.recipes import all_recipes
+from vimix.domain.contrast.positives import Labels, NearestAcrossViews, NearestInPartner, OwnKey
 from vimix.values.errors import VimixError
 from vimix_adapters import wiring
 from vimix_adapters.config import (
@@ -76,7 +77,7 @@ stages = [{ pretrian = "rgb" }, { cmmc = "rgb", partner = "flow", epochs = "9" }
         "contrast.momentum: must be <= 1: 1.5",
         "contrast.mask_siblings: expected true or false, got 'yes'",
         "contrast.negatives: expected one of 'batch+queue', 'queue', got 'bach+queue' (did you mean 'batch+queue'?)",
-        "arms.a.stages.0: expected a table with either pretrain = or cmmc =",
+        "arms.a.stages.0: expected a table with one of pretrain =, cmmc = and joint =",
         "arms.a.stages.1.epochs: ",
     ):
         assert f"\n  {line}" in message
@@ -150,6 +151,57 @@ def test_missing_keys_are_told() -> None:
             "arms.a.stages.2.partner: manifold_mixup mixes rgb with other clips of rgb",
         ),
         ("[arms.a]\nstages = [{ cmmc = 'rgb' }]\n", "arms.a.stages.0.partner: missing"),
+        *(
+            (f"[arms.a]\nstages = [{{ pretrain = 'flow' }}, {{ {stage} }}]\n", f"arms.a.stages.1.{expected}")
+            for stage, expected in (
+                ("pretrain = 'rgb', partner = 'flow'", "partner: a partner of pretrain finds positives: add"),
+                (
+                    "pretrain = 'rgb', positives = { find = 'nearest_in_partner' }",
+                    "positives.find: 'nearest_in_partner'",
+                ),
+                (
+                    "pretrain = 'rgb', partner = 'rgb', positives = { find = 'nearest_in_partner' }",
+                    "partner: a modality cannot be its own frozen partner",
+                ),
+                (
+                    "cmmc = 'rgb', mix = { policy = 'manifold_mixup' }, positives = { find = 'nearest_in_partner' }",
+                    "positives.find: 'nearest_in_partner' needs a frozen modality that finds: add partner",
+                ),
+                (
+                    "pretrain = 'rgb', positives = { find = 'nearest_across_views' }",
+                    "positives.find: 'nearest_across_views' goes with joint = [...], and joint with no other",
+                ),
+                (
+                    "joint = ['rgb', 'flow'], positives = { find = 'labels' }",
+                    "positives.find: 'nearest_across_views' goes with joint = [...], and joint with no other; got 'lab",
+                ),
+                ("pretrain = 'rgb', objective = 'simclr'", "mix.policy: objective = 'simclr' mixes no clips: set"),
+                (
+                    "pretrain = 'rgb', objective = 'simclr', mix = { policy = 'none' }",
+                    "objective: 'simclr' has no queue: set contrast.queue = 0, which is 2048",
+                ),
+                (
+                    "pretrain = 'rgb', objective = 'symmetric', mix.policy = 'none', positives = { find = 'labels' }",
+                    "positives: objective = 'symmetric' has the other view as its only positive",
+                ),
+                ("joint = ['rgb', 'depth']", "joint: 'depth' is not in [modalities], which has rgb, flow"),
+                ("joint = ['rgb']", "joint: must name at least two modalities, each once: ['rgb']"),
+                ("pretrain = 'rgb', positives = { find = 'labels', k = 3 }", "positives.k: find = 'labels' takes all"),
+                ("pretrain = 'rgb', positives = { find = 'labels', after = 0.5 }", "positives.after: is read by"),
+                (
+                    "pretrain = 'rgb', positives = { find = 'labels', same_recording = false }",
+                    "positives.same_recording: is read by find = 'nearest_in_partner' only",
+                ),
+                (
+                    "cmmc = 'rgb', partner = 'flow', positives = { find = 'nearest_in_partner', k = 4096 }",
+                    "positives.k: 4096 entries cannot be found in a queue of contrast.queue = 2048",
+                ),
+            )
+        ),
+        (
+            "[arms.a]\nstages = [{ pretrain = 'rgb', joint = ['rgb', 'flow'] }]\n",
+            "arms.a.stages.0: expected a table with one of pretrain =, cmmc = and joint =, got {",
+        ),
         (
             "stages = 'modules'\n[arms.a]\nstages = [{ pretrain = 'rgb' }, { pretrain = 'flow' }, "
             "{ cmmc = 'rgb', partner = 'flow', mix = { policy = 'cm_mixup' } }]\n",
@@ -247,6 +299,58 @@ stages = [
     assert [stage.rate for stage in stages] == [0.25, 0.5, 0.125, 0.0625, 0.5]
     with pytest.raises(VimixError, match=r"stages\.0\.lr: must be > 0"):
         recipe_from_toml(MINIMAL + "[arms.a]\nstages = [{ pretrain = 'rgb', lr = 0.0 }]\n", "r.toml")
+
+
+def test_stages_say_how_positives_are_found() -> None:
+    recipe = recipe_from_toml(
+        MINIMAL
+        + """
+[pretrain]
+epochs = 9
+milestones = []
+[arms.a]
+stages = [
+  { joint = ["flow", "rgb"], positives = { find = "nearest_across_views", after = 0.5 } },
+  { pretrain = "rgb", partner = "flow", positives = { find = "nearest_in_partner", same_recording = false } },
+  { cmmc = "flow", partner = "rgb", positives = { find = "nearest_in_partner", k = 3 } },
+  { pretrain = "rgb", positives = { find = "labels" } },
+  { cmmc = "rgb", partner = "flow" },
+]
+""",
+        "r.toml",
+    )
+    stages = [wiring.build_stage(recipe, stage) for stage in recipe.arms["a"].stages]
+    assert [stage.finder for stage in stages] == [
+        NearestAcrossViews(k=1),
+        NearestInPartner(k=5, same_recording=False),
+        NearestInPartner(k=3),
+        Labels(),
+        OwnKey(),
+    ]
+    names = [
+        "together-flow-rgb",
+        "pretrain-rgb-mining-flow",
+        "cmmc-flow-from-rgb",
+        "pretrain-rgb",
+        "cmmc-rgb-from-flow",
+    ]
+    assert [stage.name for stage in stages] == names
+    assert (stages[0].trained, stages[0].plain_epochs) == (("flow", "rgb"), 4)
+    assert [dict(stage.views_needed) for stage in stages[:2]] == [{"flow": 2, "rgb": 2}, {"rgb": 2, "flow": 1}]
+    assert [stage.beside for stage in stages] == [(), ("flow",), ("rgb",), (), ()]
+    assert read_again(recipe) == recipe
+    identities = stage_identities(recipe, "a")
+    arm = recipe.arms["a"]
+    for number, positives in ((1, evolve(arm.stages[1].positives, k=4)), (3, None)):
+        stages = [*arm.stages]
+        stages[number] = evolve(stages[number], positives=positives)
+        changed = stage_identities(evolve(recipe, arms={"a": evolve(arm, stages=tuple(stages))}), "a")
+        same = [one == two for one, two in zip(identities, changed, strict=True)]
+        assert same == [True] * number + [False] * (5 - number)
+
+
+def read_again(recipe):
+    return recipe_from_toml(recipe_to_toml(recipe), "r.toml")
 
 
 def test_moco_as_published_stands_beside_arms_that_mix() -> None:

@@ -134,8 +134,8 @@ def test_moco_as_published_can_leave_siblings_out_of_its_queue() -> None:
 def test_pretext_accuracy_counts_own_keys_that_score_highest() -> None:
     keys = torch.eye(3)
     q = torch.eye(3)[[0, 2, 2]]
-    logits = candidate_logits(q, keys, torch.zeros(2, 3), 1.0)
-    assert float(pretext_accuracy(logits)) == pytest.approx(2 / 3)
+    logits, own = candidate_logits(q, keys, torch.zeros(2, 3), 1.0), torch.eye(3, 5, dtype=torch.bool)
+    assert float(pretext_accuracy(logits, own)) == pytest.approx(2 / 3)
 
 
 @given(capacity=st.integers(0, 9), batches=st.lists(st.integers(0, 12), max_size=8))
@@ -166,6 +166,52 @@ def test_a_restored_queue_goes_on_as_the_saved_one() -> None:
     assert torch.equal(one.sources, two.sources)
     with pytest.raises(ValueError, match=r"expected a queue of shape \(6, 2\), found \(5, 2\)"):
         vimix.NegativeQueue(6, 2).load_state_dict(one.state_dict())
+
+
+def filled_queue(batches: int = 3) -> vimix.NegativeQueue:
+    """A queue of five rows with keys of flow beside and batches of two: key n is (n, n), flow's (-n, -n)."""
+    queue = vimix.NegativeQueue(5, 2, beside=["flow"])
+    for number in range(batches):
+        ids = torch.arange(2 * number, 2 * number + 2)
+        keys = ids[:, None].repeat(1, 2).float()
+        queue.enqueue(keys, ids + 10, ids + 20, {"flow": -keys})
+    return queue
+
+
+def test_keys_of_two_modalities_lie_side_by_side_with_recordings_classes_and_ages() -> None:
+    queue = filled_queue()
+    assert queue.rows[:, 0].tolist() == [5, 1, 2, 3, 4]
+    assert torch.equal(queue.beside["flow"], -queue.rows)
+    assert queue.row_sources.tolist() == [15, 11, 12, 13, 14]
+    assert queue.row_labels.tolist() == [25, 21, 22, 23, 24]
+    assert queue.row_ages.tolist() == [0, 4, 3, 2, 1]
+    with pytest.raises(KeyError, match="flow"):
+        queue.enqueue(torch.zeros(2, 2), torch.arange(2))
+
+
+def test_a_queue_is_full_once_every_row_has_keys_of_all_its_modalities() -> None:
+    assert [bool(filled_queue(batches).full) for batches in (0, 2, 3)] == [False, False, True]
+    alone, beside = vimix.NegativeQueue(5, 2), vimix.NegativeQueue(5, 2, beside=["flow"])
+    alone.enqueue(torch.zeros(5, 2), torch.arange(5))
+    assert bool(alone.full)
+    beside.load_state_dict(alone.state_dict())  # a stage without flow came before
+    assert not beside.empty.any()
+    assert not beside.full
+    for number in range(5):
+        assert not beside.full
+        beside.enqueue(torch.zeros(1, 2), torch.tensor([number]), None, {"flow": torch.zeros(1, 2)})
+    assert bool(beside.full)
+
+
+def test_a_restored_queue_has_all_that_it_keeps_and_one_of_an_older_version_still_loads() -> None:
+    one, two = filled_queue(), vimix.NegativeQueue(5, 2, beside=["flow"])
+    two.load_state_dict(one.state_dict())
+    assert all(map(torch.equal, one.state, two.state))
+    old = {name: value for name, value in one.state_dict().items() if name in ("keys", "sources", "pointer", "filled")}
+    two.load_state_dict(old)
+    assert two.row_labels.tolist() == [-1] * 5
+    assert torch.equal(two.rows, one.rows)
+    assert not two.full
 
 
 def test_the_key_encoder_follows_by_one_minus_momentum() -> None:

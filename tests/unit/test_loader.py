@@ -17,7 +17,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.augmentation import FlowAugmentation, PictureAugmentation
 from vimix_adapters.clips.loader import CutBatches, TrainingLoader
-from vimix_adapters.clips.views import ClipShape, coclr_windows, read_clip
+from vimix_adapters.clips.views import ClipShape, coclr_windows, cvrl_windows, read_clip
 from vimix_adapters.clips.workers import end_workers
 from vimix_adapters.config.augment_settings import AugmentSettings
 
@@ -269,6 +269,33 @@ def test_coclr_draws_one_window_twice_or_two_windows() -> None:
     starts = [view.start for pair in twice for view in pair]
     assert (min(starts), max(starts)) >= (0, 90_000)
     assert {view.start for pair in pairs[:9] for view in coclr_windows(5, clip, rng)} == {0}, "shorter than a clip"
+
+
+def test_cvrl_draws_intervals_that_fall_linearly_and_either_view_first() -> None:
+    """The share of interval t is the integral of 2(M - t)/M² from t to t + 1; given t the earlier start is uniform."""
+    rng, clip, drawn, possible = np.random.default_rng(0), ClipShape(4, 8), 20_000, 5
+    starts = np.array([[w.start for w in cvrl_windows(possible + 3, clip, rng)] for _ in range(drawn)])
+    intervals, earlier = np.abs(starts[:, 0] - starts[:, 1]), starts.min(axis=1)
+    shares = [(2 * possible - 2 * t - 1) / possible**2 for t in range(possible)]
+    np.testing.assert_allclose(np.bincount(intervals, minlength=possible) / drawn, shares, atol=0.012)
+    for interval in range(possible):
+        found = np.bincount(earlier[intervals == interval], minlength=possible)
+        assert (found[possible - interval :] == 0).all()
+        kept = found[: possible - interval]
+        np.testing.assert_allclose(kept / kept.sum(), 1 / len(kept), atol=0.04)
+    assert (starts[:, 0] < starts[:, 1]).mean() == pytest.approx((starts[:, 0] > starts[:, 1]).mean(), abs=0.02)
+    assert {window.start for window in cvrl_windows(3, clip, rng)} == {0}, "shorter than a clip"
+
+
+def test_cvrls_windows_are_drawn_together_for_both_views() -> None:
+    """A video of nine frames and clips of eight have two windows; drawn apart, half of the pairs would be equal."""
+    count = 400
+    ramp = np.broadcast_to(np.arange(9, dtype=np.uint8)[:, None, None, None], (9, 16, 16, 3))
+    store = BreakableStore(lengths=(9,) * count, pictures=dict.fromkeys(range(count), np.ascontiguousarray(ramp)))
+    augmentations = {RGB: PictureAugmentation(AugmentSettings(views="cvrl"))}
+    cut = CutBatches(store, range(count), {RGB: 2}, ClipShape(8, 8), count, 3, augmentations, 0)[0, 0]
+    same = (cut.views[RGB, 0][0][:, 0, 0, 0, 0] == cut.views[RGB, 1][0][:, 0, 0, 0, 0]).float().mean()
+    assert float(same) == pytest.approx(3 / 4, abs=0.07)
 
 
 def test_coclrs_views_reach_the_batches_of_every_modality() -> None:

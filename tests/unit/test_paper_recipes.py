@@ -15,7 +15,17 @@ def recipe(name: str) -> Recipe:
 
 @pytest.mark.parametrize(
     ("name", "gpus", "clips"),
-    [("table1", 2, 32), ("table2", 2, 32), ("table3-k400", 4, 32), ("table5-xsub", 1, 128), ("table5-xview", 1, 128)],
+    [
+        ("table1", 2, 32),
+        ("table2", 2, 32),
+        ("table3-k400", 4, 32),
+        ("table5-xsub", 1, 128),
+        ("table5-xview", 1, 128),
+        ("positives-ucf101", 2, 32),
+        ("positives-k400", 4, 32),
+        ("positives-xsub", 1, 128),
+        ("positives-xview", 1, 128),
+    ],
 )
 def test_one_process_has_the_batch_of_the_papers_gpus(name, gpus, clips) -> None:
     """Section 4.2: "4 and 2 V100 GPUs for K400 and others ... 32 videos per GPU"; skeletons on 1 V100, batch 128."""
@@ -55,4 +65,37 @@ def test_the_row_skeletonclr_of_table_5_is_the_peers(name) -> None:
     assert {(m.stgcn.persons, m.stgcn.hops) for m in ours.modalities.values()} == {("present", "all")}
     assert ours.contrast.mask_siblings
     optim = peers.optim
+    assert (optim.name, optim.lr, optim.sgd_momentum, optim.weight_decay, optim.batch) == ("sgd", 0.1, 0.9, 1e-4, 128)
+
+
+@pytest.mark.parametrize(("name", "queue", "epochs", "milestone"), [("ucf101", 2048, 100, 80), ("k400", 16384, 50, 40)])
+def test_coclr_is_trained_as_its_code_trains_it(name, queue, epochs, milestone) -> None:
+    """CoCLR's README and main_coclr.py: InfoNCE for 300 epochs, then two cycles, top 5, siblings positive, no masks."""
+    own = of_arm(recipe(f"positives-{name}"), "coclr")
+    stages = own.arms["coclr"].stages
+    assert [(s.pretrain, s.partner, own.stage(s).epochs, own.stage(s).milestones) for s in stages] == [
+        ("rgb", None, 300, (250, 280)),
+        ("flow", None, 300, (250, 280)),
+        *[("rgb", "flow", epochs, (milestone,)), ("flow", "rgb", epochs, (milestone,))] * 2,
+    ]
+    assert {own.stage(stage).mix.policy for stage in stages} == {"none"}
+    found = {(s.positives.find, s.positives.nearest, s.positives.same_recording) for s in stages[2:]}
+    assert found == {("nearest_in_partner", 5, True)}
+    contrast, optim = own.contrast, own.optim
+    assert (contrast.negatives, contrast.mask_siblings, contrast.queue) == ("queue", False, queue)
+    assert (optim.name, optim.lr, optim.weight_decay, own.augment.views) == ("adam", 1e-3, 1e-5, "coclr")
+
+
+@pytest.mark.parametrize("name", ["positives-xsub", "positives-xview"])
+@pytest.mark.parametrize(("arm", "views"), [("crossclr_2s", 2), ("crossclr_3s", 3)])
+def test_crossclr_is_trained_as_its_configuration_says(name, arm, views) -> None:
+    """CrosSCLR's crossclr_3views_xview.yaml: 300 epochs, x 0.1 at 250, views learn from each other after 150, top 1."""
+    own = of_arm(recipe(name), arm)
+    (stage,) = own.arms[arm].stages
+    assert stage.joint == ("joint", "motion", "bone")[:views]
+    assert (stage.epochs, stage.milestones) == (300, (250,))
+    assert (stage.positives.find, stage.positives.nearest) == ("nearest_across_views", 1)
+    assert stage.positives.after * stage.epochs == 150
+    contrast, optim = own.contrast, own.optim
+    assert (contrast.negatives, contrast.bn_groups, contrast.queue, contrast.temperature) == ("queue", 1, 32768, 0.07)
     assert (optim.name, optim.lr, optim.sgd_momentum, optim.weight_decay, optim.batch) == ("sgd", 0.1, 0.9, 1e-4, 128)

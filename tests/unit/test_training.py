@@ -10,8 +10,9 @@ from attrs import evolve
 import vimix
 from tests.fakes.network import FakeNetwork
 from vimix.app.learner import Learner
-from vimix.app.steps import cmmc_step, manifold_step, pretrain_step
+from vimix.app.steps import cmmc_step, manifold_step, mining_step, pretrain_step
 from vimix.domain.contrast.candidates import BatchAndQueue, WithoutSiblings
+from vimix.domain.contrast.positives import Finder, Labels, NearestInPartner
 from vimix.domain.mixing.layers import RandomLayer, SameLayer
 from vimix.domain.schedule.rates import step_decay, warmed_up
 from vimix.domain.schedule.stages import Stage
@@ -142,11 +143,110 @@ def test_the_learner_minimises_the_public_loss_to_the_last_bit() -> None:
     z, keys = trained.query.embed(clips.views[RGB][0]), trained.keys(clips.views[RGB][1], np.random.default_rng(0))
     plan = vimix.Mixup().plan(batch=4, grid=vimix.Grid((1, 1, 1, 1)), rng=np.random.default_rng(1))
     sources, queue = torch.tensor([0, 0, 1, 2]), trained.queue
+    clips = evolve(clips, sources=sources)
     queue.enqueue(keys.flip(0), sources)
     excluded = WithoutSiblings().excluded(sources, queue.row_sources, torch.from_numpy(plan.partner))
     excluded[:, 4:] |= queue.empty
     expected = vimix.mixed_info_nce(z, keys, queue.rows, plan, temperature=0.1, excluded=excluded)
-    assert torch.equal(trained.learn(z, keys, plan, sources).loss, expected)
+    assert torch.equal(trained.learn(z, keys, plan, clips).loss, expected)
+
+
+def mining(finder: Finder, capacity: int = 8) -> Learner:
+    """A learner whose queue keeps keys of flow beside."""
+    return evolve(learner(momentum=1.0), queue=vimix.NegativeQueue(capacity, 5, beside=[FLOW]), finder=finder)
+
+
+def numbered(seed: int, first: int) -> ClipBatch:
+    """A batch of recordings first, first + 1, ... in two classes."""
+    ids = torch.arange(first, first + 4)
+    return evolve(batch(seed), videos=ids, sources=ids, labels=ids % 2)
+
+
+def test_positives_are_mined_by_the_partners_similarities_once_the_queue_is_full() -> None:
+    """Two batches fill the queue; the loss of the third is the public loss with the positives written out."""
+    trained, partner = with_sgd(mining(NearestInPartner(k=2)), rate=0.0), FakeNetwork(channels=2, seed=9)
+    step = mining_step(trained, partner, FLOW, vimix.Mixup())
+    for number in range(2):
+        outcome = step(numbered(number, 4 * number), np.random.default_rng(number))
+        assert torch.equal(outcome.compared.positives, torch.eye(4, 12, dtype=torch.bool))
+    assert bool(trained.queue.full)
+    clips, rng, query = numbered(2, 6), np.random.default_rng(2), copy.deepcopy(trained.query)  # 6 and 7 came before
+    queue, queued = trained.queue.rows.clone(), list(range(8))
+    partner.module.eval()
+    second = torch.cat([partner.embed(numbered(n, 0).views[FLOW][0]) for n in range(2)]).detach()
+    embedded = partner.embed(clips.views[FLOW][0]).detach()
+    outcome = step(clips, np.random.default_rng(2))
+
+    plan = vimix.Mixup().plan(batch=4, grid=vimix.Grid.of(clips.views[RGB][0].shape), rng=rng)
+    z = query.embed(vimix.blend(clips.views[RGB][0], clips.views[RGB][0], plan))
+    keys = trained.key.keys(clips.views[RGB][1], torch.arange(4))
+    positives = torch.eye(4, 12, dtype=torch.bool)
+    for i in range(4):
+        siblings = [row for row in queued if row == 6 + i]
+        ranked = sorted(set(queued) - set(siblings), key=lambda row, i=i: -float(embedded[i] @ second[row]))
+        positives[i, [4 + row for row in siblings + ranked[:2]]] = True
+    expected = vimix.mixed_multi_positive_nce(z, keys, queue, plan, positives, temperature=0.1)
+    torch.testing.assert_close(outcome.loss, expected.detach(), rtol=1e-4, atol=1e-5)
+    assert torch.equal(outcome.compared.positives, positives)
+
+
+def test_one_pass_of_the_partner_gives_tesseract_and_neighbours() -> None:
+    """With mining a CMMC step has the loss without it until the queue is full; afterwards only the targets differ."""
+
+    class Counting(FakeNetwork):
+        def hidden_and_embedding(self, clips, layer):
+            passes.append(layer)
+            return super().hidden_and_embedding(clips, layer)
+
+        def embed(self, clips):
+            raise AssertionError("a second pass")
+
+    passes: list[int] = []
+    policy, layers, outcomes = vimix.CrossModalCutMix(), RandomLayer(), []
+    for made in (mining(NearestInPartner(k=2)), evolve(learner(momentum=1.0), queue=vimix.NegativeQueue(8, 5))):
+        partner = Counting(channels=2, seed=9)
+        step = cmmc_step(with_sgd(made, rate=0.0), partner, FLOW, policy, layers)
+        outcomes.append([step(numbered(n, 4 * n), np.random.default_rng(n)) for n in range(3)])
+    mined, plain = ([float(outcome.loss) for outcome in each] for each in outcomes)
+    assert len(passes) == 3
+    assert mined[:2] == plain[:2]
+    assert mined[2] < plain[2]
+    assert torch.equal(outcomes[0][2].compared.z, outcomes[1][2].compared.z)
+    assert outcomes[0][2].compared.positives.sum() == 12
+
+
+def test_a_queue_entry_of_the_same_recording_is_a_positive_although_siblings_are_masked() -> None:
+    trained = evolve(mining(NearestInPartner(k=1)), candidates=WithoutSiblings())
+    step = mining_step(trained, FakeNetwork(channels=2, seed=9), FLOW, vimix.NoMix())
+    step(numbered(0, 0), np.random.default_rng(0))
+    compared = step(numbered(1, 2), np.random.default_rng(1)).compared
+    assert compared.positives[:, 4:].int().tolist() == [
+        [0, 0, 1, 0] + [0] * 4,
+        [0, 0, 0, 1] + [0] * 4,
+        [0] * 8,
+        [0] * 8,
+    ]
+    assert not (compared.excluded & compared.positives).any()
+
+
+def test_what_was_found_is_measured() -> None:
+    """By class, recording, age and similarity, against a loop over the found positives."""
+    trained = mining(Labels())
+    step = mining_step(trained, FakeNetwork(channels=2, seed=9), FLOW, vimix.NoMix())
+    for number in range(3):
+        outcome = step(numbered(number, 3 * number), np.random.default_rng(number))
+    measured, seen = trained.diagnostics(outcome), outcome.compared
+    # Batch 2 holds recordings 6 to 9; the queue those of batch 0 (0 to 3, two steps old) and of batch 1 (3 to 6).
+    candidates = [(source, 0) for source in (6, 7, 8, 9)]
+    candidates += [(source, 2) for source in (0, 1, 2, 3)] + [(source, 1) for source in (3, 4, 5, 6)]
+    pairs = [(i, j) for i in range(4) for j in range(12) if i != j and (6 + i - candidates[j][0]) % 2 == 0]
+    assert measured["positives"] == len(pairs) / 4
+    assert measured["positives_own_class"] == 1
+    assert measured["positives_own_recording"] == pytest.approx(1 / len(pairs))
+    assert measured["positives_age"] == pytest.approx(np.mean([candidates[j][1] for _, j in pairs]))
+    assert measured["positives_similarity"] == pytest.approx(np.mean([float(seen.cosines[pair]) for pair in pairs]))
+    plain = pretrain_step(learner(), vimix.NoMix())
+    assert "positives" not in learner().diagnostics(plain(batch(), np.random.default_rng(0)))
 
 
 def test_a_pretraining_step_mixes_queries_only() -> None:

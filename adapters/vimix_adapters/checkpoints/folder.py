@@ -116,14 +116,22 @@ def load_checkpoint(path: Path, mmap: bool = False) -> Checkpoint:
 
 
 def load_trained(path: Path) -> Checkpoint:
-    """Load a checkpoint whose encoder is wanted, as ``load_checkpoint`` does. Raises VimixError if it has none."""
+    """Load a checkpoint whose encoder is wanted, as ``load_checkpoint`` does.
+
+    Raises VimixError if it has none, or those of several modalities.
+    """
     checkpoint = load_checkpoint(path)
-    if not checkpoint.trained:
+    if checkpoint.trained:
+        return checkpoint
+    folder = path if path.is_dir() else path.parent
+    if several := [name.removeprefix("query.") for name in checkpoint.parts if name.startswith("query.")]:
         raise VimixError(
-            f"{path}: expected a checkpoint with an encoder (of vimix pretrain, run, import or evaluate finetune), "
-            f"found one with {', '.join(checkpoint.parts) or 'nothing'}"
+            f"{path}: holds {len(several)} encoders: name the folder of one of them, such as {folder / several[0]}"
         )
-    return checkpoint
+    raise VimixError(
+        f"{path}: expected a checkpoint with an encoder (of vimix pretrain, run, import or evaluate finetune), "
+        f"found one with {', '.join(checkpoint.parts) or 'nothing'}"
+    )
 
 
 def _damage(file: Path, error: Exception) -> str:

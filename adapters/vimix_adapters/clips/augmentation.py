@@ -55,7 +55,7 @@ class ClipAugmentation(Protocol):
 
     @property
     def views(self) -> str:
-        """How the views of a video are drawn: ``alike``, or as ``coclr`` does."""
+        """How the views of a video are drawn: ``alike``, or as ``coclr`` or ``cvrl`` do."""
         ...
 
     def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:

@@ -20,9 +20,9 @@ from vimix_adapters.clips.augmentation import ClipAugmentation, View
 from vimix_adapters.clips.prefetch import prefetched
 from vimix_adapters.clips.views import (
     PAIR,
+    WINDOWS,
     ClipShape,
     WindowDraw,
-    coclr_windows,
     draw_start,
     read_clip,
     view_generator,
@@ -122,8 +122,8 @@ class CutBatches:
         length, augmentation = self.store.videos[video].frames, self.augmentations[modality]
         clip = augmentation.clip_shape(self.clip, length)
         windows: Sequence[WindowDraw] = ()
-        if augmentation.views == "coclr":
-            windows = coclr_windows(length, clip, view_generator(self.seed, epoch, drawn_for, modality, PAIR))
+        if (draw := WINDOWS.get(augmentation.views)) is not None:
+            windows = draw(length, clip, view_generator(self.seed, epoch, drawn_for, modality, PAIR))
         for number in range(count):
             rng = view_generator(self.seed, epoch, drawn_for, modality, number)
             window = windows[number] if windows else WindowDraw(draw_start(length, clip, rng))

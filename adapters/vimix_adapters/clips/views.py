@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import torch
@@ -107,6 +108,27 @@ def coclr_windows(length: int, clip: ClipShape, rng: np.random.Generator) -> tup
         return WindowDraw(first, rng.random() < COCLR_COLOUR), WindowDraw(second, rng.random() < COCLR_COLOUR)
     colour = rng.random() < 0.5
     return WindowDraw(first, colour), WindowDraw(first, not colour)
+
+
+def cvrl_windows(length: int, clip: ClipShape, rng: np.random.Generator) -> tuple[WindowDraw, WindowDraw]:
+    """Draw the windows of CVRL's two views of a video of ``length`` frames (Qian et al. 2021).
+
+    Of M possible first frames the interval t between two has the density 2(M - t)/M², which falls linearly; the earlier
+    window is uniform among those that leave room for t, and is either view's. For long videos this is how two windows
+    lie that are drawn independently, as ``alike`` does: M = 1 aside, they differ in how often t is 0.
+    """
+    possible = max(length - clip.span, 0) + 1
+    interval = int(possible * (1 - math.sqrt(1 - rng.random())))
+    first = int(rng.integers(possible - interval))
+    windows = WindowDraw(first), WindowDraw(first + interval)
+    return windows if rng.random() < 0.5 else (windows[1], windows[0])
+
+
+WINDOWS: Mapping[str, Callable[[int, ClipShape, np.random.Generator], tuple[WindowDraw, WindowDraw]]] = {
+    "coclr": coclr_windows,
+    "cvrl": cvrl_windows,
+}
+"""Ways to draw the windows of a video's two views together, by their names in recipes."""
 
 
 def window_starts(length: int, clip: ClipShape, every: int, to_the_end: bool = True) -> tuple[int, ...]:

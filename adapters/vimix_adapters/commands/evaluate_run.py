@@ -19,7 +19,7 @@ from vimix_adapters.commands.feature_cache import FeatureCache
 from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import Session
 from vimix_adapters.indexes.faiss_index import FaissIndex
-from vimix_adapters.reports.curves import draw_curves, read_metrics
+from vimix_adapters.reports.curves import draw_curves, of_view, read_metrics
 from vimix_adapters.reports.environment import commit, machine, versions
 from vimix_adapters.reports.remarks import joined_remarks, training_remark
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
@@ -72,10 +72,11 @@ def evaluate_run(
 def _remarks(recipe: config.Recipe, arm: str, out: Path, processes: int) -> dict[str, str]:
     """Remarks on the training of an arm by modality, each from the last stage that trained it."""
     possible = min(processes * recipe.optim.batch, recipe.contrast.embedding)
-    remarks = {}
+    remarks: dict[str, str] = {}
     for number, stage in enumerate(recipe.arms[arm].stages, start=1):
         file = out / arm / f"{number}-{stage.name}" / "metrics.jsonl"
-        remarks[stage.modality] = training_remark(read_metrics(file), possible) if file.exists() else ""
+        rows = read_metrics(file) if file.exists() else []
+        remarks |= {modality: training_remark(of_view(rows, modality), possible) for modality in stage.trained}
     return remarks
 
 
@@ -87,8 +88,8 @@ def draw_retrieval(target: EvaluationTarget, pairs: scores.Pairs, path: Path, ti
     _, chosen = np.unique(found.query_labels, return_index=True)
     sheet = [
         SheetRow(
-            _thumbnail(target.store, int(found.query_videos[i])),
-            [_thumbnail(target.store, int(video)) for video in found.neighbours[i][:SHEET_NEIGHBOURS]],
+            thumbnail(target.store, int(found.query_videos[i])),
+            [thumbnail(target.store, int(video)) for video in found.neighbours[i][:SHEET_NEIGHBOURS]],
             [float(similarity) for similarity in found.similarities[i][:SHEET_NEIGHBOURS]],
         )
         for i in chosen[:SHEET_QUERIES]
@@ -96,7 +97,8 @@ def draw_retrieval(target: EvaluationTarget, pairs: scores.Pairs, path: Path, ti
     draw_sheet(path, sheet, title)
 
 
-def _thumbnail(store: VideoStore, number: int) -> Thumbnail:
+def thumbnail(store: VideoStore, number: int) -> Thumbnail:
+    """The middle frame of a video, with its name and class."""
     video = store.videos[number]
     modality = RGB if RGB in store.formats else next(iter(store.formats))
     frame = store.read(number, modality, video.frames // 2, 1)[0]

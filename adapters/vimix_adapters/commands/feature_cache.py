@@ -79,9 +79,9 @@ def cache_beside(checkpoint: Path) -> FeatureCache:
 
 
 def run_folder(checkpoint: Path) -> Path | None:
-    """The folder with ``recipe.toml`` that the checkpoint lies in or up to two levels below; None outside a run."""
+    """The folder with ``recipe.toml`` that the checkpoint lies in or up to three levels below; None outside a run."""
     folder = _folder(checkpoint)
-    return next((f for f in (folder, *folder.resolve().parents[:2]) if (f / "recipe.toml").is_file()), None)
+    return next((f for f in (folder, *folder.resolve().parents[:3]) if (f / "recipe.toml").is_file()), None)
 
 
 def _folder(checkpoint: Path) -> Path:

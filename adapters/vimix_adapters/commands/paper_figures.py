@@ -11,7 +11,7 @@ from vimix_adapters import config
 from vimix_adapters.files import require_new
 from vimix_adapters.reports import figures, stage_tables
 from vimix_adapters.reports.console import show_table
-from vimix_adapters.reports.curves import read_metrics
+from vimix_adapters.reports.curves import of_view, read_metrics
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.summaries import require_sample
 
@@ -34,8 +34,8 @@ class StageMetrics:
 
     folder: str
     """Name of the stage's folder."""
-    modality: str
-    """Modality that the stage trains."""
+    modalities: Sequence[str]
+    """Modalities that the stage trains."""
     epochs: int
     """Number of epochs in the plan."""
     rows: Sequence[Mapping[str, float]]
@@ -55,8 +55,8 @@ class RunMetrics:
         before = 0
         points: dict[float, list[float]] = {}
         for stage in self.stages.get(arm, ()):
-            if stage.modality == modality:
-                for row in stage.rows:
+            if modality in stage.modalities:
+                for row in of_view(stage.rows, modality):
                     if quantity in row:
                         points.setdefault(before + row["epoch"] + 1, []).append(row[quantity])
                 before += stage.epochs
@@ -157,7 +157,7 @@ def _single_stages(recipe: config.Recipe) -> list[config.Stage]:
 def _begun(recipe: config.Recipe, stages: Sequence[tuple[Path, config.Stage]]) -> list[StageMetrics]:
     return [
         StageMetrics(
-            folder.name, stage.modality, recipe.stage(stage).epochs, read_metrics(folder / "metrics.jsonl", NEEDED)
+            folder.name, stage.trained, recipe.stage(stage).epochs, read_metrics(folder / "metrics.jsonl", NEEDED)
         )
         for folder, stage in stages
         if (folder / "metrics.jsonl").exists()

@@ -120,7 +120,7 @@ def _on_store(
         except VimixError as error:
             yield evolve(planned, refusal=str(error))
             continue
-        seconds, size = steps * timer.seconds(stage), 2 * timer.checkpoint_bytes(stage.modality)
+        seconds, size = steps * timer.seconds(stage), 2 * timer.checkpoint_bytes(stage)
         yield evolve(planned, seconds=seconds, bytes=size)
 
 

@@ -20,9 +20,10 @@ from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkp
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.evaluate_run import evaluate_run
 from vimix_adapters.commands.import_weights import initial_checkpoint
+from vimix_adapters.commands.positives_sheet import draw_positives
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.commands.stage_folders import StageFolders
-from vimix_adapters.files import sweep_folder, write_text
+from vimix_adapters.files import make_folder, sweep_folder, write_text
 from vimix_adapters.locks import is_locked
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.environment import commit, versions
@@ -110,6 +111,7 @@ def _run_plan(session: Session, out: Path) -> list[Row]:
     newest = train_arms(session, out)
     rows = evaluate_run(session, newest, targets, out)
     if session.writes:
+        draw_positives(recipe, session.store, out)
         show_table(console_table(rows, title=recipe.name))
         log.info("run.finished", results=str(out / "results.md"))
     return rows
@@ -189,6 +191,7 @@ def _execute(
         log.info("stage.already_finished", arm=arm, stage=stage.name)
         last = checkpoints.last()
         assert last is not None
+        _write_views(session, stage, last, folder)
         return last
     _warn_of_long_queue(recipe, store)
     with session.locked(folder):
@@ -202,6 +205,7 @@ def _execute(
         with session.requests.deferred():
             final = train(run)
         log.info("stage.finished", arm=arm, stage=stage.name, minutes=round((perf_counter() - begun) / 60, 2))
+        _write_views(session, stage, final, folder)
     return final
 
 
@@ -211,6 +215,15 @@ def _with_weights(
     """The checkpoints, with the weights that the recipe names for modalities that have none."""
     needed = [m for m in stage.views_needed if m not in inits and recipe.modalities[m].weights]
     return {**inits, **{modality: initial_checkpoint(recipe, modality) for modality in needed}} if needed else inits
+
+
+def _write_views(session: Session, stage: Stage, final: Checkpoint, folder: Path) -> None:
+    """Write a checkpoint of each of several modalities that were trained at once into ``folder/MODALITY``."""
+    for modality in stage.trained if stage.together and session.writes else ():
+        own = FolderCheckpointStore(folder / modality)
+        if not own.exists():
+            make_folder(own.folder)
+            own.save(final.of(modality))
 
 
 def _about_stage(session: Session, arm: str, number: int) -> dict[str, str | int | float]:
@@ -225,9 +238,9 @@ def _about_stage(session: Session, arm: str, number: int) -> dict[str, str | int
 
 
 def _to_come(recipe: config.Recipe, arm: str, number: int) -> int:
-    """Number of later stages of the arm that train the same modality; 0 for its final encoder."""
+    """Number of later stages of the arm that train one of its modalities; 0 for its final encoder."""
     stages = recipe.arms[arm].stages if arm else ()
-    return sum(later.modality == stages[number].modality for later in stages[number + 1 :])
+    return sum(bool({*later.trained} & {*stages[number].trained}) for later in stages[number + 1 :])
 
 
 def _warn_of_long_queue(recipe: config.Recipe, store: VideoStore) -> None:
@@ -302,9 +315,8 @@ def _loaded(inits: Mapping[str, Path]) -> dict[Modality, Checkpoint]:
 
 def _checked(recipe: config.Recipe, stage: config.Stage) -> config.Stage:
     """The stage. Raises VimixError if the recipe lacks one of its modalities, or its settings contradict each other."""
-    named = [stage.pretrain] if isinstance(stage, config.PretrainStage) else [stage.cmmc, stage.partner]
-    for name in named:
-        if name is not None and name not in recipe.modalities:
+    for name in stage.modalities:
+        if name not in recipe.modalities:
             raise VimixError(f"the recipe has no modality {name!r}, only {', '.join(recipe.modalities)}")
     if mistakes := list(config.stage_contradictions(recipe, "the stage", stage)):
         raise VimixError("; ".join(mistakes))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from attrs import evolve
 
-from vimix.app.steps import cmmc_step, pretrain_step
+from vimix.app.parallel import SingleProcess
 from vimix.domain.mixing.layers import RandomLayer
 from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
 from vimix.domain.schedule.stages import Stage
@@ -25,14 +25,14 @@ class StepTimer:
 
     def __init__(self, recipe: config.Recipe, compute: Compute) -> None:
         groups = 2 if recipe.contrast.bn_groups > 1 else 1
-        self._recipe = evolve(recipe, contrast=evolve(recipe.contrast, bn_groups=groups))
+        self._recipe = evolve(recipe, contrast=evolve(recipe.contrast, bn_groups=groups, negatives="batch+queue"))
         self._compute = compute
-        self._known: dict[tuple[Modality, Modality | None], float] = {}
+        self._known: dict[tuple[object, ...], float] = {}
         self._bytes: dict[Modality, int] = {}
 
     def seconds(self, stage: Stage) -> float:
         """Return the time of a step with the recipe's batch, in seconds, without decoding and augmentation."""
-        key = (stage.modality, stage.partner)
+        key = (stage.trained, stage.partner, stage.layers is None, stage.finder, stage.objective)
         if key not in self._known:
             few, many = TIMED_CLIPS
             first, second = (self._timed(stage, clips) for clips in TIMED_CLIPS)
@@ -40,25 +40,27 @@ class StepTimer:
             self._known[key] = second + per_clip * (self._recipe.optim.batch - many)
         return self._known[key]
 
-    def checkpoint_bytes(self, modality: Modality) -> int:
-        """Return the size of a checkpoint in bytes: query and key encoder, two moments of Adam, queue."""
+    def checkpoint_bytes(self, stage: Stage) -> int:
+        """Return the size of a checkpoint in bytes: query and key encoders, two moments of Adam, queues."""
+        contrast, queues = self._recipe.contrast, len(stage.trained) + len(stage.beside)
+        numbers = contrast.queue * (contrast.embedding * 4 * queues + 16 * len(stage.trained))
+        return numbers + 4 * sum(map(self._weight_bytes, stage.trained))
+
+    def _weight_bytes(self, modality: Modality) -> int:
         if modality not in self._bytes:
-            self._bytes[modality] = self._counted(modality)
+            network = wiring.build_network(self._recipe, modality, Compute(torch.device("cpu")))
+            self._bytes[modality] = sum(v.numel() * v.element_size() for v in network.state_dict().values())
         return self._bytes[modality]
 
-    def _counted(self, modality: Modality) -> int:
-        network = wiring.build_network(self._recipe, modality, Compute(torch.device("cpu")))
-        weights = sum(value.numel() * value.element_size() for value in network.state_dict().values())
-        contrast = self._recipe.contrast
-        return 4 * int(weights) + contrast.queue * (contrast.embedding * 4 + 8)
-
     def _timed(self, stage: Stage, clips: int) -> float:
-        learner = wiring.build_learner(self._recipe, stage.modality, self._compute)
+        learner = wiring.build_stage_learner(self._recipe, stage, self._compute, SingleProcess(), steps_per_epoch=0)
+        partner = None
+        if stage.layers is not None:  # any cut takes as long as any other, whatever the arm's stages
+            cut = {"layers": RandomLayer(), "policy": CrossModalCutMix()}
+            stage = evolve(stage, **(cut if stage.partner else {"layers": None, "policy": Mixup()}))
         if stage.partner is not None:
             partner = wiring.build_network(self._recipe, stage.partner, self._compute).eval().requires_grad_(False)
-            step = cmmc_step(learner, partner, stage.partner, CrossModalCutMix(), RandomLayer())
-        else:
-            step = pretrain_step(learner, Mixup())
+        step = wiring.step_of(stage, learner, partner)
         batch, rng, seconds = self._noise(stage, clips), np.random.default_rng(0), []
         for _ in range(3):
             begun = perf_counter()

@@ -17,8 +17,8 @@ class AugmentSettings:
     Raises ValueError if a value is out of its range or a minimum exceeds its maximum.
     """
 
-    views: Literal["alike", "coclr"] = "alike"
-    """How the views of a video are drawn: each from a window of its own with all augmentations, or as CoCLR does."""
+    views: Literal["alike", "coclr", "cvrl"] = "alike"
+    """How a video's views are drawn: each from a window of its own, with all augmentations; or as CoCLR or CVRL do."""
     area_min: float = field(default=0.2, validator=_area)
     """Smallest area of the random crop as a share of the frame."""
     area_max: float = field(default=1.0, validator=_area)

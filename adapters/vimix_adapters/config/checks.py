@@ -5,7 +5,16 @@ from collections.abc import Iterator, Sequence
 from vimix_adapters.config.arms import mistakes_in_set, of_arm
 from vimix_adapters.config.encoder_settings import ENCODERS, EncoderEntry, ModalitySettings
 from vimix_adapters.config.protocols import finetune_augment_of, finetuning_of
-from vimix_adapters.config.recipe_stages import CmmcStage, HiddenMix, InputMix, Stage
+from vimix_adapters.config.recipe_stages import (
+    CmmcStage,
+    FindPositives,
+    HiddenMix,
+    InputMix,
+    JointStage,
+    Pretrain,
+    PretrainStage,
+    Stage,
+)
 from vimix_adapters.config.schema import Data, Recipe
 
 
@@ -91,19 +100,16 @@ def _arm(recipe: Recipe, name: str, of_all: Sequence[str]) -> Iterator[str]:
     for number, stage in enumerate(stages):
         key = f"arms.{name}.stages.{number}"
         yield from stage_contradictions(own, key, stage)
-        partner = stage.partner if isinstance(stage, CmmcStage) else None
+        partner = None if isinstance(stage, JointStage) else stage.partner
         if partner in recipe.modalities and partner not in trained:
             yield f"{key}.partner: {partner!r} is not trained by an earlier stage of the arm"
-        trained.add(stage.modality)
+        trained |= {*stage.trained}
 
 
 def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str]:
     """Contradictions of one stage; ``key`` names it in the messages."""
-    named = (
-        {"cmmc": stage.cmmc, "partner": stage.partner} if isinstance(stage, CmmcStage) else {"pretrain": stage.pretrain}
-    )
-    for role, modality in named.items():
-        if modality is not None and modality not in recipe.modalities:
+    for role, modality in _roles(stage):
+        if modality not in recipe.modalities:
             yield f"{key}.{role}: {modality!r} is not in [modalities], which has {', '.join(recipe.modalities)}"
     settings = recipe.stage(stage)
     inherited = stage.milestones is None and stage.epochs is not None
@@ -116,11 +122,60 @@ def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str
         yield from _layers(f"{key}.mix", settings.mix)
     if isinstance(stage, CmmcStage):
         yield from _partner(key, stage, alone=settings.mix.policy == "manifold_mixup")
-        kinds = {settings.entry.maps for name, settings in recipe.modalities.items() if name in named.values()}
+        kinds = {settings.entry.maps for name, settings in recipe.modalities.items() if name in stage.modalities}
         if len(kinds) == 2:
             yield f"{key}.partner: maps of skeletons and pictures have different axes and cannot be mixed"
         elif isinstance(settings.mix, HiddenMix) and settings.mix.layers == "same":
             yield from _same_layer(f"{key}.mix.layers", recipe, stage)
+    yield from _pretrains_with_partner(key, stage)
+    if isinstance(settings, Pretrain):
+        yield from _objective(
+            key, settings, recipe.contrast.queue, plain=len(stage.modalities) == 1 and not stage.positives
+        )
+    if stage.positives is not None:
+        yield from _positives(f"{key}.positives", stage, stage.positives, recipe.contrast.queue)
+
+
+def _objective(key: str, settings: Pretrain, queue: int, plain: bool) -> Iterator[str]:
+    if settings.objective == "moco":
+        return
+    if settings.mix.policy != "none":
+        yield f"{key}.mix.policy: objective = {settings.objective!r} mixes no clips: set mix.policy = 'none'"
+    if not plain:
+        yield f"{key}.positives: objective = {settings.objective!r} has the other view as its only positive"
+    if settings.objective == "simclr" and queue:
+        yield f"{key}.objective: 'simclr' has no queue: set contrast.queue = 0, which is {queue}"
+
+
+def _roles(stage: Stage) -> Iterator[tuple[str, str]]:
+    """The modalities of a stage, each with the key that names it."""
+    trained = "pretrain" if isinstance(stage, PretrainStage) else "cmmc" if isinstance(stage, CmmcStage) else "joint"
+    for modality in stage.modalities:
+        yield (trained if modality in stage.trained else "partner"), modality
+
+
+def _pretrains_with_partner(key: str, stage: Stage) -> Iterator[str]:
+    if isinstance(stage, PretrainStage) and stage.partner is not None:
+        if stage.positives is None or stage.positives.find != "nearest_in_partner":
+            yield f"{key}.partner: a partner of pretrain finds positives: add positives.find = 'nearest_in_partner'"
+        elif stage.partner == stage.pretrain:
+            yield f"{key}.partner: a modality cannot be its own frozen partner"
+
+
+def _positives(key: str, stage: Stage, positives: FindPositives, queue: int) -> Iterator[str]:
+    find, across = positives.find, positives.find == "nearest_across_views"
+    if across != isinstance(stage, JointStage):
+        yield f"{key}.find: 'nearest_across_views' goes with joint = [...], and joint with no other; got {find!r}"
+    elif find == "nearest_in_partner" and len(stage.modalities) == 1:
+        yield f"{key}.find: 'nearest_in_partner' needs a frozen modality that finds: add partner"
+    if positives.after and not across:
+        yield f"{key}.after: is read by find = 'nearest_across_views' only"
+    if not positives.same_recording and find != "nearest_in_partner":
+        yield f"{key}.same_recording: is read by find = 'nearest_in_partner' only"
+    if find == "labels" and positives.k is not None:
+        yield f"{key}.k: find = 'labels' takes all candidates of the class; remove k"
+    elif find != "labels" and queue < positives.nearest:
+        yield f"{key}.k: {positives.nearest} entries cannot be found in a queue of contrast.queue = {queue}"
 
 
 def _same_layer(key: str, recipe: Recipe, stage: CmmcStage) -> Iterator[str]:

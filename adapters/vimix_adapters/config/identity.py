@@ -9,7 +9,7 @@ from attrs import asdict, evolve
 
 from vimix_adapters.config.arms import of_arm
 from vimix_adapters.config.encoder_settings import ModalitySettings
-from vimix_adapters.config.recipe_stages import PretrainStage, Stage
+from vimix_adapters.config.recipe_stages import CmmcStage, Stage
 from vimix_adapters.config.schema import Recipe
 
 
@@ -38,7 +38,7 @@ def stage_identities(recipe: Recipe, arm: str) -> list[str]:
     for number, stage in enumerate(recipe.arms[arm].stages):
         starts = [newest.get(modality) for modality in stage.modalities]
         identities.append(_digest([_settings_of(own, stage), number, starts]))
-        newest[stage.modality] = identities[-1]
+        newest |= dict.fromkeys(stage.trained, identities[-1])
     return identities
 
 
@@ -59,10 +59,12 @@ def _settings_of(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     settings = training_settings(recipe)
     del settings["pretrain"], settings["cmmc"]
     encoders = {name: evolve(recipe.modalities[name], lr=None) for name in stage.modalities}
-    if isinstance(stage, PretrainStage):  # maps are not mixed, so that it does not matter where they could be cut
+    if not isinstance(stage, CmmcStage):  # maps are not mixed, so that it does not matter where they could be cut
         encoders = {name: evolve(encoder, stages=ModalitySettings().stages) for name, encoder in encoders.items()}
     settings["modalities"] = {name: asdict(encoder) for name, encoder in encoders.items()}
-    return {**settings, "stage": [stage.name, asdict(recipe.stage(stage)), recipe.rate(stage)]}
+    rates = [recipe.rate(stage), *map(recipe.rate_of, stage.trained[1:])]
+    positives = stage.positives and asdict(stage.positives)
+    return {**settings, "stage": [stage.name, asdict(recipe.stage(stage)), rates, positives]}
 
 
 def _trained(recipe: Recipe, arm: str) -> object:

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from attrs import Factory, field, frozen
-from attrs.validators import and_, ge, gt, le, optional
+from attrs.validators import and_, ge, gt, le, lt, optional
 
 _factor: Any = and_(gt(0), le(1))
+
+
+ObjectiveName = Literal["moco", "simclr", "symmetric"]
 
 
 @frozen
@@ -54,6 +57,8 @@ class Pretrain:
     """Epochs at which the learning rate is multiplied by ``decay``."""
     decay: float = field(default=0.1, validator=_factor)
     mix: InputMix = InputMix()
+    objective: ObjectiveName = "moco"
+    """What is minimised: MoCo's loss, SimCLR's without queue, or MoCo's with both views as queries (MoCo v3)."""
 
 
 @frozen
@@ -68,14 +73,40 @@ class Cmmc:
 
 
 @frozen
+class FindPositives:
+    """``positives`` of a stage: how positives besides the own key are found (section 9 of the method)."""
+
+    find: Literal["nearest_in_partner", "nearest_across_views", "labels"]
+    k: int | None = field(default=None, validator=optional(ge(1)))
+    """Entries of the queue that are found; None: 5 in a partner (CoCLR), 1 across views (CrosSCLR)."""
+    same_recording: bool = True
+    """Whether "nearest_in_partner" takes candidates of the same recording as positives too."""
+    after: float = field(default=0.0, validator=and_(ge(0), lt(1)))
+    """Share of the epochs after which "nearest_across_views" begins."""
+
+    @property
+    def nearest(self) -> int:
+        """``k``, or the paper's."""
+        return self.k or (5 if self.find == "nearest_in_partner" else 1)
+
+
+@frozen
 class PretrainStage:
-    """A stage such as ``{pretrain = "rgb"}``; values that are None are those of [pretrain]."""
+    """A stage such as ``{pretrain = "rgb"}``; values that are None are those of [pretrain].
+
+    ``{pretrain = "rgb", partner = "flow", positives = {find = "nearest_in_partner"}}`` is CoCLR.
+    """
 
     pretrain: str
     """The modality that is trained."""
+    partner: str | None = None
+    """The frozen modality that finds positives."""
+    positives: FindPositives | None = None
+    """How positives are found; None: the own key is the only one."""
     epochs: int | None = field(default=None, validator=optional(ge(1)))
     milestones: tuple[int, ...] | None = None
     mix: InputMix | None = None
+    objective: ObjectiveName | None = None
     lr: float | None = field(default=None, validator=optional(gt(0)))
     """Initial learning rate; None: that of the modality."""
 
@@ -85,14 +116,19 @@ class PretrainStage:
         return self.pretrain
 
     @property
+    def trained(self) -> tuple[str, ...]:
+        """All modalities that are trained."""
+        return (self.pretrain,)
+
+    @property
     def modalities(self) -> tuple[str, ...]:
         """All modalities that take part, the trained one first."""
-        return (self.pretrain,)
+        return (self.pretrain,) if self.partner is None else (self.pretrain, self.partner)
 
     @property
     def name(self) -> str:
         """Name of the stage; its folder has it behind the stage's number."""
-        return f"pretrain-{self.pretrain}"
+        return f"pretrain-{self.pretrain}" + (f"-mining-{self.partner}" if self.partner else "")
 
 
 @frozen
@@ -106,6 +142,8 @@ class CmmcStage:
     """The modality that is trained."""
     partner: str | None = None
     """The frozen modality whose maps are mixed in."""
+    positives: FindPositives | None = None
+    """How positives are found; None: the own key is the only one."""
     epochs: int | None = field(default=None, validator=optional(ge(1)))
     milestones: tuple[int, ...] | None = None
     mix: HiddenMix | None = None
@@ -118,6 +156,11 @@ class CmmcStage:
         return self.cmmc
 
     @property
+    def trained(self) -> tuple[str, ...]:
+        """All modalities that are trained."""
+        return (self.cmmc,)
+
+    @property
     def modalities(self) -> tuple[str, ...]:
         """All modalities that take part, the trained one first."""
         return (self.cmmc,) if self.partner is None else (self.cmmc, self.partner)
@@ -128,7 +171,60 @@ class CmmcStage:
         return f"manifold-{self.cmmc}" if self.partner is None else f"cmmc-{self.cmmc}-from-{self.partner}"
 
 
-Stage = PretrainStage | CmmcStage
+def _two_views(_: Any, attribute: Any, views: tuple[str, ...]) -> None:
+    if len(views) < 2 or len(set(views)) < len(views):
+        raise ValueError(f"'{attribute.name}' must name at least two modalities, each once: {list(views)}")
+
+
+@frozen
+class JointStage:
+    """A stage such as ``{joint = ["joint", "motion"]}``, which trains several modalities at once without mixing.
+
+    With ``positives = {find = "nearest_across_views", after = 0.5}`` it is CrosSCLR. Values that are None are those of
+    [pretrain].
+    """
+
+    joint: tuple[str, ...] = field(validator=_two_views)
+    """The modalities that are trained."""
+    positives: FindPositives | None = None
+    """How positives are found; None: the own key is the only one."""
+    epochs: int | None = field(default=None, validator=optional(ge(1)))
+    milestones: tuple[int, ...] | None = None
+    lr: float | None = field(default=None, validator=optional(gt(0)))
+    """Initial learning rate of the first modality; None: its own. Those of the others keep their ratio to it."""
+
+    @property
+    def mix(self) -> InputMix:
+        """No mixing."""
+        return InputMix(policy="none")
+
+    @property
+    def objective(self) -> ObjectiveName:
+        """That of MoCo."""
+        return "moco"
+
+    @property
+    def modality(self) -> str:
+        """The first modality that is trained."""
+        return self.joint[0]
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """All modalities that are trained."""
+        return self.joint
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All modalities that take part."""
+        return self.joint
+
+    @property
+    def name(self) -> str:
+        """Name of the stage; its folder has it behind the stage's number."""
+        return f"together-{'-'.join(self.joint)}"
+
+
+Stage = PretrainStage | CmmcStage | JointStage
 
 
 def _dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -12,7 +12,7 @@ from attrs.validators import and_, deep_iterable, ge, gt, le, lt, optional
 from vimix_adapters.config.augment_settings import AugmentSettings, SkeletonAugmentSettings
 from vimix_adapters.config.encoder_settings import ModalitySettings
 from vimix_adapters.config.probe_settings import Finetuning
-from vimix_adapters.config.recipe_stages import Arm, Cmmc, Pretrain, PretrainStage, Stage
+from vimix_adapters.config.recipe_stages import Arm, Cmmc, CmmcStage, Pretrain, Stage
 from vimix_adapters.structuring import nearest
 
 _share: Any = and_(ge(0), le(1))
@@ -230,11 +230,15 @@ class Recipe:
 
     def stage(self, stage: Stage) -> Pretrain | Cmmc:
         """[pretrain] or [cmmc], with the values that the stage gives itself."""
-        given = {name: getattr(stage, name) for name in ("epochs", "milestones", "mix")}
-        base = self.pretrain if isinstance(stage, PretrainStage) else self.cmmc
+        given = {name: getattr(stage, name, None) for name in ("epochs", "milestones", "mix", "objective")}
+        base = self.cmmc if isinstance(stage, CmmcStage) else self.pretrain
         return evolve(base, **{name: value for name, value in given.items() if value is not None})
 
     def rate(self, stage: Stage) -> float:
-        """Initial learning rate: that of the stage, or of its modality, or of [optim]."""
-        modality = self.modalities.get(stage.modality)
-        return stage.lr or (modality and modality.lr) or self.optim.lr
+        """Initial learning rate: that of the stage, or of its first modality, or of [optim]."""
+        return stage.lr or self.rate_of(stage.modality)
+
+    def rate_of(self, modality: str) -> float:
+        """Initial learning rate of a modality: its own, or that of [optim]."""
+        settings = self.modalities.get(modality)
+        return (settings and settings.lr) or self.optim.lr

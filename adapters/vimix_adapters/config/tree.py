@@ -1,8 +1,9 @@
 """A recipe as a tree of plain values, as TOML has it: dotted keys are set in it, and it becomes a ``Recipe``."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from vimix_adapters.config.recipe_stages import CmmcStage, PretrainStage, Stage
+from vimix_adapters.config.recipe_stages import CmmcStage, JointStage, PretrainStage, Stage
 from vimix_adapters.config.schema import Recipe
 from vimix_adapters.structuring import WrongValueError, strict_converter
 
@@ -42,11 +43,15 @@ def _without_none(value: Any) -> Any:
 
 
 def _stage(value: Any, _: Any) -> Stage:
-    if not isinstance(value, dict) or ("pretrain" in value) == ("cmmc" in value):
-        raise WrongValueError(f"expected a table with either pretrain = or cmmc =, got {value!r}")
-    kind: type[Stage] = PretrainStage if "pretrain" in value else CmmcStage
-    stage: Stage = _CONVERTER.structure(value, kind)
+    kinds = [kind for key, kind in _STAGES.items() if isinstance(value, dict) and key in value]
+    if len(kinds) != 1:
+        raise WrongValueError(f"expected a table with one of pretrain =, cmmc = and joint =, got {value!r}")
+    stage: Stage = _CONVERTER.structure(value, kinds[0])
     return stage
+
+
+_STAGES: Mapping[str, type[Stage]] = {"pretrain": PretrainStage, "cmmc": CmmcStage, "joint": JointStage}
+"""Kinds of stages by the key that names what they train."""
 
 
 _CONVERTER = strict_converter()

@@ -72,6 +72,11 @@ class SharedNetwork(OneOfManyCopies):
         hidden: Tensor = self.network.hidden(clips, layer)
         return hidden
 
+    def hidden_and_embedding(self, clips: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """The map below stage ``layer`` and the embeddings of the clips of this rank, in evaluation mode."""
+        both: tuple[Tensor, Tensor] = self.network.hidden_and_embedding(clips, layer)
+        return both
+
     def features(self, clips: Tensor) -> Tensor:
         """Features [B, D] of the clips of this rank, in evaluation mode."""
         features: Tensor = self.network.features(clips)

@@ -83,6 +83,13 @@ class ContrastiveNetwork(nn.Module):
             return self._stages(self.encoder.laid_out(clips), 0, layer)
 
     @torch.no_grad()
+    def hidden_and_embedding(self, clips: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """The map before stage ``layer`` and the embeddings [B, 128], from one pass in evaluation mode."""
+        with self._evaluating(), self.compute.autocast():
+            hidden = self._stages(self.encoder.laid_out(clips), 0, layer)
+            return hidden, self._embedded(hidden, layer)
+
+    @torch.no_grad()
     def features(self, clips: Tensor) -> Tensor:
         """Pooled features [B, D] float32 in evaluation mode."""
         with self._evaluating(), self.compute.autocast():

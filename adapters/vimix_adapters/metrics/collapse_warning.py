@@ -26,8 +26,8 @@ class CollapseWarning(Callback):
         self._bad = 0.0
 
     def on_row(self, step: int, row: Mapping[str, float]) -> None:
-        """Read ``effective_rank`` and ``bad_steps``."""
-        rank = row.get("effective_rank")
+        """Read ``effective_rank``, the lowest of several modalities that are trained at once, and ``bad_steps``."""
+        rank = min((value for name, value in row.items() if name.endswith("effective_rank")), default=None)
         if rank is not None:
             collapsed = looks_collapsed(rank, self._possible)
             if collapsed and self._rows_collapsed % REPEAT == 0:

@@ -62,6 +62,15 @@ def read_metrics(file: Path, needed: Sequence[str] = ("step",)) -> list[dict[str
     return rows
 
 
+def of_view(rows: Sequence[Mapping[str, float]], modality: str) -> list[dict[str, float]]:
+    """The rows with the numbers of one of several modalities that were trained at once, in place of their means."""
+    prefix = f"{modality}/"
+    return [
+        {**row, **{name.removeprefix(prefix): value for name, value in row.items() if name.startswith(prefix)}}
+        for row in rows
+    ]
+
+
 def _numbers(row: object) -> dict[str, float] | None:
     """The finite numbers of a row; None unless it is an object of numbers."""
     if not isinstance(row, dict) or not all(map(is_number, row.values())):

@@ -57,6 +57,8 @@ class PaperTable:
 
     number: int
     title: str
+    recipe: str
+    """The recipe of our numbers; some lines, such as those of CoCLR, have another."""
     columns: Sequence[str]
     lines: Sequence[Line]
     ours: str = "{column}, ours"
@@ -68,10 +70,9 @@ class PaperTable:
         Columns of other data sets and tasks, which that recipe does not have, are left out. ``modality`` replaces that
         of all lines.
         """
-        first = next(cell.source.recipe for line in self.lines for cell in line.cells if cell.source)
-        kept = [n for n in range(len(self.columns)) if any(_own(line.cells[n], first) for line in self.lines)]
+        kept = [n for n in range(len(self.columns)) if any(_own(line.cells[n], self.recipe) for line in self.lines)]
         lines = [
-            evolve(line, cells=[_read_from(line.cells[n], first, recipe, modality) for n in kept])
+            evolve(line, cells=[_read_from(line.cells[n], self.recipe, recipe, modality) for n in kept])
             for line in self.lines
         ]
         columns = [self.columns[n] for n in kept]
@@ -204,7 +205,7 @@ def _four(recipe: str, arm: str, modality: str, numbers: Sequence[float]) -> lis
 
 def _table1(numbers: Mapping[str, Any]) -> PaperTable:
     lines = [Line("", name, _four("table1", arm, "rgb", numbers["table1"][arm])) for arm, name in INPUT.items()]
-    return PaperTable(1, "mixing in the input space, RGB, 200 epochs on UCF101", UCF_HMDB, lines)
+    return PaperTable(1, "mixing in the input space, RGB, 200 epochs on UCF101", "table1", UCF_HMDB, lines)
 
 
 def _table2(numbers: Mapping[str, Any]) -> PaperTable:
@@ -213,24 +214,52 @@ def _table2(numbers: Mapping[str, Any]) -> PaperTable:
         for block, modality in STREAMS.items()
         for arm, name in HIDDEN.items()
     ]
-    return PaperTable(2, "mixing hidden representations, 500 epochs on UCF101", UCF_HMDB, lines)
+    return PaperTable(2, "mixing hidden representations, 500 epochs on UCF101", "table2", UCF_HMDB, lines)
+
+
+UCF_ARMS = {
+    "vimix": ("table2", "cmmc"),
+    "coclr": ("positives-ucf101", "coclr"),
+    "vimix_mining": ("positives-ucf101", "cmmc_mining"),
+}
+"""Recipe and arm of lines of Tables 3 and 4 with pretraining on UCF101."""
+K400_ARMS = {
+    "vimix": ("table3-k400", "cmmc"),
+    "coclr": ("positives-k400", "coclr"),
+    "vimix_mining": ("positives-k400", "cmmc_mining"),
+}
+"""The same with pretraining on Kinetics-400, for Table 3."""
+SKELETON_ARMS = {
+    "skeletonclr": ("table5", "skeletonclr", "joint + motion"),
+    "skeletonclr_cmmc": ("table5", "vimix", "joint + motion"),
+    "crossclr_2s": ("positives", "crossclr_2s", "joint + motion"),
+    "crossclr_3s": ("positives", "crossclr_3s", "joint + motion + bone"),
+    "skeletonclr_cmmc_mining": ("positives", "cmmc_mining", "joint + motion"),
+}
+"""Recipe (without its split), arm and streams of lines of Table 5."""
 
 
 def _table3(numbers: Mapping[str, Any]) -> PaperTable:
+    sources = {f"{key}_ucf101": (*arm, ("", "hmdb51")) for key, arm in UCF_ARMS.items()}
+    sources |= {f"{key}_k400": (*arm, ("ucf101", "hmdb51")) for key, arm in K400_ARMS.items()}
+
     def ours(key: str, task: str) -> list[Source | None]:
-        score = "top-1"
-        if key == "vimix_ucf101":
-            return [Source("table2", "cmmc", BOTH, score, tested_on, task) for tested_on in ("", "hmdb51")]
-        if key == "vimix_k400":
-            return [Source("table3-k400", "cmmc", BOTH, score, tested_on, task) for tested_on in ("ucf101", "hmdb51")]
-        return [None, None]
+        if key not in sources:
+            return [None, None]
+        recipe, arm, stores = sources[key]
+        return [Source(recipe, arm, BOTH, "top-1", tested_on, task) for tested_on in stores]
 
     lines = [
         Line(block, _method(key), [Cell(n, s) for n, s in zip(values, ours(key, task), strict=True)])
         for block, task in (("linear", "run"), ("finetune", "finetune"))
-        for key, values in numbers["table3"][block].items()
+        for key, values in _with_mining(numbers["table3"][block], "vimix_mining_ucf101", "vimix_mining_k400")
     ]
-    return PaperTable(3, "action classification, Vi-Mix with two streams", ("UCF101", "HMDB51"), lines)
+    return PaperTable(3, "action classification, Vi-Mix with two streams", "table2", ("UCF101", "HMDB51"), lines)
+
+
+def _with_mining(printed: Mapping[str, Sequence[float]], *added: str) -> list[tuple[str, Sequence[float]]]:
+    """The printed lines, then lines of two columns that only we have."""
+    return [*printed.items(), *((key, (math.nan, math.nan)) for key in added)]
 
 
 def _table4(numbers: Mapping[str, Any]) -> PaperTable:
@@ -239,31 +268,36 @@ def _table4(numbers: Mapping[str, Any]) -> PaperTable:
 
     def cells(key: str, values: Mapping[str, Sequence[float]]) -> list[Cell]:
         return [
-            Cell(number, Source("table2", "cmmc", BOTH, f"R@{k}", tested_on) if key == "vimix" else None)
+            Cell(number, Source(*UCF_ARMS[key], BOTH, f"R@{k}", tested_on) if key in UCF_ARMS else None)
             for tested_on, name in (("", "ucf101"), ("hmdb51", "hmdb51"))
             for k, number in zip(ks, values.get(name, missing), strict=True)
         ]
 
     columns = [f"{name} R@{k}" for name in ("UCF101", "HMDB51") for k in ks]
-    lines = [Line("", _method(key), cells(key, values)) for key, values in numbers["table4"].items()]
-    return PaperTable(4, "retrieval, Vi-Mix with two streams, pretrained on UCF101", columns, lines)
+    printed = {**numbers["table4"], "vimix_mining": {}}
+    lines = [Line("", _method(key), cells(key, values)) for key, values in printed.items()]
+    return PaperTable(4, "retrieval, Vi-Mix with two streams, pretrained on UCF101", "table2", columns, lines)
 
 
 def _table5(numbers: Mapping[str, Any]) -> PaperTable:
-    ours = {"skeletonclr": "skeletonclr", "skeletonclr_cmmc": "vimix"}
+    def source(key: str, split: str) -> Source | None:
+        if key not in SKELETON_ARMS:
+            return None
+        recipe, arm, streams = SKELETON_ARMS[key]
+        return Source(f"{recipe}-{split}", arm, streams, "top-1")
 
-    def cells(key: str, values: Sequence[float]) -> list[Cell]:
-        return [
-            Cell(number, Source(f"table5-{split}", ours[key], "joint + motion", "top-1") if key in ours else None)
-            for number, split in zip(values, ("xsub", "xview"), strict=True)
-        ]
-
-    lines = [Line("", _method(key), cells(key, values)) for key, values in numbers["table5"].items()]
-    return PaperTable(5, "NTU-60, linear", ("xsub", "xview"), lines)
+    lines = [
+        Line(
+            "", _method(key), [Cell(n, source(key, split)) for n, split in zip(values, ("xsub", "xview"), strict=True)]
+        )
+        for key, values in _with_mining(numbers["table5"], "skeletonclr_cmmc_mining")
+    ]
+    return PaperTable(5, "NTU-60, linear", "table5-xsub", ("xsub", "xview"), lines)
 
 
 NAMES = {
     "vimix": "Vi-Mix",
+    "vimix_mining": "Vi-Mix + mining",
     "coclr": "CoCLR",
     "memdpc": "MemDPC",
     "videomoco": "VideoMoCo",
@@ -291,6 +325,7 @@ NAMES = {
     "crossclr_3s": "CrosSCLR, joint + motion + bone",
     "skeletonclr": "SkeletonCLR, joint + motion",
     "skeletonclr_cmmc": "SkeletonCLR + CMMC, joint + motion",
+    "skeletonclr_cmmc_mining": "SkeletonCLR + CMMC + mining, joint + motion",
 }
 DATA = {"ucf101": "UCF101", "k400": "K400", "k600": "K600", "htm": "HTM", "youtube8m": "YouTube8M"}
 """Data sets on which the methods of Tables 3 and 4 were pretrained."""

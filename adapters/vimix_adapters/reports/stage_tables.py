@@ -47,6 +47,8 @@ QUANTITIES: Sequence[Quantity] = (
     Quantity("pretext_accuracy", "pretext accuracy", ".1%", mean_at_end),
     Quantity("weight", "own share", ".2f", _over_all),  # share of its own map or clip in a mixed query
     Quantity("effective_rank", "effective rank", ".1f", mean_at_end),
+    Quantity("positives", "positives found", ".1f", mean_at_end),  # besides the own key
+    Quantity("positives_own_class", "of own class", ".1%", mean_at_end),
     Quantity("knn_accuracy", "kNN accuracy", ".1%", _last),
     Quantity("bad_steps", "bad steps", ".0f", _last),  # counted through the stage
 )

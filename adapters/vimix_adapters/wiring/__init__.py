@@ -9,6 +9,7 @@ from vimix_adapters.wiring.networks import (
     build_encoder,
     build_learner,
     build_network,
+    build_stage_learner,
     build_trained,
 )
 from vimix_adapters.wiring.protocol_parts import build_centring, build_fusion, build_pooling, build_probe
@@ -18,6 +19,7 @@ from vimix_adapters.wiring.stage_provenance import stage_provenance, supervised_
 from vimix_adapters.wiring.stage_runs import (
     build_stage_run,
     build_step,
+    step_of,
 )
 from vimix_adapters.wiring.stores import (
     build_evaluation_clips,
@@ -53,6 +55,7 @@ __all__ = [
     "build_process_group",
     "build_recorded_classifier",
     "build_stage",
+    "build_stage_learner",
     "build_stage_run",
     "build_step",
     "build_store",
@@ -70,6 +73,7 @@ __all__ = [
     "skeleton_settings",
     "sources_of",
     "stage_provenance",
+    "step_of",
     "store_settings",
     "supervised_settings",
     "training_memory",

@@ -38,4 +38,6 @@ def inherited_parts(
             "queue.starts_empty", modality=checkpoint.modality, reason=f"its keys are of other data ({trained_on})"
         )
         queue = fresh["queue"]
+    # Keys of a partner beside them are of an encoder that has been trained since.
+    queue = {name: value for name, value in queue.items() if name != "paired" and not name.startswith("keys.")}
     return {"query": query, "key": parts.get("key", query), "queue": queue}

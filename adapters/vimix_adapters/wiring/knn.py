@@ -23,11 +23,12 @@ def build_online_knn(
     compute: Compute,
     group: ProcessGroup,
     epochs: int,
+    prefix: str = "",
 ) -> OnlineKnn | None:
     """A callback that measures the network on evenly spaced videos of both evaluation splits; None if it is not wanted.
 
-    Each rank of the group takes some of the videos. ``epochs`` is the length of the stage. Raises VimixError if a split
-    has no video with a label.
+    Each rank of the group takes some of the videos. ``epochs`` is the length of the stage, ``prefix`` comes before the
+    name of the number. Raises VimixError if a split has no video with a label.
     """
     settings = recipe.evaluate
     if not settings.knn_every:
@@ -55,4 +56,5 @@ def build_online_knn(
         group=group,
         every=settings.knn_every,
         epochs=epochs,
+        name=f"{prefix}knn_accuracy",
     )

@@ -1,6 +1,7 @@
 """Builds encoders, networks, learners and optimisers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 from zlib import crc32
 
 import structlog
@@ -8,10 +9,13 @@ import torch
 from attrs import evolve
 from torch import Tensor
 
+from vimix.app.joint import JointLearner
 from vimix.app.learner import Learner
 from vimix.app.parallel import SingleProcess
 from vimix.domain.contrast.candidates import BatchAndQueue, Candidates, OwnKeyAndQueue, WithoutSiblings
+from vimix.domain.contrast.positives import Finder, OwnKey
 from vimix.domain.contrast.queue import NegativeQueue
+from vimix.domain.schedule.stages import Stage
 from vimix.ports.network import Classifier
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.checkpoint import Checkpoint
@@ -131,10 +135,34 @@ def distributed_classifier(classifier: ClassifyingNetwork, group: ProcessGroup) 
     return SharedClassifier(classifier, group) if group.size > 1 else classifier
 
 
+def build_stage_learner(
+    recipe: config.Recipe, stage: Stage, compute: Compute, group: ProcessGroup, steps_per_epoch: int
+) -> Learner | JointLearner:
+    """The learner of a stage: of one modality, or of several that are trained at once."""
+    if not stage.together:
+        return build_learner(recipe, stage.modality, compute, group, stage.finder, stage.beside)
+    views = {m: build_learner(recipe, m, compute, group, stage.finder) for m in stage.trained}
+    first = recipe.rate_of(stage.modality)
+    parameters = [
+        {"params": list(view.query.parameters()), "share": recipe.rate_of(m) / first} for m, view in views.items()
+    ]
+    optimiser = build_optimiser(recipe, parameters, group)
+    views = {m: evolve(view, optimiser=optimiser) for m, view in views.items()}
+    return JointLearner(views, optimiser, stage.finder, plain_steps=stage.plain_epochs * steps_per_epoch)
+
+
 def build_learner(
-    recipe: config.Recipe, modality: Modality, compute: Compute, group: ProcessGroup | None = None
+    recipe: config.Recipe,
+    modality: Modality,
+    compute: Compute,
+    group: ProcessGroup | None = None,
+    finder: Finder | None = None,
+    beside: Sequence[Modality] = (),
 ) -> Learner:
-    """Query and key networks with equal weights, an empty queue and a new optimiser; by default for one process."""
+    """Query and key networks with equal weights, an empty queue and a new optimiser; by default for one process.
+
+    ``finder`` finds the positives (default: the own keys); the queue keeps keys of the modalities ``beside`` for it.
+    """
     query, key = (build_network(recipe, modality, compute) for _ in range(2))
     key.requires_grad_(False)
     group = group or SingleProcess()
@@ -143,26 +171,25 @@ def build_learner(
         modality=modality,
         query=SharedNetwork(query, group) if shared else query,
         key=SharedNetwork(key, group, learns=False) if shared else key,
-        queue=NegativeQueue(recipe.contrast.queue, recipe.contrast.embedding, compute.device),
-        optimiser=build_optimiser(recipe, query, group),
+        queue=NegativeQueue(recipe.contrast.queue, recipe.contrast.embedding, compute.device, beside),
+        optimiser=build_optimiser(recipe, query.parameters(), group),
         candidates=build_candidates(recipe.contrast),
         momentum=recipe.contrast.momentum,
         temperature=recipe.contrast.temperature,
         group=group,
+        finder=finder or OwnKey(),
     )
 
 
-def build_optimiser(
-    recipe: config.Recipe, network: torch.nn.Module, group: ProcessGroup | None = None
-) -> TorchOptimiser:
-    """Fused Adam or SGD over all parameters; all ranks of a group skip a bad step together."""
+def build_optimiser(recipe: config.Recipe, parameters: Any, group: ProcessGroup | None = None) -> TorchOptimiser:
+    """Fused Adam or SGD over the parameters, or groups of them; all ranks of a group skip a bad step together."""
     optim, either = recipe.optim, together(group or SingleProcess())
     if optim.name == "sgd":
         sgd = torch.optim.SGD(
-            network.parameters(), lr=optim.lr, momentum=optim.sgd_momentum, weight_decay=optim.weight_decay, fused=True
+            parameters, lr=optim.lr, momentum=optim.sgd_momentum, weight_decay=optim.weight_decay, fused=True
         )
         return TorchOptimiser(sgd, either)
-    adam = torch.optim.Adam(network.parameters(), lr=optim.lr, weight_decay=optim.weight_decay, fused=True)
+    adam = torch.optim.Adam(parameters, lr=optim.lr, weight_decay=optim.weight_decay, fused=True)
     return TorchOptimiser(adam, either)
 
 

@@ -1,7 +1,8 @@
 """Stages of the domain from those of a recipe."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from vimix.domain.contrast.positives import Finder, Labels, NearestAcrossViews, NearestInPartner, OwnKey
 from vimix.domain.mixing.layers import LayerChoice, RandomLayer, SameLayer
 from vimix.domain.mixing.policies import (
     CrossModalCutMix,
@@ -14,7 +15,7 @@ from vimix.domain.mixing.policies import (
     TemporalCutMix,
     VideoMix,
 )
-from vimix.domain.schedule.stages import Stage
+from vimix.domain.schedule.stages import Objective, Stage
 from vimix.values.modality import Modality
 from vimix_adapters import config
 
@@ -42,17 +43,30 @@ def build_policy(mix: config.InputMix | config.HiddenMix) -> MixPolicy:
     return POLICIES[mix.policy](alpha=mix.alpha, per_sample=mix.per_sample)
 
 
+FINDERS: Mapping[str, Callable[[config.FindPositives], Finder]] = {
+    "nearest_in_partner": lambda positives: NearestInPartner(positives.nearest, positives.same_recording),
+    "nearest_across_views": lambda positives: NearestAcrossViews(positives.nearest),
+    "labels": lambda _: Labels(),
+}
+"""Finders of positives by their names in recipes."""
+
+
 def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
     """The stage of the domain, with inherited settings filled in."""
-    settings = recipe.stage(stage)
+    settings, positives = recipe.stage(stage), stage.positives
+    first, *together = map(Modality, stage.trained)
     return Stage(
         name=stage.name,
-        modality=Modality(stage.modality),
-        partner=next(map(Modality, stage.modalities[1:]), None),
+        modality=first,
+        together=tuple(together),
+        partner=next((Modality(m) for m in stage.modalities if m not in stage.trained), None),
         epochs=settings.epochs,
         rate=recipe.rate(stage),
         milestones=settings.milestones,
         decay=settings.decay,
         policy=build_policy(settings.mix),
         layers=LAYERS[settings.mix.layers] if isinstance(settings, config.Cmmc) else None,
+        objective=Objective(settings.objective) if isinstance(settings, config.Pretrain) else Objective.MOCO,
+        finder=FINDERS[positives.find](positives) if positives else OwnKey(),
+        plain_epochs=round(positives.after * settings.epochs) if positives else 0,
     )

@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 import torch
 
+from vimix.app.joint import JointLearner, joint_step
 from vimix.app.learner import Learner, StepOutcome
+from vimix.app.pair_steps import simclr_step, symmetric_step
 from vimix.app.parallel import SingleProcess
 from vimix.app.stage_run import StageRun
-from vimix.app.steps import Step, cmmc_step, manifold_step, pretrain_step
-from vimix.domain.schedule.stages import Stage
+from vimix.app.steps import Step, cmmc_step, manifold_step, mining_step, pretrain_step
+from vimix.domain.contrast.positives import Labels
+from vimix.domain.schedule.stages import Objective, Stage
 from vimix.ports.callback import Callback
 from vimix.ports.clips import VideoStore
 from vimix.ports.metrics import MetricsSink
+from vimix.ports.network import Network
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.clips import ClipBatch
@@ -31,10 +35,16 @@ from vimix_adapters.metrics.progress_bar import ProgressMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 from vimix_adapters.wiring.initial_weights import inherited_parts
 from vimix_adapters.wiring.knn import build_online_knn
-from vimix_adapters.wiring.networks import build_learner, build_trained
+from vimix_adapters.wiring.networks import build_stage_learner, build_trained
 from vimix_adapters.wiring.recorded_settings import packing_record, store_settings
 from vimix_adapters.wiring.stage_provenance import stage_provenance
-from vimix_adapters.wiring.stores import build_training_clips
+from vimix_adapters.wiring.stores import build_training_clips, require_labels
+
+PAIR_STEPS: Mapping[Objective, Callable[[Learner], Step]] = {
+    Objective.SIMCLR: simclr_step,
+    Objective.SYMMETRIC: symmetric_step,
+}
+"""Steps of the objectives in which both views are queries."""
 
 
 def build_stage_run(
@@ -55,11 +65,18 @@ def build_stage_run(
     recipe's encoder, or the stage needs a partner that ``inits`` lacks.
     """
     group, seed = group or SingleProcess(), stage_seed(recipe, number)
-    learner = build_learner(recipe, stage.modality, compute, group)
-    if stage.modality in inits:
-        _load_weights(learner, inits[stage.modality], store.fingerprint)
+    if isinstance(stage.finder, Labels):
+        require_labels(store, recipe.data.train_split)
     clips = build_training_clips(recipe, store, stage.views_needed, seed, compute, group)
-    knn = build_online_knn(recipe, store, stage.modality, learner.query, compute, group, stage.epochs)
+    learner = build_stage_learner(recipe, stage, compute, group, clips.steps)
+    views = learners_of(learner)
+    for modality, view in views.items():
+        if modality in inits:
+            _load_weights(view, inits[modality], store.fingerprint, queue=len(views) == 1)
+    knn = [
+        build_online_knn(recipe, store, m, view.query, compute, group, stage.epochs, f"{m}/" if stage.together else "")
+        for m, view in views.items()
+    ]
     possible_rank = min(group.size * recipe.optim.batch, recipe.contrast.embedding)
     return StageRun(
         name=stage.name,
@@ -73,7 +90,7 @@ def build_stage_run(
         warmup_steps=recipe.optim.warmup_steps,
         seed=seed,
         metrics=metrics_in(folder, stage.name, clips.steps * stage.epochs, group),
-        callbacks=[*warnings(group, possible_rank), *([] if knn is None else [knn])],
+        callbacks=[*warnings(group, possible_rank), *(callback for callback in knn if callback is not None)],
         about={"seed": recipe.seed, **packing_record(store_settings(recipe.data.store)), **(about or {})},
         origin=stage_provenance(store, stage, inits),
         **common_parts(recipe, store, folder, group, stop_requested),
@@ -81,20 +98,41 @@ def build_stage_run(
 
 
 def build_step(
-    recipe: config.Recipe, stage: Stage, learner: Learner, inits: Mapping[Modality, Checkpoint], compute: Compute
+    recipe: config.Recipe,
+    stage: Stage,
+    learner: Learner | JointLearner,
+    inits: Mapping[Modality, Checkpoint],
+    compute: Compute,
 ) -> Step:
-    """The training step of the stage, chosen by the fields that the stage has.
-
-    Raises VimixError if ``inits`` lacks the partner, or the layers do not fit the two encoders.
-    """
-    if stage.layers is None:
-        return pretrain_step(learner, stage.policy)
+    """The training step of the stage. Raises VimixError if ``inits`` lacks the partner, or the layers do not fit."""
     if stage.partner is None:
-        return manifold_step(learner, stage.policy, stage.layers)
+        return step_of(stage, learner, None)
     if stage.partner not in inits:
         raise VimixError(f"stage {stage.name} needs a trained {stage.partner} encoder: pretrain it first")
-    partner = build_trained(recipe, inits[stage.partner], compute).eval().requires_grad_(False)
+    return step_of(stage, learner, build_trained(recipe, inits[stage.partner], compute).eval().requires_grad_(False))
+
+
+def step_of(stage: Stage, learner: Learner | JointLearner, partner: Network | None) -> Step:
+    """The training step of the stage, chosen by the fields that the stage has.
+
+    Raises VimixError if the layers do not fit the two encoders.
+    """
+    if isinstance(learner, JointLearner):
+        return joint_step(learner)
+    if partner is None or stage.partner is None:
+        if stage.objective in PAIR_STEPS:
+            return PAIR_STEPS[stage.objective](learner)
+        if stage.layers is None:
+            return pretrain_step(learner, stage.policy)
+        return manifold_step(learner, stage.policy, stage.layers)
+    if stage.layers is None:
+        return mining_step(learner, partner, stage.partner, stage.policy)
     return cmmc_step(learner, partner, stage.partner, stage.policy, stage.layers)
+
+
+def learners_of(learner: Learner | JointLearner) -> Mapping[Modality, Learner]:
+    """The learners of the modalities that are trained."""
+    return learner.views if isinstance(learner, JointLearner) else {learner.modality: learner}
 
 
 def seeded(step: Step, device: torch.device, rank: int = 0) -> Step:
@@ -113,10 +151,15 @@ def seeded(step: Step, device: torch.device, rank: int = 0) -> Step:
     return run
 
 
-def _load_weights(learner: Learner, init: Checkpoint, data: str) -> None:
-    """Start from the weights of a checkpoint. Raises VimixError if they do not fit."""
+def _load_weights(learner: Learner, init: Checkpoint, data: str, queue: bool) -> None:
+    """Start from the weights of a checkpoint, and from its ``queue`` or an empty one.
+
+    Raises VimixError if they do not fit.
+    """
+    fresh = learner.state_dict()
     try:
-        learner.load_weights(inherited_parts(init, learner.state_dict(), data))
+        parts = inherited_parts(init, fresh, data)
+        learner.load_weights(parts if queue else {**parts, "queue": fresh["queue"]})
     except (RuntimeError, ValueError) as error:
         raise VimixError(
             f"the checkpoint of {init.modality} does not fit the recipe: {' '.join(str(error).split())[:300]}"

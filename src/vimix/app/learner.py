@@ -10,14 +10,17 @@ from torch import Tensor
 
 from vimix.app.parallel import SingleProcess, rows_of_rank
 from vimix.domain.contrast.candidates import Candidates
-from vimix.domain.contrast.diagnostics import alignment, effective_rank, margin, uniformity
-from vimix.domain.contrast.losses import loss_and_logits, pretext_accuracy
+from vimix.domain.contrast.diagnostics import alignment, effective_rank, found_positives, margin, uniformity
+from vimix.domain.contrast.losses import masked_logits, multi_positive_cross_entropy, pretext_accuracy
 from vimix.domain.contrast.momentum import ema_update
+from vimix.domain.contrast.positives import Finder, Instances, OwnKey
 from vimix.domain.contrast.queue import NegativeQueue
 from vimix.ports.network import Network, Optimiser
 from vimix.ports.process_group import ProcessGroup
+from vimix.values.clips import ClipBatch
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import Modality
+from vimix.values.positives import Positives
 
 
 @frozen(eq=False)
@@ -34,6 +37,10 @@ class ContrastedBatch:
     """Bool [B, G+K]: candidates that were left out of the comparison."""
     first: int
     """The own key of query i is candidate first + i."""
+    positives: Tensor
+    """Bool [B, G+K]: positives of the instance of each query."""
+    seen: Instances
+    """What the finder saw."""
 
 
 @frozen(eq=False)
@@ -65,33 +72,75 @@ class Learner:
     momentum: float
     temperature: float
     group: ProcessGroup = field(factory=SingleProcess)
+    finder: Finder = field(factory=OwnKey)
+    """Finds the positives."""
 
-    def learn(self, z: Tensor, keys: Tensor, plan: MixPlan, sources: Tensor) -> StepOutcome:
+    def learn(
+        self, z: Tensor, keys: Tensor, plan: MixPlan, batch: ClipBatch, beside: Mapping[Modality, Tensor] | None = None
+    ) -> StepOutcome:
         """Compare mixed queries z [B, D] with the batch's keys [G, D] and the queue, update f, enqueue the keys.
 
-        ``plan`` covers the global batch of G rows; ``z`` and ``sources`` [B] are this rank's rows of it.
+        ``plan`` covers the global batch of G rows; ``z``, ``batch`` and ``beside`` are this rank's rows of it. The last
+        has embeddings [B, D] of the clips by the modalities whose keys the queue keeps beside.
         """
+        others: dict[str, Tensor] = {m: self.group.all_gather(embedded) for m, embedded in (beside or {}).items()}
+        loss, compared = self.compare(z, keys, plan, self.seen(batch, others))
+        return self.update(loss, compared, plan, others)
+
+    def compare(self, z: Tensor, keys: Tensor, plan: MixPlan, seen: Instances) -> tuple[Tensor, ContrastedBatch]:
+        """The loss of queries z [B, D], in nats, and what it was computed from, without gradient."""
         own_plan, first = rows_of_rank(plan, self.group), self.group.rank * len(z)
-        sources = self.group.all_gather(sources)
-        excluded = self._excluded(sources, own_plan, first)
-        loss, logits = loss_and_logits(z, keys, self.queue.rows, own_plan, self.temperature, excluded, first)
+        positives = Positives.of(self.finder.found(seen), own_plan, first)
+        excluded = self.excluded(seen, own_plan, positives, first)
+        logits = masked_logits(z, keys, self.queue.rows, self.temperature, excluded)
+        cosines = logits.detach() * self.temperature
+        compared = ContrastedBatch(z.detach(), keys, cosines, excluded, first, positives.own, seen)
+        return multi_positive_cross_entropy(logits, own_plan, positives), compared
+
+    def update(
+        self, loss: Tensor, compared: ContrastedBatch, plan: MixPlan, others: Mapping[str, Tensor] | None = None
+    ) -> StepOutcome:
+        """Minimise the loss by one step and enqueue the keys, with those of ``others`` beside."""
         skipped = self.optimiser.step(loss)
-        self.queue.enqueue(keys, sources)
-        logits = logits.detach()
-        compared = ContrastedBatch(z.detach(), keys, logits * self.temperature, excluded, first)
-        accuracy = pretext_accuracy(logits, first)
+        self.queue.enqueue(compared.keys, compared.seen.sources, compared.seen.labels, others)
+        accuracy = pretext_accuracy(compared.cosines, compared.positives)
         return StepOutcome(loss.detach(), accuracy, float(plan.weight.mean()), skipped, compared)
 
-    def _excluded(self, sources: Tensor, own_plan: MixPlan, first: int) -> Tensor:
-        """Bool [B, G+K]: candidates that the policy leaves out, and rows of the queue that are still empty."""
-        partner = torch.from_numpy(own_plan.partner).to(sources.device, non_blocking=True)
-        excluded = self.candidates.excluded(sources, self.queue.row_sources, partner, first)
-        excluded[:, len(sources) :] |= self.queue.empty
+    def seen(self, batch: ClipBatch, others: Mapping[str, Tensor]) -> Instances:
+        """The instances of all ranks and the queue, with the similarities of ``others``: embeddings [G, D]."""
+        numbers = self.group.all_gather(torch.stack([batch.sources, batch.labels], dim=1))
+        similarities = [embedded @ self.queue.beside[modality].T for modality, embedded in others.items()]
+        queue = self.queue
+        return Instances(
+            sources=numbers[:, 0],
+            queue_sources=queue.row_sources.clone(),  # the queue goes on, the diagnostics look back
+            labels=numbers[:, 1],
+            queue_labels=queue.row_labels.clone(),
+            queue_ages=queue.row_ages,
+            full=queue.full,
+            similarities=similarities[0] if similarities else None,
+        )
+
+    def excluded(self, seen: Instances, own_plan: MixPlan, positives: Positives, first: int) -> Tensor:
+        """Bool [B, G+K]: candidates that the policy leaves out, except positives in the queue; and its empty rows."""
+        partner = torch.from_numpy(own_plan.partner).to(seen.sources.device, non_blocking=True)
+        excluded = self.candidates.excluded(seen.sources, seen.queue_sources, partner, first)
+        queued = excluded[:, len(seen.sources) :]
+        queued &= ~positives.either[:, len(seen.sources) :]
+        queued |= self.queue.empty
         return excluded
 
     def keys(self, clips: Tensor, rng: np.random.Generator) -> Tensor:
         """Keys [G, D] of the unmixed clips of all ranks, after the momentum update of the key encoder."""
+        self.follow()
+        return self.more_keys(clips, rng)
+
+    def follow(self) -> None:
+        """The momentum update of the key encoder."""
         ema_update(self.key.parameters(), self.query.parameters(), self.momentum)
+
+    def more_keys(self, clips: Tensor, rng: np.random.Generator) -> Tensor:
+        """Keys [G, D] of further clips of the same step."""
         return self.key.keys(clips, torch.from_numpy(rng.permutation(self.group.size * len(clips))))
 
     @property
@@ -113,8 +162,16 @@ class Learner:
             "alignment": float(alignment(compared.z, own)),
             "uniformity": float(uniformity(compared.keys)),
             "effective_rank": float(effective_rank(compared.keys)),
-            "margin": float(margin(compared.cosines, compared.excluded, compared.first)),
+            "margin": float(margin(compared.cosines, compared.excluded | compared.positives, compared.first)),
+            **({} if isinstance(self.finder, OwnKey) else self._found(compared)),
         }
+
+    def _found(self, compared: ContrastedBatch) -> dict[str, float]:
+        """Measures of the positives that were found besides the own keys."""
+        found = compared.positives & ~compared.excluded
+        found &= ~compared.seen.own[compared.first : compared.first + len(found)]
+        measured = found_positives(found, compared.cosines, compared.seen, compared.first)
+        return {name: float(value) for name, value in measured.items()}
 
     def state_dict(self) -> dict[str, Mapping[str, Any]]:
         """The parts of a checkpoint."""

@@ -36,16 +36,18 @@ class OnlineKnn(Callback):
     """Epochs between two measurements."""
     epochs: int = 0
     """Epochs of the stage: the last one is always measured."""
+    name: str = "knn_accuracy"
+    """Name of the number in the row of metrics."""
 
     def measures_after(self, epoch: int) -> bool:
         """Whether ``epoch``, counted from 1, is a multiple of ``every`` or the last one."""
         return epoch % self.every == 0 or epoch == self.epochs
 
     def measure(self) -> dict[str, float]:
-        """``{"knn_accuracy": ...}``, 0 to 1."""
+        """The accuracy, 0 to 1, by ``name``."""
         gallery, queries = (
             extract_features(self.network, clips, self.sources, self.batch, group=self.group)
             for clips in (self.gallery, self.queries)
         )
         accuracy = knn_accuracy(gallery.features, gallery.labels, queries.features, queries.labels, self.neighbours)
-        return {"knn_accuracy": accuracy}
+        return {self.name: accuracy}

@@ -100,6 +100,28 @@ def blend_rows_of_rank(g1: Tensor, g2: Tensor, plan: MixPlan, group: ProcessGrou
     return blend(g1, donors, evolve(rows_of_rank(plan, group), partner=np.arange(len(g1))))
 
 
+def gathered_with_gradient(rows: Tensor, group: ProcessGroup) -> Tensor:
+    """The rows [B, D] of all ranks, [G, D]; gradients flow to them, also from the losses of other ranks."""
+    if group.size == 1:
+        return rows
+    gathered: Tensor = _AllGather.apply(rows, group)
+    return gathered
+
+
+class _AllGather(torch.autograd.Function):
+    """``ProcessGroup.all_gather`` with gradients, which are added up over the ranks."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, group: ProcessGroup) -> Tensor:
+        ctx.group, ctx.size = group, len(rows)
+        return group.all_gather(rows)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        summed = ctx.group.all_gather(grads[0][None]).sum(dim=0)
+        return summed[ctx.group.rank * ctx.size : (ctx.group.rank + 1) * ctx.size], None
+
+
 class _PermuteRows(torch.autograd.Function):
     """``ProcessGroup.permute_rows`` with gradients, which are sent back to the ranks that the rows came from.
 

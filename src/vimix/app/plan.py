@@ -14,5 +14,6 @@ def run_stages(stages: Sequence[Stage], execute: Execute) -> dict[Modality, Chec
     """Run the stages in order; return the newest checkpoint of each modality."""
     newest: dict[Modality, Checkpoint] = {}
     for number, stage in enumerate(stages):
-        newest[stage.modality] = execute(number, stage, dict(newest))
+        final = execute(number, stage, dict(newest))
+        newest |= {modality: final.of(modality) for modality in stage.trained}
     return newest

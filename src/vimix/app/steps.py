@@ -3,7 +3,7 @@
 In a group of processes a plan is drawn for the global batch, and each rank applies its own rows of it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from torch import Tensor
@@ -19,6 +19,8 @@ from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import Modality
 
+Beside = Mapping[Modality, Tensor]
+"""Embeddings [B, D] of the batch by modalities whose keys the queue keeps beside."""
 Step = Callable[[ClipBatch, np.random.Generator], StepOutcome]
 """Trains on one batch. All randomness of the step comes from the generator."""
 
@@ -31,7 +33,22 @@ def pretrain_step(learner: Learner, policy: MixPolicy) -> Step:
         x_mix, plan = _mixed(x_q, x_q, learner.query, learner, policy, rng)
         z = learner.query.embed(x_mix)
         keys = learner.keys(x_k, rng)
-        return learner.learn(z, keys, plan, batch.sources)
+        return learner.learn(z, keys, plan, batch)
+
+    return step
+
+
+def mining_step(learner: Learner, partner: Network, partner_modality: Modality, policy: MixPolicy) -> Step:
+    """``pretrain_step`` with positives that the frozen ``partner`` finds (CoCLR; section 9 of the method)."""
+
+    def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
+        x1_q, x1_k = batch.views[learner.modality]
+        x2 = batch.views[partner_modality][0]
+        _, e2 = partner.hidden_and_embedding(x2, 0)
+        x_mix, plan = _mixed(x1_q, x1_q, learner.query, learner, policy, rng)
+        z = learner.query.embed(x_mix)
+        keys = learner.keys(x1_k, rng)
+        return learner.learn(z, keys, plan, batch, {partner_modality: e2})
 
     return step
 
@@ -44,7 +61,7 @@ def manifold_step(learner: Learner, policy: MixPolicy, layers: LayerChoice) -> S
         k, _ = layers.draw(learner.query.depth, learner.query.depth, rng)
         z, plan = learner.query.embed_mixed(x_q, k, lambda g1: _mixed(g1, g1, learner.query, learner, policy, rng))
         keys = learner.keys(x_k, rng)
-        return learner.learn(z, keys, plan, batch.sources)
+        return learner.learn(z, keys, plan, batch)
 
     return step
 
@@ -54,18 +71,28 @@ def cmmc_step(
 ) -> Step:
     """One step of a CMMC stage (Algorithm 1; section 4 of the method); ``partner`` is frozen.
 
-    Raises VimixError if the same layer is to be mixed in encoders with different numbers of stages.
+    If the learner looks for positives in the partner, the partner's pass goes on to its embedding (section 9). Raises
+    VimixError if the same layer is to be mixed in encoders with different numbers of stages.
     """
     _require_equal_depth(learner, partner, partner_modality, layers)
+
+    def to_the_layer(clips: Tensor, layer: int) -> tuple[Tensor, Beside]:
+        return partner.hidden(clips, layer), {}
+
+    def to_the_end(clips: Tensor, layer: int) -> tuple[Tensor, Beside]:
+        hidden, embedded = partner.hidden_and_embedding(clips, layer)
+        return hidden, {partner_modality: embedded}
+
+    donated = to_the_end if learner.finder.looks_at_partner else to_the_layer
 
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x1_q, x1_k = batch.views[learner.modality]
         x2 = batch.views[partner_modality][0]
         k, l = layers.draw(learner.query.depth, partner.depth, rng)  # noqa: E741  # the paper's name
-        g2 = partner.hidden(x2, l)
+        g2, beside = donated(x2, l)
         z, plan = learner.query.embed_mixed(x1_q, k, lambda g1: _mixed(g1, g2, partner, learner, policy, rng))
         keys = learner.keys(x1_k, rng)
-        return learner.learn(z, keys, plan, batch.sources)
+        return learner.learn(z, keys, plan, batch, beside)
 
     return step
 

@@ -44,6 +44,10 @@ class Network(FeatureExtractor, Protocol):
         """``g^layer``: the map below stage ``layer``, without gradient, in evaluation mode (the frozen partner)."""
         ...
 
+    def hidden_and_embedding(self, clips: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """``hidden``, and the L2-normalised embeddings [B, 128] float32, from one pass in evaluation mode."""
+        ...
+
     def keys(self, clips: Tensor, shuffle: Tensor) -> Tensor:
         """Keys [G, 128] of the clips [B, C, T, H, W] of all ranks, in train mode, without gradient.
 

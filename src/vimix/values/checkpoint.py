@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 FORMAT = "vimix-checkpoint-1"
 
@@ -40,14 +40,25 @@ class Checkpoint:
     """State of a training stage, made of tensors and plain data only, so that it loads with ``weights_only=True``."""
 
     modality: str
+    """The modality that was trained; several that were trained together are joined by ``+``."""
     recipe: str
     """The resolved recipe as TOML: a checkpoint can be opened without any other file."""
     parts: Mapping[str, Mapping[str, Any]]
     """State by the name of the part: ``query``, ``key``, ``queue``, ``optimiser``, ``progress``.
 
-    A training with labels has ``classifier`` in place of the first three."""
+    A training with labels has ``classifier`` in place of the first three. Where several modalities were trained
+    together, each has its own ``query.MODALITY``, ``key.`` and ``queue.``.
+    """
     about: Mapping[str, str | int | float]
     """Facts for the record: stage name, arm, epochs, steps, versions, commit."""
+
+    def of(self, modality: str) -> "Checkpoint":
+        """The checkpoint of one of the modalities that were trained: itself where that was the only one."""
+        if modality == self.modality:
+            return self
+        ending = f".{modality}"
+        own = {name.removesuffix(ending): part for name, part in self.parts.items() if name.endswith(ending)}
+        return evolve(self, modality=modality, parts={**own, "progress": self.parts["progress"]})
 
     @property
     def trained(self) -> Mapping[str, Any]:

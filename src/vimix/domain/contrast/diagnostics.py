@@ -6,6 +6,8 @@ All vectors are L2-normalised rows, float32. The measures are cheap enough for e
 import torch
 from torch import Tensor
 
+from vimix.domain.contrast.positives import Instances
+
 COLLAPSED_SHARE = 1 / 16
 """Share of the possible effective rank below which embeddings are called collapsed."""
 
@@ -52,6 +54,29 @@ def margin(cosines: Tensor, excluded: Tensor, first: int = 0) -> Tensor:
     negative[rows, first + rows] = False
     sums = cosines.masked_fill(~negative, 0).sum(dim=1)
     return (positive - sums / negative.sum(dim=1).clamp(min=1)).mean()
+
+
+def found_positives(found: Tensor, cosines: Tensor, seen: Instances, first: int = 0) -> dict[str, Tensor]:
+    """Measures of the positives that were ``found`` (bool [B, G+K]) for queries first ... first+B-1, by name.
+
+    ``positives`` is their number a query. The others are means over them: the shares of the query's own class and
+    recording, the age in steps (0: in the batch itself) and the cosine with the query, from ``cosines`` [B, G+K]. They
+    are nan where nothing was found, the first also where no class is known.
+    """
+    size, own = len(seen.sources), slice(first, first + len(found))
+    sources, labels = (
+        torch.cat(pair) for pair in ((seen.sources, seen.queue_sources), (seen.labels, seen.queue_labels))
+    )
+    ages = torch.cat([torch.zeros_like(seen.sources), seen.queue_ages // size + 1])
+    known = found & (labels >= 0) & (labels[own] >= 0)[:, None]
+    same_class, same_source = (numbers == numbers[own][:, None] for numbers in (labels, sources))
+    return {
+        "positives": found.sum() / len(found),
+        "positives_own_class": (known & same_class).sum() / known.sum(),
+        "positives_own_recording": (found & same_source).sum() / found.sum(),
+        "positives_age": (found * ages).sum() / found.sum(),
+        "positives_similarity": cosines.masked_fill(~found, 0).sum() / found.sum(),
+    }
 
 
 def looks_collapsed(rank: float, possible: int) -> bool:

@@ -1,9 +1,10 @@
-"""InfoNCE over mixed queries (Eq. 1-3 and 6)."""
+"""InfoNCE over mixed queries, with one positive or several (Eq. 1-3 and 6; section 9 of the method)."""
 
 import torch
 from torch import Tensor
 
 from vimix.values.mixing import MixPlan
+from vimix.values.positives import Positives
 
 
 def mixed_info_nce(
@@ -22,17 +23,50 @@ def mixed_info_nce(
     processes share a batch; then the queries are rows first ... first+B-1 of it, and so is ``plan`` (B rows).
     Returns a scalar, float32, in nats: the mean over the queries.
     """
-    return loss_and_logits(q, keys, queue, plan, temperature, excluded, first)[0]
+    return mixed_cross_entropy(masked_logits(q, keys, queue, temperature, excluded), plan, first)
 
 
-def loss_and_logits(
-    q: Tensor, keys: Tensor, queue: Tensor, plan: MixPlan, temperature: float, excluded: Tensor | None, first: int = 0
-) -> tuple[Tensor, Tensor]:
-    """``mixed_info_nce``, and the logits [B, G+K] it was computed from; excluded candidates are -inf."""
+def mixed_multi_positive_nce(
+    q: Tensor,
+    keys: Tensor,
+    queue: Tensor,
+    plan: MixPlan,
+    positives: Tensor,
+    *,
+    temperature: float = 0.07,
+    excluded: Tensor | None = None,
+    first: int = 0,
+) -> Tensor:
+    """``mixed_info_nce`` for instances with several positives (CoCLR, Han et al. 2020; section 9 of the method).
+
+    ``positives`` bool [G, G+K] marks in row j the positives of instance j among the candidates: the keys [G, D], then
+    the queue [K, D]. The loss of a query with positives P is -log Σ_P softmax; that of a mixed query i is ``weight[i]``
+    times the loss with the positives of i plus the rest times that with the positives of ``partner[i]``. With own keys
+    as the only positives it is ``mixed_info_nce``, to the last bit. A positive that is ``excluded`` is left out too.
+
+    All vectors are L2-normalised. G equals B unless several processes share a batch; then the queries are rows first
+    ... first+B-1 of it, and so are the B rows of ``plan``. Returns a scalar, float32, in nats: the mean over the
+    queries. Raises ValueError if an instance has no positive; this is checked on the CPU only, because reading the
+    answer from an accelerator would stall it.
+    """
+    if positives.is_cpu and not positives.any(dim=1).all():
+        raise ValueError("every instance needs a positive: mark at least its own key, positives[j, j]")
+    logits = masked_logits(q, keys, queue, temperature, excluded)
+    return multi_positive_cross_entropy(logits, plan, Positives.of(positives, plan, first))
+
+
+def multi_positive_cross_entropy(logits: Tensor, plan: MixPlan, positives: Positives) -> Tensor:
+    """The loss of ``mixed_multi_positive_nce`` from ``logits`` [B, G+K], excluded ones -inf, in nats."""
+    weight = torch.from_numpy(plan.weight).to(logits.device, non_blocking=True)
+    log_shares = logits.log_softmax(dim=1)
+    own, partner = (log_shares.masked_fill(~p, -torch.inf).logsumexp(dim=1) for p in (positives.own, positives.partner))
+    return -(weight * own + (1 - weight) * partner).mean()
+
+
+def masked_logits(q: Tensor, keys: Tensor, queue: Tensor, temperature: float, excluded: Tensor | None) -> Tensor:
+    """``candidate_logits`` [B, G+K]; those of excluded candidates are -inf."""
     logits = candidate_logits(q, keys, queue, temperature)
-    if excluded is not None:
-        logits = logits.masked_fill(excluded, -torch.inf)
-    return mixed_cross_entropy(logits, plan, first), logits
+    return logits if excluded is None else logits.masked_fill(excluded, -torch.inf)
 
 
 def candidate_logits(q: Tensor, keys: Tensor, queue: Tensor, temperature: float) -> Tensor:
@@ -52,7 +86,6 @@ def mixed_cross_entropy(logits: Tensor, plan: MixPlan, first: int = 0) -> Tensor
     return -(weight * log_shares[rows, first + rows] + (1 - weight) * log_shares[rows, partner]).mean()
 
 
-def pretext_accuracy(logits: Tensor, first: int = 0) -> Tensor:
-    """Share of the queries whose own key, candidate first + i, scores highest ((K+1)-way accuracy, Fig. 3)."""
-    own = first + torch.arange(len(logits), device=logits.device)
-    return (logits.argmax(dim=1) == own).float().mean()
+def pretext_accuracy(logits: Tensor, positives: Tensor) -> Tensor:
+    """Share of the queries for which one of their ``positives`` [B, G+K] scores highest ((K+1)-way, Fig. 3)."""
+    return positives.gather(1, logits.argmax(dim=1, keepdim=True)).float().mean()

@@ -1,26 +1,43 @@
 """The stages of a plan (section 5 of the method)."""
 
-from attrs import frozen
+from enum import Enum
 
+from attrs import field, frozen
+
+from vimix.domain.contrast.positives import Finder, OwnKey
 from vimix.domain.mixing.layers import LayerChoice
 from vimix.domain.mixing.policies import MixPolicy
 from vimix.values.modality import Modality
 
 
+class Objective(Enum):
+    """What a stage of pretraining minimises."""
+
+    MOCO = "moco"
+    """Mixed queries against keys of a momentum encoder and the queue (sections 1 to 3)."""
+    SIMCLR = "simclr"
+    """NT-Xent over both views, without queue."""
+    SYMMETRIC = "symmetric"
+    """Each view a query for the key of the other, as in MoCo v3."""
+
+
 @frozen(kw_only=True)
 class Stage:
-    """MoCo on one modality. The fields ``layers`` and ``partner`` say where the query is mixed, and with what.
+    """MoCo on one modality, or on several at once. The fields say where the query is mixed, and what its positives are.
 
     Without ``layers`` clips are mixed in the input space (pretraining, section 3.1). With ``layers`` hidden maps are
     mixed: with maps of the frozen ``partner`` (a CMMC stage, section 3.2), or, without a partner, with maps of other
-    clips of the batch (manifold mixup, Table 2). Raises ValueError for a partner without layers.
+    clips of the batch (manifold mixup, Table 2). The ``finder`` finds positives, in the partner or in the modalities
+    that are trained ``together`` (section 9). Raises ValueError for a partner that neither gives maps nor finds.
     """
 
     name: str
     modality: Modality
     """The modality whose encoder is trained."""
+    together: tuple[Modality, ...] = ()
+    """Further modalities that are trained at the same time."""
     partner: Modality | None = None
-    """The modality whose encoder is frozen and gives hidden maps."""
+    """The modality whose encoder is frozen and gives hidden maps, finds positives, or both."""
     epochs: int
     rate: float
     """Learning rate of the first epochs."""
@@ -30,12 +47,27 @@ class Stage:
     policy: MixPolicy
     layers: LayerChoice | None = None
     """How the layers are drawn between which hidden maps are mixed."""
+    objective: Objective = Objective.MOCO
+    finder: Finder = field(factory=OwnKey)
+    """Finds the positives of a query."""
+    plain_epochs: int = 0
+    """Epochs before the first positives are looked for in the modalities that are trained together."""
 
     def __attrs_post_init__(self) -> None:
-        if self.partner is not None and self.layers is None:
+        if self.partner is not None and self.layers is None and not self.finder.looks_at_partner:
             raise ValueError(f"stage {self.name} has the partner {self.partner} but no layers to mix at")
+
+    @property
+    def trained(self) -> tuple[Modality, ...]:
+        """All modalities that are trained."""
+        return (self.modality, *self.together)
+
+    @property
+    def beside(self) -> tuple[Modality, ...]:
+        """Modalities whose keys the queue keeps beside those of the trained one."""
+        return (self.partner,) if self.partner is not None and self.finder.looks_at_partner else ()
 
     @property
     def views_needed(self) -> dict[Modality, int]:
         """Number of augmented views of each modality in a batch of the stage."""
-        return {self.modality: 2} if self.partner is None else {self.modality: 2, self.partner: 1}
+        return {**dict.fromkeys(self.trained, 2), **({} if self.partner is None else {self.partner: 1})}

@@ -1,0 +1,128 @@
+"""``vimix run`` with positives that are found: in a partner, under CMMC, across views, by labels."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.cli import vimix
+from tests.e2e.killing import RECIPE, make_store
+from vimix.domain.contrast.positives import NearestAcrossViews, NearestInPartner
+from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.commands.positives_sheet import found_in_queue
+
+ARMS = """
+[arms.coclr]
+stages = [
+  {{ pretrain = "flow", epochs = 1, milestones = [] }},
+  {{ pretrain = "rgb", partner = "flow", positives = {{ find = "nearest_in_partner", k = 2 }} }},
+  {{ cmmc = "rgb", partner = "flow", positives = {{ find = "nearest_in_partner", k = 2 }} }},
+]
+[arms.crossclr]
+stages = [
+  {{ joint = ["rgb", "flow"], positives = {{ find = "nearest_across_views", after = 0.5 }} }},
+  {{ cmmc = "flow", partner = "rgb", epochs = 1, milestones = [] }},
+]
+[arms.both_views]
+set = {{ "contrast.queue" = 0, "pretrain.mix.policy" = "none", "augment.views" = "cvrl" }}
+stages = [
+  {{ pretrain = "rgb", objective = "simclr", epochs = 1, milestones = [] }},
+  {{ pretrain = "rgb", objective = "symmetric", epochs = 1, milestones = [] }},
+]
+[arms.labels]
+stages = [{{ pretrain = "rgb", mix = {{ policy = "none" }}, positives = {{ find = "labels" }} }}]
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A run of all arms: three steps an epoch, and queues that two steps fill."""
+    folder = tmp_path_factory.mktemp("found")
+    make_store(folder / "s.h5")
+    text = RECIPE.split("[arms")[0].replace("queue = 10", "queue = 8").replace("log_every = 3", "log_every = 1") + ARMS
+    (folder / "r.toml").write_text(text.format(store=folder / "s.h5"))
+    assert vimix("run", folder / "r.toml", "--out", folder / "run", "--device", "cpu") == 0
+    return folder
+
+
+def rows(stage: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (stage / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("stage", "found"),
+    [
+        ("coclr/2-pretrain-rgb-mining-flow", lambda step: 2 if step > 2 else 0),
+        ("coclr/3-cmmc-rgb-from-flow", lambda step: 2 if step > 2 else 0),
+        ("crossclr/1-together-rgb-flow", lambda step: 1 if step > 2 else 0),
+    ],
+)
+def test_positives_are_mined_as_soon_as_the_queue_holds_enough(place, stage, found) -> None:
+    """Each video is a recording of its own, which comes again in the second epoch and is then a positive too."""
+    seen = rows(place / "run" / stage)
+    assert [row["step"] for row in seen] == [1, 2, 3, 4, 5, 6]
+    for row in seen:
+        own = row.get("positives_own_recording", 0) * row["positives"]
+        assert row["positives"] - own * (stage.startswith("coclr")) == pytest.approx(found(row["step"]), abs=1e-6)
+        assert ("positives_similarity" in row) is (row["positives"] > 0)
+
+
+def test_a_picture_shows_what_was_found(place) -> None:
+    for picture in ("coclr/2-pretrain-rgb-mining-flow/positives-flow", "crossclr/1-together-rgb-flow/positives-rgb"):
+        assert (place / "run" / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
+    assert not list((place / "run/labels").glob("*/positives*.png"))
+
+
+def test_rows_of_the_picture_are_the_nearest_of_other_recordings() -> None:
+    queue = {"sources": torch.tensor([0, 0, 1, 2]), "labels": torch.tensor([0, 0, 1, 1])}
+    angles = torch.tensor([0.0, 0.1, 0.3, 0.7])
+    keys = torch.stack([angles.cos(), angles.sin()], dim=1)
+    assert found_in_queue(queue, keys, NearestInPartner(k=2), [0, 3]) == {0: [2, 3], 3: [2, 1]}
+    assert found_in_queue(queue, keys, NearestAcrossViews(k=1), [0, 3]) == {0: [1], 3: [2]}
+
+
+def test_labels_find_candidates_of_the_class(place) -> None:
+    assert all(row["positives_own_class"] == 1 for row in rows(place / "run/labels/1-pretrain-rgb") if row["positives"])
+
+
+def test_other_objectives_train_and_hand_their_encoders_on(place) -> None:
+    for stage in ("1-pretrain-rgb", "2-pretrain-rgb"):
+        seen = rows(place / "run/both_views" / stage)
+        assert [row["step"] for row in seen] == [1, 2, 3]
+        assert all(row["queue_filled"] == 0 and 0 < row["loss"] < 20 for row in seen)
+    first, second = (load_checkpoint(place / "run/both_views" / f"{n}-pretrain-rgb").parts for n in (1, 2))
+    assert second["query"].keys() == first["query"].keys()
+
+
+def test_views_that_were_trained_at_once_have_checkpoints_like_any_other(place, tmp_path, capsys) -> None:
+    stage = place / "run/crossclr/1-together-rgb-flow"
+    for view in ("rgb", "flow"):
+        checkpoint = load_checkpoint(stage / view)
+        assert checkpoint.modality == view
+        assert vimix("export", stage / view, "--format", "safetensors", "--out", tmp_path / f"{view}.safetensors") == 0
+    together = load_checkpoint(stage)
+    assert together.modality == "rgb+flow"
+    assert all(map(torch.equal, together.of("flow").parts["query"].values(), checkpoint.parts["query"].values()))
+    assert vimix("export", stage, "--format", "safetensors", "--out", tmp_path / "both.safetensors") == 2
+    assert f"name the folder of one of them, such as {stage / 'rgb'}" in capsys.readouterr().err
+    results = json.loads((place / "run/results.json").read_text())["rows"]
+    assert [row["modality"] for row in results if row["key"] == "crossclr"] == ["rgb", "flow", "rgb + flow"]
+    record = ["evaluate", "retrieval", place / "r.toml", stage / "rgb", stage / "flow", "--out", tmp_path / "both.json"]
+    assert vimix(*record, "--device", "cpu") == 0
+    assert (place / "run/features").is_dir()
+    assert not (stage / "features").exists()
+
+
+def test_a_plan_and_a_figure_know_the_stages(place, capsys) -> None:
+    assert vimix("run", place / "r.toml", "--out", place / "run", "--plan", "--device", "cpu") == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for name in ("together-rgb-flow", "pretrain-rgb-mining-flow"):
+        assert name in printed
+    assert "to do: 0 s" in printed
+    assert printed.count("finished") == 8
+    figure = ["experiments", "figure", 3, "--runs", place, "--out", place / "f.png", "--modality", "flow"]
+    assert vimix(*figure) == 0
+    assert "crossclr" in capsys.readouterr().out
+    assert vimix("experiments", "stages", place / "run") == 0
+    assert "own" in capsys.readouterr().out
