@@ -78,6 +78,25 @@ def linear(
     evaluate_linear(EvaluationRequest(settings, checkpoint, out, device, on=on, best_on_test=best_on_test, force=force))
 
 
+@app.command("cross-modal")
+def cross_modal(
+    recipe: RecipeFile,
+    checkpoint: Checkpoints,
+    out: Out,
+    protocol: Protocol = None,
+    on: On = None,
+    force: Force = False,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Compare every modality with every other: recall from one to the other, CKA and mutual neighbours."""
+    from vimix_adapters.commands.evaluate import EvaluationRequest, evaluate_cross_modal
+    from vimix_adapters.config import read_recipe
+
+    settings = read_recipe(recipe, _settings(overrides, protocol))
+    evaluate_cross_modal(EvaluationRequest(settings, checkpoint, out, device, on=on, force=force))
+
+
 @app.command("linear-end-to-end")
 def linear_end_to_end(
     recipe: RecipeFile,

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from attrs import asdict, frozen
 
+from vimix.app.cross_modal import cross_modal
 from vimix.app.extract import extract_features
 from vimix.app.parallel import SingleProcess, videos_of_rank
 from vimix.app.probe import best_epoch, linear_probe
@@ -16,7 +17,7 @@ from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import Modality
-from vimix.values.scores import ProbeScores, RetrievalScores
+from vimix.values.scores import CrossModalScores, ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.feature_cache import FeatureCache, manifest_of
 from vimix_adapters.config.probe_settings import LinearSgd
@@ -152,6 +153,12 @@ def retrieval(recipe: config.Recipe, pairs: Pairs) -> RetrievalScores:
     """R@k by exact search; similarities of several modalities are averaged."""
     gallery, queries = sides(pairs)
     return retrieve(gallery, queries, FaissIndex, recipe.evaluate.recall_at, wiring.build_centring(recipe))
+
+
+def cross_modal_scores(recipe: config.Recipe, pairs: Pairs) -> CrossModalScores:
+    """Every modality against every other, with the protocol's centring."""
+    gallery, queries = sides(pairs)
+    return cross_modal(gallery, queries, FaissIndex, recipe.evaluate.recall_at, wiring.build_centring(recipe))
 
 
 def linear(recipe: config.Recipe, pairs: Pairs) -> ProbeScores:
