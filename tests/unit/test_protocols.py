@@ -274,7 +274,11 @@ def test_rows_name_streams_in_the_recipes_order_whichever_was_trained_first() ->
     recipe = recipe_from_toml(MINIMAL + "[modalities.flow]\nchannels = 2\n", "r")
     known, asked = videos(1, 12, 0, (FLOW, RGB)), videos(2, 6, 100, (FLOW, RGB))
     pairs = {m: evaluation_scores.FeaturePair(known[m], asked[m]) for m in (FLOW, RGB)}
-    assert [row.modality for row in evaluation_scores.rows(recipe, "A", pairs)] == ["rgb", "flow", "rgb + flow"]
+    assert [row.modality for row in evaluation_scores.rows(evaluation_scores.measure(recipe, pairs), "A")] == [
+        "rgb",
+        "flow",
+        "rgb + flow",
+    ]
 
 
 def test_the_picture_sheet_shows_the_neighbours_that_the_scores_count(tmp_path, monkeypatch) -> None:

@@ -1,6 +1,6 @@
 """Scores of encoders on a store: features are extracted once, and every score is computed from them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -37,6 +37,16 @@ class FeaturePair:
 
 Value = TypeVar("Value")
 Pairs = Mapping[Modality, FeaturePair]
+
+
+@frozen(eq=False)
+class Measured:
+    """Scores of one modality or of several together, with the predictions behind them."""
+
+    streams: str
+    """``rgb``, ``flow``, ``rgb + flow``, ..."""
+    retrieval: RetrievalScores
+    linear: ProbeScores
 
 
 @frozen(eq=False)
@@ -190,16 +200,18 @@ def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]
     return {"epoch": float(epoch), "top-1": accuracy}
 
 
-def rows(recipe: config.Recipe, arm: str, pairs: Pairs, key: str = "", tested_on: str = "") -> list[Row]:
-    """Rows of an arm: one per modality, then one of all modalities together."""
+def measure(recipe: config.Recipe, pairs: Pairs) -> list[Measured]:
+    """Scores of the encoders of an arm: of each modality, then of all together."""
     pairs = in_order(recipe, pairs)
     groups = [{modality: pair} for modality, pair in pairs.items()]
     if len(pairs) > 1:
         groups.append(dict(pairs))
-    return [
-        Row(arm, " + ".join(group), {**retrieval(recipe, group).record, **linear(recipe, group).record}, key, tested_on)
-        for group in groups
-    ]
+    return [Measured(" + ".join(group), retrieval(recipe, group), linear(recipe, group)) for group in groups]
+
+
+def rows(measured: Sequence[Measured], arm: str, key: str = "", tested_on: str = "") -> list[Row]:
+    """The scores of an arm as rows of the table."""
+    return [Row(arm, one.streams, {**one.retrieval.record, **one.linear.record}, key, tested_on) for one in measured]
 
 
 def in_order(recipe: config.Recipe, by_modality: Mapping[Modality, Value]) -> dict[Modality, Value]:

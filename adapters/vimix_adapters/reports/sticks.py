@@ -11,24 +11,29 @@ SIDE = 96
 _COLOURS = ((31, 119, 180), (255, 127, 14), (44, 160, 44))
 
 
-def stick_figure(joints: NDArray[np.float32], layout: SkeletonLayout) -> NDArray[np.uint8]:
-    """Draw the persons of a frame [V, M, 3] side by side on white, from the front.
+def stick_figures(joints: NDArray[np.float32], layout: SkeletonLayout) -> NDArray[np.uint8]:
+    """Draw a sequence [T, V, M, 3] on white from the front: each person in a pane of one scale in all frames.
 
-    Returns uint8 [96, 96·N, 3] for the N persons that are seen, or a blank [96, 96, 3] if there is none.
+    Returns uint8 [T, 96, 96·N, 3] for the N persons that are seen in some frame, or blanks [T, 96, 96, 3].
     """
-    seen = [person for person in np.moveaxis(joints, 1, 0) if person.any()]
+    seen = [person for person in np.moveaxis(joints, 2, 0) if person.any()]
     panes = [_person(person, layout, number) for number, person in enumerate(seen)]
-    return np.concatenate(panes or [_blank()], axis=1)
+    return np.concatenate(panes or [np.stack([_blank()] * len(joints))], axis=2)
 
 
 def _person(joints: NDArray[np.float32], layout: SkeletonLayout, number: int) -> NDArray[np.uint8]:
-    pane, plane = _blank(), joints[:, :2] * (1, -1)  # rows of a picture count downwards
-    low, high = plane.min(axis=0), plane.max(axis=0)
+    """A person [T, V, 3] in T panes; a frame without the person is blank."""
+    plane = joints[..., :2] * (1, -1)  # rows of a picture count downwards
+    present = joints.any(axis=(1, 2))
+    low, high = plane[present].min(axis=(0, 1)), plane[present].max(axis=(0, 1))
     scale = 0.9 * SIDE / max(float((high - low).max()), 1e-6)
     pixels = np.rint((plane - (low + high) / 2) * scale + SIDE / 2).astype(int)
-    for child, parent in layout.edges:
-        cv2.line(pane, tuple(map(int, pixels[child])), tuple(map(int, pixels[parent])), _COLOURS[number % 3], 2)
-    return pane
+    panes = [_blank() for _ in joints]
+    for frame in np.flatnonzero(present):
+        ends = [tuple(map(int, place)) for place in pixels[frame]]
+        for child, parent in layout.edges:
+            cv2.line(panes[frame], ends[child], ends[parent], _COLOURS[number % 3], 2)
+    return np.stack(panes)
 
 
 def _blank() -> NDArray[np.uint8]:

@@ -90,11 +90,15 @@ class Difference:
 def read_run(folder: Path) -> RunResults:
     """Read the results of the run in ``folder``. Raises VimixError naming the file if they are missing or invalid."""
     file = folder / "results.json"
+    return run_of(results_content(file), file)
+
+
+def results_content(file: Path) -> object:
+    """The parsed content of a ``results.json``. Raises VimixError naming the file if it is missing or no JSON."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise VimixError(f"{file}: expected the results of a run, but it cannot be read ({error})") from error
-    return run_of(content, file)
 
 
 def run_of(content: object, file: Path) -> RunResults:
