@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from attrs import asdict, frozen
+import numpy as np
+from attrs import asdict, define, field, frozen
+from numpy.typing import NDArray
 
 from vimix.app.cross_modal import cross_modal
 from vimix.app.extract import extract_features
@@ -13,6 +15,7 @@ from vimix.app.probe import best_epoch, linear_probe
 from vimix.app.retrieve import retrieve
 from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
+from vimix.ports.probe import LinearProbe, ProbeOutcome
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
@@ -47,6 +50,33 @@ class Measured:
     """``rgb``, ``flow``, ``rgb + flow``, ..."""
     retrieval: RetrievalScores
     linear: ProbeScores
+
+
+@define(eq=False)
+class OnceProbe:
+    """Implements ``vimix.ports.probe.LinearProbe`` by another probe, which is trained once for each array of features.
+
+    A modality is scored by itself and together with others; its probe is the same. The arrays must not be changed.
+    """
+
+    probe: LinearProbe
+    _known: list[tuple[NDArray[np.float32], NDArray[np.float32], int, ProbeOutcome]] = field(init=False, factory=list)
+
+    def fit_predict(
+        self,
+        features: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        sources: NDArray[np.int64],
+        queries: NDArray[np.float32],
+        seed: int,
+    ) -> ProbeOutcome:
+        """The outcome of the probe for these very arrays."""
+        for trained_on, asked, seeded, outcome in self._known:
+            if trained_on is features and asked is queries and seeded == seed:
+                return outcome
+        outcome = self.probe.fit_predict(features, labels, sources, queries, seed)
+        self._known.append((features, queries, seed, outcome))
+        return outcome
 
 
 @frozen(eq=False)
@@ -171,10 +201,11 @@ def cross_modal_scores(recipe: config.Recipe, pairs: Pairs) -> CrossModalScores:
     return cross_modal(gallery, queries, FaissIndex, recipe.evaluate.recall_at, wiring.build_centring(recipe))
 
 
-def linear(recipe: config.Recipe, pairs: Pairs) -> ProbeScores:
-    """Accuracy of a linear probe; several modalities are fused as the protocol says."""
+def linear(recipe: config.Recipe, pairs: Pairs, probe: LinearProbe | None = None) -> ProbeScores:
+    """Accuracy of a linear probe, by default the protocol's; several modalities are fused as the protocol says."""
     gallery, queries = sides(pairs)
-    return linear_probe(gallery, queries, wiring.build_probe(recipe), recipe.seed, wiring.build_fusion(recipe))
+    probe = probe or wiring.build_probe(recipe)
+    return linear_probe(gallery, queries, probe, recipe.seed, wiring.build_fusion(recipe))
 
 
 def epochs_of_probe(recipe: config.Recipe) -> LinearSgd:
@@ -206,7 +237,8 @@ def measure(recipe: config.Recipe, pairs: Pairs) -> list[Measured]:
     groups = [{modality: pair} for modality, pair in pairs.items()]
     if len(pairs) > 1:
         groups.append(dict(pairs))
-    return [Measured(" + ".join(group), retrieval(recipe, group), linear(recipe, group)) for group in groups]
+    probe = OnceProbe(wiring.build_probe(recipe))
+    return [Measured(" + ".join(group), retrieval(recipe, group), linear(recipe, group, probe)) for group in groups]
 
 
 def rows(measured: Sequence[Measured], arm: str, key: str = "", tested_on: str = "") -> list[Row]:
