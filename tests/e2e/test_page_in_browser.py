@@ -90,8 +90,13 @@ def test_filters_filter(opened, file) -> None:
     assert len(tiles(opened)) == 2 * len(shown["results"])
     lines = opened.locator("#training polyline[data-arm]:not(.off)")
     before = lines.count()
-    opened.get_by_role("checkbox", name="MoCo").uncheck()
+    opened.locator("#t-filters").get_by_role("checkbox", name="MoCo").uncheck()
     assert 0 < lines.count() < before
+    rows = opened.locator("#overview tr[data-arm]:visible")
+    assert "MoCo" in "".join(rows.all_inner_texts())
+    opened.locator("#o-filters").get_by_role("checkbox", name="MoCo").uncheck()
+    assert all(not text.startswith("MoCo") for text in rows.all_inner_texts())
+    assert rows.count() > 0
 
 
 def test_the_map_lists_the_neighbours_of_a_chosen_video(opened, file) -> None:

@@ -266,12 +266,12 @@
     show();
   }
 
-  // ---- training: boxes that hide lines ---------------------------------------------------------------------
-  function training() {
-    const boxes = [...document.querySelectorAll("#t-filters input")];
+  // ---- boxes that hide lines of tables and charts ---------------------------------------------------------
+  function filterBoxes(fieldset, lines) {
+    const boxes = [...document.querySelectorAll(`${fieldset} input`)];
     const show = () => {
       const off = new Set(boxes.filter((box) => !box.checked).map((box) => `${box.dataset.filter}:${box.value}`));
-      for (const line of document.querySelectorAll("#training polyline[data-arm]")) {
+      for (const line of document.querySelectorAll(lines)) {
         line.classList.toggle("off", ["arm", "modality", "seed"].some((name) => off.has(`${name}:${line.dataset[name]}`)));
       }
     };
@@ -281,5 +281,6 @@
   if (data.galleries.length) gallery();
   if (data.errors.length) errors();
   if (data.maps.length) map();
-  training();
+  filterBoxes("#o-filters", "#overview tr[data-arm]");
+  filterBoxes("#t-filters", "#training polyline[data-arm]");
 })();
