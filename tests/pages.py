@@ -84,7 +84,8 @@ def sample_page(store: FakeVideoStore, clips: int = 500, name: str = "small") ->
         )
         for seed in (0, 1)
     ]
-    facts = [RunFacts(name, seed, f"seed-{seed}", changed={"data.store": '"store.h5"'}) for seed in (0, 1)]
+    changed, commit = {"data.store": '"store.h5"'}, "0123456789" * 6
+    facts = [RunFacts(name, seed, f"seed-{seed}", commit=commit, changed=changed) for seed in (0, 1)]
     return Page(
         f"vimix: {name}",
         overview_of(runs, facts),
