@@ -126,7 +126,7 @@ def test_a_run_leaves_everything_behind(finished) -> None:
         assert rows
         assert {"step", "loss", "pretext_accuracy", "clips_per_second", "learning_rate"} <= rows[-1].keys()
         assert list((finished / stage / "tensorboard").iterdir())
-    for name in ("recipe.toml", "results.json", "results.md", "curves.png", "retrieval.png"):
+    for name in ("recipe.toml", "results.json", "results.md", "curves.png", "retrieval.png", "report.html"):
         assert (finished / name).stat().st_size > 0
 
 
@@ -447,3 +447,78 @@ def test_help_is_there_before_torch_would_be() -> None:
 def test_every_command_has_help(command, capsys) -> None:
     assert vimix(command, "--help") == 0
     assert "Usage" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_report_shows_all_arms_and_names_what_is_missing(place, finished, capsys) -> None:
+    quick = ["--device", "cpu", "--set", "evaluate.probe_inverse_regularisation=[1.0]"]
+    assert vimix("report", finished, "--out", place / "page.html", "--clips", 6, *quick) == 0
+    page = json.loads((place / "page.json").read_text())
+    arms = ["random initialisation", "MoCo", "Vi-Mix"]
+    for part in ("galleries", "errors", "maps", "matrices"):
+        assert list(dict.fromkeys(one["arm"] for one in page[part])) == arms
+    assert page["clips"] == 6
+    assert page["overview"]["missing"] == []
+    assert {run["recipe"] for run in page["overview"]["runs"]} == {"tiny"}
+    assert page["overview"]["runs"][0]["changed"]["optim.batch"] == "4"
+    scores = json.loads((finished / "results.json").read_text())["rows"][-1]["scores"]
+    assert page["overview"]["lines"][-1]["scores"]["R@1"]["mean"] == scores["R@1"]
+    gone = ["--set", f"data.store={place / 'gone.h5'}"]
+    assert vimix("report", finished, "--out", place / "page.html", "--force", *quick, *gone) == 0
+    page = json.loads((place / "page.json").read_text())
+    assert page["galleries"] == []
+    assert page["panels"]
+    assert "gone.h5" in page["overview"]["missing"][0]
+
+
+@pytest.mark.slow
+def test_modalities_are_compared_and_recorded(place, finished, capsys) -> None:
+    trained = [finished / "vimix/3-cmmc-rgb-from-flow", finished / "vimix/4-cmmc-flow-from-rgb"]
+    out = place / "cross-modal.json"
+    assert vimix("evaluate", "cross-modal", place / "tiny.toml", *trained, "--out", out, "--device", "cpu") == 0
+    record = json.loads(out.read_text())
+    assert (
+        {"R@1 rgb to flow", "CKA rgb and flow", "R@1 by chance"}
+        <= record["scores"].keys()
+        == record["untrained"].keys()
+    )
+    assert "by chance" in capsys.readouterr().out
+    alone = ["evaluate", "cross-modal", place / "tiny.toml", trained[0], "--out", place / "other.json"]
+    assert vimix(*alone) == 2
+    assert "at least two" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_mixes_of_a_recipe_are_shown_as_a_page_and_as_a_picture(place, capsys) -> None:
+    assert vimix("mix-preview", place / "tiny.toml", "--out", place / "mixes.html") == 0
+    page = json.loads((place / "mixes.json").read_text())
+    assert [(one["modality"], one["policy"]) for one in page["mixed"]] == [
+        (modality, policy)
+        for modality in ("rgb", "flow")
+        for policy in ("mixup", "temporal_cutmix", "st_cutmix", "videomix")
+    ]
+    assert [(one["modality"], one["partner"]) for one in page["hidden"]] == [("rgb", "flow"), ("flow", "rgb")]
+    assert page["clips"] == 24
+    assert vimix("mix-preview", place / "tiny.toml", "--out", place / "picture.png") == 0
+    assert (place / "picture.png").read_bytes().startswith(b"\x89PNG")
+    with_page = json.loads((place / "picture.json").read_text())
+    assert with_page["hidden"] == page["hidden"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["report", ".", "--out", "page.pdf"], "ends in .html"),
+        (["report", ".", "--out", "page.html"], "expected the folder of a run"),
+        (["report", ".", "--out", "page.html", "--map", "tsne"], "pca or umap"),
+        (["mix-preview", "r.toml", "--out", "mix.gif"], ".html or .png"),
+    ],
+)
+def test_a_page_that_cannot_be_made_is_refused_in_one_line(tmp_path, monkeypatch, capsys, arguments, message) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "r.toml").write_text(TINY.format(store="s.h5"))
+    assert vimix(*arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r.toml"]

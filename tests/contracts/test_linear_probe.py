@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tests.fakes.probe import NearestMeanProbe
 from vimix.ports.probe import LinearProbe
+from vimix_adapters.commands.scores import OnceProbe
 from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.probes.logistic import LogisticProbe
 from vimix_adapters.probes.sgd import SgdProbe
@@ -27,7 +28,11 @@ def normalising_sgd() -> SgdProbe:
     return SgdProbe(LinearSgd(lr=1.0, weight_decay=1e-4, batch=8, epochs=40, milestones=(30,), batch_norm=True))
 
 
-@pytest.fixture(params=[NearestMeanProbe, LogisticProbe, sgd, normalising_sgd], scope="module")
+def once() -> OnceProbe:
+    return OnceProbe(NearestMeanProbe())
+
+
+@pytest.fixture(params=[NearestMeanProbe, LogisticProbe, sgd, normalising_sgd, once], scope="module")
 def make(request: pytest.FixtureRequest) -> Factory:
     factory: Factory = request.param
     return factory

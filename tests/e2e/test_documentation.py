@@ -164,7 +164,7 @@ def test_every_path_of_the_project_that_a_page_names_exists() -> None:
 @pytest.mark.slow
 def test_a_run_leaves_the_files_that_getting_started_lists(workplaces) -> None:
     run = workplaces.of(ROOT / "docs/getting-started.md") / "first/run"
-    for name in ("results.md", "results.json", "curves.png", "retrieval.png", "recipe.toml", "features"):
+    for name in ("results.md", "results.json", "curves.png", "retrieval.png", "report.html", "recipe.toml", "features"):
         assert (run / name).exists()
     stage = run / "vimix/3-cmmc-rgb-from-flow"
     assert {"last.pt", "metrics.jsonl", "tensorboard"} <= {path.name for path in stage.iterdir()}

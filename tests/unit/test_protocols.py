@@ -385,7 +385,31 @@ def test_rows_name_streams_in_the_recipes_order_whichever_was_trained_first() ->
     recipe = recipe_from_toml(MINIMAL + "[modalities.flow]\nchannels = 2\n", "r")
     known, asked = videos(1, 12, 0, (FLOW, RGB)), videos(2, 6, 100, (FLOW, RGB))
     pairs = {m: evaluation_scores.FeaturePair(known[m], asked[m]) for m in (FLOW, RGB)}
-    assert [row.modality for row in evaluation_scores.rows(recipe, "A", pairs)] == ["rgb", "flow", "rgb + flow"]
+    assert [row.modality for row in evaluation_scores.rows(evaluation_scores.measure(recipe, pairs), "A")] == [
+        "rgb",
+        "flow",
+        "rgb + flow",
+    ]
+
+
+def test_the_probe_of_a_modality_is_trained_once_for_all_groups_that_it_is_in(monkeypatch) -> None:
+    recipe = recipe_from_toml(MINIMAL + "[modalities.flow]\nchannels = 2\n", "r")
+    known, asked = videos(1, 12, 0, (RGB, FLOW)), videos(2, 6, 100, (RGB, FLOW))
+    pairs = {m: evaluation_scores.FeaturePair(known[m], asked[m]) for m in (RGB, FLOW)}
+    probe, trained = evaluation_scores.wiring.build_probe(recipe), []
+    original = type(probe).fit_predict
+
+    def counted(self, features, *rest):
+        trained.append(id(features))
+        return original(self, features, *rest)
+
+    monkeypatch.setattr(type(probe), "fit_predict", counted)
+    measured = evaluation_scores.measure(recipe, pairs)
+    assert sorted(trained) == sorted(id(pair.gallery.features) for pair in pairs.values())
+    alone = [{RGB: pairs[RGB]}, {FLOW: pairs[FLOW]}, pairs]
+    for one, group in zip(measured, alone, strict=True):
+        expected = evaluation_scores.linear(recipe, group).probabilities
+        np.testing.assert_array_equal(one.linear.probabilities, expected)
 
 
 def test_the_picture_sheet_shows_the_neighbours_that_the_scores_count(tmp_path, monkeypatch) -> None:

@@ -9,7 +9,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips.hdf5 import fingerprint, settings_of
 from vimix_adapters.config.store_settings import SkeletonSettings
-from vimix_adapters.reports.sticks import stick_figure
+from vimix_adapters.reports.sticks import stick_figures
 
 OLD = {
     "layout": asdict(FIVE),
@@ -47,13 +47,13 @@ def test_what_does_not_fit_together_is_refused() -> None:
 
 def test_a_picture_leaves_out_masked_joints_and_stands_upright() -> None:
     """The chest and both hands are above the hip and the foot."""
-    joints = np.array([[0, 2], [-1, 1.5], [1, 1.5], [0, 1], [0, 0]], dtype=np.float32)[:, None]
-    up, down = stick_figure(joints, FIVE), stick_figure(joints, FIVE, down=True)
+    joints = np.array([[0, 2], [-1, 1.5], [1, 1.5], [0, 1], [0, 0]], dtype=np.float32)[None, :, None]
+    up, down = stick_figures(joints, FIVE)[0], stick_figures(joints, FIVE, down=True)[0]
     above, below = ([(half < 255).sum() for half in (x[:48], x[48:])] for x in (up, down))
     assert above[0] > above[1]
     assert below[0] < below[1]
     masked = joints.copy()
-    masked[4] = np.nan
-    drawn = [(stick_figure(x, FIVE) < 255).any(axis=2).sum() for x in (joints, masked)]
+    masked[0, 4] = np.nan
+    drawn = [(stick_figures(x, FIVE)[0] < 255).any(axis=2).sum() for x in (joints, masked)]
     assert 0 < drawn[1] < drawn[0]
-    assert (stick_figure(np.full_like(joints, np.nan), FIVE) == 255).all()
+    assert (stick_figures(np.full_like(joints, np.nan), FIVE) == 255).all()

@@ -91,6 +91,25 @@ def linear(
     evaluate_linear(evolve(request, fractions=shares, draws=draws))
 
 
+@app.command("cross-modal")
+def cross_modal(
+    recipe: RecipeFile,
+    checkpoint: Checkpoints,
+    out: Out,
+    protocol: Protocol = None,
+    on: On = None,
+    force: Force = False,
+    overrides: Overrides = None,
+    device: Device = "auto",
+) -> None:
+    """Compare every modality with every other: recall from one to the other, CKA and mutual neighbours."""
+    from vimix_adapters.commands.evaluate import EvaluationRequest, evaluate_cross_modal
+    from vimix_adapters.config import read_recipe
+
+    settings = read_recipe(recipe, _settings(overrides, protocol))
+    evaluate_cross_modal(EvaluationRequest(settings, checkpoint, out, device, on=on, force=force))
+
+
 def _add_training(name: str, about: str) -> None:
     """Add the command ``name``, which trains with labels; all such commands have the same options."""
 

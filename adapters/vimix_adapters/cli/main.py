@@ -17,6 +17,7 @@ from vimix_adapters.cli.hub import pull, push
 from vimix_adapters.cli.import_weights import import_weights
 from vimix_adapters.cli.memory_errors import out_of_memory
 from vimix_adapters.cli.predict import predict
+from vimix_adapters.cli.report import mix_preview, report
 from vimix_adapters.cli.streams import keep_streams
 from vimix_adapters.cli.synth import synth
 from vimix_adapters.files import FULL
@@ -40,6 +41,8 @@ app.command("run")(run_commands.run_recipe)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(index.app, name="index")
 app.command("bench-data")(bench_data)
+app.command()(report)
+app.command("mix-preview")(mix_preview)
 app.command()(doctor)
 app.add_typer(experiments.app, name="experiments")
 app.command("export")(export)

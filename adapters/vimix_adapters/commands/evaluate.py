@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import asdict, evolve, frozen
+from rich.table import Table
 
 from vimix.app.finetune import classify, finetune_scores
 from vimix.app.parallel import videos_of_rank
@@ -12,7 +13,7 @@ from vimix.app.train import train
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix.values.scores import ProbeScores, RetrievalScores, VideoProbabilities
+from vimix.values.scores import CrossModalScores, ProbeScores, RetrievalScores, VideoProbabilities
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_trained
 from vimix_adapters.commands import scores
@@ -23,11 +24,15 @@ from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.files import require_new
 from vimix_adapters.reports.console import show_table
+from vimix_adapters.reports.cross_modal import cross_modal_table
 from vimix_adapters.reports.environment import machine
 from vimix_adapters.reports.results import ResultRecord, read_results, unlike, write_results
 from vimix_adapters.reports.tables import UNTRAINED, Row, console_table
 
-Score = Callable[[config.Recipe, scores.Pairs], RetrievalScores | ProbeScores]
+Kind = TypeVar("Kind", RetrievalScores, ProbeScores, CrossModalScores)
+Score = Callable[[config.Recipe, scores.Pairs], Kind]
+Show = Callable[[str, str, Kind, Kind], Table]
+"""Takes a title, the modalities, the scores of untrained and of trained encoders."""
 Inits = Mapping[Modality, Checkpoint | None]
 """Initial weights by modality; None stands for random weights."""
 
@@ -92,7 +97,7 @@ def evaluate_retrieval(request: EvaluationRequest) -> None:
 
     Raises VimixError if ``out`` exists or does not end in .json, or a checkpoint does not fit the recipe.
     """
-    _evaluate_frozen(request, "retrieval", scores.retrieval)
+    _evaluate_frozen(request, "retrieval", scores.retrieval, _table)
 
 
 def evaluate_linear(request: EvaluationRequest) -> None:
@@ -102,10 +107,30 @@ def evaluate_linear(request: EvaluationRequest) -> None:
     """
     if request.best_on_test:
         scores.epochs_of_probe(request.recipe)  # refused before any work
-    _evaluate_frozen(request, "linear", scores.linear)
+    _evaluate_frozen(request, "linear", scores.linear, _table)
 
 
-def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score) -> None:
+def evaluate_cross_modal(request: EvaluationRequest) -> None:
+    """Every modality of the checkpoints against every other: recall at k, CKA and mutual neighbours.
+
+    Raises VimixError as ``evaluate_retrieval`` does, or for fewer than two checkpoints.
+    """
+    if len(request.checkpoints) < 2:
+        raise VimixError("cross-modal compares modalities: name checkpoints of at least two of them")
+    _evaluate_frozen(request, "cross-modal", scores.cross_modal_scores, _cross_modal_table)
+
+
+def _table(title: str, modalities: str, untrained: Kind, found: Kind) -> Table:
+    rows = [Row(UNTRAINED, modalities, untrained.record), Row("trained", modalities, found.record)]
+    return console_table(rows, title=title)
+
+
+def _cross_modal_table(title: str, modalities: str, untrained: CrossModalScores, found: CrossModalScores) -> Table:
+    del modalities  # each cell names its own
+    return cross_modal_table({UNTRAINED: untrained, "trained": found}, title)
+
+
+def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score[Kind], show: Show[Kind]) -> None:
     _require_out(request)
     with open_session(request.target_recipe, request.device) as session:
         recipe, compute = session.recipe, session.compute
@@ -133,8 +158,7 @@ def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score) -> Non
         )
         write_results(request.out, record)
         name = " + ".join(checkpoints)
-        rows = [Row(UNTRAINED, name, baseline.record), Row("trained", name, found.record)]
-        show_table(console_table(rows, title=f"{recipe.name}: {task}, protocol {recipe.evaluate.protocol}"))
+        show_table(show(f"{recipe.name}: {task}, protocol {recipe.evaluate.protocol}", name, baseline, found))
         if best := record.best_on_test:
             print(
                 "best on test (chosen on the test videos themselves, as the peers report), "

@@ -1,4 +1,4 @@
-"""The evaluation of a whole run: a table of all arms, curves of their training and a sheet of retrieved videos."""
+"""The evaluation of a whole run: a table of all arms, curves of their training, retrieved videos, and a page of all."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -16,6 +16,9 @@ from vimix.values.modality import RGB, Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.feature_cache import FeatureCache
+from vimix_adapters.commands.report import page_or_warning, write_page_of_run
+from vimix_adapters.commands.report_clips import pictures
+from vimix_adapters.commands.report_panels import ArmFeatures
 from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import Session
 from vimix_adapters.indexes.faiss_index import FaissIndex
@@ -23,7 +26,6 @@ from vimix_adapters.reports.curves import draw_curves, of_view, read_metrics
 from vimix_adapters.reports.environment import commit, machine, versions
 from vimix_adapters.reports.remarks import joined_remarks, training_remark
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
-from vimix_adapters.reports.sticks import stick_figure
 from vimix_adapters.reports.tables import UNTRAINED, Row, write_tables
 
 SHEET_QUERIES = 8
@@ -40,7 +42,7 @@ def evaluate_run(
     targets: Sequence[EvaluationTarget],
     out: Path,
 ) -> list[Row]:
-    """Score untrained encoders and every arm on every target; write results, curves and a sheet into ``out``.
+    """Score untrained encoders and every arm on every target; write results, curves, a sheet and a page to ``out``.
 
     ``arms`` holds the final checkpoints by arm and modality. All ranks extract features; rank 0 does the rest and
     returns the rows, the other ranks return none.
@@ -55,17 +57,25 @@ def evaluate_run(
     for arm, target in product(networks, targets):
         log.info("evaluation.started", arm=arm, **({"store": target.name} if target.name else {}))
         pairs[arm, target.name] = scores.extract(target, networks[arm], compute, group, cache)
-    rows: list[Row] = []
+    measured: dict[tuple[str, str], list[scores.Measured]] = {}
     for arm, target in synchronised([*product(networks, targets)] if session.writes else [], group):
-        rows += scores.rows(target.recipe, recipe.title(arm), pairs[arm, target.name], key=arm, tested_on=target.name)
+        measured[arm, target.name] = scores.measure(target.recipe, pairs[arm, target.name])
     if not session.writes:
         return []
+    rows = [row for (arm, name), found in measured.items() for row in scores.rows(found, recipe.title(arm), arm, name)]
     remarks = {arm: _remarks(recipe, arm, out, group.size) for arm in arms}
     rows = [evolve(row, remark=joined_remarks(remarks.get(row.key, {}), row.modality.split(" + "))) for row in rows]
     last = list(networks)[-1]
     draw_retrieval(targets[0], pairs[last, targets[0].name], out / "retrieval.png", f"{recipe.name}: {last}")
     draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)
     write_tables(out, rows, _about(session, targets), f"Results of {recipe.name}", [_note(recipe, targets[0])])
+    own = targets[0].name
+    shown = [
+        ArmFeatures(recipe.title(arm), pairs[arm, own], measured[arm, own], trained=arm != UNTRAINED)
+        for arm in networks
+    ]
+    with page_or_warning(out):
+        write_page_of_run(out, targets[0], shown)
     return rows
 
 
@@ -101,12 +111,7 @@ def thumbnail(store: VideoStore, number: int) -> Thumbnail:
     """The middle frame of a video, with its name and class."""
     video = store.videos[number]
     modality = RGB if RGB in store.formats else next(iter(store.formats))
-    frame = store.read(number, modality, video.frames // 2, 1)[0]
-    kind = store.formats[modality]
-    if kind.layout is not None:
-        frame = stick_figure(frame, kind.layout, down=kind.channels - kind.score == 2)
-    if frame.shape[-1] != 3:
-        frame = np.repeat(frame[..., :1], 3, axis=-1)
+    (frame,) = pictures(store, number, modality, video.frames // 2, 1)
     return Thumbnail(frame, video.name, store.classes[video.label] if video.label >= 0 else "?")
 
 

@@ -7,11 +7,11 @@ import numpy as np
 
 from vimix.domain.scores.accuracy import confusion
 from vimix.ports.clips import VideoStore
-from vimix.values.scores import FinetuneScores, ProbeScores, RetrievalScores, VideoProbabilities
+from vimix.values.scores import CrossModalScores, FinetuneScores, ProbeScores, RetrievalScores, VideoProbabilities
 from vimix_adapters.csv_tables import write_csv
 from vimix_adapters.reports.confusion import draw_confusion, write_confusion
 
-Scores = RetrievalScores | ProbeScores | FinetuneScores
+Scores = CrossModalScores | RetrievalScores | ProbeScores | FinetuneScores
 SCORES, CONFUSION, PICTURE, CURVE = ".scores.csv", ".confusion.json", ".confusion.png", ".fractions.png"
 """Endings of the files, in place of the record's ``.json``."""
 
@@ -24,8 +24,11 @@ def detail_files(out: Path, fractions: bool = False) -> list[Path]:
 def write_details(out: Path, store: VideoStore, found: Scores) -> dict[str, float]:
     """Write the scores of each test video of ``store`` and the confusion matrix; return the accuracy by class.
 
-    Retrieval has no classes to confuse: its file lists the nearest video of each query, and nothing is returned.
+    Retrieval has no classes to confuse: its file lists the nearest video of each query, and nothing is returned; scores
+    from one modality to another are no scores of videos.
     """
+    if isinstance(found, CrossModalScores):
+        return {}
     if isinstance(found, RetrievalScores):
         write_csv(out.with_suffix(SCORES), RETRIEVED, _retrieved(store, found))
         return {}

@@ -69,12 +69,17 @@ def mix_weights(encoder: str, extent: str) -> MixWeights:
     return MixWeights(encoder, extent, by_layers)
 
 
-@torch.no_grad()
 def _grids(encoder: str) -> list[Grid]:
-    """Grids of the maps after stages 1 ... L-1."""
     settings = ModalitySettings(encoder=encoder)
-    network: StageChain = encoder_of(settings, find_layout("ntu") if settings.entry.maps == "graph" else None).eval()
-    hidden, grids = torch.ones(1, *CLIPS[encoder]), []
+    network = encoder_of(settings, find_layout("ntu") if settings.entry.maps == "graph" else None)
+    return map_grids(network, CLIPS[encoder])
+
+
+@torch.no_grad()
+def map_grids(network: StageChain, clip: tuple[int, int, int, int]) -> list[Grid]:
+    """Grids of the maps after stages 1 ... L-1, for clips [C, T, H, W] or [C, T, V, M]."""
+    network.eval()
+    hidden, grids = torch.ones(1, *clip), []
     for stage in range(network.depth - 1):
         hidden = network.partial_forward(hidden, stage, stage + 1)
         grids.append(Grid.of(hidden.shape, planar=network.planar))

@@ -21,6 +21,7 @@ from vimix_adapters.commands import scores
 from vimix_adapters.commands.evaluate_run import evaluate_run
 from vimix_adapters.commands.import_weights import initial_checkpoint
 from vimix_adapters.commands.positives_sheet import draw_positives
+from vimix_adapters.commands.report import PageSettings, page_or_warning, write_report
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.commands.stage_folders import StageFolders
 from vimix_adapters.files import make_folder, sweep_folder, write_text
@@ -131,6 +132,8 @@ def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int
         if session.writes:
             text = write_summary(out, [read_run(out / f"seed-{seed}") for seed in seeds])
             print(text)
+            with page_or_warning(out):
+                write_report([out], out / "report.html", PageSettings(device=device), force=True)
             log.info("seeds.finished", results=str(out / "results.md"))
     _require_learned(rows, out)
 

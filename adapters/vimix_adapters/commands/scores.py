@@ -1,11 +1,14 @@
 """Scores of encoders on a store: features are extracted once, and every score is computed from them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from attrs import asdict, frozen
+import numpy as np
+from attrs import asdict, define, field, frozen
+from numpy.typing import NDArray
 
+from vimix.app.cross_modal import cross_modal
 from vimix.app.extract import extract_features
 from vimix.app.parallel import SingleProcess, videos_of_rank
 from vimix.app.probe import best_epoch, linear_probe
@@ -13,12 +16,12 @@ from vimix.app.retrieve import retrieve
 from vimix.app.streams import Streams, side_by_side
 from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
-from vimix.ports.probe import LinearProbe
+from vimix.ports.probe import LinearProbe, ProbeOutcome
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import Modality
-from vimix.values.scores import ProbeScores, RetrievalScores
+from vimix.values.scores import CrossModalScores, ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.feature_cache import FeatureCache, manifest_of
 from vimix_adapters.config.probe_settings import LinearSgd
@@ -37,6 +40,43 @@ class FeaturePair:
 
 Value = TypeVar("Value")
 Pairs = Mapping[Modality, FeaturePair]
+
+
+@frozen(eq=False)
+class Measured:
+    """Scores of one modality or of several together, with the predictions behind them."""
+
+    streams: str
+    """``rgb``, ``flow``, ``rgb + flow``, ..."""
+    retrieval: RetrievalScores
+    linear: ProbeScores
+
+
+@define(eq=False)
+class OnceProbe:
+    """Implements ``vimix.ports.probe.LinearProbe`` by another probe, which is trained once for each array of features.
+
+    A modality is scored by itself and together with others; its probe is the same. The arrays must not be changed.
+    """
+
+    probe: LinearProbe
+    _known: list[tuple[NDArray[np.float32], NDArray[np.float32], int, ProbeOutcome]] = field(init=False, factory=list)
+
+    def fit_predict(
+        self,
+        features: NDArray[np.float32],
+        labels: NDArray[np.int64],
+        sources: NDArray[np.int64],
+        queries: NDArray[np.float32],
+        seed: int,
+    ) -> ProbeOutcome:
+        """The outcome of the probe for these very arrays."""
+        for trained_on, asked, seeded, outcome in self._known:
+            if trained_on is features and asked is queries and seeded == seed:
+                return outcome
+        outcome = self.probe.fit_predict(features, labels, sources, queries, seed)
+        self._known.append((features, queries, seed, outcome))
+        return outcome
 
 
 @frozen(eq=False)
@@ -160,10 +200,20 @@ def retrieval(recipe: config.Recipe, pairs: Pairs) -> RetrievalScores:
     return retrieve(gallery, queries, FaissIndex, recipe.evaluate.recall_at, wiring.build_centring(recipe))
 
 
-def linear(recipe: config.Recipe, pairs: Pairs) -> ProbeScores:
-    """Accuracy of a linear probe; several modalities are fused, or trained together, as the protocol says."""
-    probe, gallery, queries = _probed(recipe, pairs)
-    return linear_probe(gallery, queries, probe, recipe.seed, wiring.build_fusion(recipe))
+def cross_modal_scores(recipe: config.Recipe, pairs: Pairs) -> CrossModalScores:
+    """Every modality against every other, with the protocol's centring."""
+    gallery, queries = sides(pairs)
+    return cross_modal(gallery, queries, FaissIndex, recipe.evaluate.recall_at, wiring.build_centring(recipe))
+
+
+def linear(recipe: config.Recipe, pairs: Pairs, probe: LinearProbe | None = None) -> ProbeScores:
+    """Accuracy of a linear probe; several modalities are fused, or trained together, as the protocol says.
+
+    ``probe`` replaces the protocol's where each modality is trained by itself.
+    """
+    own, gallery, queries = _probed(recipe, pairs)
+    chosen = probe if probe is not None and len(gallery) == len(pairs) else own
+    return linear_probe(gallery, queries, chosen, recipe.seed, wiring.build_fusion(recipe))
 
 
 def _probed(recipe: config.Recipe, pairs: Pairs) -> tuple[LinearProbe, Streams, Streams]:
@@ -203,16 +253,19 @@ def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]
     return {"epoch": float(epoch), "top-1": accuracy}
 
 
-def rows(recipe: config.Recipe, arm: str, pairs: Pairs, key: str = "", tested_on: str = "") -> list[Row]:
-    """Rows of an arm: one per modality, then one of all modalities together."""
+def measure(recipe: config.Recipe, pairs: Pairs) -> list[Measured]:
+    """Scores of the encoders of an arm: of each modality, then of all together."""
     pairs = in_order(recipe, pairs)
     groups = [{modality: pair} for modality, pair in pairs.items()]
     if len(pairs) > 1:
         groups.append(dict(pairs))
-    return [
-        Row(arm, " + ".join(group), {**retrieval(recipe, group).record, **linear(recipe, group).record}, key, tested_on)
-        for group in groups
-    ]
+    probe = OnceProbe(wiring.build_probe(recipe))
+    return [Measured(" + ".join(group), retrieval(recipe, group), linear(recipe, group, probe)) for group in groups]
+
+
+def rows(measured: Sequence[Measured], arm: str, key: str = "", tested_on: str = "") -> list[Row]:
+    """The scores of an arm as rows of the table."""
+    return [Row(arm, one.streams, {**one.retrieval.record, **one.linear.record}, key, tested_on) for one in measured]
 
 
 def in_order(recipe: config.Recipe, by_modality: Mapping[Modality, Value]) -> dict[Modality, Value]:

@@ -90,7 +90,13 @@ class Difference:
 def read_run(folder: Path) -> RunResults:
     """Read the results of the run in ``folder``. Raises VimixError naming the file if they are missing or invalid."""
     file = folder / "results.json"
-    return run_of(read_json(file, "the results of a run"), file)
+    return run_of(results_content(file), file)
+
+
+def results_content(file: Path) -> object:
+    """The parsed content of a ``results.json``. Raises VimixError naming the file if it is missing or no JSON."""
+    content: object = read_json(file, "the results of a run")
+    return content
 
 
 def run_of(content: object, file: Path) -> RunResults:

@@ -14,7 +14,7 @@ from vimix_adapters.wiring.networks import (
 )
 from vimix_adapters.wiring.protocol_parts import build_centring, build_fusion, build_pooling, build_probe
 from vimix_adapters.wiring.recorded_settings import packing_record, recorded_packing, store_settings
-from vimix_adapters.wiring.stage_plans import build_stage
+from vimix_adapters.wiring.stage_plans import build_policy, build_stage
 from vimix_adapters.wiring.stage_provenance import stage_provenance, supervised_settings
 from vimix_adapters.wiring.stage_runs import (
     build_stage_run,
@@ -50,6 +50,7 @@ __all__ = [
     "build_fusion",
     "build_learner",
     "build_network",
+    "build_policy",
     "build_pooling",
     "build_probe",
     "build_process_group",

@@ -1,6 +1,6 @@
 """Scores, together with the predictions that they were computed from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from attrs import frozen
@@ -127,3 +127,54 @@ class FinetuneScores:
     def record(self) -> dict[str, float]:
         """``{"top-1": ..., "top-5": ...}``, 0 to 1, as written to results."""
         return {"top-1": self.top1, "top-5": self.top5}
+
+
+@frozen(eq=False)
+class CrossModalCell:
+    """Two modalities: test videos in one query training videos in the other, and the likeness of their features."""
+
+    queries: str
+    """Modality of the queries."""
+    gallery: str
+    """Modality of the gallery."""
+    recall: Mapping[int, float]
+    """R@k by k, 0 to 1; empty if the features of the two differ in length."""
+    cka: float | None
+    """Centred kernel alignment, about 0 to 1; None for fewer than four test videos."""
+    mutual: float | None
+    """Share of mutual nearest neighbours, 0 to 1; None for a single test video."""
+
+
+@frozen(eq=False)
+class CrossModalScores:
+    """Every modality against every other."""
+
+    cells: Sequence[CrossModalCell]
+    """All ordered pairs of modalities, row by row."""
+    chance: Mapping[int, float]
+    """R@k by k of neighbours drawn at random."""
+    neighbours: int
+    """Neighbours that the mutual share counts."""
+    chance_mutual: float
+    """Mutual share of features that have nothing in common."""
+    siblings: int
+    """Number of queries with a sibling (a clip of the same recording) in the gallery: above 0, R@k is too high."""
+    protocol: Mapping[str, object]
+    """How the scores were computed from features, as plain data for the record."""
+
+    @property
+    def record(self) -> dict[str, float]:
+        """All scores by name, such as ``R@1 rgb to flow``, ``CKA rgb and flow``, ``R@1 by chance``."""
+        named = {f"R@{k} by chance": value for k, value in self.chance.items()}
+        named["mutual neighbours by chance"] = self.chance_mutual
+        for cell in self.cells:
+            named |= {f"R@{k} {cell.queries} to {cell.gallery}": value for k, value in cell.recall.items()}
+        named_pairs: set[frozenset[str]] = set()
+        for cell in self.cells:
+            pair = frozenset((cell.queries, cell.gallery))
+            if len(pair) == 2 and pair not in named_pairs:  # the other direction has the same numbers
+                named_pairs.add(pair)
+                likeness = {"CKA": cell.cka, "mutual neighbours": cell.mutual}
+                words = f"{cell.queries} and {cell.gallery}"
+                named |= {f"{name} {words}": value for name, value in likeness.items() if value is not None}
+        return named

@@ -1,0 +1,275 @@
+"""``vimix report``: one page of several runs, from their folders."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+from attrs import evolve, frozen
+
+from vimix.ports.network import Network
+from vimix.values.checkpoint import Checkpoint
+from vimix.values.errors import VimixError
+from vimix.values.modality import Modality
+from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+from vimix_adapters.commands import scores
+from vimix_adapters.commands.feature_cache import FeatureCache
+from vimix_adapters.commands.paper_figures import RunMetrics, read_run_metrics
+from vimix_adapters.commands.report_clips import encoded_clip
+from vimix_adapters.commands.report_panels import ArmFeatures, Panels, build_panels
+from vimix_adapters.commands.scores import EvaluationTarget
+from vimix_adapters.config.tree import tree_of
+from vimix_adapters.files import require_new
+from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.prepare.progress import progress_bar
+from vimix_adapters.reports.console import plain_console
+from vimix_adapters.reports.curves import of_view
+from vimix_adapters.reports.page.catalogue import Catalogue
+from vimix_adapters.reports.page.embedding import require_method
+from vimix_adapters.reports.page.overview import RunFacts, changed_keys, facts_of, overview_of
+from vimix_adapters.reports.page.page import Page, write_page
+from vimix_adapters.reports.page.training import Boundary, StageTrace, boundaries_of, curves_of, panels_of
+from vimix_adapters.reports.summaries import RunResults, require_sample, results_content, run_of
+from vimix_adapters.reports.tables import UNTRAINED
+
+CLIPS = 500
+"""Most clips of a page by default."""
+
+log = structlog.get_logger()
+
+
+@frozen
+class PageSettings:
+    """How a page is made."""
+
+    clips: int = CLIPS
+    """Most clips inside the page."""
+    method: str = "pca"
+    """``pca`` or ``umap``: how features become points of a plane."""
+    device: str = "auto"
+    overrides: Sequence[str] = ()
+    """Keys of the runs' recipes to change, such as data.store."""
+
+
+@frozen(eq=False)
+class FoundRun:
+    """A run's folder as it was read."""
+
+    folder: Path
+    recipe: config.Recipe
+    metrics: RunMetrics
+    results: RunResults | None
+    facts: RunFacts
+
+
+def write_report(
+    folders: Sequence[Path], out: Path, settings: PageSettings = PageSettings(), force: bool = False
+) -> None:
+    """Write the page of all runs in ``folders``, and its numbers beside it with the suffix .json.
+
+    A folder may hold several seeds. Retrieval, errors, maps and modalities are those of the first run of each recipe.
+    What a run lacks is left out and named on the page. Raises VimixError if a folder holds no run, two runs of one
+    recipe have the same seed, ``out`` does not end in .html, or one of the files exists and ``force`` is false.
+    """
+    if out.suffix != ".html":
+        raise VimixError(
+            f"--out {out}: expected a name that ends in .html; the numbers go to a file that ends in .json"
+        )
+    require_method(settings.method)
+    for file in (out, out.with_suffix(".json")):
+        require_new(file, force)
+    configure_logging()
+    runs = [_read(run, settings) for folder in folders for run in _run_folders(folder)]
+    for recipe in dict.fromkeys(run.recipe.name for run in runs):
+        seeds = [run.recipe.seed for run in runs if run.recipe.name == recipe]
+        require_sample([recipe] * len(seeds), seeds)
+    catalogue, missing, panels = Catalogue(encoded_clip, settings.clips), _unfinished(runs), []
+    firsts: dict[str, FoundRun] = {}
+    for run in runs:
+        firsts.setdefault(run.recipe.name, run)
+    for run in firsts.values():
+        try:
+            with _bar() as encoding:
+                panels.append(_panels(run, catalogue, settings, missing, encoding))
+        except VimixError as error:
+            missing.append(f"{run.facts.folder}: no clips, errors, maps and modalities: {error}")
+    _write(out, runs, missing, panels, catalogue)
+    print(f"written to {out} ({out.stat().st_size / 1e6:.1f} MB) and {out.with_suffix('.json')}")
+
+
+def write_page_of_run(
+    folder: Path, target: EvaluationTarget, arms: Sequence[ArmFeatures], settings: PageSettings = PageSettings()
+) -> None:
+    """Write ``report.html`` and ``report.json`` of a run that was just evaluated into its folder."""
+    run = _read(folder, settings)
+    catalogue, missing = Catalogue(encoded_clip, settings.clips), _unfinished([run])
+    with _bar() as encoding:
+        panels = build_panels(target, arms, catalogue, settings.method, encoding)
+    _write(folder / "report.html", [run], missing, [panels], catalogue)
+
+
+@contextmanager
+def page_or_warning(folder: Path) -> Iterator[None]:
+    """Turn a page of ``folder`` that cannot be written into a warning: scores that took hours are safe without it."""
+    try:
+        yield
+    except (VimixError, OSError) as error:
+        log.warning("page.not_written", folder=str(folder), reason=str(error))
+
+
+def _run_folders(folder: Path) -> list[Path]:
+    """The folder, or those of its seeds. Raises VimixError if there is no run."""
+    seeds = sorted((file.parent for file in folder.glob("seed-*/recipe.toml")), key=_seed_number)
+    if not seeds and not (folder / "recipe.toml").is_file():
+        raise VimixError(f"{folder}: expected the folder of a run (vimix run), which has a recipe.toml")
+    return seeds or [folder]
+
+
+def _seed_number(folder: Path) -> tuple[int, str]:
+    number = folder.name.removeprefix("seed-")
+    return (int(number) if number.isdecimal() else 0, folder.name)
+
+
+def _read(folder: Path, settings: PageSettings) -> FoundRun:
+    recipe = config.read_recipe(folder / "recipe.toml", settings.overrides)
+    (metrics, *_) = read_run_metrics(folder)
+    facts = RunFacts(
+        recipe.name,
+        recipe.seed,
+        folder.resolve().name,
+        changed=changed_keys(tree_of(recipe), tree_of(_defaults(recipe))),
+        repeat=f"vimix run recipe.toml --out {folder.resolve().name}",
+    )
+    file = folder / "results.json"
+    if not file.exists():
+        return FoundRun(folder, recipe, metrics, None, facts)
+    content = results_content(file)
+    return FoundRun(folder, recipe, metrics, run_of(content, file), facts_of(content, file, facts))
+
+
+def _defaults(recipe: config.Recipe) -> config.Recipe:
+    """The recipe with the defaults of everything but what has none: its name, store, encoders' names and arms."""
+    modalities = {
+        name: config.ModalitySettings(encoder=modality.encoder) for name, modality in recipe.modalities.items()
+    }
+    return config.Recipe(name="", data=config.Data(store=""), modalities=modalities)
+
+
+def _unfinished(runs: Sequence[FoundRun]) -> list[str]:
+    """What the runs have not come to yet, in words."""
+    found = []
+    for run in runs:
+        if run.results is None:
+            found.append(f"{run.facts.folder}: no scores, as the run has not been evaluated (no results.json)")
+        for arm, settings in run.recipe.arms.items():
+            begun = len(run.metrics.stages.get(arm, ()))
+            if begun < len(settings.stages):
+                found.append(f"{run.facts.folder}: {arm} has metrics of {begun} of its {len(settings.stages)} stages")
+    return found
+
+
+def _panels(
+    run: FoundRun,
+    catalogue: Catalogue,
+    settings: PageSettings,
+    missing: list[str],
+    encoding: Callable[[int], Callable[[], None]],
+) -> Panels:
+    recipe = run.recipe
+    compute, store = wiring.build_compute(recipe, settings.device), wiring.build_store(recipe)
+    target = scores.evaluation_targets(recipe, store)[0]
+    trained = {arm: _newest(run, arm) for arm in recipe.arms}
+    missing += [
+        f"{run.facts.folder}: no checkpoint of {arm}, so no clips and maps of it" for arm in trained if not trained[arm]
+    ]
+    modalities = [m for m in map(Modality, recipe.modalities) if any(m in newest for newest in trained.values())]
+    if not modalities:
+        raise VimixError(f"{run.folder} holds no checkpoint of a finished stage")
+    networks: dict[str, Mapping[Modality, Network]] = {
+        UNTRAINED: {m: wiring.build_network(recipe, m, compute) for m in modalities}
+    }
+    for arm, newest in trained.items():
+        if newest:
+            networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
+    cache = FeatureCache(run.folder / "features")
+    pairs = {arm: scores.extract(target, networks[arm], compute, None, cache) for arm in networks}
+    arms = [arm_features(target.recipe, arm, pairs[arm]) for arm in networks]
+    return build_panels(target, arms, catalogue, settings.method, encoding)
+
+
+def arm_features(recipe: config.Recipe, arm: str, pairs: scores.Pairs) -> ArmFeatures:
+    """The features of an arm with their scores, which this computes."""
+    ordered = scores.in_order(recipe, pairs)
+    return ArmFeatures(recipe.title(arm), ordered, scores.measure(recipe, ordered), arm != UNTRAINED)
+
+
+def _newest(run: FoundRun, arm: str) -> dict[Modality, Checkpoint]:
+    """The newest checkpoint of each modality that the arm has trained."""
+    found: dict[Modality, Checkpoint] = {}
+    for number, stage in enumerate(run.recipe.arms[arm].stages, start=1):
+        checkpoints = FolderCheckpointStore(run.folder / arm / f"{number}-{stage.name}")
+        progress = checkpoints.progress() if checkpoints.exists() else None
+        if progress is not None and progress.finished and (last := checkpoints.last()) is not None:
+            found[Modality(stage.modality)] = evolve(last, parts={"query": last.parts["query"]})
+    return found
+
+
+def _write(
+    out: Path, runs: Sequence[FoundRun], missing: Sequence[str], panels: Sequence[Panels], catalogue: Catalogue
+) -> None:
+    curves = [
+        curves_of(run.recipe.name, run.recipe.seed, run.metrics.title(arm), traces)
+        for run in runs
+        for arm, traces in _traces(run)
+    ]
+    boundaries = [one for run in runs for arm, traces in _traces(run) for one in _boundaries(run, arm, traces)]
+    results = [run.results for run in runs if run.results is not None]
+    names = list(dict.fromkeys(run.recipe.name for run in runs))
+    page = Page(
+        title=f"vimix: {', '.join(names)}",
+        overview=overview_of(results, [run.facts for run in runs], missing),
+        panels=panels_of(curves),
+        boundaries=list(dict.fromkeys(boundaries)),
+        galleries=[one for of_run in panels for one in of_run.galleries],
+        maps=[one for of_run in panels for one in of_run.maps],
+        errors=[one for of_run in panels for one in of_run.errors],
+        matrices=[one for of_run in panels for one in of_run.matrices],
+        videos=catalogue.cards(),
+        clips=catalogue.clips,
+    )
+    write_page(page, out)
+
+
+def _traces(run: FoundRun) -> Iterator[tuple[str, list[StageTrace]]]:
+    for arm, stages in run.metrics.stages.items():
+        yield (
+            arm,
+            [
+                StageTrace(stage.folder, modality, stage.epochs, of_view(stage.rows, modality))
+                for stage in stages
+                for modality in stage.modalities
+            ],
+        )
+
+
+def _boundaries(run: FoundRun, arm: str, traces: Sequence[StageTrace]) -> list[Boundary]:
+    return boundaries_of(run.recipe.name, run.metrics.title(arm), traces)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int], Callable[[], None]]]:
+    """Yield a function of a number of clips that shows a bar and returns the function to call after each clip."""
+    with progress_bar("encoding clips", "clips", plain_console(stderr=True)) as show:
+
+        def encoding(total: int) -> Callable[[], None]:
+            done = 0
+
+            def one() -> None:
+                nonlocal done
+                done += 1
+                show(done, total)
+
+            return one
+
+        yield encoding

@@ -1,0 +1,151 @@
+"""The panels of the page that need features: retrieval, errors, maps and modalities against each other."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from attrs import frozen
+
+from vimix.domain.scores.features import centre, mean_row, unit_rows
+from vimix.values.modality import Modality
+from vimix_adapters import config
+from vimix_adapters.commands import scores
+from vimix_adapters.commands.scores import EvaluationTarget, FeaturePair, Measured
+from vimix_adapters.indexes.faiss_index import FaissIndex
+from vimix_adapters.reports.page import embedding
+from vimix_adapters.reports.page.catalogue import Catalogue, shown_modalities
+from vimix_adapters.reports.page.embedding import EmbeddingMap
+from vimix_adapters.reports.page.errors import Errors, errors_of
+from vimix_adapters.reports.page.gallery import Gallery, choose_queries, gallery_of, videos_of
+from vimix_adapters.reports.page.likeness import ModalityMatrix, matrices_of
+
+QUERIES = 60
+"""Most queries in the gallery."""
+GALLERY_SHARE = 0.7
+"""Share of the clips that the gallery may take."""
+
+
+@frozen(eq=False)
+class ArmFeatures:
+    """The features of an arm and their scores."""
+
+    title: str
+    pairs: scores.Pairs
+    measured: Sequence[Measured]
+    trained: bool = True
+    """False for encoders with random weights."""
+
+
+@frozen(eq=False)
+class Panels:
+    """The panels of one run."""
+
+    galleries: Sequence[Gallery]
+    errors: Sequence[Errors]
+    maps: Sequence[EmbeddingMap]
+    matrices: Sequence[ModalityMatrix]
+
+
+def build_panels(
+    target: EvaluationTarget,
+    arms: Sequence[ArmFeatures],
+    catalogue: Catalogue,
+    method: str = "pca",
+    encoding: Callable[[int], Callable[[], None]] = lambda _: lambda: None,
+) -> Panels:
+    """The panels of all arms of a run, with clips of their videos as long as the catalogue has room.
+
+    ``encoding`` takes the number of clips to come and returns a function that is called after each.
+    """
+    recipe, store = target.recipe, target.store
+    found = [(arm.title, one) for arm in arms for one in arm.measured]
+    rows = _chosen_queries([one for _, one in found], catalogue, len(shown_modalities(store)))
+    shown = [video for _, one in found for video in videos_of(one.retrieval, rows)]
+    mistaken = [int(v) for _, one in found for v in one.linear.test_videos]
+    number = {video: catalogue.number(store, video) for video in dict.fromkeys([*shown, *mistaken])}
+    galleries = [
+        gallery_of((recipe.name, title, one.streams), one.retrieval, rows, store.classes, number)
+        for title, one in found
+    ]
+    errors = [
+        errors_of(
+            (recipe.name, title, one.streams),
+            one.linear.probabilities,
+            one.linear.test_labels,
+            one.linear.test_videos,
+            _names(store.classes, one.linear.probabilities.shape[1]),
+            number,
+        )
+        for title, one in found
+    ]
+    maps = [
+        _map(recipe, arm.title, m, pair, catalogue, target, method) for arm in arms for m, pair in arm.pairs.items()
+    ]
+    _add_clips(catalogue, [number[v] for v in shown], errors, maps, encoding)
+    return Panels(galleries, errors, maps, _matrices(recipe, arms))
+
+
+def _names(classes: Sequence[str], predicted: int) -> list[str]:
+    return [*classes, *(f"class {at}" for at in range(len(classes), predicted))]
+
+
+def _chosen_queries(found: Sequence[Measured], catalogue: Catalogue, modalities: int) -> list[int]:
+    """Queries, evenly over the classes, whose clips and those of their neighbours have room; at least one."""
+    order = choose_queries(found[0].retrieval.query_labels, QUERIES)
+    chosen: list[int] = []
+    videos: set[int] = set()
+    for row in order:
+        more = videos | {video for one in found for video in videos_of(one.retrieval, [row])}
+        if chosen and catalogue.most and modalities * len(more) > GALLERY_SHARE * catalogue.room:
+            break
+        videos = more
+        chosen.append(row)
+    return chosen
+
+
+def _map(
+    recipe: config.Recipe,
+    title: str,
+    modality: Modality,
+    pair: FeaturePair,
+    catalogue: Catalogue,
+    target: EvaluationTarget,
+    method: str,
+) -> EmbeddingMap:
+    """Training and test videos as points, by the features that retrieval compares."""
+    features = np.concatenate([pair.gallery.features, pair.queries.features])
+    videos = np.concatenate([pair.gallery.videos, pair.queries.videos])
+    at = embedding.thinned(len(features))
+    units = unit_rows(centre(features[at], mean_row(pair.gallery.features)))
+    plane, kept = (
+        embedding.principal_plane(units) if method == "pca" else (embedding.umap_plane(units, recipe.seed), None)
+    )
+    numbers = catalogue.numbers(target.store, videos[at])
+    index = FaissIndex(units.shape[1])
+    index.add(units)
+    nearest = index.search(units, embedding.NEIGHBOURS + 1).ids
+    neighbours = [
+        [numbers[other] for other in row if other != own][: embedding.NEIGHBOURS] for own, row in enumerate(nearest)
+    ]
+    return EmbeddingMap(recipe.name, title, modality, method, kept, numbers, embedding.scaled(plane), neighbours)
+
+
+def _add_clips(
+    catalogue: Catalogue,
+    shown: Sequence[int],
+    errors: Sequence[Errors],
+    maps: Sequence[EmbeddingMap],
+    encoding: Callable[[int], Callable[[], None]],
+) -> None:
+    """Clips of the gallery, then of mistakes, then of points of the maps, evenly spaced."""
+    mistakes = [mistake.video for one in errors for mistake in one.mistakes]
+    points = list(dict.fromkeys(video for one in maps for video in one.videos))
+    spread = [points[at] for at in embedding.thinned(len(points), max(1, catalogue.room))] if points else []
+    wanted = catalogue.wanted([*shown, *mistakes, *spread])[: catalogue.room]
+    catalogue.add_clips(wanted, encoding(len(wanted)))
+
+
+def _matrices(recipe: config.Recipe, arms: Sequence[ArmFeatures]) -> list[ModalityMatrix]:
+    """Modalities against each other in all arms that have several."""
+    found = {arm.title: scores.cross_modal_scores(recipe, arm.pairs) for arm in arms if len(arm.pairs) > 1}
+    reference = next((arm.title for arm in arms if arm.trained and arm.title in found), "")
+    return matrices_of(recipe.name, found, reference)

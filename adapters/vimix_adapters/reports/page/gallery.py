@@ -1,0 +1,92 @@
+"""The retrieval gallery of the page: queries with their nearest neighbours."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from attrs import frozen
+from numpy.typing import NDArray
+
+from vimix.values.scores import RetrievalScores
+
+SHOWN = 5
+"""Neighbours of a query."""
+
+
+@frozen
+class Found:
+    """A neighbour of a query."""
+
+    video: int
+    """Number of the video on the page."""
+    similarity: float
+    """Cosine, the mean over the modalities."""
+    right: bool
+    """Whether it has the query's class."""
+
+
+@frozen
+class QueryResult:
+    """A query and its nearest neighbours, nearest first."""
+
+    video: int
+    class_name: str
+    neighbours: Sequence[Found]
+
+    @property
+    def hits(self) -> int:
+        """Number of the shown neighbours of the query's class."""
+        return sum(found.right for found in self.neighbours)
+
+
+@frozen
+class Gallery:
+    """The results of the chosen queries in one arm and group of modalities."""
+
+    recipe: str
+    arm: str
+    modality: str
+    results: Sequence[QueryResult]
+
+
+def choose_queries(labels: NDArray[np.int64], most: int) -> list[int]:
+    """Rows of at most ``most`` queries, evenly over the classes ``labels`` [Q]: the first of each class comes first."""
+    order = np.argsort(labels, kind="stable")
+    ranks = np.empty(len(labels), dtype=np.int64)
+    _, firsts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+    ranks[order] = np.arange(len(labels)) - np.repeat(firsts, counts)
+    return [int(row) for row in np.lexsort((labels, ranks))[:most]]
+
+
+def gallery_of(
+    titles: tuple[str, str, str],
+    found: RetrievalScores,
+    rows: Sequence[int],
+    classes: Sequence[str],
+    number: "dict[int, int]",
+) -> Gallery:
+    """The gallery of some queries, which are rows of ``found``; ``number`` maps videos of the store to the page's.
+
+    ``titles`` are recipe, arm and modality.
+    """
+    results = [
+        QueryResult(
+            number[int(found.query_videos[row])],
+            classes[int(found.query_labels[row])],
+            [
+                Found(number[int(video)], round(float(cosine), 4), bool(label == found.query_labels[row]))
+                for video, label, cosine in zip(
+                    found.neighbours[row][:SHOWN],
+                    found.neighbour_labels[row][:SHOWN],
+                    found.similarities[row][:SHOWN],
+                    strict=True,
+                )
+            ],
+        )
+        for row in rows
+    ]
+    return Gallery(*titles, results)
+
+
+def videos_of(found: RetrievalScores, rows: Sequence[int]) -> list[int]:
+    """The videos of the store that the gallery of these queries shows, each query before its neighbours."""
+    return [int(v) for row in rows for v in (found.query_videos[row], *found.neighbours[row][:SHOWN])]

@@ -1,0 +1,198 @@
+"""Training curves of the page: every quantity in the metrics of the stages, by epoch."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from attrs import frozen
+
+POINTS = 120
+"""Most points of a curve within a stage; neighbouring rows of metrics are averaged beyond it."""
+AXES = ("step", "epoch")
+"""Numbers of a row that are not drawn."""
+
+
+@frozen
+class Quantity:
+    """A quantity of ``metrics.jsonl`` with the words that explain it to a reader."""
+
+    name: str
+    title: str
+    group: str
+    """Heading that it is drawn under."""
+    reading: str
+    """One sentence that says how to read its curve."""
+    percent: bool = False
+
+
+KNOWN: Sequence[Quantity] = (
+    Quantity("loss", "Loss (nats)", "Learning", "It falls while the encoder learns to tell videos apart."),
+    Quantity(
+        "pretext_accuracy",
+        "Pretext accuracy (%)",
+        "Learning",
+        "Share of clips whose other view is found among all candidates; near 100 the task teaches nothing more.",
+        percent=True,
+    ),
+    Quantity(
+        "knn_accuracy",
+        "kNN accuracy (%)",
+        "Learning",
+        "Share of test videos that get the right class from their nearest neighbours: higher features are better.",
+        percent=True,
+    ),
+    Quantity("learning_rate", "Learning rate", "Learning", "It drops at the milestones of the recipe."),
+    Quantity(
+        "alignment",
+        "Alignment",
+        "Signs of a collapse",
+        "Squared distance of the two views of a video: low is good, but 0 together with a uniformity of 0 is a "
+        "collapse.",
+    ),
+    Quantity(
+        "uniformity",
+        "Uniformity",
+        "Signs of a collapse",
+        "How evenly embeddings are spread: about -4 is even, 0 means that all of them are one point.",
+    ),
+    Quantity(
+        "effective_rank",
+        "Effective rank",
+        "Signs of a collapse",
+        "Number of directions that the embeddings of a batch use: a fall towards 1 is a collapse.",
+    ),
+    Quantity(
+        "margin",
+        "Margin",
+        "Signs of a collapse",
+        "Similarity to the own video minus that to other videos: 0 means that the encoder cannot tell them apart.",
+    ),
+    Quantity(
+        "queue_age",
+        "Queue age (steps)",
+        "Signs of a collapse",
+        "Mean age of the keys that queries are compared with: old keys come from an older encoder.",
+    ),
+    Quantity("queue_filled", "Keys in the queue", "Signs of a collapse", "It grows until the queue is full."),
+    Quantity(
+        "weight",
+        "Own share of a mixed query",
+        "Signs of a collapse",
+        "Share of a mixed clip or map that is its own, not its partner's: 1 means that nothing was mixed.",
+    ),
+    Quantity("bad_steps", "Skipped steps", "Signs of a collapse", "Steps without a finite loss, counted in a stage."),
+    Quantity("clips_per_second", "Clips a second", "Speed", "Clips that training took in a second."),
+    Quantity("data_time", "Waiting for data (s)", "Speed", "Seconds that a step waited for its clips."),
+)
+"""Quantities that the page explains; any other is drawn under "Further quantities" with its own name."""
+
+
+@frozen(eq=False)
+class StageTrace:
+    """The metrics of one stage, in order."""
+
+    name: str
+    """Name of the stage's folder."""
+    modality: str
+    epochs: int
+    """Number of epochs in the plan."""
+    rows: Sequence[Mapping[str, float]]
+
+
+@frozen
+class Curve:
+    """A quantity of one modality through all stages of an arm, by epoch."""
+
+    recipe: str
+    arm: str
+    modality: str
+    seed: int
+    epochs: Sequence[float]
+    """[N], epochs since the first stage of the modality."""
+    values: Sequence[float]
+    """[N], in the units of ``metrics.jsonl``."""
+
+
+@frozen
+class CurvePanel:
+    """The curves of one quantity."""
+
+    quantity: Quantity
+    curves: Sequence[Curve]
+
+
+@frozen
+class Boundary:
+    """A stage of one arm and modality, and the epoch at which it begins."""
+
+    recipe: str
+    arm: str
+    modality: str
+    stage: str
+    epoch: int
+
+
+def curves_of(recipe: str, seed: int, arm: str, stages: Sequence[StageTrace]) -> dict[str, list[Curve]]:
+    """The curves of an arm by quantity: one for each modality that its stages train."""
+    found: dict[str, list[Curve]] = {}
+    for modality in dict.fromkeys(stage.modality for stage in stages):
+        points: dict[str, list[tuple[float, float]]] = {}
+        for first, stage in _placed(stages, modality):
+            for name in dict.fromkeys(key for row in stage.rows for key in row if key not in AXES):
+                points.setdefault(name, []).extend(_thinned(_points(first, stage, name)))
+        for name, pairs in points.items():
+            epochs, values = zip(*pairs, strict=True)
+            found.setdefault(name, []).append(Curve(recipe, arm, modality, seed, epochs, values))
+    return found
+
+
+def boundaries_of(recipe: str, arm: str, stages: Sequence[StageTrace]) -> list[Boundary]:
+    """Where the stages of an arm begin."""
+    return [
+        Boundary(recipe, arm, modality, stage.name, first)
+        for modality in dict.fromkeys(stage.modality for stage in stages)
+        for first, stage in _placed(stages, modality)
+    ]
+
+
+def panels_of(found: Sequence[Mapping[str, Sequence[Curve]]]) -> list[CurvePanel]:
+    """One panel for each quantity that some arm has: the known ones in order, then all others by name."""
+    names = dict.fromkeys(name for curves in found for name in curves)
+    known = {quantity.name: quantity for quantity in KNOWN}
+    order = [name for name in known if name in names] + sorted(name for name in names if name not in known)
+    return [
+        CurvePanel(
+            known.get(name) or Quantity(name, name.replace("_", " "), "Further quantities", "As recorded in training."),
+            [curve for curves in found for curve in curves.get(name, ())],
+        )
+        for name in order
+    ]
+
+
+def _placed(stages: Sequence[StageTrace], modality: str) -> list[tuple[int, StageTrace]]:
+    """The stages that train the modality, each with the epoch at which it begins."""
+    own = [stage for stage in stages if stage.modality == modality]
+    firsts = np.cumsum([0, *(stage.epochs for stage in own)])
+    return [(int(first), stage) for first, stage in zip(firsts, own, strict=False)]
+
+
+def _points(first: int, stage: StageTrace, name: str) -> list[tuple[float, float]]:
+    """(epoch, value) of each row that has the quantity; rows of one epoch are spread evenly over it."""
+    counts: dict[float, int] = {}
+    for row in stage.rows:
+        counts[row["epoch"]] = counts.get(row["epoch"], 0) + 1
+    seen: dict[float, int] = {}
+    points = []
+    for row in stage.rows:
+        epoch = row["epoch"]
+        seen[epoch] = seen.get(epoch, 0) + 1
+        if name in row:
+            points.append((first + epoch + seen[epoch] / counts[epoch], row[name]))
+    return points
+
+
+def _thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most ``POINTS`` points: means of neighbouring ones."""
+    if len(points) <= POINTS:
+        return list(points)
+    parts = np.array_split(np.array(points), POINTS)
+    return [(float(part[:, 0].mean()), float(part[:, 1].mean())) for part in parts]
