@@ -442,6 +442,10 @@ def test_help_is_there_before_torch_would_be() -> None:
         "experiments",
         "doctor",
         "bench-data",
+        "predict",
+        "extract",
+        "push",
+        "pull",
     ],
 )
 def test_every_command_has_help(command, capsys) -> None:
