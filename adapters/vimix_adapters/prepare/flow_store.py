@@ -11,9 +11,10 @@ from rich.console import Console
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW
-from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore, group_of
-from vimix_adapters.clips.hdf5_assembly import Head, Placed, write_store
+from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore
+from vimix_adapters.clips.hdf5_assembly import Head, Placed
 from vimix_adapters.clips.hdf5_writer import is_part
+from vimix_adapters.clips.shard_writer import write_videos
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import require_folder
 from vimix_adapters.flow.images import FlowImages, Folders, find_folders, image_size, layout_of
@@ -228,9 +229,10 @@ def _combine(store: Hdf5VideoStore, settings: PackSettings, jobs: Sequence[FlowJ
     """Write the store with its flow, and replace the old one by it."""
     videos = []
     for job, video in zip(jobs, store.videos, strict=True):
-        pieces = [(store.path, group_of(job.number)), (job.part, "video")]
+        pieces = [store.place(job.number), (job.part, "video")]
         if FLOW in store.formats:  # of a modality in two pieces the first is taken
             pieces.reverse()
         videos.append(Placed(video.name, video.label, video.source, tuple(pieces)))
     splits = {name: store.members(name) for name in store.splits}
-    write_store(store.path, videos, Head(tuple(store.classes), splits, settings, store.quarantined))
+    head = Head(tuple(store.classes), splits, settings, store.quarantined)
+    write_videos(store.path, videos, head, store.shard_bytes)
