@@ -20,9 +20,11 @@ from vimix_adapters.files import require_folder
 from vimix_adapters.flow.images import FlowImages, Folders, find_folders, image_size, layout_of
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.locks import locked_file
+from vimix_adapters.prepare.engines import Engine
 from vimix_adapters.prepare.flow_job import FlowJob, compute_part, import_part
 from vimix_adapters.prepare.parts import claim_parts, drop_parts, flow_parts_of
 from vimix_adapters.prepare.progress import run_shown
+from vimix_adapters.prepare.worker_pool import run_jobs
 
 BASE_SECONDS = 60.0
 """Time limit of a video, in addition to that of its frames."""
@@ -47,6 +49,8 @@ class FlowOptions:
     """Videos of this call; None: all, and the store gets its flow when they have theirs."""
     force: bool = False
     """Whether to replace flow that the store has."""
+    engine: Engine = run_jobs
+    """What runs the jobs."""
 
 
 @frozen
@@ -219,7 +223,9 @@ def _make_parts(
     def seconds(job: FlowJob) -> float:
         return BASE_SECONDS + options.seconds * job.frames
 
-    failed = run_shown("flow", "frames", work, to_do, options.workers, seconds, console, lambda job: job.frames)
+    failed = run_shown(
+        "flow", "frames", work, to_do, options.workers, seconds, console, lambda job: job.frames, options.engine
+    )
     failures = [(names[outcome.job.number], outcome.reason or "") for outcome in failed]
     missing = [names[job.number] for job in mine if names[job.number] in absent]
     return (*failures, *((name, absent[name]) for name in missing))
