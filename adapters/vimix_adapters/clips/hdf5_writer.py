@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, Modality
 from vimix_adapters.clips.hdf5 import decoded, opened_hdf5, runs
-from vimix_adapters.clips.hdf5_assembly import Head, Placed, seal
-from vimix_adapters.clips.shard_writer import write_videos
+from vimix_adapters.clips.hdf5_assembly import Head, Placed, seal, write_store
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import WriteError, replacing, sweep
 
@@ -123,21 +122,13 @@ def is_part(path: Path) -> bool:
 
 
 def merge_parts(
-    path: Path,
-    entries: Sequence[Entry],
-    classes: Sequence[str],
-    settings: PackSettings,
-    quarantined: int,
-    shard_bytes: int = 0,
+    path: Path, entries: Sequence[Entry], classes: Sequence[str], settings: PackSettings, quarantined: int
 ) -> None:
-    """Write all parts, in order, to one store, atomically, in shards of ``shard_bytes`` each if that is not 0.
-
-    Raises VimixError if the disk is full; the parts stay.
-    """
+    """Write all parts, in order, to one store, atomically. Raises VimixError if the disk is full; the parts stay."""
     videos = [Placed(entry.name, entry.label, entry.source, ((entry.part, entry.group),)) for entry in entries]
     names = sorted({split for entry in entries for split in entry.splits})
     splits = {name: [i for i, entry in enumerate(entries) if name in entry.splits] for name in names}
-    write_videos(path, videos, Head(tuple(classes), splits, settings, quarantined), shard_bytes)
+    write_store(path, videos, Head(tuple(classes), splits, settings, quarantined))
 
 
 def as_stored(pictures: Frames, modality: Modality, settings: PackSettings) -> Frames:

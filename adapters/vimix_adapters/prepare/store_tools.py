@@ -15,7 +15,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, Modality
 from vimix.values.video import Video
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of
-from vimix_adapters.clips.hdf5_assembly import Head, Placed
+from vimix_adapters.clips.hdf5_assembly import Head, Placed, write_store
 from vimix_adapters.clips.hdf5_check import Overview, check_video, overview
 from vimix_adapters.clips.shard_writer import Member, write_index, write_videos
 from vimix_adapters.clips.shards import INDEX, bytes_of, head_file, is_store
@@ -85,7 +85,7 @@ def merge(out: Path, paths: Sequence[Path], force: bool = False) -> Hdf5VideoSto
     require_new(out, force, [file for store in stores for file in store.files])
     joined = _joined(stores)
     settings = stores[0].picture_settings
-    write_videos(out, _placed(joined.order), Head(joined.classes, joined.splits, settings, joined.quarantined), 0)
+    write_store(out, _placed(joined.order), Head(joined.classes, joined.splits, settings, joined.quarantined))
     return Hdf5VideoStore(out)
 
 
