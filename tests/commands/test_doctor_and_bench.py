@@ -6,8 +6,10 @@ import re
 from collections import namedtuple
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from tests.cli import TINY, vimix
 from tests.fakes.store import FakeVideoStore
@@ -64,6 +66,32 @@ def test_a_missing_or_old_library_is_named_with_the_command_that_mends_it(
     assert (told["verdict"], told["mend"]) == (verdict, mend)
 
 
+@pytest.mark.parametrize(
+    ("release", "name", "unsound"),
+    [
+        (None, "none", False),
+        (8907, "8907", False),
+        (90701, "9.7.1", False),
+        (90800, "9.8.0", True),
+        (91002, "9.10.2", True),
+        (91401, "9.14.1", True),
+        (91500, "9.15.0", False),
+        (92100, "9.21.0", False),
+    ],
+)
+def test_a_cudnn_with_unsound_convolutions_over_three_axes_is_named(monkeypatch, release, name, unsound) -> None:
+    card = SimpleNamespace(name="a card", total_memory=2**34, major=9, minor=0)
+    for function, answer in (("is_available", True), ("device_count", 1), ("is_bf16_supported", True)):
+        monkeypatch.setattr(torch.cuda, function, lambda answer=answer, **_: answer)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: release)
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    told = found(diagnose(Path.cwd()), "cudnn")
+    assert told.value.partition(":")[0] == name
+    assert told.verdict == ("note" if unsound else "ok")
+    assert told.mend.startswith("pip install 'nvidia-cudnn-cu13>=9.15'") == unsound
+
+
 def test_a_library_that_does_not_import_is_a_finding_not_a_traceback(monkeypatch) -> None:
     real = doctor.importlib.import_module
 
@@ -95,7 +123,7 @@ def test_an_opencv_without_tvl1_little_memory_and_little_disk_are_told(monkeypat
     def absent(_):
         raise VimixError("this OpenCV has no TV-L1: pip install opencv-contrib-python-headless; or choose --flow dis")
 
-    monkeypatch.setattr(tvl1, "_create", absent)
+    monkeypatch.setattr(tvl1, "create_estimator", absent)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: Usage(64 * 2**20, 0, 2**30))
     findings = diagnose(Path.cwd())
     assert found(findings, "tvl1").mend.startswith("pip install opencv-contrib-python-headless")
