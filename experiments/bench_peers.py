@@ -151,7 +151,7 @@ def _prepare(checkout: Path) -> None:
     """Make the peer's modules importable and let its calls for GPUs do nothing, for the rest of the process."""
     sys.path.insert(0, str(checkout.resolve()))
     torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign]  # peers call it on every tensor
-    stub = ModuleType("torchlight")  # CrosSCLR's own helpers for logs and GPUs
+    stub = ModuleType("torchlight")  # CrosSCLR's module for logs and GPUs
     stub.import_class = _named  # type: ignore[attr-defined]  # a stub
     sys.modules["torchlight"] = stub
     meeting = Path(tempfile.mkdtemp()) / "group"
