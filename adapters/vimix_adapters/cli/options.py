@@ -41,7 +41,7 @@ EngineOption = Annotated[
 Address = Annotated[
     str,
     typer.Option(
-        help="Address of the Ray cluster; by default RAY_ADDRESS, or one that runs on this machine, else a new one.",
+        help="Address of the Ray cluster, auto for the one that runs here; default: RAY_ADDRESS, else a new one.",
         metavar="HOST:PORT",
     ),
 ]

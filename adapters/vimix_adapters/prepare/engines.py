@@ -46,7 +46,7 @@ class RayEngine:
     """
 
     address: str = ""
-    """Address of the cluster; empty: that of RAY_ADDRESS, or a cluster that runs on this machine, else a new one."""
+    """Address of the cluster; empty: that of RAY_ADDRESS, else a new one on this machine, which ends with the jobs."""
 
     def __call__(
         self,
@@ -143,7 +143,10 @@ def _cluster(address: str) -> Iterator[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # about GPUs, which these tasks do not ask for
-            ray.init(address=address or None, log_to_driver=False, logging_level="error")
+            # Not the cluster that happens to run here: it may be that of a killed call, and about to end.
+            ray.init(
+                address=address or os.environ.get("RAY_ADDRESS") or "local", log_to_driver=False, logging_level="error"
+            )
     except Exception as error:  # Ray raises bare exceptions too
         raise VimixError(
             f"no Ray cluster {where} can be used ({' '.join(str(error).split())[:200]}): check --address, or start one "
