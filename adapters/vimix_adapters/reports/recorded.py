@@ -38,7 +38,7 @@ class RecordedDifference:
         """The row of the table, in points."""
         score = LINEAR.get(self.score, self.score)
         interval = f"{100 * self.low:+.1f} to {100 * self.high:+.1f}"
-        return (f"{self.arm} less {self.less}", self.modality, score, f"{100 * self.mean:+.1f}", interval)
+        return (f"{self.arm} minus {self.less}", self.modality, score, f"{100 * self.mean:+.1f}", interval)
 
 
 @frozen
