@@ -147,7 +147,7 @@ _add_training(
 
 
 def _fractions(text: str | None) -> list[float]:
-    """The numbers of ``0.01,0.1,1``, ascending. Raises VimixError unless all are above 0 and at most 1."""
+    """Parse fractions such as ``0.01,0.1,1``, ascending. Raises VimixError unless all are above 0 and at most 1."""
     from vimix.values.errors import VimixError
 
     try:
