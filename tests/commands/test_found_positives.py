@@ -12,6 +12,8 @@ from vimix.domain.contrast.positives import NearestAcrossViews, NearestInPartner
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.commands.positives_sheet import found_in_queue
 
+pytestmark = pytest.mark.slow
+
 ARMS = """
 [arms.coclr]
 stages = [

@@ -231,15 +231,15 @@ def test_the_page_needs_no_other_file(page) -> None:
 
 
 def test_names_stay_text_wherever_they_stand(monkeypatch) -> None:
-    store = FakeVideoStore(count=24)
+    store = FakeVideoStore(count=24, classes=(f"{EVIL}bow", f"{EVIL}wave"))
     named = [type(video)(EVIL + video.name, video.label, EVIL, video.frames, video.rate) for video in store.videos]
     monkeypatch.setattr(type(store), "videos", named)
-    monkeypatch.setattr(type(store), "classes", [EVIL + name for name in store.classes])
     page = sample_page(store)
     read = Reader(render(page))
     assert read.tags.count("script") == 3
     inside = json.loads(next(text for text in read.words if text.startswith('{"videos"')))
     assert inside["videos"][0]["name"].startswith(EVIL)
+    assert inside["videos"][0]["class_name"].startswith(EVIL)
     odd = overview_of([run(0, 0.1, 0.2, EVIL)], [RunFacts(EVIL, 0, EVIL, changed={EVIL: EVIL}, repeat=EVIL)], [EVIL])
     text = render(Page(EVIL, odd))
     assert Reader(text).tags.count("script") == 3
