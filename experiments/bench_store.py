@@ -1,7 +1,9 @@
 """Sizes and read rates of stores, and rates of TV-L1, as the tables of the records.
 
     python experiments/bench_store.py [--sizes 128x128 320x240] [--short-side 128] [--pairs 6] [--workers 2]
+    python experiments/bench_store.py --sizes --flow-sizes 320x240 --pairs 256 --device cuda
 
+Without a size after ``--sizes`` it measures flow alone. TV-L1 in PyTorch takes all pairs in one call.
 One thread, processor time: other work on the machine hardly changes the ratios. ``--workers N`` also measures a pool of
 N processes against one; that one goes by the clock and wants a machine at rest.
 """
@@ -17,15 +19,17 @@ from vimix_adapters.benchmarks.store_speed import measure_store
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--sizes", nargs="+", default=["128x128", "320x240", "640x480"], metavar="WxH")
+    parser.add_argument("--sizes", nargs="*", default=["128x128", "320x240", "640x480"], metavar="WxH")
+    parser.add_argument("--flow-sizes", nargs="+", default=["80x64", "171x128", "320x240"], metavar="WxH")
     parser.add_argument("--short-side", type=int, default=128)
     parser.add_argument("--videos", type=int, default=8)
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--device", default="cpu")
     asked = parser.parse_args()
-    stores(asked.sizes, asked.short_side, asked.videos)
-    flows(asked.pairs, asked.device)
+    if asked.sizes:
+        stores(asked.sizes, asked.short_side, asked.videos)
+    flows(asked.flow_sizes, asked.pairs, asked.device)
     if asked.workers:
         ratio = measure_pool(171, 128, jobs=4 * asked.workers, pairs=10, workers=asked.workers)
         print(f"\nOpenCV's TV-L1 in {asked.workers} processes: {ratio:.2f} times one process")
@@ -47,14 +51,16 @@ def stores(sizes: list[str], short_side: int, videos: int) -> None:
             )
 
 
-def flows(pairs: int, device: str) -> None:
+def flows(sizes: list[str], pairs: int, device: str) -> None:
     """A row a size."""
-    print(f"\n| TV-L1 | OpenCV, one thread: pairs/s | PyTorch, {device}: pairs/s | × | mean difference, pixels |")
+    rates = f"OpenCV, one thread: pairs/s | PyTorch, {device}: pairs/s"
+    print(f"\n| TV-L1, {pairs} pairs | {rates} | × | mean difference, pixels |")
     print("| --- | ---: | ---: | ---: | ---: |")
-    for width, height in ((80, 64), (171, 128), (320, 240)):
+    for size in sizes:
+        width, height = map(int, size.split("x"))
         found = measure_flow(width, height, pairs, device)
         ratio = found.torch / found.opencv
-        print(f"| {width}x{height} | {found.opencv:.2f} | {found.torch:.2f} | {ratio:.2f} | {found.difference:.4f} |")
+        print(f"| {size} | {found.opencv:.2f} | {found.torch:.2f} | {ratio:.2f} | {found.difference:.4f} |")
 
 
 if __name__ == "__main__":

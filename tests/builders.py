@@ -16,6 +16,7 @@ from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_head import write_head
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
+from vimix_adapters.prepare.store_tools import split
 
 SETTINGS = PackSettings(short_side=32, flow="none", flow_short_side=32, codec="jpeg")
 SQUARES = {name: moving_square(5 + i, 32, 40, speed=i) for i, name in enumerate(("a/0", "a/1", "b/0", "b/1"))}
@@ -32,6 +33,12 @@ def hdf5(folder: Path, codec: str) -> VideoStore:
         entries.append(Entry(part, video.name, video.label, video.source, splits))
     merge_parts(folder / "store.h5", entries, model.classes, settings, quarantined=0)
     return Hdf5VideoStore(folder / "store.h5")
+
+
+def in_shards(folder: Path) -> VideoStore:
+    """Write the fake's content to a folder of two shards with two videos each."""
+    hdf5(folder, "raw")
+    return split(folder / "store.h5", folder / "shards", 5000)
 
 
 def shard(path: Path, names, settings=SETTINGS, classes=("a", "b"), splits=("train",), pictures=SQUARES) -> Path:

@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 import torch
+from attrs import evolve
+from torch.nn import functional
 
 from tests.cli import vimix
 from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix.values.grid import Grid
 from vimix_adapters import wiring
-from vimix_adapters.benchmarks import runner, steps
+from vimix_adapters.benchmarks import operations, runner, steps, throughput
 from vimix_adapters.benchmarks.bench_settings import TINY
 from vimix_adapters.benchmarks.plain import PlainNetwork, masked_mix
-from vimix_adapters.benchmarks.timing import Measure, TimedPair, interleaved
+from vimix_adapters.benchmarks.timing import Measure, Remark, TimedPair, interleaved
 
 
 @pytest.mark.slow
@@ -33,6 +35,74 @@ def test_every_benchmark_leaves_its_lines_in_the_table(tmp_path, capsys, monkeyp
         assert f"| {name} |" in table
     assert "commit" in table
     assert "| blend |" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_throughput_tells_how_fast_a_batch_is_and_what_it_uses(tmp_path) -> None:
+    out = tmp_path / "bench.md"
+    assert vimix("bench", "--tiny", "--only", "throughput", "--batch", 6, "--out", out) == 0
+    rows = [line for line in out.read_text().splitlines() if "batch 6 |" in line]
+    for word in ("float32;", "TF32;", "channels_last_3d;", "clips/s", "MoCo step;", "operators", "TFLOP/s", "GB/s"):
+        assert any(word in row for row in rows), word
+
+
+def test_a_batch_that_does_not_fit_is_told_and_the_next_is_measured(monkeypatch) -> None:
+    def measure(settings):
+        if settings.batch > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        yield Measure(f"batch {settings.batch}", [1.0], "s")
+
+    monkeypatch.setattr(throughput, "of_batch", measure)
+    found = list(throughput.throughput(evolve(TINY, batches=(8, 4))))
+    assert [type(finding) for finding in found] == [Remark, Measure]
+    assert found[0].name == "batch 8"
+
+
+def test_operations_and_bytes_are_counted_for_both_passes() -> None:
+    """A convolution of 2 x 3 -> 5 channels and kernel 1 over 4 x 6 x 6 points: 2 flops a product, three products."""
+    weight = torch.randn(5, 3, 1, 1, 1, requires_grad=True)
+    clips = torch.randn(2, 3, 4, 6, 6, requires_grad=True)
+
+    def work() -> None:
+        functional.conv3d(clips, weight).sum().backward()
+
+    assert operations.flops(work) == 3 * 2 * (2 * 5 * 3 * 4 * 6 * 6)
+    ten = torch.randn(10)
+    assert operations.traffic(lambda: ten + ten) == 3 * 10 * 4
+    assert operations.traffic(lambda: ten.view(2, 5)) == 0
+    found = operations.kernels(lambda: ten + ten, torch.device("cpu"))
+    assert (found.count, set(found.seconds)) == (1, {"elementwise"})
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("void cudnn::cnn::dgrad2d_grouped_direct_kernel<__nv_bfloat16, int>", "convolution"),
+        ("sm90_xmma_fprop_implicit_gemm_bf16bf16", "convolution"),
+        ("at::native::reduce_kernel<128, 4, ReduceOp<float, WelfordOps<float>>>", "BatchNorm"),
+        ("batch_norm_backward_reduce_channels_last_kernel<4>", "BatchNorm"),
+        ("at::native::unrolled_elementwise_kernel<direct_copy_kernel_cuda>", "copy"),
+        ("multi_tensor_apply_kernel<FusedAdamMathFunctor>", "optimiser"),
+        ("vectorized_elementwise_kernel<4, threshold_kernel>", "elementwise"),
+        ("max_pool_forward_nhwc", "pooling"),
+        ("sm90_gemm_tn", "matrix product"),
+        ("some_kernel", "other"),
+    ],
+)
+def test_a_kernel_is_classified_by_its_name(name, expected) -> None:
+    assert operations.kind(name) == expected
+
+
+def test_the_plain_step_in_bfloat16_is_channels_last_and_keeps_its_weights_in_float32() -> None:
+    recipe, compute = steps.bench_recipe(TINY), wiring.build_compute(steps.bench_recipe(TINY), "cpu")
+    plain = steps.plain_moco(recipe, PlainNetwork(recipe.modalities["rgb"]), compute, torch.bfloat16)
+    seen = []
+    plain.query.features.register_forward_hook(lambda _, clips, maps: seen.extend([clips[0], maps]))
+    loss = plain.step(*steps.random_batch(recipe, {"rgb": 2}, compute).views["rgb"])
+    assert 0 < loss < 10
+    assert seen[0].is_contiguous(memory_format=torch.channels_last_3d)
+    assert seen[1].dtype == torch.bfloat16
+    assert {parameter.dtype for parameter in plain.query.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize(("option", "value"), [("--only", "speed"), ("--clock", "sun")])

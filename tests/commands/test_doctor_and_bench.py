@@ -6,8 +6,10 @@ import re
 from collections import namedtuple
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from tests.cli import TINY, vimix
 from tests.fakes.store import FakeVideoStore
@@ -62,6 +64,32 @@ def test_a_missing_or_old_library_is_named_with_the_command_that_mends_it(
     assert vimix("doctor", "--json") == (1 if verdict == "broken" else 0)
     told = next(f for f in json.loads(capsys.readouterr().out)["findings"] if f["name"] == name)
     assert (told["verdict"], told["mend"]) == (verdict, mend)
+
+
+@pytest.mark.parametrize(
+    ("release", "name", "unsound"),
+    [
+        (None, "none", False),
+        (8907, "8907", False),
+        (90701, "9.7.1", False),
+        (90800, "9.8.0", True),
+        (91002, "9.10.2", True),
+        (91401, "9.14.1", True),
+        (91500, "9.15.0", False),
+        (92100, "9.21.0", False),
+    ],
+)
+def test_a_cudnn_with_unsound_convolutions_over_three_axes_is_named(monkeypatch, release, name, unsound) -> None:
+    card = SimpleNamespace(name="a card", total_memory=2**34, major=9, minor=0)
+    for function, answer in (("is_available", True), ("device_count", 1), ("is_bf16_supported", True)):
+        monkeypatch.setattr(torch.cuda, function, lambda answer=answer, **_: answer)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: card)
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: release)
+    monkeypatch.setattr(torch.version, "cuda", "13.2")
+    told = found(diagnose(Path.cwd()), "cudnn")
+    assert told.value.partition(":")[0] == name
+    assert told.verdict == ("note" if unsound else "ok")
+    assert told.mend.startswith("pip install 'nvidia-cudnn-cu13>=9.15'") == unsound
 
 
 def test_a_library_that_does_not_import_is_a_finding_not_a_traceback(monkeypatch) -> None:

@@ -1,4 +1,4 @@
-"""The contract of stores of skeletons, run on the fake and on the HDF5 file."""
+"""The contract of stores of skeletons, run on the fake, on the HDF5 file and on a folder of such files."""
 
 import multiprocessing
 import pickle
@@ -15,6 +15,7 @@ from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.skeleton_writer import SkeletonEntry, write_skeleton_part, write_skeleton_store
 from vimix_adapters.config.store_settings import SkeletonSettings
+from vimix_adapters.prepare.store_tools import index
 
 MODEL = FakeSkeletonStore()
 
@@ -23,21 +24,30 @@ def fake(_: Path) -> VideoStore:
     return MODEL
 
 
-def hdf5(folder: Path) -> VideoStore:
-    """Write the fake's content to a file."""
+def hdf5(folder: Path, numbers: range = range(MODEL.count)) -> VideoStore:
+    """Write the fake's content, or some of its videos, to a file."""
     settings = SkeletonSettings(FIVE, frames=MODEL.length)
-    sequences, entries = [MODEL.sequence(number) for number in range(MODEL.count)], []
+    sequences, entries = [MODEL.sequence(number) for number in numbers], []
     parts = [folder / "one", folder / "none", folder / "two"]
     for part, some in zip(parts, (slice(0, 4), slice(4, 4), slice(4, None)), strict=True):
         write_skeleton_part(part, sequences[some], [MODEL.length] * len(sequences[some]), settings)
-    for number, video in enumerate(MODEL.videos):
+    for number in numbers:
+        video = MODEL.videos[number]
         splits = tuple(split for split in MODEL.splits if number in MODEL.members(split))
         entries.append(SkeletonEntry(video.name, video.label, video.source, splits, video.rate))
-    write_skeleton_store(folder / "s.h5", parts, entries, MODEL.classes, settings, 0)
-    return Hdf5VideoStore(folder / "s.h5")
+    path = folder / f"s{numbers.start or ''}.h5"
+    write_skeleton_store(path, parts, entries, MODEL.classes, settings, 0)
+    return Hdf5VideoStore(path)
 
 
-@pytest.fixture(params=[fake, hdf5])
+def in_shards(folder: Path) -> VideoStore:
+    """Write the fake's content to two files and an index."""
+    for numbers in (range(6, MODEL.count), range(6)):
+        hdf5(folder, numbers)
+    return index(folder)
+
+
+@pytest.fixture(params=[fake, hdf5, in_shards])
 def store(request, tmp_path):
     return request.param(tmp_path)
 

@@ -1,4 +1,4 @@
-"""The contract of video stores, run on the fake and on the HDF5 file with both codecs."""
+"""The contract of video stores, run on the fake, on the HDF5 file with both codecs, and on a folder of shards."""
 
 import multiprocessing
 import pickle
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.builders import hdf5
+from tests.builders import hdf5, in_shards
 from tests.fakes.store import FakeVideoStore
 from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
@@ -19,7 +19,10 @@ def fake(_: Path) -> VideoStore:
     return FakeVideoStore()
 
 
-@pytest.fixture(params=[fake, partial(hdf5, codec="raw"), partial(hdf5, codec="jpeg")], ids=["fake", "raw", "jpeg"])
+KINDS = {"fake": fake, "raw": partial(hdf5, codec="raw"), "jpeg": partial(hdf5, codec="jpeg"), "shards": in_shards}
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
 def store(request, tmp_path):
     return request.param(tmp_path)
 

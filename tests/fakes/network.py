@@ -58,7 +58,7 @@ class FakeNetwork:
     @torch.no_grad()
     def hidden_and_embedding(self, clips: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         hidden = self.hidden(clips, layer)
-        return hidden, self._evaluated(lambda: self._project(self._forward(hidden, layer, self.depth)))
+        return hidden, self._evaluated(lambda: self.project(self.partial_forward(hidden, layer, self.depth)))
 
     @torch.no_grad()
     def features(self, clips: Tensor) -> Tensor:

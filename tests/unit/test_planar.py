@@ -26,8 +26,11 @@ NOT_PLANAR = {
     "dilated": nn.Conv3d(3, 8, (1, 3, 3), dilation=(1, 2, 2)),
     "mirrored": nn.Conv3d(3, 8, (1, 3, 3), padding=(0, 1, 1), padding_mode="reflect"),
     "same": nn.Conv3d(3, 8, (1, 3, 3), padding="same"),
-    "pool over time": nn.MaxPool3d(3, 2, 1),
-    "pool of every second frame": nn.MaxPool3d((1, 2, 2), 2),
+}
+THREE_DIMENSIONAL_POOLS = {
+    "over time": nn.MaxPool3d(3, 2, 1),
+    "of every second frame": nn.MaxPool3d((1, 2, 2), 2),
+    "rounded up": nn.MaxPool3d((1, 3, 3), (1, 2, 2), ceil_mode=True),
 }
 
 
@@ -76,6 +79,16 @@ def test_what_is_not_planar_stays_as_it_is(name) -> None:
     assert type(layer[0]) is type(NOT_PLANAR[name])
 
 
+@pytest.mark.parametrize("name", list(THREE_DIMENSIONAL_POOLS))
+def test_a_pool_that_is_not_planar_is_computed_by_torch_in_the_maps_precision(in_planes, name) -> None:
+    plain, maps = THREE_DIMENSIONAL_POOLS[name], drawn(2, 3, 8, 12, 9)
+    ours = nn.Sequential(deepcopy(plain))
+    planar.in_planes(ours)
+    same(through(ours, maps), through(plain, maps))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert ours(maps.bfloat16()).dtype == torch.bfloat16
+
+
 def test_batch_norm_and_its_running_statistics_are_those_of_torch(in_planes) -> None:
     plain, ours = nn.BatchNorm3d(3).double(), planar.PlanarBatchNorm3d(3).double()
     maps = (2 + 3 * drawn(2, 3, 8, 12, 9)).contiguous(memory_format=torch.channels_last_3d)
@@ -104,7 +117,8 @@ def test_the_whole_of_s3d_is_the_same_and_nearly_all_of_it_planar(monkeypatch) -
     convolutions = [layer for layer in encoder.modules() if isinstance(layer, nn.Conv3d)]
     assert convolutions
     assert all(isinstance(layer, planar.PlanarConv3d) for layer in convolutions)
-    assert sum(isinstance(layer, planar.PlanarMaxPool3d) for layer in encoder.modules()) == 2
+    pools = [layer for layer in encoder.modules() if isinstance(layer, nn.MaxPool3d)]
+    assert all(isinstance(layer, planar.PlanarMaxPool3d) for layer in pools)
 
 
 def test_the_first_weights_are_those_that_torchvision_draws() -> None:

@@ -13,6 +13,8 @@ class BenchSettings:
     clock: str = "wall"
     """``wall`` or ``cpu``, a key of ``timing.CLOCKS``."""
     batch: int = 4
+    batches: tuple[int, ...] = (4,)
+    """Batches of the benchmark ``throughput``."""
     frames: int = 32
     size: int = 128
     width: float = 1.0

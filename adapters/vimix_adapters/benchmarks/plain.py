@@ -27,16 +27,28 @@ class PlainNetwork(nn.Module):
 
 
 class PlainMoco:
-    """MoCo with virtual BatchNorm groups and a queue, and with input mixup if ``mixes``. Each term is written out."""
+    """MoCo with virtual BatchNorm groups and a queue, and with input mixup if ``mixes``. Each term is written out.
+
+    With a ``dtype`` other than float32 the network runs under autocast, with clips and weights channels last.
+    """
 
     def __init__(
-        self, network: nn.Module, optimiser: torch.optim.Optimizer, groups: int = 2, k: int = 2048, mixes: bool = True
+        self,
+        network: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        groups: int = 2,
+        k: int = 2048,
+        mixes: bool = True,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.query, self.optimiser = network, optimiser
         self.key = copy.deepcopy(network).requires_grad_(False)
         device = next(network.parameters()).device
         self.queue = functional.normalize(torch.randn(k, 128, device=device), dim=1)
-        self.groups, self.pointer, self.mixes = groups, 0, mixes
+        self.groups, self.pointer, self.mixes, self.dtype = groups, 0, mixes, dtype
+        self.layout = torch.contiguous_format if dtype == torch.float32 else torch.channels_last_3d
+        for part in (self.query, self.key):
+            part.to(memory_format=self.layout)
 
     def step(self, x_q: Tensor, x_k: Tensor) -> float:
         """Update the networks and the queue on two views [B, ...] and return the loss."""
@@ -63,7 +75,9 @@ class PlainMoco:
         return float(loss.detach())
 
     def _grouped(self, network: nn.Module, clips: Tensor) -> Tensor:
-        return torch.cat([network(part) for part in clips.chunk(self.groups)])
+        clips = clips.contiguous(memory_format=self.layout)
+        with torch.autocast(clips.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            return torch.cat([network(part) for part in clips.chunk(self.groups)]).float()
 
 
 def masked_mix(g1: Tensor, g2: Tensor, mask: Tensor) -> Tensor:

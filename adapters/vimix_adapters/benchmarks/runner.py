@@ -11,6 +11,7 @@ from vimix_adapters.benchmarks.probing import probing
 from vimix_adapters.benchmarks.retrieval import retrieval
 from vimix_adapters.benchmarks.skeleton_steps import skeleton_steps
 from vimix_adapters.benchmarks.steps import blending, training_steps
+from vimix_adapters.benchmarks.throughput import throughput
 from vimix_adapters.benchmarks.timing import Finding, Measure, Remark, TimedPair
 from vimix_adapters.reports.environment import commit, machine, versions
 
@@ -19,6 +20,7 @@ Benchmark = Callable[[BenchSettings], Iterator[Finding]]
 BENCHMARKS: Mapping[str, Benchmark] = {
     "steps": training_steps,
     "skeletons": skeleton_steps,
+    "throughput": throughput,
     "blend": blending,
     "pipeline": pipeline,
     "retrieval": retrieval,
@@ -26,6 +28,8 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "start": start_up,
 }
 """Benchmarks by the name that ``vimix bench --only`` takes."""
+ON_REQUEST = frozenset({"throughput"})
+"""Benchmarks that run only if they are named."""
 
 
 def run_benchmarks(settings: BenchSettings, names: Sequence[str], show: Callable[[str], None]) -> list[Finding]:

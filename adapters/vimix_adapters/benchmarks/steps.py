@@ -39,7 +39,7 @@ def training_steps(settings: BenchSettings) -> Iterator[Finding]:
     """Time a MoCo step against the plain one, then a CMMC step against a MoCo step."""
     recipe = bench_recipe(settings)
     compute = wiring.build_compute(recipe, settings.device)
-    moco, cmmc, learner = _steps(recipe, compute)
+    moco, cmmc, learner = both_steps(recipe, compute)
     batch = random_batch(recipe, {RGB: 2, FLOW: 1}, compute)
     plain = plain_moco(recipe, PlainNetwork(recipe.modalities[RGB]), compute)
     generator = np.random.default_rng(0)
@@ -86,7 +86,9 @@ def bench_recipe(settings: BenchSettings) -> config.Recipe:
     )
 
 
-def plain_moco(recipe: config.Recipe, network: nn.Module, compute: Compute) -> PlainMoco:
+def plain_moco(
+    recipe: config.Recipe, network: nn.Module, compute: Compute, dtype: torch.dtype = torch.float32
+) -> PlainMoco:
     """Return the plain step that a recipe's pretraining step is compared with, for a plain network."""
     optim, network = recipe.optim, network.to(compute.device)
     optimiser: torch.optim.Optimizer
@@ -95,7 +97,7 @@ def plain_moco(recipe: config.Recipe, network: nn.Module, compute: Compute) -> P
     else:
         optimiser = torch.optim.Adam(network.parameters(), lr=optim.lr, weight_decay=optim.weight_decay)
     mixes = recipe.pretrain.mix.policy != "none"
-    return PlainMoco(network, optimiser, recipe.contrast.bn_groups, recipe.contrast.queue, mixes)
+    return PlainMoco(network, optimiser, recipe.contrast.bn_groups, recipe.contrast.queue, mixes, dtype)
 
 
 def random_batch(recipe: config.Recipe, views: Mapping[Modality, int], compute: Compute) -> ClipBatch:
@@ -117,8 +119,8 @@ def full_learner(recipe: config.Recipe, modality: Modality, compute: Compute) ->
     return learner
 
 
-def _steps(recipe: config.Recipe, compute: Compute) -> tuple[Step, Step, Learner]:
-    """A MoCo step and a CMMC step of one learner, and the learner."""
+def both_steps(recipe: config.Recipe, compute: Compute) -> tuple[Step, Step, Learner]:
+    """Return a MoCo step and a CMMC step of one learner, and the learner."""
     learner = full_learner(recipe, RGB, compute)
     partner = wiring.build_network(recipe, FLOW, compute).state_dict()
     inits = {FLOW: Checkpoint(FLOW, "", {"query": partner}, {})}

@@ -13,8 +13,12 @@ def bench(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="Benchmark to run: steps, skeletons, blend, pipeline, retrieval, probe or start; repeatable."
+            help="Benchmark to run: steps, skeletons, blend, pipeline, retrieval, probe, start or, only if named, "
+            "throughput; repeatable."
         ),
+    ] = None,
+    batch: Annotated[
+        list[int] | None, typer.Option(help="Clips in a batch of throughput, an even number; repeatable.", min=2)
     ] = None,
     device: Device = "cpu",
     clock: Annotated[str, typer.Option(help="wall, or cpu on a machine that others use too.")] = "wall",
@@ -24,6 +28,6 @@ def bench(
     """Compare the speed of steps, blending, input, retrieval, probe and start-up with that of plain code."""
     from vimix_adapters.commands.bench import write_benchmarks
 
-    missed = write_benchmarks(out, only or (), device, clock, tiny, force)
+    missed = write_benchmarks(out, only or (), batch or (), device, clock, tiny, force)
     if missed:
         print(f"missed: {', '.join(missed)}")

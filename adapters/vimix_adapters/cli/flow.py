@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vimix_adapters.cli.options import Workers, worker_count
+from vimix_adapters.cli.options import Address, EngineName, EngineOption, Workers, engine_and_workers
 
 
 class Method(StrEnum):
@@ -63,6 +63,8 @@ def flow(
     time_limit: Annotated[
         float, typer.Option(help="Time limit per frame in seconds, on average over a video.", min=0.01)
     ] = 30.0,
+    engine: EngineOption = EngineName.local,
+    address: Address = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the flow that the store has.")] = False,
 ) -> None:
     """Add optical flow, computed from the stored frames or imported; exit code 3 if videos failed.
@@ -80,7 +82,8 @@ def flow(
     from vimix_adapters.prepare.flow_store import FlowOptions, compute_flow, import_flow, parse_shard
     from vimix_adapters.reports.console import plain_console
 
-    options = FlowOptions(worker_count(workers), time_limit, parse_shard(shard) if shard else None, force)
+    chosen, count = engine_and_workers(engine, address, workers)
+    options = FlowOptions(count, time_limit, parse_shard(shard) if shard else None, force, chosen)
     console = plain_console(stderr=True)
     if import_from is not None:
         report = import_flow(store, import_from, import_bound, import_rounding.value, flow_bound, options, console)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vimix_adapters.cli.options import Force, Workers, worker_count
+from vimix_adapters.cli.options import Address, EngineName, EngineOption, Force, Workers, engine_and_workers
 
 if TYPE_CHECKING:
     from vimix_adapters.datasets.listing import Listing
@@ -60,6 +60,8 @@ def video_options(
         typer.Option("--dry-run", help="Only count the videos and estimate the size of the store."),
     ] = False,
     retry: Retry = False,
+    engine: EngineOption = EngineName.local,
+    address: Address = "",
     force: Force = False,
 ) -> "PrepareOptions":
     """Build the value of the shared options."""
@@ -80,7 +82,8 @@ def video_options(
         )
     except ValueError as error:
         raise VimixError(f"vimix prepare: {error.args[0]}") from error
-    return PrepareOptions(VideoStoreBuilder(settings, time_limit), worker_count(workers), force, dry_run, retry=retry)
+    chosen, count = engine_and_workers(engine, address, workers)
+    return PrepareOptions(VideoStoreBuilder(settings, time_limit), count, force, dry_run, retry=retry, engine=chosen)
 
 
 def with_video_options(command: Callable[..., None], short_side: int = 128) -> Callable[..., None]:

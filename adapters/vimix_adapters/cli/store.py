@@ -1,4 +1,4 @@
-"""``vimix store``: describe, check and merge stores, and write a video of one as a file."""
+"""``vimix store``: describe, check, merge and divide stores, and write a video of one as a file."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -8,12 +8,12 @@ import typer
 
 from vimix_adapters.cli.options import Force, Workers, worker_count
 
-app = typer.Typer(help="Describe, check and merge stores.", no_args_is_help=True)
+app = typer.Typer(help="Describe, check, merge and divide stores.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Describe, check and merge stores."""
+    """Describe, check, merge and divide stores."""
 
 
 class Exported(StrEnum):
@@ -25,7 +25,7 @@ class Exported(StrEnum):
 
 @app.command()
 def info(
-    store: Annotated[Path, typer.Argument(help="Store to describe.", metavar="STORE.h5")],
+    store: Annotated[Path, typer.Argument(help="Store to describe.", metavar="STORE")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print videos, classes, splits, modalities and settings of a store, or the progress of an unfinished one."""
@@ -43,7 +43,7 @@ def info(
 
 @app.command()
 def verify(
-    store: Annotated[Path, typer.Argument(help="Store to check.", metavar="STORE.h5")],
+    store: Annotated[Path, typer.Argument(help="Store to check.", metavar="STORE")],
     workers: Workers = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -68,10 +68,13 @@ def verify(
 @app.command()
 def merge(
     out: Annotated[Path, typer.Argument(help="Store to write.", metavar="OUT.h5")],
-    parts: Annotated[list[Path], typer.Argument(help="Stores of one data set, which are kept.", metavar="PART.h5...")],
+    parts: Annotated[list[Path], typer.Argument(help="Stores of one data set; they are kept.", metavar="STORE...")],
     force: Force = False,
 ) -> None:
-    """Join stores of the same settings and classes to one, its videos sorted by name."""
+    """Join stores of the same settings and classes into one file, its videos sorted by name.
+
+    A single store in shards becomes one file with the same order of videos and the same fingerprint.
+    """
     from vimix_adapters.prepare.store_tools import merge as join
 
     made = join(out, parts, force)
@@ -79,8 +82,34 @@ def merge(
 
 
 @app.command()
+def split(
+    store: Annotated[Path, typer.Argument(help="Store of videos to divide; it is kept.", metavar="STORE")],
+    out: Annotated[Path, typer.Argument(help="Folder to write.", metavar="FOLDER")],
+    shard_gib: Annotated[float, typer.Option(help="Size of a shard, in GiB.", min=1e-6, metavar="GIB")] = 3.0,
+    force: Force = False,
+) -> None:
+    """Divide a store into a folder of shards, which is a store with the same fingerprint."""
+    from vimix_adapters.prepare.store_tools import split as divide
+
+    made = divide(store, out, round(shard_gib * 2**30), force)
+    print(f"{out}: {len(made.videos)} videos in {len(made.files)} shards (fingerprint {made.fingerprint})")
+
+
+@app.command()
+def index(
+    folder: Annotated[Path, typer.Argument(help="Folder with stores of one data set.", metavar="FOLDER")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the index of the folder.")] = False,
+) -> None:
+    """Turn the stores in a folder into one store without copying them: write an index, its videos sorted by name."""
+    from vimix_adapters.prepare.store_tools import index as join
+
+    made = join(folder, force)
+    print(f"{folder}: {len(made.videos)} videos in {len(made.files)} shards (fingerprint {made.fingerprint})")
+
+
+@app.command()
 def export(
-    store: Annotated[Path, typer.Argument(help="Store that contains the video.", metavar="STORE.h5")],
+    store: Annotated[Path, typer.Argument(help="Store that contains the video.", metavar="STORE")],
     video: Annotated[str, typer.Argument(help="Name or number of the video.", metavar="VIDEO")],
     out: Annotated[Path, typer.Option(help="Video file to write.", metavar="FILE.mp4")],
     modality: Annotated[

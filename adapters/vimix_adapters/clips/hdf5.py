@@ -1,4 +1,4 @@
-"""Reading a store: one HDF5 file that holds videos or skeletons.
+"""Reading a store: one HDF5 file that holds videos or skeletons, or a folder of such files (see ``shards``).
 
 ``/head`` lists the videos (see ``hdf5_head``). ``/videos/<number>`` is the group of a video. Its attributes are name,
 label, source, frames, rate and checksum. Each
@@ -31,6 +31,7 @@ from vimix.values.modality import FLOW, JOINT, RGB, Modality
 from vimix.values.video import ModalityFormat, Video
 from vimix_adapters.clips.hdf5_head import as_text, read_head
 from vimix_adapters.clips.limits import MOST_PIXELS, require_at_most
+from vimix_adapters.clips.shards import OPEN_FILES, Shard, head_file, places_of
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings, hashed
 from vimix_adapters.files import WriteError, require_file
 
@@ -45,19 +46,21 @@ RUN_BYTES = 2**24
 class Hdf5VideoStore:
     """Implements ``vimix.ports.clips.VideoStore``. Raises VimixError if the file is missing or no store.
 
-    Each process opens the file on first use. The open file is never inherited by a fork or pickled.
+    Each process opens a file on first use. Open files are never inherited by a fork or pickled.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._handle: h5py.File | None = None
-        self._arrays: dict[Modality, h5py.Dataset] = {}
+        self._handles: dict[Path, h5py.File] = {}
+        self._arrays: dict[tuple[Path, Modality], h5py.Dataset] = {}
         self._own: set[int] = set()
-        require_file(path, "store", "make one with vimix prepare")
+        about = head_file(path)
+        require_file(about, "store", "make one with vimix prepare")
         try:
-            with self._opening() as file:
-                self._head = read_head(file, path)
+            with _opened(about) as file:
+                self._head = read_head(file, about)
             self._require_whole_head()
+            self._places = places_of(self._head, path)
         except WriteError:
             raise
         except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -77,14 +80,6 @@ class Hdf5VideoStore:
             raise ValueError(f"{odd[0]!r} has no valid label, length or members")
         for needed in ("fingerprint", "quarantined", "formats"):
             getattr(self, needed)
-
-    def _opening(self) -> h5py.File:
-        try:
-            return opened_hdf5(self._path)
-        except WriteError:
-            raise
-        except OSError as error:
-            raise VimixError(f"{self._path}: expected a store (HDF5), but it does not open ({error})") from error
 
     @cached_property
     def videos(self) -> Sequence[Video]:
@@ -110,8 +105,18 @@ class Hdf5VideoStore:
 
     def sequence(self, number: int) -> tuple[bytes, str]:
         """Return the bytes of a skeleton sequence in the file, and the checksum that was written with them."""
-        file = self._file()
-        return file[JOINT][number].astype("<f4").tobytes(), file["checksums"].asstr()[number]
+        file, place = self._file(number)
+        return file[JOINT][place].astype("<f4").tobytes(), file["checksums"].asstr()[place]
+
+    def checksum(self, number: int) -> str:
+        """Return the checksum that was written with a video or a skeleton sequence.
+
+        Raises KeyError, OSError, RuntimeError or VimixError if the file lacks it or is damaged.
+        """
+        if isinstance(self.settings, SkeletonSettings):
+            file, place = self._file(number)
+            return str(file["checksums"].asstr()[place])
+        return as_text(self.group(number).attrs["checksum"])
 
     @cached_property
     def formats(self) -> Mapping[Modality, ModalityFormat]:
@@ -149,7 +154,8 @@ class Hdf5VideoStore:
             raise IndexError(f"{about.name} has {about.frames} frames; {start} to {start + count} were asked for")
         try:
             if isinstance(self.settings, SkeletonSettings):
-                sequence: Frames = self._array(modality)[video, start : start + count]
+                array, place = self._array(video, modality)
+                sequence: Frames = array[place, start : start + count]
                 hidden = np.isnan(sequence) if self.settings.not_found == "mask" else False
                 if not (np.isfinite(sequence) | hidden).all():  # a training would be blamed for them
                     raise ValueError("the data hold numbers that are not finite; prepare the store again")
@@ -160,44 +166,70 @@ class Hdf5VideoStore:
 
     @property
     def path(self) -> Path:
-        """Path of the file."""
+        """Path of the file, or of the folder of shards."""
         return self._path
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that hold the videos: the store itself, or its shards."""
+        return [shard.path for shard in self._places.shards]
+
+    @property
+    def shard_bytes(self) -> int:
+        """Size of a shard at which the next begins; 0 for a store in one file."""
+        return int(self._head.get("shard_bytes", 0))
+
+    def place(self, video: int) -> tuple[Path, str]:
+        """Return the file with a video, and the path of its group there."""
+        shard, number = self._places.of(video)
+        return shard.path, group_of(number)
 
     def group(self, video: int) -> h5py.Group:
         """Return a video's group.
 
         Raises KeyError if the file lacks it, VimixError if its data lie in another file.
         """
-        group = self._file()[group_of(video)]
+        file, place = self._file(video)
+        group = file[group_of(place)]
         if video not in self._own:
             require_own_data(group)
             _require_frames(group, self.videos[video].frames)
             self._own.add(video)
         return group
 
-    def _file(self) -> h5py.File:
-        if self._handle is None:
-            self._handle = self._opening()
+    def _file(self, video: int) -> tuple[h5py.File, int]:
+        """Return the open file with a video, and the video's number there."""
+        shard, number = self._places.of(video)
+        if shard.path not in self._handles:
+            if len(self._handles) == OPEN_FILES:
+                self._close(next(iter(self._handles)))
+            self._handles[shard.path] = _opened_shard(shard)
             _OPENED.add(self)
-        return self._handle
+        return self._handles[shard.path], number
 
     def close(self) -> None:
-        """Close the file. The next read opens it again."""
-        handle, self._handle = self._handle, None
-        self._arrays = {}
-        if handle is not None:
-            handle.close()
+        """Close all files. The next read opens them again."""
+        for path in list(self._handles):
+            self._close(path)
 
-    def _array(self, modality: Modality) -> h5py.Dataset:
-        """Return a dataset, looked up once: looking it up takes seven times as long as reading a sequence."""
-        file = self._file()
-        if modality not in self._arrays:
+    def _close(self, path: Path) -> None:
+        self._arrays = {key: array for key, array in self._arrays.items() if key[0] != path}
+        self._handles.pop(path).close()
+
+    def _array(self, video: int, modality: Modality) -> tuple[h5py.Dataset, int]:
+        """Return the dataset with a sequence, and its number there.
+
+        A dataset is looked up once: looking it up takes seven times as long as reading a sequence.
+        """
+        file, number = self._file(video)
+        key = (self._places.of(video)[0].path, modality)
+        if key not in self._arrays:
             require_own_data(file, [modality])
-            self._arrays[modality] = file[modality]
-        return self._arrays[modality]
+            self._arrays[key] = file[modality]
+        return self._arrays[key], number
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_handle": None, "_arrays": {}}
+        return {**self.__dict__, "_handles": {}, "_arrays": {}}
 
 
 _OPENED: "weakref.WeakSet[Hdf5VideoStore]" = weakref.WeakSet()
@@ -211,6 +243,27 @@ def _forget_handles() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_handles)
+
+
+def _opened(path: Path) -> h5py.File:
+    try:
+        return opened_hdf5(path)
+    except WriteError:
+        raise
+    except OSError as error:
+        raise VimixError(f"{path}: expected a store (HDF5), but it does not open ({error})") from error
+
+
+def _opened_shard(shard: Shard) -> h5py.File:
+    """Open a file of a store. Raises VimixError if it is another shard than the one that was indexed."""
+    file = _opened(shard.path)
+    if shard.fingerprint and read_head(file, shard.path).get("fingerprint") != shard.fingerprint:
+        file.close()
+        raise VimixError(
+            f"{shard.path} is not the shard that the index was made of: restore it, or make the index again with "
+            f"vimix store index {shard.path.parent} --force"
+        )
+    return file
 
 
 def settings_of(head: Mapping[str, Any]) -> StoreSettings:

@@ -62,7 +62,7 @@ def write_store(path: Path, videos: Sequence[Placed], head: Head) -> None:
     Raises WriteError if the disk is full, if possible before it writes. The pieces and an existing ``path`` are kept.
     """
     sweep(path)
-    _require_room(path, {file for video in videos for file, _ in video.pieces})
+    require_room(path, sum(file.stat().st_size for file in {file for video in videos for file, _ in video.pieces}))
     with replacing(path) as temporary, opened_hdf5(temporary, "w") as store, _sources() as opened:
         store.create_group("videos")
         listed, checksums = [], []
@@ -96,9 +96,24 @@ def _copy(piece: h5py.Group, group: h5py.Group) -> None:
             group.attrs[key] = piece.attrs[key]
 
 
-def _require_room(path: Path, files: set[Path]) -> None:
+def measured(videos: Sequence[Placed]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Yield for each video the bytes of its data, and the checksums of its pieces, in order."""
+    with _sources() as opened:
+        for video in videos:
+            sizes: dict[str, int] = {}
+            checksums = []
+            for file, name in video.pieces:
+                piece = opened(file)[name]
+                require_own_data(piece)
+                sizes = {**{key: piece[key].nbytes for key in piece}, **sizes}
+                checksums.append(as_text(piece.attrs["checksum"]))
+            yield sum(sizes.values()), tuple(checksums)
+
+
+def require_room(path: Path, needed: int) -> None:
+    """Raise WriteError unless the disk of ``path`` has ``needed`` bytes; makes the folder."""
     make_folder(path.parent)
-    needed, free = sum(file.stat().st_size for file in files), shutil.disk_usage(path.parent).free
+    free = shutil.disk_usage(path.parent).free
     if needed > free:
         raise WriteError(
             f"{path}: about {needed / 2**30:.2f} GiB are needed, {free / 2**30:.2f} are free: free some space and run "

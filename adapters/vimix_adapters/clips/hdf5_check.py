@@ -53,10 +53,7 @@ def fits_fingerprint(store: Hdf5VideoStore) -> bool:
     """Return whether the fingerprint is that of the settings, classes, splits, videos and checksums in the file."""
     numbers, videos = range(len(store.videos)), [asdict(video) for video in store.videos]
     try:
-        if isinstance(store.settings, SkeletonSettings):
-            checksums = [store.sequence(number)[1] for number in numbers]
-        else:
-            checksums = [as_text(store.group(number).attrs["checksum"]) for number in numbers]
+        checksums = [store.checksum(number) for number in numbers]
     except (KeyError, OSError, RuntimeError, VimixError):
         return False
     splits = {name: store.members(name) for name in store.splits}

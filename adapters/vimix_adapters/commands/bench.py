@@ -14,12 +14,12 @@ from vimix_adapters.reports.console import print_note
 
 
 def write_benchmarks(
-    out: Path, only: Sequence[str], device: str, clock: str, tiny: bool, force: bool = False
+    out: Path, only: Sequence[str], batches: Sequence[int], device: str, clock: str, tiny: bool, force: bool = False
 ) -> list[str]:
     """Run the benchmarks, print a line for each, and write the table to ``out``.
 
-    Returns the names of benchmarks that missed their target. Raises VimixError for an unknown name or clock, or if
-    ``out`` exists and ``force`` is false.
+    ``batches`` are those of the benchmark ``throughput``. Returns the names of benchmarks that missed their target.
+    Raises VimixError for an unknown name or clock, or if ``out`` exists and ``force`` is false.
     """
     require_new(out, force)
     for name in only:
@@ -28,9 +28,11 @@ def write_benchmarks(
     if clock not in CLOCKS:
         raise VimixError(f"--clock {clock}: expected one of {', '.join(CLOCKS)}")
     settings = attrs.evolve(TINY if tiny else BenchSettings(), device=device, clock=clock)
+    if batches:
+        settings = attrs.evolve(settings, batches=tuple(batches))
     for heading in runner.HEAD:
         print(heading)
-    names = list(only) or list(runner.BENCHMARKS)
+    names = list(only) or [name for name in runner.BENCHMARKS if name not in runner.ON_REQUEST]
     findings = runner.run_benchmarks(settings, names, lambda text: print(text, flush=True))
     write_text(out, runner.report(settings, findings))
     print_note(f"written to {out}")

@@ -30,6 +30,13 @@ CODECS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "vp9": "libv
 """FFmpeg's encoder by codec."""
 NEEDED_CODECS = frozenset({"h264", "mpeg4"})
 """Codecs without which the main job cannot run."""
+UNSOUND_CUDNN = range(90800, 91500)
+"""Releases of cuDNN (90800 is 9.8.0) that should not compute half-precision convolutions over three axes.
+
+Results in bfloat16 are wrong (https://github.com/pytorch/pytorch/issues/163539, seen with 9.8, gone in 9.13), so torch
+2.9 and later do without these releases, which takes several times the time and memory
+(https://github.com/pytorch/pytorch/issues/166122 and https://github.com/pytorch/pytorch/issues/166643).
+"""
 CPU_FEATURES = ("avx2", "avx512_f", "avx512_bf16", "amx_bf16")
 SMALL_SHARED_MEMORY = 2**30
 """Bytes of /dev/shm below which workers may run out of it."""
@@ -146,6 +153,9 @@ def _devices() -> Iterator[Finding]:
         about = torch.cuda.get_device_properties(number)
         size = f"{about.total_memory / 2**30:.0f} GiB, capability {about.major}.{about.minor}"
         yield Finding("devices", f"cuda:{number}", f"{about.name}, {size}")
+    if count:
+        release = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
+        yield _cudnn(release or 0, torch.version.cuda or "")
     if not count:
         # It is a mistake if there is a card that torch cannot use, but not if there is no card.
         card = Path("/dev/nvidia0").exists()
@@ -154,6 +164,17 @@ def _devices() -> Iterator[Finding]:
     recipe = config.Recipe("doctor", config.Data(store=""), {})
     compute = build_compute(recipe, "auto")
     yield Finding("devices", "precision", f"{str(compute.dtype).removeprefix('torch.')} on {compute.device.type}")
+
+
+def _cudnn(release: int, cuda: str) -> Finding:
+    """The release of cuDNN, and whether its half-precision convolutions over three axes are known to be unsound."""
+    major, minor, patch = release // 10000, release // 100 % 100, release % 100  # since cuDNN 9
+    name = f"{major}.{minor}.{patch}" if major else str(release or "none")
+    if release not in UNSOUND_CUDNN:
+        return Finding("devices", "cudnn", name)
+    value = f"{name}: bfloat16 convolutions over three axes are wrong, or slow because torch avoids it"
+    package = f"nvidia-cudnn-cu{cuda.partition('.')[0]}"
+    return Finding("devices", "cudnn", value, "note", f"pip install '{package}>=9.15' (S3D runs without)")
 
 
 def _video() -> Iterator[Finding]:

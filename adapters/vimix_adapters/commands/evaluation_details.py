@@ -53,7 +53,7 @@ def _retrieved(store: VideoStore, found: RetrievalScores) -> Iterable[Sequence[o
             store.classes[label],
             store.videos[nearest].name,
             store.classes[int(found.neighbour_labels[query, 0])],
-            f"{found.similarities[query, 0]:.6f}",
+            round(float(found.similarities[query, 0]), 6),
             int(hits[0]) + 1 if len(hits) else "",
         )
 
@@ -62,5 +62,5 @@ def _classified(store: VideoStore, tested: VideoProbabilities) -> Iterable[Seque
     """A line a test video; a class without training videos has probability 0."""
     for video, label, row in zip(tested.videos.tolist(), tested.labels.tolist(), tested.probabilities, strict=True):
         padded = [*row.tolist(), *[0.0] * (len(store.classes) - len(row))]
-        scores = [f"{value:.6f}" for value in padded]
+        scores = [round(float(value), 6) for value in padded]
         yield store.videos[video].name, store.classes[label], store.classes[int(row.argmax())], *scores

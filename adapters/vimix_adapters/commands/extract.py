@@ -133,7 +133,7 @@ def _write_csv(path: Path, table: FeatureTable) -> None:
     columns: Sequence[Sequence[Any]] = [column.tolist() for column in table.columns.values()]
     headings = [*table.columns, *(f"f{i}" for i in range(table.features.shape[1]))]
     lines = zip(zip(*columns, strict=True), table.features, strict=True)
-    write_csv(path, headings, ([*cells, *(f"{value:.9g}" for value in row)] for cells, row in lines))
+    write_csv(path, headings, ([*cells, *(float(f"{value:.9g}") for value in row)] for cells, row in lines))
     write_text(_manifest_of_csv(path), json.dumps(dict(table.manifest), indent=2, ensure_ascii=False))
 
 

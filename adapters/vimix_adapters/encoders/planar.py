@@ -7,6 +7,7 @@ general routine (``batch_norm_choose_impl`` in its Normalization.cu; 28 % of a s
 layers of torch are used.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -49,26 +50,30 @@ class PlanarBatchNorm3d(nn.BatchNorm3d):
 
 
 class PlanarMaxPool3d(nn.MaxPool3d):
-    """A maximum over space [1, k, k]."""
+    """A maximum over space [1, k, k], which has a two-dimensional kernel, or over space and time.
+
+    On CPUs autocast would convert the maps to float32 and back; a maximum needs no precision.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Maps [B, C, T, H, W] to [B, C, T, H', W']."""
-        if not planes_are_fast(input):
-            return super().forward(input)  # type: ignore[no-any-return]  # modules return Any
+        """Maps [B, C, T, H, W] to [B, C, T', H', W'] of the same dtype."""
+        if not (planes_are_fast(input) and _pools_space(self)):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(input)  # type: ignore[no-any-return]  # modules return Any
         (_, *kernel), (_, *stride), (_, *pad) = map(_three, (self.kernel_size, self.stride, self.padding))
         planes = functional.max_pool2d(input.transpose(1, 2).flatten(0, 1), kernel, stride, pad)
         return planes.view(len(input), input.shape[2], *planes.shape[1:]).transpose(1, 2)
 
 
 def in_planes(network: nn.Module) -> None:
-    """Make planar all convolutions and pools of a network that can be, in place; parameters keep their names.
+    """Make planar the pools of a network and all convolutions that can be, in place; parameters keep their names.
 
     BatchNorms have to be built as ``PlanarBatchNorm3d``.
     """
     for layer in network.modules():
         if type(layer) is nn.Conv3d and (_over_space(layer) or _over_time(layer)):
             layer.__class__ = PlanarConv3d
-        elif type(layer) is nn.MaxPool3d and _pools_space(layer):
+        elif type(layer) is nn.MaxPool3d:
             layer.__class__ = PlanarMaxPool3d
 
 

@@ -19,10 +19,11 @@ from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.datasets.listing import DatasetFile, Listing
 from vimix_adapters.files import require_new
 from vimix_adapters.prepare.disk_use import DiskUse
+from vimix_adapters.prepare.engines import Engine
 from vimix_adapters.prepare.parts import claim_parts, drop_parts, parts_of
 from vimix_adapters.prepare.progress import run_shown
 from vimix_adapters.prepare.quarantine import LeftOut, read_quarantine, write_quarantine
-from vimix_adapters.prepare.worker_pool import Outcome
+from vimix_adapters.prepare.worker_pool import Outcome, run_jobs
 
 UNLABELLED = -1
 """Label of a file without class."""
@@ -117,6 +118,7 @@ def build_store(
     force: bool = False,
     all_needed: bool = False,
     retry: bool = False,
+    engine: Engine = run_jobs,
 ) -> BuildResult:
     """Store all files of the listing; go on where an earlier call was interrupted.
 
@@ -147,7 +149,7 @@ def build_store(
     jobs = _jobs(files, store, builder)
     contents = {job.part.name: _content(job) for job in jobs}
     claim_parts(parts_of(store), asdict(builder.settings), contents, replace=force)
-    failed |= _make_parts(jobs, builder, workers, console)
+    failed |= _make_parts(jobs, builder, workers, console, engine)
     stored = _stored(listing, jobs, {name: (store, group) for name, group in kept.items()}, failed)
     return _written(listing, store, builder, stored, failed, made, all_needed)
 
@@ -258,14 +260,24 @@ def _content(job: PartJob) -> str:
     return f"{first} and {more} more" if more else first
 
 
-def _make_parts(jobs: Sequence[PartJob], builder: StoreBuilder, workers: int, console: Console) -> dict[str, LeftOut]:
+def _make_parts(
+    jobs: Sequence[PartJob], builder: StoreBuilder, workers: int, console: Console, engine: Engine
+) -> dict[str, LeftOut]:
     """Make the parts that are not finished; returns the files, by name, that were left out."""
     to_do = [job for job in jobs if not builder.is_done(job.part)]
     total = sum(len(job.files) for job in jobs)
     if finished := total - sum(len(job.files) for job in to_do):
         console.print(f"{finished} of {total} {builder.unit} were packed before: going on")
     failed = run_shown(
-        "packing", builder.unit, builder.work, to_do, workers, builder.seconds, console, lambda job: len(job.files)
+        "packing",
+        builder.unit,
+        builder.work,
+        to_do,
+        workers,
+        builder.seconds,
+        console,
+        lambda job: len(job.files),
+        engine,
     )
     outcomes = {outcome.job.part: outcome for outcome in failed}
     left_out = {}

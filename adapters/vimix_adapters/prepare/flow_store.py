@@ -11,17 +11,20 @@ from rich.console import Console
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW
-from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore, group_of
-from vimix_adapters.clips.hdf5_assembly import Head, Placed, write_store
+from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore
+from vimix_adapters.clips.hdf5_assembly import Head, Placed
 from vimix_adapters.clips.hdf5_writer import is_part
+from vimix_adapters.clips.shard_writer import write_videos
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import require_folder
 from vimix_adapters.flow.images import FlowImages, Folders, find_folders, image_size, layout_of
 from vimix_adapters.flow.tvl1 import TvL1Flow
 from vimix_adapters.locks import locked_file
+from vimix_adapters.prepare.engines import Engine
 from vimix_adapters.prepare.flow_job import FlowJob, compute_part, import_part
 from vimix_adapters.prepare.parts import claim_parts, drop_parts, flow_parts_of
 from vimix_adapters.prepare.progress import run_shown
+from vimix_adapters.prepare.worker_pool import run_jobs
 
 BASE_SECONDS = 60.0
 """Time limit of a video, in addition to that of its frames."""
@@ -46,6 +49,8 @@ class FlowOptions:
     """Videos of this call; None: all, and the store gets its flow when they have theirs."""
     force: bool = False
     """Whether to replace flow that the store has."""
+    engine: Engine = run_jobs
+    """What runs the jobs."""
 
 
 @frozen
@@ -218,7 +223,9 @@ def _make_parts(
     def seconds(job: FlowJob) -> float:
         return BASE_SECONDS + options.seconds * job.frames
 
-    failed = run_shown("flow", "frames", work, to_do, options.workers, seconds, console, lambda job: job.frames)
+    failed = run_shown(
+        "flow", "frames", work, to_do, options.workers, seconds, console, lambda job: job.frames, options.engine
+    )
     failures = [(names[outcome.job.number], outcome.reason or "") for outcome in failed]
     missing = [names[job.number] for job in mine if names[job.number] in absent]
     return (*failures, *((name, absent[name]) for name in missing))
@@ -228,9 +235,10 @@ def _combine(store: Hdf5VideoStore, settings: PackSettings, jobs: Sequence[FlowJ
     """Write the store with its flow, and replace the old one by it."""
     videos = []
     for job, video in zip(jobs, store.videos, strict=True):
-        pieces = [(store.path, group_of(job.number)), (job.part, "video")]
+        pieces = [store.place(job.number), (job.part, "video")]
         if FLOW in store.formats:  # of a modality in two pieces the first is taken
             pieces.reverse()
         videos.append(Placed(video.name, video.label, video.source, tuple(pieces)))
     splits = {name: store.members(name) for name in store.splits}
-    write_store(store.path, videos, Head(tuple(store.classes), splits, settings, store.quarantined))
+    head = Head(tuple(store.classes), splits, settings, store.quarantined)
+    write_videos(store.path, videos, head, store.shard_bytes)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from vimix_adapters.prepare.engines import Engine
 from vimix_adapters.prepare.worker_pool import Outcome, run_jobs
 
 Job = TypeVar("Job")
@@ -38,15 +39,16 @@ def run_shown(
     seconds: float | Callable[[Job], float],
     console: Console,
     size: Callable[[Job], int] = lambda _: 1,
+    engine: Engine = run_jobs,
 ) -> list[Outcome[Job]]:
-    """Run all jobs as ``run_jobs`` does, under a bar that counts ``size`` of each job in ``unit``.
+    """Run all jobs with the ``engine``, under a bar that counts ``size`` of each job in ``unit``.
 
-    Returns the outcomes of the jobs that failed. Raises what ``run_jobs`` raises.
+    Returns the outcomes of the jobs that failed. Raises what the engine raises.
     """
     failed, done, total = [], 0, sum(map(size, jobs))
     with progress_bar(title, unit, console) as show:
         show(done, total)
-        for outcome in run_jobs(work, jobs, workers, seconds):
+        for outcome in engine(work, jobs, workers, seconds):
             if outcome.reason is not None:
                 failed.append(outcome)
             done += size(outcome.job)

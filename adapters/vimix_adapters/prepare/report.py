@@ -16,8 +16,10 @@ from vimix_adapters.files import sweep
 from vimix_adapters.locks import locked_file
 from vimix_adapters.prepare.build_store import StoreBuilder, build_store
 from vimix_adapters.prepare.disk_use import DiskUse
+from vimix_adapters.prepare.engines import Engine
 from vimix_adapters.prepare.frame_rates import rates_data, rates_lines
 from vimix_adapters.prepare.quarantine import LeftOut, quarantine_file
+from vimix_adapters.prepare.worker_pool import run_jobs
 from vimix_adapters.reading import read_json
 from vimix_adapters.reports.results import write_json
 
@@ -44,6 +46,8 @@ class PrepareOptions:
     """Whether to store what there is of an incomplete published data set."""
     retry: bool = False
     """Whether to try all files again that an earlier call left out."""
+    engine: Engine = run_jobs
+    """Engine that runs the jobs: processes of this machine, or a Ray cluster."""
 
 
 @frozen
@@ -113,6 +117,7 @@ def _prepared(listing: Listing, store: Path, options: PrepareOptions, console: C
             force=options.force,
             all_needed=all_needed,
             retry=options.retry,
+            engine=options.engine,
         )
         listed = {file.name for file in listing.files}
         failures = [row for row in result.failures if row.name in listed]

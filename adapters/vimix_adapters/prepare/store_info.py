@@ -10,6 +10,7 @@ from rich.table import Table
 from vimix.values.errors import VimixError
 from vimix.values.video import ModalityFormat
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.shards import bytes_of
 from vimix_adapters.prepare.parts import LISTED, SETTINGS, flow_parts_of, parts_of
 from vimix_adapters.reading import read_json
 
@@ -26,7 +27,8 @@ def describe(path: Path) -> dict[str, Any]:
     labels = Counter(video.label for video in videos)
     return {
         "store": str(path),
-        "bytes": path.stat().st_size,
+        "bytes": bytes_of(path),
+        **({"shards": [file.name for file in store.files]} if path.is_dir() else {}),
         "fingerprint": store.fingerprint,
         "videos": len(videos),
         "quarantined": store.quarantined,
@@ -84,11 +86,11 @@ def store_table(described: dict[str, Any]) -> Table:
             "missing", ", ".join(described["missing"][:5]) + (", ..." if len(described["missing"]) > 5 else "")
         )
         return table
-    left_out = described["quarantined"]
+    left_out, shards = described["quarantined"], described.get("shards")
     rows = {
         "videos": f"{described['videos']} of {described['sources']} recordings, {left_out} files left out",
         "length": f"{described['frames']} frames, {described['hours']:.2f} hours",
-        "size": f"{described['bytes'] / 2**20:.1f} MiB",
+        "size": f"{described['bytes'] / 2**20:.1f} MiB" + (f" in {len(shards)} shards" if shards else ""),
         "splits": ", ".join(f"{name}: {count}" for name, count in described["splits"].items()),
         "modalities": ", ".join(described["modalities"]),
         "settings": ", ".join(f"{key} = {_setting(value)}" for key, value in described["settings"].items()),

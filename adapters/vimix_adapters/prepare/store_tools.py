@@ -1,23 +1,25 @@
-"""``vimix store verify``, ``merge`` and ``export``: check a store, join stores, write a video of a store."""
+"""``vimix store``: check stores, join them, divide one into shards, and write a video of one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import asdict, field, frozen
+from attrs import asdict, frozen
 from numpy.typing import NDArray
 from rich.console import Console
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, Modality
 from vimix.values.video import Video
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of, group_of
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of
 from vimix_adapters.clips.hdf5_assembly import Head, Placed, write_store
 from vimix_adapters.clips.hdf5_check import Overview, check_video, overview
-from vimix_adapters.files import require_file, require_new
+from vimix_adapters.clips.shard_writer import Member, write_index, write_videos
+from vimix_adapters.clips.shards import INDEX, bytes_of, head_file, is_store
+from vimix_adapters.files import require_file, require_folder, require_new
 from vimix_adapters.flow.colours import flow_colours, full_speed
 from vimix_adapters.flow.fields import dequantise
 from vimix_adapters.prepare.progress import run_shown
@@ -39,8 +41,8 @@ def verify(path: Path, workers: int, console: Console, patience: float = 60.0) -
     take ``patience`` seconds (more for a large file), and a video ``patience`` seconds plus one for each frame.
     Raises VimixError if the file is not a store, or its head cannot be read in that time.
     """
-    require_file(path, "store", "make one with vimix prepare")
-    limit = patience + path.stat().st_size / BYTES_A_SECOND
+    require_file(head_file(path), "store", "make one with vimix prepare")
+    limit = patience + bytes_of(path) / BYTES_A_SECOND
     (opened,) = run_jobs(overview, [path.absolute()], 1, limit)
     if opened.reason is not None:
         reason = _hanging(opened)
@@ -72,56 +74,97 @@ def _hanging(outcome: Outcome[Any]) -> str:
     return f"this file hangs the HDF5 library ({outcome.reason})" if outcome.hung else str(outcome.reason)
 
 
-@frozen
-class _ShardVideo:
-    """A video of one of the stores that are merged."""
-
-    store: Hdf5VideoStore = field(eq=False)
-    number: int = field(eq=False)
-    video: Video
-    checksum: str
-
-
 def merge(out: Path, paths: Sequence[Path], force: bool = False) -> Hdf5VideoStore:
-    """Join shards of one data set to one store, its videos sorted by name; the shards are kept.
+    """Join stores of one data set to one file, their videos sorted by name; the stores are kept.
 
-    A video that is in two shards must be the same in both, but may be in different splits. Raises VimixError if ``out``
-    exists and ``force`` is false, or if settings, classes or videos of one name differ.
+    A single store in shards keeps the order of its videos. A video that is in two stores must be the same in both, but
+    may be in different splits. Raises VimixError if ``out`` exists and ``force`` is false, or if settings, classes or
+    videos of one name differ.
     """
-    require_new(out, force, paths)
     stores = [Hdf5VideoStore(path) for path in paths]
+    require_new(out, force, [file for store in stores for file in store.files])
+    joined = _joined(stores)
     settings = stores[0].picture_settings
-    for store in stores[1:]:
-        _require_alike(stores[0], store)
-    chosen, splits = _joined(stores)
-    videos = [
-        Placed(c.video.name, c.video.label, c.video.source, ((c.store.path, group_of(c.number)),)) for c in chosen
-    ]
-    numbers = {name: [i for i, video in enumerate(videos) if video.name in names] for name, names in splits.items()}
-    quarantined = sum(store.quarantined for store in stores)
-    write_store(out, videos, Head(tuple(stores[0].classes), numbers, settings, quarantined))
+    write_store(out, _placed(joined.order), Head(joined.classes, joined.splits, settings, joined.quarantined))
     return Hdf5VideoStore(out)
 
 
-def _joined(stores: Sequence[Hdf5VideoStore]) -> tuple[list[_ShardVideo], dict[str, set[str]]]:
-    """Return the videos of all stores, each once, sorted by name, and the names in each split."""
-    chosen: dict[str, _ShardVideo] = {}
-    splits: dict[str, set[str]] = {name: set() for store in stores for name in store.splits}
+def split(path: Path, out: Path, shard_bytes: int, force: bool = False) -> Hdf5VideoStore:
+    """Divide a store of videos into a folder ``out`` of shards of ``shard_bytes`` each; the store is kept.
+
+    Raises VimixError if ``out`` is a store and ``force`` is false, or holds other files.
+    """
+    store = Hdf5VideoStore(path)
+    if out.is_dir() and not is_store(out) and any(out.glob("*.h5")):
+        raise VimixError(f"{out} holds other HDF5 files: choose another folder")
+    require_new(out / INDEX, force, [head_file(path)])
+    splits = {name: store.members(name) for name in store.splits}
+    head = Head(tuple(store.classes), splits, store.picture_settings, store.quarantined)
+    write_videos(out, _placed(Member(store, number) for number in range(len(store.videos))), head, shard_bytes)
+    return Hdf5VideoStore(out)
+
+
+def index(folder: Path, force: bool = False) -> Hdf5VideoStore:
+    """Make the stores in ``folder`` one store, without copying them: write its index, the videos sorted by name.
+
+    Raises VimixError if there are none or they cannot be joined (see ``merge``), or if there is an index and ``force``
+    is false.
+    """
+    require_folder(folder, "stores of one data set in it")
+    paths = sorted(path for path in folder.glob("*.h5") if path.name != INDEX)
+    if not paths:
+        raise VimixError(f"{folder}: there is no store (*.h5) in it; make some with vimix prepare")
+    require_new(folder / INDEX, force)
+    stores = [Hdf5VideoStore(path) for path in paths]
+    joined = _joined(stores)
+    write_index(folder, joined.order, joined.classes, joined.splits, stores[0].settings, joined.quarantined)
+    return Hdf5VideoStore(folder)
+
+
+@frozen
+class _Joined:
+    """The videos of some stores as one store has them."""
+
+    order: tuple[Member, ...]
+    classes: tuple[str, ...]
+    splits: Mapping[str, Sequence[int]]
+    quarantined: int
+
+
+def _placed(order: Iterable[Member]) -> list[Placed]:
+    videos = [(member.shard.videos[member.number], member.shard.place(member.number)) for member in order]
+    return [Placed(video.name, video.label, video.source, (place,)) for video, place in videos]
+
+
+def _joined(stores: Sequence[Hdf5VideoStore]) -> _Joined:
+    """Return the videos of all stores, each once, sorted by name if there are several stores."""
+    for store in stores[1:]:
+        _require_alike(stores[0], store)
+    chosen: dict[str, Member] = {}
+    members: dict[str, set[str]] = {name: set() for store in stores for name in store.splits}
     for store in stores:
         for name in store.splits:
-            splits[name] |= {store.videos[number].name for number in store.members(name)}
+            members[name] |= {store.videos[number].name for number in store.members(name)}
         for number, video in enumerate(store.videos):
-            candidate = _ShardVideo(store, number, video, str(store.group(number).attrs["checksum"]))
-            first = chosen.setdefault(video.name, candidate)
-            if first != candidate:
-                stores_of_both = f"{first.store.path} and {store.path}"
-                raise VimixError(f"{video.name} is in {stores_of_both}, but not the same: leave one of them out")
-    return [chosen[name] for name in sorted(chosen)], dict(sorted(splits.items()))
+            first = chosen.setdefault(video.name, Member(store, number))
+            if _content(first) != _content(Member(store, number)):
+                raise VimixError(
+                    f"{video.name} is in {first.shard.path} and {store.path}, but not the same: leave one of them out"
+                )
+    names = sorted(chosen) if len(stores) > 1 else list(chosen)
+    splits = {split: [i for i, name in enumerate(names) if name in members[split]] for split in sorted(members)}
+    quarantined = sum(store.quarantined for store in stores)
+    return _Joined(tuple(chosen[name] for name in names), tuple(stores[0].classes), splits, quarantined)
+
+
+def _content(member: Member) -> tuple[Video, str]:
+    return member.shard.videos[member.number], member.shard.checksum(member.number)
 
 
 def _require_alike(one: Hdf5VideoStore, other: Hdf5VideoStore) -> None:
-    first, second = asdict(one.picture_settings), asdict(other.picture_settings)
-    if different := [f"{key} {first[key]} and {second[key]}" for key in first if first[key] != second[key]]:
+    first, second = asdict(one.settings), asdict(other.settings)
+    keys = dict.fromkeys([*first, *second])
+    if different := [f"{k} {first.get(k)} and {second.get(k)}" for k in keys if first.get(k) != second.get(k)]:
         raise VimixError(
             f"{one.path} and {other.path} were made with different settings ({', '.join(different)}): only shards of "
             "one data set can be merged"

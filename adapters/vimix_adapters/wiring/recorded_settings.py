@@ -8,6 +8,7 @@ from typing import Any
 from attrs import asdict
 
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, settings_of
+from vimix_adapters.clips.shards import is_store
 from vimix_adapters.config.store_settings import StoreSettings
 
 PACKING = "packing"
@@ -15,8 +16,8 @@ PACKING = "packing"
 
 
 def store_settings(store: str) -> StoreSettings | None:
-    """The settings of the store in that file; None if there is no such file."""
-    return Hdf5VideoStore(Path(store)).settings if Path(store).is_file() else None
+    """The settings of the store at that path; None if there is none."""
+    return Hdf5VideoStore(Path(store)).settings if is_store(Path(store)) else None
 
 
 def packing_record(settings: StoreSettings | None) -> dict[str, str]:

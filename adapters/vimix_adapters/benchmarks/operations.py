@@ -1,0 +1,106 @@
+"""Work of a training step: floating-point operations, bytes, kernels, and the share of time by kind of kernel."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from attrs import frozen
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from vimix_adapters.benchmarks.timing import Work
+
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "optimiser": ("adam", "sgd", "multi_tensor", "foreach"),
+    "BatchNorm": ("batch_norm", "batchnorm", "bn_fw", "bn_bw", "welford"),
+    "pooling": ("pool",),
+    "convolution": ("conv", "dgrad", "wgrad", "fprop", "xmma", "implicit", "winograd", "cudnn", "cutlass"),
+    "matrix product": ("gemm", "gemv", "addmm", "mm", "matmul"),
+    "copy": ("copy", "memcpy", "memset", "cat", "fill", "transpose", "nchw", "index", "gather", "scatter"),
+    "elementwise": (
+        "elementwise",
+        "threshold",
+        "relu",
+        "clamp",
+        "lerp",
+        "add",
+        "mul",
+        "div",
+        "softmax",
+        "norm",
+        "reduce",
+    ),
+}
+"""Parts of the names of operators and CUDA kernels, by kind; a name is of the first kind that fits."""
+
+
+def kind(name: str) -> str:
+    """Return the kind of an operator or kernel, a key of ``KINDS`` or ``other``."""
+    low = name.lower()
+    return next((kind for kind, parts in KINDS.items() if any(part in low for part in parts)), "other")
+
+
+@frozen
+class Kernels:
+    """CUDA kernels of a call; on a CPU its operators, which take their place."""
+
+    count: int
+    seconds: Mapping[str, float]
+    """Their time by kind."""
+
+    def shares(self) -> str:
+        """Return the shares of time in words, the largest first."""
+        whole = sum(self.seconds.values()) or 1.0
+        best = sorted(self.seconds, key=lambda kind: -self.seconds[kind])
+        return ", ".join(f"{kind} {100 * self.seconds[kind] / whole:.0f} %" for kind in best)
+
+
+def kernels(work: Work, device: torch.device) -> Kernels:
+    """Call ``work`` under the profiler, and count and classify what it runs."""
+    from torch.profiler import ProfilerActivity, profile
+
+    on_gpu = device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as taken:
+        work()
+        if on_gpu:
+            torch.cuda.synchronize()
+    count, spent = 0, Counter[str]()
+    for event in taken.key_averages():
+        micro = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        if micro > 0:
+            count += event.count
+            spent[kind(event.key)] += micro
+    return Kernels(count, {name: micro / 1e6 for name, micro in spent.items()})
+
+
+def flops(work: Work) -> int:
+    """Return the floating-point operations of the convolutions and matrix products of a call, both passes."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return int(counter.get_total_flops())
+
+
+def traffic(work: Work) -> int:
+    """Return the bytes that the operators of a call read and write, if none of them finds anything in a cache."""
+    counter = _Traffic()
+    with counter:
+        work()
+    return counter.bytes
+
+
+class _Traffic(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves it without annotations
+    """Adds up the sizes of the tensors that operators take and return; views cost nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # as above
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view:
+            moved = tree_leaves((args, kwargs, result))
+            self.bytes += sum(leaf.numel() * leaf.element_size() for leaf in moved if isinstance(leaf, Tensor))
+        return result
