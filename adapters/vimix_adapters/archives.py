@@ -1,7 +1,7 @@
 """Zip archives with a digest: checkpoints of torch, and arrays as ``np.savez`` writes them.
 
-The digest is the archive's comment, ``vimix-sha256:`` and 64 hexadecimal digits. It covers every other byte of the
-file; torch, NumPy and zip programs read past it.
+The digest is the archive's comment: ``vimix-sha256:`` and 64 hexadecimal digits. It covers every other byte of the
+file. torch, NumPy and zip programs ignore it.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)  # the standard library's: it is heard without
 
 
 class DamagedError(ValueError):
-    """An archive is not what was written."""
+    """The content of an archive is not what was written."""
 
 
 def seal(file: IO[bytes]) -> None:
@@ -54,9 +54,9 @@ def seal(file: IO[bytes]) -> None:
 def require_whole(path: Path, content: bool = True) -> None:
     """Read an archive in full. Raises DamagedError unless it is what was written, OSError if it cannot be read.
 
-    Without ``content`` only its list of members and its end are read. Members that are compressed, or promise more
-    bytes than the file has, are refused unread. An archive from before there were digests is checked by the checksums
-    of its members, and a note says so.
+    Without ``content`` only its list of members and its end are read. Members that are compressed, or declare more
+    bytes than the file has, are refused unread. An archive of an earlier version has no digest: the checksums of its
+    members are compared, and a note says so.
     """
     with path.open("rb") as file, _archive(file) as archive:
         size = file.seek(0, os.SEEK_END)
@@ -95,7 +95,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 def read_arrays(path: Path, names: Sequence[str], expected: str) -> dict[str, NDArray[Any]]:
     """Read the arrays ``names`` that ``write_arrays`` wrote.
 
-    An array takes no more memory than its bytes in the file: compressed members, and arrays whose shape promises more
+    An array takes no more memory than its bytes in the file: compressed members, and arrays whose shape declares more
     than the member holds, are refused unread. Raises VimixError naming the file and what was ``expected``.
     """
     try:

@@ -1,4 +1,4 @@
-"""Tables in CSV that a spreadsheet opens without taking a cell for a formula."""
+"""CSV tables that a spreadsheet opens without taking a cell for a formula."""
 
 import csv
 import re

@@ -22,7 +22,7 @@ OWN_FAULTS = frozenset({errno.ELOOP, errno.ENAMETOOLONG})
 
 
 class Outage(VimixError, OSError):
-    """A file could not be read for a cause that is not its own (disk, folder, permissions, memory): try again later."""
+    """A file could not be read for a reason outside the file (disk, folder, permissions, memory): try again later."""
 
 
 class WriteError(VimixError, OSError):
@@ -139,8 +139,8 @@ def no_room(error: BaseException) -> str | None:
 def telling_outages(path: Path) -> Iterator[None]:
     """Turn an error while ``path`` is read into an Outage if its content is not to blame.
 
-    That is so if memory is short, or the file cannot be read from start to end: its folder or its disk is gone, or the
-    user may not read it.
+    Its content is not to blame if memory is short, or if the file cannot be read from start to end because its folder
+    or its disk is gone, or because the user may not read it.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Pictures in a folder, in the order of their numbers: frames of a video, or fields of flow."""
+"""Images in a folder, in the order of their numbers: frames of a video, or fields of flow."""
 
 import re
 from collections.abc import Iterable

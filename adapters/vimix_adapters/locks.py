@@ -1,4 +1,4 @@
-"""One process at a time in a folder or at an output file: the one door for everything that may be started twice."""
+"""Locks that admit one process at a time to a folder or an output file, for commands that may be started twice."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

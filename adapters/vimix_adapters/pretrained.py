@@ -64,7 +64,7 @@ class PretrainedEncoder(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """Device of the weights."""
         return next(self.parameters()).device
 
     def embed(self, frames: Frames | Tensor) -> Tensor:
@@ -257,7 +257,7 @@ def packing_of(
 
 
 def format_of(path: Path, modality: Modality, recipe: config.Recipe, packing: StoreSettings) -> ModalityFormat:
-    """How the frames of the modality lie in such a store; one that is not the store's own is taken for pictures.
+    """Format of the modality's frames in such a store; a modality that the store lacks is taken for pictures.
 
     Raises VimixError, naming the checkpoint's ``path``, if such a store does not have the modality.
     """

@@ -1,7 +1,7 @@
-"""Reading text files that people and earlier calls wrote: a damaged one is a single line that names it.
+"""Reading text files that people and earlier calls wrote; a damaged file gives an error of one line that names it.
 
-Text is read from regular files of limited size; TOML and JSON are parsed so that nothing in a file ends in an error of
-a library. Each function says in a VimixError what was expected.
+Text is read from regular files of limited size. TOML and JSON are parsed so that no content of a file raises an error
+of a library. The VimixError of each function says what was expected.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Text for terminals: the name of a file or a video is shown and never obeyed."""
+"""Text for terminals: control characters in the name of a file or a video are shown and have no effect."""
 
 import re
 import sys

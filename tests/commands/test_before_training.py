@@ -57,8 +57,8 @@ def test_channels_are_those_of_the_store(place, capsys, more) -> None:
 def test_seeds_are_what_every_generator_takes(place, capsys) -> None:
     for seeds in ("0,4294967296", "0", "1000000000"):
         told = refused(place, capsys, "--seeds", seeds)
-        assert f"--seeds {seeds}: expected a number of seeds such as 5 (at most 1000), or seeds such as 0,1,2" in told
-        assert "one seed alone is --set seed=N" in told
+        assert f"--seeds {seeds}: expected a number of seeds such as 5 (at most 1000), or a list such as 0,1,2" in told
+        assert "for a single seed use --set seed=N" in told
 
 
 ONLY_RGB = ["arms.vimix.stages=[{ pretrain = 'rgb' }]"]

@@ -542,10 +542,10 @@ def test_a_record_shows_the_differences_that_its_seeds_decide_and_counts_the_oth
     runs = [run(seed, shift=0.001 * seed) for seed in range(3)]
     write_summary(tmp_path, runs)
     text = decided_markdown(read_record(tmp_path / "results.json"))
-    decided = [line for line in text.splitlines() if line.startswith("| Vi-Mix less MoCo")]
+    decided = [line for line in text.splitlines() if line.startswith("| Vi-Mix minus MoCo")]
     assert len(decided) == 1
-    assert decided[0].startswith("| Vi-Mix less MoCo | rgb | R@1 | +5.1 | +4.9 to +5.3")
-    assert re.search(r"Not decided: \d of \d differences", text)
+    assert decided[0].startswith("| Vi-Mix minus MoCo | rgb | R@1 | +5.1 | +4.9 to +5.3")
+    assert re.search(r"The interval contains 0 for \d of \d differences", text)
     assert "linear top-1" not in text, "equal scores decide nothing"
     chosen = decided_markdown(read_record(tmp_path / "results.json"), ["random initialisation"])
     assert "Vi-Mix" not in chosen

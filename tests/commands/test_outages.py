@@ -58,7 +58,7 @@ def test_videos_that_were_away_are_added_by_the_next_call_and_broken_ones_when_a
 
     report = prepare_store(listing, store, going, QUIET)
     assert (report.stored, report.exit_code, len(report.passing)) == (1, 3, 3)
-    assert "for a cause that is not their own (the first: bow/b.mp4: cannot be read: No such file" in report.advice[-1]
+    assert "for a reason outside the files (the first: bow/b.mp4: cannot be read: No such file" in report.advice[-1]
 
     (tmp_path / "gone").rename(videos)
     expected = [pack_frames(videos / f"bow/{name}.mp4", SETTINGS)[0][RGB] for name in "abc"]

@@ -97,7 +97,7 @@ def test_levels_of_folders_that_are_not_used_are_counted(tmp_path) -> None:
     touch(tmp_path, "UCF-101/bow/a.mp4", "UCF-101/wave/b.mp4")
     deeper, one = list_folder(tmp_path).notes
     assert deeper.startswith("2 videos lie in folders below that of their class")
-    assert one.endswith(f"give {tmp_path / 'UCF-101'}")
+    assert one.endswith(f"name {tmp_path / 'UCF-101'} instead")
 
 
 def test_the_command_prints_what_it_does_not_use(tmp_path, capsys) -> None:

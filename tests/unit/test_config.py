@@ -154,7 +154,7 @@ def test_missing_keys_are_told() -> None:
         *(
             (f"[arms.a]\nstages = [{{ pretrain = 'flow' }}, {{ {stage} }}]\n", f"arms.a.stages.1.{expected}")
             for stage, expected in (
-                ("pretrain = 'rgb', partner = 'flow'", "partner: a partner of pretrain finds positives: add"),
+                ("pretrain = 'rgb', partner = 'flow'", "partner: a partner here only finds positives: add"),
                 (
                     "pretrain = 'rgb', positives = { find = 'nearest_in_partner' }",
                     "positives.find: 'nearest_in_partner'",
@@ -165,15 +165,15 @@ def test_missing_keys_are_told() -> None:
                 ),
                 (
                     "cmmc = 'rgb', mix = { policy = 'manifold_mixup' }, positives = { find = 'nearest_in_partner' }",
-                    "positives.find: 'nearest_in_partner' needs a frozen modality that finds: add partner",
+                    "positives.find: 'nearest_in_partner' needs a frozen modality: add partner",
                 ),
                 (
                     "pretrain = 'rgb', positives = { find = 'nearest_across_views' }",
-                    "positives.find: 'nearest_across_views' goes with joint = [...], and joint with no other",
+                    "positives.find: 'nearest_across_views' and stages joint = [...] need each other",
                 ),
                 (
                     "joint = ['rgb', 'flow'], positives = { find = 'labels' }",
-                    "positives.find: 'nearest_across_views' goes with joint = [...], and joint with no other; got 'lab",
+                    "positives.find: 'nearest_across_views' and stages joint = [...] need each other; got 'lab",
                 ),
                 ("pretrain = 'rgb', objective = 'simclr'", "mix.policy: objective = 'simclr' mixes no clips: set"),
                 (
@@ -187,14 +187,14 @@ def test_missing_keys_are_told() -> None:
                 ("joint = ['rgb', 'depth']", "joint: 'depth' is not in [modalities], which has rgb, flow"),
                 ("joint = ['rgb']", "joint: must name at least two modalities, each once: ['rgb']"),
                 ("pretrain = 'rgb', positives = { find = 'labels', k = 3 }", "positives.k: find = 'labels' takes all"),
-                ("pretrain = 'rgb', positives = { find = 'labels', after = 0.5 }", "positives.after: is read by"),
+                ("pretrain = 'rgb', positives = { find = 'labels', after = 0.5 }", "positives.after: only find"),
                 (
                     "pretrain = 'rgb', positives = { find = 'labels', same_recording = false }",
-                    "positives.same_recording: is read by find = 'nearest_in_partner' only",
+                    "positives.same_recording: only find = 'nearest_in_partner' uses it; remove it",
                 ),
                 (
                     "cmmc = 'rgb', partner = 'flow', positives = { find = 'nearest_in_partner', k = 4096 }",
-                    "positives.k: 4096 entries cannot be found in a queue of contrast.queue = 2048",
+                    "positives.k: 4096 is more than the queue holds (contrast.queue = 2048)",
                 ),
             )
         ),
@@ -205,7 +205,7 @@ def test_missing_keys_are_told() -> None:
         (
             "stages = 'modules'\n[arms.a]\nstages = [{ pretrain = 'rgb' }, { pretrain = 'flow' }, "
             "{ cmmc = 'rgb', partner = 'flow', mix = { policy = 'cm_mixup' } }]\n",
-            "arms.a.stages.2.mix.layers: 'same' needs encoders that are cut alike, but rgb is s3d in blocks and flow "
+            "arms.a.stages.2.mix.layers: 'same' needs encoders with the same stages, but rgb is s3d in blocks and flow "
             "is s3d in modules",
         ),
         (

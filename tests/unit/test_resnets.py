@@ -217,7 +217,7 @@ def test_a_network_whose_convolution_was_changed_is_refused_by_name(tmp_path, ca
     command = ["import", tmp_path / "w.pth", "--modality", "rgb", "--out", tmp_path / "out"]
     assert vimix(*command) == 2
     error = capsys.readouterr().err
-    assert "2 convolutions of r2plus1d_18 are not in it" in error
+    assert "2 convolutions of r2plus1d_18 are missing" in error
     assert "layer4.0.conv1.0.weight instead" in error
     assert not (tmp_path / "out").exists()
 

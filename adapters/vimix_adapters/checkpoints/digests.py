@@ -25,7 +25,7 @@ def state_digest(state: Mapping[str, Any]) -> str:
 
 
 def weights_digest(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
-    """SHA-256 over the tensors and metadata of a safetensors file, its own digest excepted."""
+    """SHA-256 over the tensors and metadata of a safetensors file, except its own digest."""
     described = json.dumps({name: value for name, value in metadata.items() if name != DIGEST}, sort_keys=True)
     return hashlib.sha256(f"{state_digest(tensors)}{described}".encode()).hexdigest()
 

@@ -116,9 +116,9 @@ def load_checkpoint(path: Path, mmap: bool = False) -> Checkpoint:
 
 
 def load_trained(path: Path) -> Checkpoint:
-    """Load a checkpoint whose encoder is wanted, as ``load_checkpoint`` does.
+    """Load a checkpoint that must have an encoder, as ``load_checkpoint`` does.
 
-    Raises VimixError if it has none, or those of several modalities.
+    Raises VimixError if it has no encoder, or encoders of several modalities.
     """
     checkpoint = load_checkpoint(path)
     if checkpoint.trained:

@@ -51,9 +51,9 @@ def read_weights(path: Path) -> ForeignWeights:
 
 
 def load_plain(path: Path) -> Any:
-    """The content of a ``torch.save`` file. Raises VimixError unless it is tensors and plain data; no code is run.
+    """The content of a ``torch.save`` file; no code is run. Raises VimixError unless it holds only plain data.
 
-    Numbers of NumPy and ``argparse.Namespace``, which trainers save beside their weights, count as plain data.
+    Plain data are tensors, Python's own types, and the NumPy numbers and ``argparse.Namespace`` that trainers save too.
     """
     try:
         if is_sealed(path):
@@ -70,7 +70,7 @@ def load_plain(path: Path) -> Any:
 
 
 def _plain_globals() -> list[Any]:
-    """Classes and constructors of plain data that a file may name: making them runs no code of the file."""
+    """Classes and constructors of plain data that a file may name; calling them runs no code of the file."""
     kinds = {type(np.dtype(kind)) for kind in "?bBhHiIlLqQefdSU"}
     scalar = np.float64(0).__reduce__()[0]
     return [argparse.Namespace, np.dtype, *kinds, scalar, (scalar, "numpy.core.multiarray.scalar")]  # NumPy 1's name

@@ -74,7 +74,7 @@ def best_layout(
 ) -> str | None:
     """The layout that finds most of its encoder's names with kernels of their size; None if no layout finds any.
 
-    ``shapes`` are those of a layout's encoder at any width. Of equals the layout whose encoder has the fewest names
+    ``shapes`` are those of a layout's encoder at any width. Among equals, the layout whose encoder has the fewest names
     that are not found wins, then the first.
     """
     counts = {}

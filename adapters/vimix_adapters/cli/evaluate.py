@@ -24,7 +24,7 @@ OptionalCheckpoints = Annotated[
 Out = Annotated[Path, typer.Option(help="JSON file to write.", metavar="FILE.json")]
 Protocol = Annotated[
     str | None,
-    typer.Option(help="vimix (ours), coclr or crosclr (as the peers published them); the record holds all settings."),
+    typer.Option(help="vimix (our own), coclr or crosclr (as published); the result records all settings."),
 ]
 On = Annotated[
     str | None,
@@ -32,11 +32,11 @@ On = Annotated[
 ]
 Baseline = Annotated[
     Path | None,
-    typer.Option(help="Result of the same command with --from-scratch, to compare with.", metavar="FILE.json"),
+    typer.Option(help="Result of the same command with --from-scratch, for comparison.", metavar="FILE.json"),
 ]
 FromScratch = Annotated[
     list[str] | None,
-    typer.Option(help="Modality whose encoder starts from random weights: the baseline.", metavar="MODALITY"),
+    typer.Option(help="Train this modality from random weights: the baseline.", metavar="MODALITY"),
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in the folder FILE.")]
 
@@ -72,9 +72,9 @@ def linear(
     ] = False,
     fractions: Annotated[
         str | None,
-        typer.Option(help="Also train on these fractions of each class's videos, such as 0.01,0.05,0.1,1."),
+        typer.Option(help="Also train on these fractions of each class's training videos, such as 0.01,0.1,1."),
     ] = None,
-    draws: Annotated[int, typer.Option(help="Draws of each fraction below 1.", min=1)] = 5,
+    draws: Annotated[int, typer.Option(help="Number of random draws of each fraction below 1.", min=1)] = 5,
     force: Force = False,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -147,7 +147,7 @@ _add_training(
 
 
 def _fractions(text: str | None) -> list[float]:
-    """The numbers of ``0.01,0.1,1``, ascending. Raises VimixError unless all are above 0 and at most 1."""
+    """Parse fractions such as ``0.01,0.1,1``, ascending. Raises VimixError unless all are above 0 and at most 1."""
     from vimix.values.errors import VimixError
 
     try:

@@ -44,7 +44,7 @@ def table(
     modality: Annotated[str | None, typer.Option(help="With --recipe: use the scores of this modality.")] = None,
     force: Force = False,
 ) -> None:
-    """Print a table of the paper with our numbers: mean ± deviation over seeds, or - without a run."""
+    """Print a table of the paper beside our numbers: mean ± deviation over seeds, - where there is no run."""
     from vimix_adapters.commands.paper_tables import print_table
 
     print_table(number, runs, form.value, out, recipe, modality, force)
@@ -86,10 +86,12 @@ def summarise(
 
 @app.command()
 def recorded(
-    summary: Annotated[Path, typer.Argument(help="A results.json of vimix experiments summarise.", metavar="FILE")],
+    summary: Annotated[
+        Path, typer.Argument(help="File results.json that vimix experiments summarise wrote.", metavar="FILE")
+    ],
     arms: Annotated[str | None, typer.Option(help="Keys of the arms to show, separated by commas.")] = None,
 ) -> None:
-    """Print the differences between arms that the seeds of a record decide: their interval does not hold 0."""
+    """Print the differences between arms of a recorded summary whose 95 % interval does not contain 0."""
     from vimix_adapters.reports.recorded import decided_markdown, read_record
 
     print(decided_markdown(read_record(summary), arms.split(",") if arms else []), end="")
@@ -101,7 +103,7 @@ def stages(
     out: Annotated[Path | None, typer.Option(help="JSON file to write too.", metavar="FILE.json")] = None,
     force: Force = False,
 ) -> None:
-    """Print what each stage reached: loss, pretext accuracy, own share of mixed queries, kNN accuracy, bad steps."""
+    """Print each stage's last loss, pretext and kNN accuracy, share of the query's own map or clip, and bad steps."""
     from vimix_adapters.commands.paper_figures import show_stages
 
     show_stages(runs, out, force)
@@ -113,7 +115,7 @@ def weights(
     out: Annotated[Path | None, typer.Option(help="JSON file to write too.", metavar="FILE.json")] = None,
     force: Force = False,
 ) -> None:
-    """Print the mean share of a query's own map that the tesseract cut leaves, by layers k and l and by extent."""
+    """Print the mean share of a query's own map that the tesseract leaves, by layers k and l and by extent."""
     from vimix_adapters.commands.mix_weights import show_weights
 
     show_weights([encoder.value] if encoder else [item.value for item in Encoder], out, force)

@@ -32,7 +32,10 @@ def extract(
     ),
     l2: Annotated[bool, typer.Option("--l2", help="Scale rows to unit length.")] = False,
     window: Annotated[
-        float | None, typer.Option(help="Seconds of a window: features of untrimmed videos, FOLDER/VIDEO.npz.", min=0.0)
+        float | None,
+        typer.Option(
+            help="Length of a window in seconds; writes a file FOLDER/VIDEO.npz for each untrimmed video.", min=0.0
+        ),
     ] = None,
     stride: Annotated[
         float | None, typer.Option(help="Seconds between the starts of two windows; by default half a window.", min=0.0)
@@ -43,7 +46,7 @@ def extract(
 ) -> None:
     """Write features of all videos of a store, with names, labels, splits, times and a manifest.
 
-    With --window, write features of windows of untrimmed video files, as temporal action detectors read them.
+    With --window, write features of windows of untrimmed video files, in the layout that ActionFormer reads.
     """
     from vimix.values.errors import VimixError
     from vimix_adapters.config import read_recipe

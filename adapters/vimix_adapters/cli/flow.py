@@ -18,7 +18,7 @@ class Method(StrEnum):
 
 
 class Rounding(StrEnum):
-    """Ways in which imported displacements became whole levels."""
+    """Ways in which displacements were rounded to grey levels."""
 
     round = "round"
     truncate = "truncate"
@@ -29,25 +29,28 @@ def flow(
     method: Annotated[
         Method,
         typer.Option(
-            help="Estimator: tvl1 is that of the paper, tvl1-torch the same on a GPU or CPU, dis is much faster."
+            help="Estimator: tvl1 is the paper's, tvl1-torch is TV-L1 in PyTorch (CPU or GPU), dis is much faster."
         ),
     ] = Method.tvl1,
     workers: Workers = 0,
     shard: Annotated[
-        str, typer.Option(help="Take every N-th video only, beginning with number I: for job arrays.", metavar="I/N")
+        str, typer.Option(help="Take only every N-th video, starting from number I: for job arrays.", metavar="I/N")
     ] = "",
     flow_short_side: Annotated[
-        int, typer.Option(help="Short side of the frames for computing flow, in pixels; 0: as stored.", min=0)
+        int, typer.Option(help="Short side, in pixels, of the frames from which flow is computed; 0: as stored.", min=0)
     ] = 0,
     flow_bound: Annotated[
         float,
-        typer.Option(help="Displacement at which flow is clipped, in pixels; 0: 20, or as imported.", min=0),
+        typer.Option(
+            help="Displacement at which flow is clipped, in pixels; 0: 20 if computed, --import-bound if imported.",
+            min=0,
+        ),
     ] = 0.0,
     import_from: Annotated[
         Path | None,
         typer.Option(
             "--import",
-            help="Folder of flow images to import: flow_x_*.jpg and flow_y_*.jpg, CoCLR's, or folders u and v.",
+            help="Folder of flow images to import: flow_x_*.jpg and flow_y_*.jpg, CoCLR's images, or folders u and v.",
             metavar="DIR",
         ),
     ] = None,
@@ -55,10 +58,10 @@ def flow(
         float, typer.Option(help="Displacement of the highest level of the imported images, in pixels.")
     ] = 20.0,
     import_rounding: Annotated[
-        Rounding, typer.Option(help="How the imported levels were rounded; mmaction2 truncates.")
+        Rounding, typer.Option(help="How displacements were rounded to grey levels; mmaction2 truncates.")
     ] = Rounding.round,
     time_limit: Annotated[
-        float, typer.Option(help="Time limit of a frame in seconds, on average over its video.", min=0.01)
+        float, typer.Option(help="Time limit per frame in seconds, on average over a video.", min=0.01)
     ] = 30.0,
     engine: EngineOption = EngineName.local,
     address: Address = "",
@@ -66,9 +69,8 @@ def flow(
 ) -> None:
     """Add optical flow, computed from the stored frames or imported; exit code 3 if videos failed.
 
-    The flow of each video is kept in STORE.h5.flow.parts as soon as it is finished, and an interrupted command goes on
-    there when it is called again. When all videos have flow, the store gets it in one step. On a cluster with a shared
-    disk:
+    STORE.h5.flow.parts keeps the flow of each finished video, and a command that was interrupted goes on there when it
+    is called again. When all videos have flow, the store gets it in one step. On a cluster with a shared disk:
 
         sbatch --array=1-16 --cpus-per-task=8 --wrap 'vimix flow S.h5 --workers 8 --shard $SLURM_ARRAY_TASK_ID/16'
 

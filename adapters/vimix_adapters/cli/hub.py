@@ -14,7 +14,7 @@ Repository = Annotated[str, typer.Argument(help="Repository of the Hugging Face 
 def push(
     checkpoint: CheckpointFile,
     repository: Repository,
-    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="If the repository is new, make it private.")] = False,
 ) -> None:
     """Upload an encoder with its recipe and model card to the Hugging Face Hub (extra [hub])."""
     from vimix_adapters.commands.hub import push_checkpoint

@@ -10,21 +10,21 @@ from vimix_adapters.cli.options import Force
 
 def import_weights(
     file: Annotated[Path, typer.Argument(help="Weights written by torch.save or safetensors.", metavar="FILE")],
-    modality: Annotated[str, typer.Option(help="Modality that the encoder takes, such as rgb.")],
+    modality: Annotated[str, typer.Option(help="Modality of the encoder's input, such as rgb.")],
     out: Annotated[Path, typer.Option(help="Folder of the checkpoint to write.", metavar="RUN")],
     layout: Annotated[
         str,
         typer.Option(
-            help="Names of the tensors: auto recognises coclr, crosclr, ctp, mc3_18, moco, r2plus1d_18, r3d_18, "
+            help="Origin of the weights: auto recognises coclr, crosclr, ctp, mc3_18, moco, r2plus1d_18, r3d_18, "
             "simclr, torchvision and vimix."
         ),
     ] = "auto",
     allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Accept fewer than 95 % matching tensors; the rest stays random.")
+        bool, typer.Option("--allow-partial", help="Accept files of which less than 95 % match; the rest stays random.")
     ] = False,
     force: Force = False,
 ) -> None:
-    """Make a checkpoint from weights that others trained, and print what matched. No code in the file is run."""
+    """Make a checkpoint from weights that others trained, and print what matched. Runs no code of the file."""
     from vimix_adapters.commands.import_weights import import_checkpoint
 
     import_checkpoint(file, modality, out, layout, allow_partial, force=force)

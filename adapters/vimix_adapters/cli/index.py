@@ -33,11 +33,13 @@ def query(
     index: Annotated[Path, typer.Argument(help="Index file.", metavar="INDEX")],
     video: Annotated[Path, typer.Argument(help="Video or skeleton file to search with.", metavar="VIDEO")],
     k: Annotated[int, typer.Option("-k", help="Number of neighbours.", min=1)] = 5,
-    start: Annotated[float, typer.Option("--from", help="Start of the part to search with, seconds.", min=0.0)] = 0.0,
-    end: Annotated[float | None, typer.Option("--to", help="Its end, seconds; by default that of the video.")] = None,
+    start: Annotated[
+        float, typer.Option("--from", help="Start, in seconds, of the part to search with.", min=0.0)
+    ] = 0.0,
+    end: Annotated[float | None, typer.Option("--to", help="End of that part, in seconds.")] = None,
     moments: Annotated[
         bool,
-        typer.Option("--moments", help="Print the nearest moments: a video may have several, which do not overlap."),
+        typer.Option("--moments", help="Print the nearest moments; a video may have several that do not overlap."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = "auto",

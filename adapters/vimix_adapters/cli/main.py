@@ -68,7 +68,7 @@ def _run() -> None:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        print(f"error: {error}: no file was left incomplete; {_advice(error)}, then call again", file=sys.stderr)
+        print(f"error: {error}: no incomplete file was left; {_advice(error)}, then call again", file=sys.stderr)
         sys.exit(2)
     except (MemoryError, RuntimeError) as error:
         if (line := out_of_memory(error)) is None:
@@ -84,7 +84,7 @@ def _advice(error: OSError) -> str:
     if error.errno in FULL:
         return "free some space"
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return "allow more open files (ulimit -n 4096) or take fewer workers"
+        return "allow more open files (ulimit -n 4096) or use fewer workers"
     return "make that file or folder accessible, or name another one"
 
 

@@ -1,10 +1,10 @@
-"""Out of memory, on the CPU or a GPU, in one line: what asked for how much, and what to lower."""
+"""One line for an error of memory, on the CPU or a GPU: who asked for how much, and which settings to lower."""
 
 import re
 import sys
 import traceback
 
-ADVICE = "lower optim.batch, data.size or data.frames (in evaluation evaluate.batch_clips), or free memory"
+ADVICE = "lower optim.batch, data.size or data.frames (for an evaluation evaluate.batch_clips), or free memory"
 PACKAGES = ("vimix", "vimix_adapters")
 
 

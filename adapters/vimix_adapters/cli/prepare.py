@@ -30,9 +30,7 @@ def _group() -> None:
     """Make a store from video or skeleton files."""
 
 
-FrameRate = Annotated[
-    float, typer.Option(help="Frames a second of videos that are folders of images.", min=0.01, metavar="RATE")
-]
+FrameRate = Annotated[float, typer.Option(help="Frames per second of folders of images.", min=0.01, metavar="RATE")]
 
 
 @app.command()
@@ -47,14 +45,14 @@ def folder(
         Path | None, typer.Option(help="CSV list of the videos: path,label,split[,source].", metavar="FILE")
     ] = None,
     unlabelled: Annotated[
-        bool, typer.Option("--unlabelled", help="Store videos in no class folder too, without a label.")
+        bool, typer.Option("--unlabelled", help="Also store videos that lie in no class folder, without a label.")
     ] = False,
     frame_rate: FrameRate = 30.0,
 ) -> None:
     """Store the videos of a folder, whose subfolders are the classes.
 
-    Folders train, val and test above those of the classes are the splits; otherwise, and without --split, 30 % of each
-    class are for test. A folder of numbered images is a video too.
+    If the first folders are called train, val and test, they are the splits, and their subfolders are the classes.
+    Otherwise, without --split, 30 % of each class are for test. A folder of numbered images counts as a video.
     """
     from vimix_adapters.datasets.folder import list_folder
     from vimix_adapters.datasets.listing import at_frame_rate
@@ -68,24 +66,27 @@ def csv(
     lists: Annotated[
         list[Path],
         typer.Argument(
-            help="Lists of the videos: path,split[,label][,group][,start,end], or others.", metavar="LIST..."
+            help="Lists of the videos: CSV path,split[,label][,group][,start,end], or other formats.", metavar="LIST..."
         ),
     ],
     out: Out,
     options: "PrepareOptions",
     root: Annotated[
         Path | None,
-        typer.Option("--videos", help="Folder that contains the paths; by default that of the list.", metavar="DIR"),
+        typer.Option(
+            "--videos", help="Folder to which paths are relative; by default the folder of the list.", metavar="DIR"
+        ),
     ] = None,
     classes: Annotated[
-        Path | None, typer.Option(help="Names of the classes, one a line, for labels that are numbers.", metavar="FILE")
+        Path | None,
+        typer.Option(help="Names of the classes, one per line, for labels that are numbers.", metavar="FILE"),
     ] = None,
     frame_rate: FrameRate = 30.0,
 ) -> None:
-    """Store the videos of lists: CSV with a header, or as SlowFast, VideoMAE, mmaction2 and others have them.
+    """Store the videos of lists: CSV with a header, or lists of SlowFast, VideoMAE, mmaction2 and others.
 
-    A video in several splits has train1;test2 in the column split; start,end (seconds) or start_frame,end_frame make
-    a segment of a video a clip of its own.
+    A video in several splits has train1;test2 in the column split. The columns start,end (seconds) or
+    start_frame,end_frame make a segment of a video a clip of its own.
     """
     from vimix_adapters.datasets.listing import at_frame_rate
     from vimix_adapters.datasets.lists import list_videos

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from vimix_adapters.prepare.report import PrepareOptions
 
 Out = Annotated[Path, typer.Option(help="Store to write.", metavar="STORE.h5")]
-AllowPartial = Annotated[bool, typer.Option("--allow-partial", help="Store what there is of an incomplete data set.")]
+AllowPartial = Annotated[bool, typer.Option("--allow-partial", help="Store an incomplete data set too.")]
 Retry = Annotated[
-    bool, typer.Option("--retry-quarantined", help="Try all files again that an earlier call could not read.")
+    bool, typer.Option("--retry-quarantined", help="Try again all files that an earlier call could not read.")
 ]
 
 
@@ -39,25 +39,25 @@ class Codec(StrEnum):
 
 def video_options(
     flow: Annotated[
-        Flow, typer.Option(help="Optical flow estimator: tvl1 is that of the paper, dis is a hundred times faster.")
+        Flow, typer.Option(help="Optical flow estimator: tvl1 is the paper's, dis is a hundred times faster.")
     ] = Flow.tvl1,
     short_side: Annotated[int, typer.Option(help="Short side of the stored frames, in pixels.")] = 128,
     workers: Workers = 0,
     flow_short_side: Annotated[
-        int, typer.Option(help="Short side of the frames for computing flow, in pixels; 0: as stored.", min=0)
+        int, typer.Option(help="Short side, in pixels, of the frames from which flow is computed; 0: as stored.", min=0)
     ] = 256,
     flow_bound: Annotated[float, typer.Option(help="Displacement at which flow is clipped, in pixels.")] = 20.0,
     rate: Annotated[
-        float, typer.Option(help="Most stored frames a second: faster videos are thinned; 0: all frames.")
+        float, typer.Option(help="Most stored frames per second; faster videos are thinned. 0: all frames.")
     ] = 30.0,
     codec: Annotated[Codec, typer.Option(help="Codec of the frames: jpeg is small, raw is fast to read.")] = Codec.jpeg,
     quality: Annotated[int, typer.Option(help="JPEG quality.", min=1, max=100)] = 95,
     time_limit: Annotated[
-        float, typer.Option(help="Time limit of a video, in seconds, for each ten minutes of it.", min=0.1)
+        float, typer.Option(help="Time limit in seconds for each ten minutes of a video.", min=0.1)
     ] = 3600.0,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="List and count the videos and estimate the size of the store; store none."),
+        typer.Option("--dry-run", help="Only count the videos and estimate the size of the store."),
     ] = False,
     retry: Retry = False,
     engine: EngineOption = EngineName.local,

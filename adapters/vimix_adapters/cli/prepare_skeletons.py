@@ -49,16 +49,16 @@ DenoiseBy = Annotated[
     Denoise,
     typer.Option(
         "--denoise",
-        help="Which bodies are the persons: none takes the first of the file (CrosSCLR), energy those that move most, "
-        "pyskl follows its rules.",
+        help="Which bodies are the persons: none takes the first in the file (CrosSCLR), energy takes those that move "
+        "most, pyskl follows pyskl's rules.",
     ),
 ]
 AlignBy = Annotated[
     Align,
     typer.Option(
         "--align",
-        help="shoulders turns each frame about the vertical axis to the front; crosclr does what CrosSCLR's code does, "
-        "which chooses the direction once a sequence.",
+        help="shoulders turns each frame about the vertical axis to the front; crosclr follows CrosSCLR's code, which "
+        "chooses the direction once per sequence.",
     ),
 ]
 
@@ -111,7 +111,7 @@ def skeletons(
     split: Annotated[
         Path | None,
         typer.Option(
-            help="CSV list: path,label,split[,source]; a path may be that of the video with the same name. With "
+            help="CSV list: path,label,split[,source]; a path may name the video that the skeletons come from. With "
             "--labels: path,split, or PKU-MMD's list.",
             metavar="FILE",
         ),
@@ -119,14 +119,14 @@ def skeletons(
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with a file NAME.txt of lines label,start,end (frames) for each recording, as PKU-MMD has "
-            "it: each line becomes a sequence.",
+            help="Folder with a file NAME.txt for each recording, as in PKU-MMD. Each line label,start,end (frames) "
+            "becomes a sequence.",
             metavar="DIR",
         ),
     ] = None,
     channels: Annotated[
         str,
-        typer.Option(help="Numbers of a joint: x,y or x,y,score or x,y,z. Default: those of the first files."),
+        typer.Option(help="Channels of a joint: x,y or x,y,score or x,y,z. Default: those of the first files."),
     ] = "",
     axes: Annotated[
         str,
@@ -146,15 +146,15 @@ def skeletons(
     align: Annotated[
         Align | None,
         typer.Option(
-            help="shoulders turns each frame about the vertical axis to the front (CrosSCLR). Default: shoulders for "
-            "joints x y z, none for x y."
+            help="shoulders turns each frame about the vertical axis to the front; crosclr follows CrosSCLR's code. "
+            "Default: shoulders for joints x y z, none for x y."
         ),
     ] = None,
     frames: Frames = 50,
     persons: Annotated[
         int,
         typer.Option(
-            help="Largest number of persons in a sequence; 0: 2, or 1 if the files have a place for one.", min=0
+            help="Largest number of persons in a sequence; 0: 2, or 1 if the files have room for one only.", min=0
         ),
     ] = 0,
     workers: Workers = 0,

@@ -13,7 +13,7 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last c
 
 
 MOST_SEEDS = 1000
-"""Most seeds of one call."""
+"""Largest number of seeds of one call."""
 
 
 @stop_at_once()
@@ -47,7 +47,7 @@ def cmmc_stage(
     init: Annotated[Path, typer.Option(help="Checkpoint of the modality to train.", metavar="CHECKPOINT")],
     out: Out,
     partner: Annotated[
-        str | None, typer.Option(help="Frozen modality whose hidden maps are mixed in; manifold_mixup has none.")
+        str | None, typer.Option(help="Frozen modality whose hidden maps are mixed in; not for manifold_mixup.")
     ] = None,
     partner_init: Annotated[Path | None, typer.Option(help="Checkpoint of the partner.", metavar="CHECKPOINT")] = None,
     resume: Resume = False,
@@ -72,18 +72,20 @@ def cmmc_stage(
 def run_recipe(
     recipe: RecipeFile,
     out: Out,
-    plan: Annotated[bool, typer.Option("--plan", help="Print stages, steps, disk space and time only.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only print stages, steps, disk space, memory and time.")
+    ] = False,
     seeds: Annotated[
         str | None,
         typer.Option(
-            help="How many seeds (4 means the four seeds 0 to 3), or the seeds (0,3,7); each runs in "
-            "RUN/seed-N, and RUN has the summary. One seed alone: --set seed=N."
+            help="Number of seeds (4 means the seeds 0 to 3), or a list of seeds (0,3,7). Each runs in RUN/seed-N, "
+            "and RUN has the summary. For a single seed: --set seed=N."
         ),
     ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
-    """Run all stages and evaluations of a recipe; called again, continue after the last finished stage."""
+    """Run all stages and evaluations of a recipe, or continue an interrupted run after its last checkpoint."""
     from vimix_adapters.config import read_recipe
 
     resolved = read_recipe(recipe, overrides or ())
@@ -116,7 +118,7 @@ def _numbers(seeds: str) -> list[int]:
     wrong = not numbers or min(numbers) < 0 or max(numbers) > LARGEST_SEED or len(set(numbers)) < len(numbers)
     if wrong or len(numbers) > MOST_SEEDS:
         raise VimixError(
-            f"--seeds {seeds}: expected a number of seeds such as 5 (at most {MOST_SEEDS}), or seeds such as 0,1,2; "
-            "one seed alone is --set seed=N, without --seeds"
+            f"--seeds {seeds}: expected a number of seeds such as 5 (at most {MOST_SEEDS}), or a list such as 0,1,2; "
+            "for a single seed use --set seed=N, without --seeds"
         )
     return numbers

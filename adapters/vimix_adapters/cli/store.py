@@ -68,10 +68,10 @@ def verify(
 @app.command()
 def merge(
     out: Annotated[Path, typer.Argument(help="Store to write.", metavar="OUT.h5")],
-    parts: Annotated[list[Path], typer.Argument(help="Stores of one data set, which are kept.", metavar="STORE...")],
+    parts: Annotated[list[Path], typer.Argument(help="Stores of one data set; they are kept.", metavar="STORE...")],
     force: Force = False,
 ) -> None:
-    """Join stores of the same settings and classes to one file, its videos sorted by name.
+    """Join stores of the same settings and classes into one file, its videos sorted by name.
 
     A single store in shards becomes one file with the same order of videos and the same fingerprint.
     """
@@ -83,7 +83,7 @@ def merge(
 
 @app.command()
 def split(
-    store: Annotated[Path, typer.Argument(help="Store of videos to divide, which is kept.", metavar="STORE")],
+    store: Annotated[Path, typer.Argument(help="Store of videos to divide; it is kept.", metavar="STORE")],
     out: Annotated[Path, typer.Argument(help="Folder to write.", metavar="FOLDER")],
     shard_gib: Annotated[float, typer.Option(help="Size of a shard, in GiB.", min=1e-6, metavar="GIB")] = 3.0,
     force: Force = False,
@@ -98,9 +98,9 @@ def split(
 @app.command()
 def index(
     folder: Annotated[Path, typer.Argument(help="Folder with stores of one data set.", metavar="FOLDER")],
-    force: Annotated[bool, typer.Option("--force", help="Replace the index that the folder has.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the index of the folder.")] = False,
 ) -> None:
-    """Make the stores in a folder one store, without copying them: write its index, the videos sorted by name."""
+    """Turn the stores in a folder into one store without copying them: write an index, its videos sorted by name."""
     from vimix_adapters.prepare.store_tools import index as join
 
     made = join(folder, force)

@@ -1,4 +1,4 @@
-"""Standard streams that may be closed: a command does its work whether or not anybody reads its messages."""
+"""Standard streams that may be closed: a command does its work even if nobody reads its messages."""
 
 import os
 import sys

@@ -30,7 +30,7 @@ class ArrayStore:
 
     @property
     def formats(self) -> Mapping[Modality, ModalityFormat]:
-        """Its one modality."""
+        """The format of the only modality."""
         return {self.kind.modality: self.kind}
 
     def members(self, split: str) -> Sequence[int]:

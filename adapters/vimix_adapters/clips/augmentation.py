@@ -33,7 +33,7 @@ BLUR_REFERENCE = 128
 
 @frozen(eq=False)
 class View:
-    """A view on its way to the device.
+    """A view of a video before it is sent to the device.
 
     ``clip`` is uint8 [T, size, size, C], or float32 [T, V, M, C] for a skeleton; ``draw`` holds the values that its
     augmentation drew for it.
@@ -48,14 +48,14 @@ class View:
 
 
 class ClipAugmentation(Protocol):
-    """How the clips of one modality are cut, augmented and turned into the network's input.
+    """Cuts and augments the clips of one modality and turns them into the network's input.
 
     Workers call ``clip_shape``, ``view`` and ``crops``; ``apply`` and ``plain`` run in batches on the device.
     """
 
     @property
     def views(self) -> str:
-        """How the views of a video are drawn: ``alike``, or as ``coclr`` or ``cvrl`` do."""
+        """Draw of a video's views: ``alike``, ``coclr`` or ``cvrl``."""
         ...
 
     def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:
@@ -65,7 +65,7 @@ class ClipAugmentation(Protocol):
     def view(self, frames: Frames, size: int, rng: np.random.Generator, colour: bool = True) -> View:
         """Draw a training view of a clip's frames, uint8 [T, H, W, C] or float32 [T, V, M, C], and cut it out.
 
-        Without ``colour`` pictures are cropped and flipped only.
+        Without ``colour``, pictures are only cropped and flipped.
         """
         ...
 
@@ -90,7 +90,7 @@ class _CroppedAugmentation:
 
     @property
     def views(self) -> str:
-        """How the views of a video are drawn."""
+        """Draw of a video's views."""
         return self.settings.views
 
     def clip_shape(self, clip: ClipShape, length: int) -> ClipShape:

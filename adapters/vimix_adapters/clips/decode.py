@@ -1,4 +1,4 @@
-"""Frames of a video in pieces, whatever holds them: a video file, a GIF, or images in a folder."""
+"""Frames of a video in pieces, from a video file, a GIF, or images in a folder."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -30,7 +30,7 @@ class FrameSource(Protocol):
 
     @property
     def rate(self) -> float:
-        """Declared frames a second, or a usual rate."""
+        """Declared frames per second, or a default if there is none."""
 
     def closest(self) -> float:
         """Return the smallest distance of two neighbouring frames in seconds."""
@@ -74,7 +74,7 @@ class Reading:
     def pieces(self) -> Iterator[NDArray[np.uint8]]:
         """Yield the frames in order, uint8 [T, H, W, 3] with T ≤ 64.
 
-        Raises VimixError if there is no frame, they differ in shape, or what ``FrameSource.shown`` raises.
+        Raises VimixError if there is no frame, if frames differ in shape, or as ``FrameSource.shown`` does.
         """
         frames = self._noted(self.source.shown(self.short_side, self.segment), self._times)
         if self.ceiling and self.source.closest() * self.ceiling < STEADY:

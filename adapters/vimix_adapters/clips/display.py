@@ -1,4 +1,4 @@
-"""From stored pictures to what a player shows: upright, with square pixels, and shrunk."""
+"""Turns stored pictures into those that a player shows: upright, with square pixels, and shrunk."""
 
 from fractions import Fraction
 from typing import Any
@@ -15,7 +15,7 @@ STRETCH = 10
 
 @frozen
 class Display:
-    """How a player shows the stored pictures: swap rows and columns, mirror left-right and top-bottom, then stretch."""
+    """The steps by which a player shows stored pictures: swap rows and columns, mirror in both directions, stretch."""
 
     swap: bool = False
     mirror: bool = False

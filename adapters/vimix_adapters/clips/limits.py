@@ -1,4 +1,4 @@
-"""Limits on what a file may claim, checked before memory is taken."""
+"""Limits on the sizes that a file may declare, checked before memory is taken."""
 
 from vimix.values.errors import VimixError
 

@@ -150,7 +150,7 @@ class TrainingLoader:
     """Implements ``vimix.ports.clips.TrainingClips`` over the videos of a split.
 
     ``views`` is the number of views of a video that each modality needs: independent random crops in time and space, or
-    the two of ``coclr_windows`` where the augmentation asks for them.
+    the two of ``coclr_windows`` or ``cvrl_windows`` if the augmentation says so.
     Each view is drawn from (seed, epoch, video, modality, view), so batches depend neither on ``workers`` nor on what
     was loaded before. Workers cut uint8 clips of equal size; the rest of the augmentation runs on ``device``. On a CPU
     a thread makes the next batch during the step. Worker processes send uint8 only, a fourth of the bytes of float32.

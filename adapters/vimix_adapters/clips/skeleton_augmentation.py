@@ -41,7 +41,7 @@ class SkeletonAugmentation:
     kind: ModalityFormat
     settings: SkeletonAugmentSettings = field(factory=SkeletonAugmentSettings)
     views: str = "alike"
-    """How the views of a sequence are drawn: there is one way."""
+    """Draw of a sequence's views; there is only one way."""
 
     @property
     def _dimensions(self) -> int:

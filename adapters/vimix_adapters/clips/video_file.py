@@ -1,6 +1,6 @@
 """Frames of a video file, read by decord where it can, else by PyAV.
 
-Callers run this in a process that can be killed: a file may hang it.
+Callers run this in a process that can be killed, because a file may hang the decoder.
 """
 
 import stat
@@ -47,7 +47,7 @@ class Probe:
     steady: bool
     """Whether the header declares a constant frame rate."""
     display: Display
-    """How the pictures are shown."""
+    """Rotation, mirroring and shape of pixels of the pictures."""
     seconds: float
     """Length of the video. 0 if it is not declared, or if only that of the file is and it has sound."""
     first: float
@@ -79,7 +79,7 @@ class VideoFile:
 
     @property
     def rate(self) -> float:
-        """Declared frames a second, 30 if there are none."""
+        """Declared frames per second; 30 if none are declared."""
         return 1 / self.probe.step
 
     def closest(self) -> float:
@@ -211,9 +211,9 @@ def _is_plain(container: Any, stream: Any, first: Any) -> bool:
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """Open the file and its first video stream that is not a cover picture.
 
-    The container is of one of the formats in ``CONTAINERS`` and reads no other file and no network. decord, which knows
-    no such limits, only gets files that were opened here before. Raises VimixError for any other format (a playlist
-    with the name of a video, say), without a stream, and for frames that are too large.
+    The container has one of the formats in ``CONTAINERS`` and reads no other file and no network. decord has no such
+    limits, so it gets only files that were opened here before. Raises VimixError for any other format (such as a
+    playlist that is named like a video), for a file without a video stream, and for frames that are too large.
     """
     import av
 

@@ -113,9 +113,10 @@ def coclr_windows(length: int, clip: ClipShape, rng: np.random.Generator) -> tup
 def cvrl_windows(length: int, clip: ClipShape, rng: np.random.Generator) -> tuple[WindowDraw, WindowDraw]:
     """Draw the windows of CVRL's two views of a video of ``length`` frames (Qian et al. 2021).
 
-    Of M possible first frames the interval t between two has the density 2(M - t)/M², which falls linearly; the earlier
-    window is uniform among those that leave room for t, and is either view's. For long videos this is how two windows
-    lie that are drawn independently, as ``alike`` does: M = 1 aside, they differ in how often t is 0.
+    With M possible first frames, the interval t between the two windows has the density 2(M - t)/M², which falls
+    linearly. The earlier window is uniform among those that leave room for t, and belongs to either view. In long
+    videos, two windows that are drawn independently (``alike``) have nearly the same distribution; for M > 1 only the
+    probability of t = 0 differs.
     """
     possible = max(length - clip.span, 0) + 1
     interval = int(possible * (1 - math.sqrt(1 - rng.random())))

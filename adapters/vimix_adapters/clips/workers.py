@@ -51,7 +51,7 @@ def worker_loader(
 def _allow_open_files(workers: int) -> None:
     """Raise this process's limit of open files, or share tensors through named files if the system does not allow it.
 
-    Each tensor that a worker sends is an open file until it is freed.
+    Each tensor that a worker sends is an open file until the tensor is freed.
     """
     try:
         import resource

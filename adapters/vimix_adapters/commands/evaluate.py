@@ -111,7 +111,7 @@ def evaluate_linear(request: EvaluationRequest) -> None:
 
 
 def evaluate_cross_modal(request: EvaluationRequest) -> None:
-    """Every modality of the checkpoints against every other: recall at k, CKA and mutual neighbours.
+    """Compare every modality of the checkpoints with every other: recall at k, CKA and mutual neighbours.
 
     Raises VimixError as ``evaluate_retrieval`` does, or for fewer than two checkpoints.
     """
@@ -172,8 +172,8 @@ def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score[Kind], 
 def evaluate_supervised(request: EvaluationRequest, name: str) -> None:
     """Train with labels, from checkpoints or random weights, and test: the task ``name`` of ``SUPERVISED``.
 
-    Classifiers, metrics and checkpoints go into the folder called as ``out`` without its suffix. Raises VimixError if
-    nothing is named to train, a modality is unknown or named twice, the protocol has no such training, the folder holds
+    Classifiers, metrics and checkpoints go into the folder ``out`` without its suffix. Raises VimixError if no
+    modality is named, a modality is unknown or named twice, the protocol has no such training, the folder holds
     a training and ``resume`` is false, or the baseline is not from random weights or was made with other settings.
     """
     _require_out(request)

@@ -1,4 +1,4 @@
-"""The evaluation of a whole run: a table of all arms, curves of their training, retrieved videos, and a page of all."""
+"""The evaluation of a whole run: table of all arms, training curves, retrieved videos, and the report page."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product

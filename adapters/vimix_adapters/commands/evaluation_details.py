@@ -1,4 +1,4 @@
-"""Files that an evaluation leaves beside its record: scores of each video and, of classification, the confusions."""
+"""Files that an evaluation writes beside its record: scores of each video and confusion matrix of classifiers."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,8 +24,8 @@ def detail_files(out: Path, fractions: bool = False) -> list[Path]:
 def write_details(out: Path, store: VideoStore, found: Scores) -> dict[str, float]:
     """Write the scores of each test video of ``store`` and the confusion matrix; return the accuracy by class.
 
-    Retrieval has no classes to confuse: its file lists the nearest video of each query, and nothing is returned; scores
-    from one modality to another are no scores of videos.
+    Retrieval predicts no classes: its file lists the nearest video of each query, and nothing is returned. Scores
+    from one modality to another have no file.
     """
     if isinstance(found, CrossModalScores):
         return {}

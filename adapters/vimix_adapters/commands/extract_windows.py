@@ -38,8 +38,8 @@ def extract_windows(
 ) -> None:
     """Write ``out/NAME.npz`` for each video: features ``feats`` [T, D] float32, ``start`` and ``end`` [T] in seconds.
 
-    ``span`` is the length of a window and the distance of two starts, in seconds. A window is embedded as a video of
-    that length is. ``fps``, ``feat_stride`` and ``num_frames`` are what ActionFormer's settings call so. Raises
+    ``span`` is the length of a window and the distance between two starts, in seconds. A window is embedded like a
+    video of that length. ``fps``, ``feat_stride`` and ``num_frames`` are named as in ActionFormer's settings. Raises
     VimixError naming the first video that cannot be read; the files of those before it are whole.
     """
     if min(span) <= 0:
@@ -87,8 +87,8 @@ def _features(
 def sliding(pieces: Iterable[Frames], window: int, stride: int) -> Iterator[tuple[int, Frames]]:
     """Windows of frames that come in pieces [T, ...]: the number of the first frame, and the frames [<= window, ...].
 
-    They begin every ``stride`` frames. The last one is shorter if only so the end of the video is in a window. No more
-    frames are held than those of a piece and a window.
+    Windows begin every ``stride`` frames. The last one is shorter if the end of the video would be in no window
+    otherwise. Only the frames of one piece and one window are held in memory.
     """
     first, held = 0, None
     for piece in pieces:

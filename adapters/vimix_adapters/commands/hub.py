@@ -26,7 +26,7 @@ FRONT_MATTER = (
 
 
 def push_checkpoint(checkpoint: Path, repository: str, private: bool = False) -> None:
-    """Upload the encoder of a checkpoint, its recipe and its model card; the repository is made if there is none.
+    """Upload the encoder of a checkpoint, its recipe and its model card; a missing repository is created.
 
     Raises VimixError if the extra [hub] is not installed, the checkpoint has no encoder, or the Hub refuses.
     """

@@ -222,9 +222,10 @@ def _require_enough(
     if match.share >= ENOUGH and lost:
         others = f"; it has {', '.join(match.unexpected[:3])} instead" if match.unexpected else ""
         raise VimixError(
-            f"{file}: {len(lost)} convolutions of {LAYOUTS[layout].encoder} are not in it "
-            f"({', '.join(lost[:3])}){others}: it is a changed network (as TCLR's R(2+1)D, which dilates one), so its "
-            "other weights would not fit: use those of an unchanged one, or add --allow-partial to leave these random"
+            f"{file}: {len(lost)} convolutions of {LAYOUTS[layout].encoder} are missing "
+            f"({', '.join(lost[:3])}){others}: its network was changed (as in TCLR's R(2+1)D, which "
+            "dilates a convolution), so its other weights do not fit: use weights of the "
+            "original network, or add --allow-partial to leave these random"
         )
     if match.share >= ENOUGH:
         return

@@ -101,7 +101,7 @@ def query_index(path: Path, query: Query, k: int, moments: bool, as_json: bool, 
 
 
 def _checkpoint_of(path: Path, index: ClipIndex) -> Path:
-    """The checkpoint where it lay beside the index, so that both may move together, or else where it was."""
+    """The checkpoint at its place relative to the index (both may have moved together), or else at its old place."""
     if missing := [key for key in ("recipe", "checkpoint", "packing") if key not in index.about]:
         raise VimixError(f"{path}: its head lacks {', '.join(missing)}; build it again with vimix index build")
     places = [Path(index.about["checkpoint"])]
@@ -116,7 +116,7 @@ def _checkpoint_of(path: Path, index: ClipIndex) -> Path:
 
 
 def _embed(path: Path, index: ClipIndex, query: Query, device: str) -> NDArray[np.float32]:
-    """The features of the query's clips. Raises VimixError if the checkpoint is not the one of the index any more."""
+    """The features of the query's clips. Raises VimixError if the checkpoint is no longer the one of the index."""
     checkpoint_file = _checkpoint_of(path, index)
     recipe = config.recipe_from_toml(index.about["recipe"], "the index's recipe", check=False)
     compute = wiring.build_compute(recipe, device)

@@ -1,4 +1,4 @@
-"""``vimix mix-preview``: what each policy does to real clips and to hidden maps, as a page or a picture."""
+"""``vimix mix-preview``: how each policy mixes real clips and hidden maps, as a page or a picture."""
 
 from collections.abc import Iterator, Sequence
 from itertools import product
@@ -63,7 +63,7 @@ class Batch:
     """[B, C, T, H, W], or [B, 3, T, V, M] of skeletons."""
     kind: ModalityFormat
     milliseconds: int
-    """How long a frame is shown."""
+    """Duration of each frame."""
 
     def pictures(self, clip: NDArray[np.float32]) -> Pictures:
         """A clip [C, T, H, W] drawn as uint8 [T, height, width, 3]."""

@@ -55,9 +55,9 @@ class PlannedStage:
 def print_plan(recipe: config.Recipe, out: Path, device: str, seeds: int = 1) -> None:
     """Print stages, epochs, steps, disk, memory and an estimate of time from two timed steps of each kind.
 
-    Of several seeds the first is shown; the others take as long each. Nothing is written. Raises VimixError if a store
-    exists but fills no batch, lacks a modality or is not the one begun with, if nothing can be scored on it or on one
-    of [evaluate.stores], or, below the table, if a stage needs more memory than there is.
+    With several seeds, the first is shown; each of the others takes as long. Nothing is written. Raises VimixError if a
+    store exists but fills no batch, lacks a modality or is not the one that the run began with, if nothing can be
+    scored on it or on one of [evaluate.stores], or, below the table, if a stage needs more memory than there is.
     """
     missing = [name for name, other in recipe.evaluate.stores.items() if not Path(other.store).exists()]
     stages, title = list(_outline(recipe, out)), recipe.name

@@ -1,4 +1,4 @@
-"""A picture of found positives: clips of the queue, and what a stage's partner, or another view, finds for them."""
+"""A picture of mined positives: clips of the queue, and those that a stage's partner or another view finds for them."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ from vimix_adapters.reports.sheet import SheetRow, draw_sheet
 
 
 def draw_positives(recipe: config.Recipe, store: VideoStore, out: Path) -> None:
-    """Draw what was found in each stage of a finished run that mines positives; see ``draw_found``."""
+    """Draw the positives of each stage of a finished run that mines them; see ``draw_found``."""
     for arm in recipe.arms:
         own = config.of_arm(recipe, arm)
         for number, stage in enumerate(own.arms[arm].stages, start=1):
@@ -30,7 +30,8 @@ def draw_positives(recipe: config.Recipe, store: VideoStore, out: Path) -> None:
 def draw_found(store: VideoStore, stage: Stage, final: Checkpoint, folder: Path) -> None:
     """Write ``positives-MODALITY.png`` for each modality that found positives at the end of the stage.
 
-    A recording is shown by its first video. Nothing is written for a stage without mining, or whose queue is not full.
+    The first video of a recording stands for it. Nothing is written for a stage without mining, or whose queue is not
+    full.
     """
     sources = [video.source for video in store.videos]
     shown = {number: sources.index(name) for number, name in enumerate(sorted(set(sources)))}

@@ -37,7 +37,7 @@ class Prediction:
 
 @frozen(eq=False)
 class VideoClassifier:
-    """A classifier from a checkpoint, with all that prepares clips of a file as those of its store were."""
+    """A classifier from a checkpoint, with the settings by which the videos of its store were prepared."""
 
     network: ClassifyingNetwork
     classes: Sequence[str]

@@ -1,4 +1,4 @@
-"""``vimix report``: one page of several runs, from their folders."""
+"""``vimix report``: one page about several runs, made from their folders."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -41,12 +41,12 @@ log = structlog.get_logger()
 
 @frozen
 class PageSettings:
-    """How a page is made."""
+    """Settings of a page."""
 
     clips: int = CLIPS
     """Most clips inside the page."""
     method: str = "pca"
-    """``pca`` or ``umap``: how features become points of a plane."""
+    """``pca`` or ``umap``: the method that draws features as points of a plane."""
     device: str = "auto"
     overrides: Sequence[str] = ()
     """Keys of the runs' recipes to change, such as data.store."""
@@ -69,7 +69,7 @@ def write_report(
     """Write the page of all runs in ``folders``, and its numbers beside it with the suffix .json.
 
     A folder may hold several seeds. Retrieval, errors, maps and modalities are those of the first run of each recipe.
-    What a run lacks is left out and named on the page. Raises VimixError if a folder holds no run, two runs of one
+    Missing parts are left out and named on the page. Raises VimixError if a folder holds no run, two runs of one
     recipe have the same seed, ``out`` does not end in .html, or one of the files exists and ``force`` is false.
     """
     if out.suffix != ".html":
@@ -111,7 +111,7 @@ def write_page_of_run(
 
 @contextmanager
 def page_or_warning(folder: Path) -> Iterator[None]:
-    """Turn a page of ``folder`` that cannot be written into a warning: scores that took hours are safe without it."""
+    """If the page of ``folder`` cannot be written, warn instead of failing: the scores took hours and are safe."""
     try:
         yield
     except (VimixError, OSError) as error:
@@ -149,7 +149,7 @@ def _read(folder: Path, settings: PageSettings) -> FoundRun:
 
 
 def _defaults(recipe: config.Recipe) -> config.Recipe:
-    """The recipe with the defaults of everything but what has none: its name, store, encoders' names and arms."""
+    """The recipe with defaults for all keys that have one; name, store, encoders' names and arms are the recipe's."""
     modalities = {
         name: config.ModalitySettings(encoder=modality.encoder) for name, modality in recipe.modalities.items()
     }
@@ -157,7 +157,7 @@ def _defaults(recipe: config.Recipe) -> config.Recipe:
 
 
 def _unfinished(runs: Sequence[FoundRun]) -> list[str]:
-    """What the runs have not come to yet, in words."""
+    """The parts that the runs have not finished yet, in words."""
     found = []
     for run in runs:
         if run.results is None:

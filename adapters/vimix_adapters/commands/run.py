@@ -65,7 +65,7 @@ def train_single(
 
 
 def _lengthened(out: Path, folder: Path, stage: Stage) -> Sequence[str]:
-    """The keys of the recipe that may differ from those that the stage was begun with, because it gets more epochs.
+    """The keys of the recipe that may differ from those at the start of the stage, because it gets more epochs.
 
     Raises VimixError if its epochs so far were trained with milestones that are not those of the new schedule.
     """
@@ -139,7 +139,7 @@ def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int
 
 
 def _require_learned(rows: Sequence[Row], out: Path) -> None:
-    """Raise VimixError if all steps of an encoder in the rows were skipped: its scores are no result."""
+    """Raise VimixError if all steps of an encoder in the rows were skipped: its scores mean nothing."""
     if untrained := [f"{row.arm}, {row.modality}" for row in rows if UNTRAINED in row.remark]:
         raise VimixError(f"{out / 'results.md'}: {untrained[0]}: {UNTRAINED_STAGE}")
 

@@ -56,7 +56,7 @@ class Measured:
 class OnceProbe:
     """Implements ``vimix.ports.probe.LinearProbe`` by another probe, which is trained once for each array of features.
 
-    A modality is scored by itself and together with others; its probe is the same. The arrays must not be changed.
+    A modality is scored alone and together with others, with the same probe. The arrays must not be changed.
     """
 
     probe: LinearProbe
@@ -70,7 +70,7 @@ class OnceProbe:
         queries: NDArray[np.float32],
         seed: int,
     ) -> ProbeOutcome:
-        """The outcome of the probe for these very arrays."""
+        """The outcome of the probe for exactly these arrays."""
         for trained_on, asked, seeded, outcome in self._known:
             if trained_on is features and asked is queries and seeded == seed:
                 return outcome
@@ -141,7 +141,7 @@ def require_scorable(recipe: config.Recipe, store: VideoStore) -> None:
 
 
 def require_classes(store: VideoStore, split: str) -> None:
-    """Raise VimixError unless the videos to train a classifier on are of two classes."""
+    """Raise VimixError unless the training videos of a classifier have at least two classes."""
     if len({store.videos[number].label for number in store.members(split)}) < 2:
         raise VimixError(f"all videos of split {split!r} are of one class, a classifier needs two: choose another")
 

@@ -16,7 +16,7 @@ from vimix_adapters.metrics.logs import configure_logging, quieten_logging
 
 UNTRAINED_STAGE = (
     "nothing was learned: every step was skipped, because its loss or gradient was not finite; lower optim.lr, add "
-    "optim.warmup_steps, or set run.precision = 'float32', and begin another run"
+    "optim.warmup_steps, or set run.precision = 'float32', and start a new run"
 )
 """The end of a message on a training whose weights are those that it began with."""
 

@@ -55,7 +55,7 @@ class StopRequests:
 
 @contextmanager
 def stop_at_once() -> Iterator[None]:
-    """End with exit code 75 on SIGTERM and SIGUSR1 while a command starts: nothing has been begun that could be lost.
+    """End with exit code 75 on SIGTERM and SIGUSR1 while a command starts: no work can be lost yet.
 
     Libraries are still being imported then, whose code might swallow an exception.
     """

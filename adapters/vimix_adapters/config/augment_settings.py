@@ -18,7 +18,7 @@ class AugmentSettings:
     """
 
     views: Literal["alike", "coclr", "cvrl"] = "alike"
-    """How a video's views are drawn: each from a window of its own, with all augmentations; or as CoCLR or CVRL do."""
+    """Draw of a video's views: each from a window of its own, with all augmentations; or as in CoCLR or CVRL."""
     area_min: float = field(default=0.2, validator=_area)
     """Smallest area of the random crop as a share of the frame."""
     area_max: float = field(default=1.0, validator=_area)

@@ -157,7 +157,7 @@ def _roles(stage: Stage) -> Iterator[tuple[str, str]]:
 def _pretrains_with_partner(key: str, stage: Stage) -> Iterator[str]:
     if isinstance(stage, PretrainStage) and stage.partner is not None:
         if stage.positives is None or stage.positives.find != "nearest_in_partner":
-            yield f"{key}.partner: a partner of pretrain finds positives: add positives.find = 'nearest_in_partner'"
+            yield f"{key}.partner: a partner here only finds positives: add positives.find = 'nearest_in_partner'"
         elif stage.partner == stage.pretrain:
             yield f"{key}.partner: a modality cannot be its own frozen partner"
 
@@ -165,17 +165,17 @@ def _pretrains_with_partner(key: str, stage: Stage) -> Iterator[str]:
 def _positives(key: str, stage: Stage, positives: FindPositives, queue: int) -> Iterator[str]:
     find, across = positives.find, positives.find == "nearest_across_views"
     if across != isinstance(stage, JointStage):
-        yield f"{key}.find: 'nearest_across_views' goes with joint = [...], and joint with no other; got {find!r}"
+        yield f"{key}.find: 'nearest_across_views' and stages joint = [...] need each other; got {find!r}"
     elif find == "nearest_in_partner" and len(stage.modalities) == 1:
-        yield f"{key}.find: 'nearest_in_partner' needs a frozen modality that finds: add partner"
+        yield f"{key}.find: 'nearest_in_partner' needs a frozen modality: add partner"
     if positives.after and not across:
-        yield f"{key}.after: is read by find = 'nearest_across_views' only"
+        yield f"{key}.after: only find = 'nearest_across_views' uses it; remove it"
     if not positives.same_recording and find != "nearest_in_partner":
-        yield f"{key}.same_recording: is read by find = 'nearest_in_partner' only"
+        yield f"{key}.same_recording: only find = 'nearest_in_partner' uses it; remove it"
     if find == "labels" and positives.k is not None:
         yield f"{key}.k: find = 'labels' takes all candidates of the class; remove k"
     elif find != "labels" and queue < positives.nearest:
-        yield f"{key}.k: {positives.nearest} entries cannot be found in a queue of contrast.queue = {queue}"
+        yield f"{key}.k: {positives.nearest} is more than the queue holds (contrast.queue = {queue})"
 
 
 def _same_layer(key: str, recipe: Recipe, stage: CmmcStage) -> Iterator[str]:
@@ -188,7 +188,7 @@ def _same_layer(key: str, recipe: Recipe, stage: CmmcStage) -> Iterator[str]:
             if len({settings.encoder for settings in cuts.values()}) == 1
             else "use policy = 'cm_cutmix' with layers = 'random'"
         )
-        yield f"{key}: 'same' needs encoders that are cut alike, but {listed}: {remedy}"
+        yield f"{key}: 'same' needs encoders with the same stages, but {listed}: {remedy}"
 
 
 def _partner(key: str, stage: CmmcStage, alone: bool) -> Iterator[str]:

@@ -43,7 +43,7 @@ def stage_identities(recipe: Recipe, arm: str) -> list[str]:
 
 
 def training_differences(begun: Recipe, now: Recipe) -> list[str]:
-    """Keys of ``begun`` that decide a training and have another value in ``now``; empty if a run can go on.
+    """Keys that decide a training and differ between ``begun`` and ``now``; empty if a run can go on.
 
     Arms may be added or removed, and titles of arms may change.
     """

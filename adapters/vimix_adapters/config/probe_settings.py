@@ -7,7 +7,7 @@ from attrs import frozen
 
 @frozen
 class LinearSgd:
-    """How a linear layer is trained by SGD."""
+    """Training of a linear layer by SGD."""
 
     lr: float
     """Initial learning rate."""
@@ -37,7 +37,7 @@ class LinearSgd:
 
 @frozen
 class Finetuning:
-    """How an encoder and a linear layer are trained with labels: every number."""
+    """Training of an encoder and a linear layer with labels: every number."""
 
     optimiser: Literal["adam", "sgd"]
     lr: float

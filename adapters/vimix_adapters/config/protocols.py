@@ -21,7 +21,7 @@ A1_SKELETONS = Finetuning(optimiser="sgd", lr=0.1, weight_decay=1e-4, epochs=100
 
 @frozen
 class Protocol:
-    """How videos become features, and features become scores."""
+    """Settings that turn videos into features and features into scores."""
 
     name: str
     source: str
@@ -155,7 +155,7 @@ def protocol_of(recipe: Recipe) -> Protocol:
 
 
 def finetuning_of(recipe: Recipe, modality: str) -> Finetuning:
-    """How an encoder of the modality is finetuned: the protocol's numbers, with those of [finetune] in their place."""
+    """Settings of finetuning an encoder of the modality: the protocol's, changed by those of [finetune]."""
     return recipe.finetune.over(PROTOCOLS[recipe.evaluate.protocol].finetuning[recipe.modalities[modality].entry.maps])
 
 

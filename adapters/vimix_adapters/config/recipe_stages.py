@@ -17,7 +17,7 @@ ObjectiveName = Literal["moco", "simclr", "symmetric"]
 
 @frozen
 class InputMix:
-    """How clips are mixed in the input space: a row of Table 1."""
+    """Mixing of clips in the input space: a row of Table 1."""
 
     policy: Literal["none", "mixup", "temporal_cutmix", "st_cutmix", "videomix"] = "mixup"
     alpha: float = field(default=1.0, validator=gt(0))
@@ -28,7 +28,7 @@ class InputMix:
 
 @frozen
 class HiddenMix:
-    """How hidden maps are mixed: a row of Table 2."""
+    """Mixing of hidden maps: a row of Table 2."""
 
     policy: Literal["manifold_mixup", "cm_mixup", "cm_cutmix"] = "cm_cutmix"
     alpha: float = field(default=1.0, validator=gt(0))
@@ -40,7 +40,7 @@ class HiddenMix:
     extent: Literal["box", "map"] = "box"
     """Spatial extent of the cut: that of the box of Eq. 8, or that of the donor's map, as Eq. 9 prints it."""
     layers: Literal["same", "random"] = Factory(lambda mix: mix.widest, takes_self=True)
-    """How the two layers are drawn; the default is "random" where that is legal, else "same"."""
+    """Draw of the two layers; the default is "random" where that is allowed, else "same"."""
 
     @property
     def widest(self) -> Literal["same", "random"]:
@@ -58,7 +58,7 @@ class Pretrain:
     decay: float = field(default=0.1, validator=_factor)
     mix: InputMix = InputMix()
     objective: ObjectiveName = "moco"
-    """What is minimised: MoCo's loss, SimCLR's without queue, or MoCo's with both views as queries (MoCo v3)."""
+    """The loss: MoCo's, SimCLR's without queue, or MoCo's with both views as queries (MoCo v3)."""
 
 
 @frozen
@@ -74,7 +74,7 @@ class Cmmc:
 
 @frozen
 class FindPositives:
-    """``positives`` of a stage: how positives besides the own key are found (section 9 of the method)."""
+    """``positives`` of a stage: how further positives than the own key are mined (section 9 of the method)."""
 
     find: Literal["nearest_in_partner", "nearest_across_views", "labels"]
     k: int | None = field(default=None, validator=optional(ge(1)))
@@ -100,9 +100,9 @@ class PretrainStage:
     pretrain: str
     """The modality that is trained."""
     partner: str | None = None
-    """The frozen modality that finds positives."""
+    """The frozen modality in which positives are found."""
     positives: FindPositives | None = None
-    """How positives are found; None: the own key is the only one."""
+    """Mining of positives; None: the own key is the only positive."""
     epochs: int | None = field(default=None, validator=optional(ge(1)))
     milestones: tuple[int, ...] | None = None
     mix: InputMix | None = None
@@ -143,7 +143,7 @@ class CmmcStage:
     partner: str | None = None
     """The frozen modality whose maps are mixed in."""
     positives: FindPositives | None = None
-    """How positives are found; None: the own key is the only one."""
+    """Mining of positives; None: the own key is the only positive."""
     epochs: int | None = field(default=None, validator=optional(ge(1)))
     milestones: tuple[int, ...] | None = None
     mix: HiddenMix | None = None
@@ -187,7 +187,7 @@ class JointStage:
     joint: tuple[str, ...] = field(validator=_two_views)
     """The modalities that are trained."""
     positives: FindPositives | None = None
-    """How positives are found; None: the own key is the only one."""
+    """Mining of positives; None: the own key is the only positive."""
     epochs: int | None = field(default=None, validator=optional(ge(1)))
     milestones: tuple[int, ...] | None = None
     lr: float | None = field(default=None, validator=optional(gt(0)))
@@ -200,7 +200,7 @@ class JointStage:
 
     @property
     def objective(self) -> ObjectiveName:
-        """That of MoCo."""
+        """MoCo's loss."""
         return "moco"
 
     @property

@@ -116,7 +116,7 @@ class Finetune:
     """Keys of [augment] with the values that they have in finetuning; blur is 0 unless it is given here."""
 
     def over(self, protocol: Finetuning) -> Finetuning:
-        """The numbers of the protocol, with those that are given here in their place."""
+        """The numbers of the protocol, replaced by those that are given here."""
         given = {name: value for name, value in asdict(self).items() if value is not None and name != "augment"}
         return evolve(protocol, **given)
 

@@ -14,7 +14,7 @@ from vimix.values.video import ModalityFormat
 
 @frozen
 class PackSettings:
-    """How videos are decoded and encoded into a store."""
+    """Settings of decoding videos and encoding them into a store."""
 
     short_side: int = field(default=128, validator=ge(16))
     """Short side of the stored frames, pixels."""
@@ -62,7 +62,7 @@ def _layout(value: SkeletonLayout | Mapping[str, Any]) -> SkeletonLayout:
 
 @frozen
 class SkeletonSettings:
-    """How skeleton sequences are converted into a store."""
+    """Settings of converting skeleton sequences into a store."""
 
     layout: SkeletonLayout = field(converter=_layout)
     """The recorded joints and bones, in full."""
@@ -71,9 +71,9 @@ class SkeletonSettings:
     persons: int = field(default=2, validator=ge(1))
     """Persons M of a sequence; absent ones are zero."""
     denoise: str = field(default="none", validator=in_(("none", "energy", "pyskl")))
-    """How the persons are chosen among the recorded bodies."""
+    """Choice of the persons among the recorded bodies."""
     align: str = field(default="shoulders", validator=in_(("none", "shoulders", "crosclr")))
-    """How bodies are turned to the front."""
+    """Way in which bodies are turned to the front."""
     channels: tuple[str, ...] = field(default=("x", "y", "z"), converter=_names, validator=in_(CHANNELS))
     """Numbers C of a joint; a score is in [0, 1] and no coordinate."""
     not_found: str = field(default="fill", validator=in_(("fill", "mask")))

@@ -72,7 +72,7 @@ def file_of(row: ListRow, places: Places) -> DatasetFile:
 
 
 def twice(first: DatasetFile, second: DatasetFile) -> str:
-    """Say what is wrong with a clip that is listed twice."""
+    """Return the error for a clip that is listed twice."""
     if first.class_name == second.class_name:
         return f"{second.name} is listed twice; each video belongs in one line"
     return (

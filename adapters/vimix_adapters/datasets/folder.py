@@ -83,14 +83,14 @@ def _from_folders(names: Mapping[Path, str]) -> list[DatasetFile]:
 
 
 def _remarks(folder: Path, files: Iterable[DatasetFile]) -> Iterator[str]:
-    """Say what of the levels of folders is not used."""
+    """Name the levels of folders that are not used."""
     deep = [f.name for f in files if f.class_name and "/" in f.name.partition(f"{f.class_name}/")[2]]
     if deep:
         yield f"{len(deep)} videos lie in folders below that of their class, which are not used: {shortened(deep)}"
     classes = {file.class_name for file in files} - {None}
     if deep and len(classes) == 1:
         (only,) = classes
-        yield f"there is one class, {only}: if the folders in it are the classes, give {folder / str(only)}"
+        yield f"there is one class, {only}: if the folders in it are the classes, name {folder / str(only)} instead"
 
 
 def _drawn(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:

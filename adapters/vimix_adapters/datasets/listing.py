@@ -169,7 +169,7 @@ class Found:
 
 
 def video_files(folder: Path) -> Found:
-    """Find all clips below ``folder``, and count what is passed over: hidden files and folders, and other files.
+    """Find all clips below ``folder``, and count what is skipped: hidden files and folders, and other files.
 
     Directories and FIFOs with the name of a video are included, so that they are reported. Linked folders are entered,
     each once. Raises VimixError if a folder cannot be read.

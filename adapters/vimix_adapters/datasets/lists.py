@@ -1,4 +1,4 @@
-"""Lists of videos as data sets and other libraries have them: one reader a format, chosen by the look of the file."""
+"""Lists of videos in the formats of data sets and other libraries; the content of a file decides its reader."""
 
 import json
 import re
@@ -139,7 +139,7 @@ def _read_semicolons(file: Path, _folder: Path) -> Rows:
 
 
 def _read_lines(file: Path, folder: Path) -> Rows:
-    """SlowFast, VideoMAE, mmaction2: ``path label``, with spaces, commas or tabs; of folders ``path frames label``."""
+    """SlowFast, VideoMAE, mmaction2: ``path label``, or ``path frames label`` for folders; spaces, commas or tabs."""
     lines = numbered_lines(file)
     if lines and lines[0][1].lower().split()[0].split(",")[0] in HEADS:
         lines = lines[1:]

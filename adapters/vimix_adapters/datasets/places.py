@@ -1,4 +1,4 @@
-"""Where the videos of a list are on the disk."""
+"""Places of the videos of a list on the disk."""
 
 import os
 from pathlib import Path, PurePosixPath
@@ -32,8 +32,8 @@ class Places:
         """Find a video file, a folder of frames, or a pattern of frames (``clip/img_%05d.jpg``).
 
         A path without ending takes the video of that name. An absolute path that does not exist, because the list comes
-        from another machine, is looked for below ``folder`` by its last parts. A file that is not found has the path
-        that the list says. Raises VimixError for a path that leads out of the folder, or fits two files.
+        from another machine, is looked for below ``folder`` by its last parts. A file that is not found keeps
+        the path of the list. Raises VimixError for a path that leads out of the folder, or fits two files.
         """
         path = PurePosixPath(text)
         if ".." in path.parts or not path.parts:
@@ -58,7 +58,7 @@ class Places:
         return candidates[0]
 
     def _of_stem(self, path: Path) -> list[str]:
-        """Return the names of the videos that are called like the path, which has no ending."""
+        """Return the videos whose name without ending is that of the path."""
         if path.suffix.lower() in VIDEO_ENDINGS:
             return []
         if path.parent not in self._seen:

@@ -19,7 +19,7 @@ SPLITS = {
 
 @frozen
 class ListRow:
-    """What a list says of a clip."""
+    """The content of a list about one clip."""
 
     line: str
     """File and line, for messages."""
@@ -45,6 +45,6 @@ class Rows:
 
 
 def split_of(file: Path) -> str:
-    """Return the split that the name of a list means: ``kinetics_val_list.txt`` is ``val``; ``train`` if none."""
+    """Return the split for which the name of a list stands: ``kinetics_val_list.txt`` is ``val``; ``train`` if none."""
     match = _SPLIT.search(file.stem.lower())
     return match[1] if match else "train"

@@ -81,8 +81,8 @@ def _ntu(folder: Path, paths: Sequence[Path], edition: int, missing: Path | None
 def by_names(folder: Path, found: Sequence[DatasetFile]) -> Listing:
     """List files whose names say class and split.
 
-    These are names of NTU RGB+D (all its protocols are splits), MSRAction3D's ``aAA_sSS_eEE_*`` (odd subjects train,
-    even ones test), and NW-UCLA's ``aAA_sSS_eEE_vVV`` (views 1 and 2 train, 3 tests). Raises VimixError if no name is
+    Known are the names of NTU RGB+D (all its protocols are splits), MSRAction3D's ``aAA_sSS_eEE_*`` (odd subjects are
+    for training), and NW-UCLA's ``aAA_sSS_eEE_vVV`` (view 3 is for testing). Raises VimixError if no name is
     one of these, or two files have one name.
     """
     paths = [file.path for file in found]
@@ -125,7 +125,7 @@ def by_list(found: Sequence[DatasetFile], folder: Path, split: Path) -> Listing:
 
 
 def unused(why: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return a note that counts and names what is not used; none if all is."""
+    """Return a note that counts and names what is not used; none if everything is used."""
     shown = ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
     return (f"{len(names)} {why} and were not used: {shown}",) if names else ()
 

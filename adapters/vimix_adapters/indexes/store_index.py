@@ -131,8 +131,8 @@ class ClipIndex:
     def moments(self, features: Rows, k: int) -> tuple[VideoMatch, ...]:
         """Return the k moments most similar to the query, best first, fewer if there are no more.
 
-        ``features`` are as for ``query``, and so are the errors. A moment is a clip; one that overlaps a better one of
-        the same video is none of its own.
+        ``features`` are as for ``query``, and so are the errors. A moment is a clip; a clip that overlaps a better one
+        of the same video is left out.
         """
         rows = np.atleast_2d(features)
         if len(rows) == 0 or rows.shape[1] != len(self.mean):

@@ -123,10 +123,10 @@ def build_store(
     """Store all files of the listing; go on where an earlier call was interrupted.
 
     Files that cannot be read are left out and listed in ``STORE.quarantine.csv``, together with those that the listing
-    leaves out. A store that was made from the same files with the same settings only gets the files that an earlier
-    call could not read for a cause that may have passed, with ``retry`` all that it left out; ``force`` replaces it,
-    and any other file. With ``all_needed`` no store is written if a file fails. Raises VimixError if ``store`` exists
-    and is something else, or no file could be read; WriteError if the store cannot be written.
+    leaves out. If ``store`` was made from the same files with the same settings, it only gets the files that an earlier
+    call could not read for a reason outside the files, or, with ``retry``, all files that it left out. ``force``
+    replaces ``store``, whatever it is. With ``all_needed`` no store is written if a file fails. Raises VimixError if
+    ``store`` exists and is something else, or no file could be read; WriteError if the store cannot be written.
     """
     made = None if force else _made(listing, store, builder.settings)
     before = [] if made is None else _left_out_before(listing, store, made)

@@ -27,7 +27,7 @@ class FlowJob:
     frames: int
     part: Path
     folders: Folders = ()
-    """Where the images to import are; empty if flow is computed."""
+    """Place of the images to import; empty if flow is computed."""
 
 
 def compute_part(job: FlowJob, store: Path, settings: PackSettings) -> None:

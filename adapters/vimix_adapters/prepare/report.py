@@ -47,7 +47,7 @@ class PrepareOptions:
     retry: bool = False
     """Whether to try all files again that an earlier call left out."""
     engine: Engine = run_jobs
-    """What reads the files."""
+    """Engine that runs the jobs: processes of this machine, or a Ray cluster."""
 
 
 @frozen
@@ -62,7 +62,7 @@ class Report:
     unreadable: Mapping[str, str] | None = None
     """Reason of each file that cannot be read, by name; None if no file was read."""
     passing: tuple[LeftOut, ...] = ()
-    """Files that could not be read for a cause that is not their own."""
+    """Files that could not be read for a reason outside the files."""
     written: bool = False
     """Whether the store exists now."""
     rates: Mapping[str, Any] | None = None
@@ -95,9 +95,9 @@ def prepare_store(listing: Listing, store: Path, options: PrepareOptions, consol
     """Store the files of a data set and write the report to ``STORE.report.json``.
 
     An incomplete published data set is refused with exit code 3 unless ``allow_partial``: before any file is read if
-    some are missing, after reading if some cannot be read; the parts are kept. Less than 95 % stored are exit code 3
-    too, and files that could not be read for a cause that is not their own. Raises what ``build_store`` raises, and
-    VimixError if another process prepares the same store.
+    some are missing, after reading if some cannot be read; the parts are kept. Exit code 3 also means that
+    less than 95 % were stored, or that files could not be read for a reason outside the files. Raises what
+    ``build_store`` raises, and VimixError if another process prepares the same store.
     """
     with locked_file(store, "writing a store"):
         sweep(report_file(store))
@@ -199,8 +199,8 @@ def _advised(report: Report, all_needed: bool, dry_run: bool) -> Report:
     if report.passing:
         code, first = INCOMPLETE, report.passing[0]
         advice.append(
-            f"{len(report.passing)} {report.unit} could not be read for a cause that is not their own (the first: "
-            f"{first.name}: {first.reason}): remove the cause and call this again, which tries them again"
+            f"{len(report.passing)} {report.unit} could not be read for a reason outside the files (the first: "
+            f"{first.name}: {first.reason}): remove the cause and call the command again; it tries these files again"
         )
     if dry_run:
         advice.append("dry run: nothing was stored")

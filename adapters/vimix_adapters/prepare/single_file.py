@@ -79,7 +79,7 @@ def stream_as_stored(
 
 
 def _messages(wanted: _Wanted, seconds: float) -> Iterator[Any]:
-    """What ``send_pieces`` sends from another process, which is killed if it sends nothing for ``seconds``."""
+    """The messages of ``send_pieces`` from another process, which is killed if it sends nothing for ``seconds``."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     worker = context.Process(target=send_pieces, args=(wanted, theirs), daemon=True)

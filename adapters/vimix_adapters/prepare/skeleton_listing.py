@@ -1,4 +1,4 @@
-"""The recordings below a folder or in a file, with class and splits from wherever they are found."""
+"""The recordings below a folder or in a file, with their classes and splits."""
 
 from collections import Counter
 from collections.abc import Sequence

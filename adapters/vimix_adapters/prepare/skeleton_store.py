@@ -112,7 +112,7 @@ class SkeletonOptions:
 
 
 def skeleton_settings(listing: Listing, options: SkeletonOptions) -> SkeletonSettings:
-    """Return the settings of a store; what the options leave open is read from some of the files.
+    """Return the settings of a store; settings that the options leave open are read from some of the files.
 
     Raises VimixError if there is no such layout, or an option does not fit the files.
     """

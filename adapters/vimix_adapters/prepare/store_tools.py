@@ -37,8 +37,8 @@ BYTES_A_SECOND = 1e8
 def verify(path: Path, workers: int, console: Console, patience: float = 60.0) -> dict[str, Any]:
     """Read everything, compare checksums and decode all frames; returns plain data with a list ``bad`` of videos.
 
-    Only worker processes open the file, which may crash or hang the HDF5 library if it is damaged: its head has
-    ``patience`` seconds, more for a large file, and a video ``patience`` seconds and one for each frame.
+    Only worker processes open the file, because a damaged file may crash or hang the HDF5 library. Reading the head may
+    take ``patience`` seconds (more for a large file), and a video ``patience`` seconds plus one for each frame.
     Raises VimixError if the file is not a store, or its head cannot be read in that time.
     """
     require_file(head_file(path), "store", "make one with vimix prepare")

@@ -60,7 +60,7 @@ class Evaluated:
         return self.record.seed, seeds[0] if seeds else self.record.seed
 
     def belongs(self, source: Source, finetune: Mapping[str, Any]) -> bool:
-        """Whether this is a measurement of ``source``; a record of the same task and streams that is not is logged.
+        """Whether this is a measurement of ``source``. One of the same task and streams that is not is logged.
 
         ``finetune`` holds the settings of finetuning that the paper's rows are trained with.
         """

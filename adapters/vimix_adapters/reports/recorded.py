@@ -1,4 +1,4 @@
-"""What the record of several seeds decides: its differences between arms whose interval does not hold 0."""
+"""Differences between arms in a summary of several seeds whose 95 % interval does not contain 0."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +38,7 @@ class RecordedDifference:
         """The row of the table, in points."""
         score = LINEAR.get(self.score, self.score)
         interval = f"{100 * self.low:+.1f} to {100 * self.high:+.1f}"
-        return (f"{self.arm} less {self.less}", self.modality, score, f"{100 * self.mean:+.1f}", interval)
+        return (f"{self.arm} minus {self.less}", self.modality, score, f"{100 * self.mean:+.1f}", interval)
 
 
 @frozen
@@ -72,7 +72,7 @@ def decided_markdown(record: Record, arms: Sequence[str] = ()) -> str:
     headings = ["difference", "modality", "score", "points", "95 % interval"]
     seeds, rest = ", ".join(map(str, record.seeds)), len(shown) - len(decided)
     return (
-        f"Recorded for {record.recipe}, seeds {seeds}: differences whose interval does not hold 0.\n\n"
+        f"Recorded for {record.recipe}, seeds {seeds}: differences whose interval does not contain 0.\n\n"
         + markdown_table(headings, [difference.cells for difference in decided], "lllr")
-        + f"\nNot decided: {rest} of {len(shown)} differences.\n"
+        + f"\nThe interval contains 0 for {rest} of {len(shown)} differences.\n"
     )

@@ -219,7 +219,7 @@ def write_summary(folder: Path, runs: Sequence[RunResults], against: str | None 
     write_json(folder / "results.json", {**content, "remarks": remarks})
     text = _markdown(runs[0].recipe, seeds, scores, differences, reference.arm)
     if remarks:
-        text += "\nThese trainings went wrong; their scores are no result:\n\n" + "".join(f"- {r}\n" for r in remarks)
+        text += "\nThese trainings failed; do not use their scores:\n\n" + "".join(f"- {r}\n" for r in remarks)
     write_text(folder / "results.md", text)
     return text
 

@@ -64,7 +64,7 @@ class ArrayFile:
         if len(shape) == 3 and shape[1] == expected.joints and shape[2] in (2, 3, 4):
             return "TVC"
         raise VimixError(
-            f"an array of shape {shape} whose axes have no names: say what they are with --axes, such as --axes CTVM "
+            f"an array of shape {shape} whose axes have no names: name them with --axes, such as --axes CTVM "
             "(T frames, M persons, V joints, C channels, N sequences)"
         )
 

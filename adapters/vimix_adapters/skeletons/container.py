@@ -9,7 +9,7 @@ from vimix_adapters.skeletons.sequence import Expected, RawSequence
 
 @frozen
 class Sample:
-    """One sequence of a file, and what the file says of it."""
+    """One sequence of a file, with the class and splits that the file gives."""
 
     name: str
     """Unique in the file; empty if it has only one sequence."""

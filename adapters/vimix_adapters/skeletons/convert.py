@@ -37,7 +37,7 @@ def pack_file(path: Path, how: SkeletonSettings, part: str = "") -> PackedSkelet
 
 
 def _expected_by(settings: SkeletonSettings) -> Expected:
-    """Return what a reader has to know."""
+    """Return the facts that a reader needs."""
     return Expected(len(settings.layout.joints), settings.channels, settings.axes)
 
 
@@ -46,7 +46,7 @@ def _with_channels(raw: RawSequence, how: SkeletonSettings) -> RawSequence:
     lacks = raw.joints.shape[2] < how.dimensions or (how.score and raw.scores is None)
     if lacks:
         raise VimixError(
-            f"it has {' '.join(raw.channels)}, the store {' '.join(how.channels)}: prepare it apart, or name channels "
-            "that all files have with --channels"
+            f"it has {' '.join(raw.channels)}, the store {' '.join(how.channels)}: make a store of its own "
+            "from it, or name channels that all files have with --channels"
         )
     return evolve(raw, joints=raw.joints[..., : how.dimensions], scores=raw.scores if how.score else None)

@@ -1,4 +1,4 @@
-"""Joints that were not found: positions for them, so that none becomes an outlier."""
+"""Positions for joints that were not found, so that none becomes an outlier."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,6 +1,6 @@
-"""Pickles of pyskl and mmaction2, read without running anything that they hold.
+"""Pickles of pyskl and mmaction2, read without running any code in them.
 
-They are lists of annotations, with or without the names of the splits: ``{"split": {"xsub_train": [...]},
+They hold lists of annotations, with or without the names of the splits: ``{"split": {"xsub_train": [...]},
 "annotations": [{"frame_dir", "label", "total_frames", "keypoint" [M, T, V, C], "keypoint_score" [M, T, V]}]}``.
 """
 
@@ -38,7 +38,7 @@ _NUMPY = {"ndarray": np.ndarray, "dtype": np.dtype, **_ARRAYS}
 
 
 class _OnlyArrays(pickle.Unpickler):
-    """An unpickler that makes arrays, numbers, texts and plain containers, and refuses all else."""
+    """An unpickler that makes arrays, numbers, texts and plain containers, and refuses everything else."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the type or function of that name. Raises UnpicklingError for any that arrays do not need."""

@@ -56,12 +56,12 @@ def resize(bodies: Array, frames: int) -> Array:
 
 
 def facing(bodies: Array, shoulders: tuple[int, int], once: bool = False) -> Array:
-    """Turn each frame and body of [T, M, V, 3] about the vertical (y): the right shoulder is then in +x of the left.
+    """Turn each frame and body of [T, M, V, 3] about the vertical (y) until the right shoulder lies at +x of the left.
 
-    Only the horizontal direction counts. A body is unchanged if its shoulders are above each other or it is zero. With
-    ``once`` it is as in CrosSCLR's code: each frame is turned by the angle between its shoulders and x, but all frames
-    of a body in the direction that the sum of its shoulders' z decides (bodies whose z changes sign then are not all
-    turned to the front).
+    Only the horizontal direction counts. A body is unchanged if its shoulders are above each other or it is zero.
+    ``once`` does as CrosSCLR's code: each frame is turned by the angle between its shoulders and x, but the sum of the
+    shoulders' z decides one direction of turning for all frames of a body. (If z changes its sign within a body, some
+    of its frames are not turned to the front.)
     """
     left, right = shoulders
     across = (bodies[:, :, right] - bodies[:, :, left])[..., [0, 2]]

@@ -17,7 +17,7 @@ FARTHEST = 1e6
 
 @frozen
 class Expected:
-    """What a reader has to know of the joints in a file."""
+    """Facts that a reader needs about the joints in a file."""
 
     joints: int
     """Number of joints V of the layout."""

@@ -1,6 +1,6 @@
-"""Text files of numbers, with or without a head line: a joint a line, or a frame a line.
+"""Text files of numbers, with or without a header: one joint per line, or one frame per line.
 
-A frame a line is what PKU-MMD has (150 numbers: two bodies of 25 joints x y z), and what people write as CSV. Numbers
+PKU-MMD has one frame per line (150 numbers: two bodies of 25 joints x y z), and so have most CSV files. Numbers
 are separated by white space, commas or semicolons; an empty cell is a joint that was not found.
 """
 

@@ -23,10 +23,9 @@ def inherited_parts(
 ) -> dict[str, Mapping[str, Any]]:
     """Query, key and queue of a checkpoint. A missing key gets the query's weights, a missing queue the fresh one.
 
-    The classifier of a checkpoint that was trained with labels is left out, with a line in the log.
-
-    So does the queue of another data set than the one with fingerprint ``data``: its entries number the recordings of
-    that set (section 5 of the method).
+    A queue of another data set than the one with fingerprint ``data`` is replaced too, because its entries number the
+    recordings of that set (section 5 of the method). The classifier of a checkpoint that was trained with labels is
+    left out, with a line in the log.
     """
     query = query_state(checkpoint, fresh["query"])
     parts, trained_on = checkpoint.parts, checkpoint.progress.origin.get("data")

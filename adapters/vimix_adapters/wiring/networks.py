@@ -57,7 +57,7 @@ def build_network(
 def build_trained(recipe: config.Recipe, checkpoint: Checkpoint, compute: Compute) -> ContrastiveNetwork:
     """The query network of a checkpoint. Raises VimixError if the recipe describes another network.
 
-    What a network does with the same tensors (ST-GCN's persons and hops) is as in the checkpoint's own recipe.
+    Settings that change no tensor (ST-GCN's persons and hops) are those of the checkpoint's own recipe.
     """
     recipe = _as_trained(recipe, checkpoint)
     network = build_network(recipe, Modality(checkpoint.modality), compute, recorded_packing(checkpoint.about))
@@ -72,7 +72,7 @@ def build_trained(recipe: config.Recipe, checkpoint: Checkpoint, compute: Comput
 
 
 def _as_trained(recipe: config.Recipe, checkpoint: Checkpoint | None) -> config.Recipe:
-    """The recipe with the settings of ST-GCN that no tensor shows as the checkpoint's recipe has them."""
+    """The recipe, with ST-GCN's settings that change no tensor taken from the checkpoint's recipe."""
     settings = recipe.modalities.get(checkpoint.modality) if checkpoint else None
     if checkpoint is None or settings is None or "stgcn" not in settings.entry.settings:
         return recipe

@@ -33,7 +33,7 @@ class UnstoredClips:
         return self.count
 
     def videos(self) -> Iterator[VideoClips]:
-        """In order of their numbers, with label -1. Raises what ``frames`` raises."""
+        """The videos in the order of their numbers, with label -1. Raises what ``frames`` raises."""
         recipe = evolve(self.recipe, data=evolve(self.recipe.data, workers=0))
         for number in range(self.count):
             store = ArrayStore(self.frames(number), self.kind)

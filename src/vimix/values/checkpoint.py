@@ -10,7 +10,7 @@ FORMAT = "vimix-checkpoint-1"
 
 @frozen
 class Progress:
-    """How far the training of a stage has come, and what it was started from."""
+    """Progress of a stage's training, and the weights that it started from."""
 
     steps: int
     """Training steps made so far."""

@@ -31,7 +31,7 @@ class RetrievalScores:
     siblings: int
     """Number of queries with a sibling (a clip of the same recording) in the gallery: above 0, R@k is too high."""
     protocol: Mapping[str, object]
-    """How similarities were computed from features, as plain data for the record."""
+    """Settings by which similarities were computed from features, as plain data for the record."""
 
     @property
     def queries(self) -> int:
@@ -160,7 +160,7 @@ class CrossModalScores:
     siblings: int
     """Number of queries with a sibling (a clip of the same recording) in the gallery: above 0, R@k is too high."""
     protocol: Mapping[str, object]
-    """How the scores were computed from features, as plain data for the record."""
+    """Settings by which the scores were computed from features, as plain data for the record."""
 
     @property
     def record(self) -> dict[str, float]:

@@ -25,7 +25,7 @@ class Video:
 
 @frozen
 class ModalityFormat:
-    """How a store holds a modality.
+    """Format in which a store holds a modality.
 
     Frames of pictures and flow are read as uint8 [T, H, W, C]. Frames of skeletons are read as float32 [T, V, M, C]: V
     joints of M persons, their coordinates in the unit of the recording (Kinect: metres) and, with ``score``, how sure

@@ -29,7 +29,7 @@ class VideoCard:
 
 @define(eq=False)
 class Catalogue:
-    """Collects the videos and clips of a page; a video or clip that is asked for twice is there once."""
+    """Collects the videos and clips of a page, each once."""
 
     encode: Encode
     most: int

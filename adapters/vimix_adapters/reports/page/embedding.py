@@ -39,7 +39,7 @@ class EmbeddingMap:
 def principal_plane(rows: Rows) -> tuple[NDArray[np.float64], float]:
     """Coordinates [N, 2] of centred ``rows`` [N, D] along their two directions of most variance, and its share.
 
-    Each axis points so that its largest coordinate is positive. Rows that are all equal lie in 0, which shows all.
+    Each axis points so that its largest coordinate is positive. Equal rows all lie at 0, with a share of 1.
     """
     centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
     left, singular, _ = np.linalg.svd(centred, full_matrices=False)

@@ -14,7 +14,7 @@ Integers = NDArray[np.int64]
 
 @frozen
 class Mistake:
-    """A test video that the probe gave a wrong class."""
+    """A test video for which the probe predicted a wrong class."""
 
     video: int
     """Number of the video on the page."""

@@ -1,4 +1,4 @@
-"""Every modality against every other on the page, and what an arm changed in it."""
+"""Every modality against every other on the page, and the differences of each arm from the first."""
 
 from collections.abc import Mapping, Sequence
 

@@ -112,7 +112,7 @@ class HiddenMixes:
     histograms: Sequence[WeightHistogram]
 
     def histogram(self, k: int, l: int) -> WeightHistogram | None:  # noqa: E741  # the paper's name
-        """That of a pair of layers; None for a pair that is never drawn."""
+        """The histogram of a pair of layers; None for a pair that is never drawn."""
         return next((one for one in self.histograms if (one.k, one.l) == (k, l)), None)
 
     @property

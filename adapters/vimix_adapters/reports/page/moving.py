@@ -30,7 +30,7 @@ class ClipWindow:
     frames: int
     step: int
     milliseconds: int
-    """How long each frame is shown, so that the clip plays at the speed of the video."""
+    """Duration of each frame, so that the clip plays at the speed of the video."""
 
     @property
     def reach(self) -> int:

@@ -1,4 +1,4 @@
-"""The overview of the page: scores of all runs, differences between arms, and what to know about the runs."""
+"""The overview of the page: scores of all runs, differences between arms, and facts about the runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -81,13 +81,13 @@ class Comparison:
             return said + "One run cannot tell a difference from chance: train more seeds."
         interval = f"95 % interval {100 * self.low:+.1f} to {100 * self.high:+.1f} points over {self.pairs} seeds"
         if self.low <= 0 <= self.high:
-            return f"{said}The {interval} holds 0: the difference may be chance."
+            return f"{said}The {interval} contains 0: the difference may be chance."
         return f"{said}{self.arm if self.difference > 0 else self.less} is better: {interval}."
 
 
 @frozen
 class RunFacts:
-    """What is known about a run besides its scores."""
+    """Facts about a run besides its scores."""
 
     recipe: str
     seed: int
@@ -114,9 +114,9 @@ class Overview:
     lines: Sequence[ResultLine]
     comparisons: Sequence[Comparison]
     remarks: Sequence[str]
-    """Trainings that went wrong."""
+    """Trainings that failed."""
     missing: Sequence[str]
-    """What the page cannot show, and why."""
+    """Parts that the page cannot show, with the reasons."""
     runs: Sequence[RunFacts]
 
     @property

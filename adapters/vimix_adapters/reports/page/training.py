@@ -77,10 +77,10 @@ KNOWN: Sequence[Quantity] = (
         "weight",
         "Own share of a mixed query",
         "Signs of a collapse",
-        "Share of a mixed clip or map that is its own, not its partner's: 1 means that nothing was mixed.",
+        "Share of a mixed clip or map that is not its partner's: 1 means that nothing was mixed.",
     ),
-    Quantity("bad_steps", "Skipped steps", "Signs of a collapse", "Steps without a finite loss, counted in a stage."),
-    Quantity("clips_per_second", "Clips a second", "Speed", "Clips that training took in a second."),
+    Quantity("bad_steps", "Skipped steps", "Signs of a collapse", "Number of steps whose loss was not finite."),
+    Quantity("clips_per_second", "Clips per second", "Speed", "Speed of the training."),
     Quantity("data_time", "Waiting for data (s)", "Speed", "Seconds that a step waited for its clips."),
 )
 """Quantities that the page explains; any other is drawn under "Further quantities" with its own name."""
@@ -146,7 +146,7 @@ def curves_of(recipe: str, seed: int, arm: str, stages: Sequence[StageTrace]) ->
 
 
 def boundaries_of(recipe: str, arm: str, stages: Sequence[StageTrace]) -> list[Boundary]:
-    """Where the stages of an arm begin."""
+    """The epochs at which the stages of an arm begin."""
     return [
         Boundary(recipe, arm, modality, stage.name, first)
         for modality in dict.fromkeys(stage.modality for stage in stages)

@@ -59,9 +59,9 @@ def margin(cosines: Tensor, excluded: Tensor, first: int = 0) -> Tensor:
 def found_positives(found: Tensor, cosines: Tensor, seen: Instances, first: int = 0) -> dict[str, Tensor]:
     """Measures of the positives that were ``found`` (bool [B, G+K]) for queries first ... first+B-1, by name.
 
-    ``positives`` is their number a query. The others are means over them: the shares of the query's own class and
-    recording, the age in steps (0: in the batch itself) and the cosine with the query, from ``cosines`` [B, G+K]. They
-    are nan where nothing was found, the first also where no class is known.
+    ``positives`` is their mean number per query. The others are means over the positives: the shares of the query's own
+    class and recording, the age in steps (0: in the batch itself) and the cosine with the query, from ``cosines``
+    [B, G+K]. They are nan where nothing was found; the share of the class also where no class is known.
     """
     size, own = len(seen.sources), slice(first, first + len(found))
     sources, labels = (

@@ -41,8 +41,8 @@ def mixed_multi_positive_nce(
 
     ``positives`` bool [G, G+K] marks in row j the positives of instance j among the candidates: the keys [G, D], then
     the queue [K, D]. The loss of a query with positives P is -log Σ_P softmax; that of a mixed query i is ``weight[i]``
-    times the loss with the positives of i plus the rest times that with the positives of ``partner[i]``. With own keys
-    as the only positives it is ``mixed_info_nce``, to the last bit. A positive that is ``excluded`` is left out too.
+    times the loss with the positives of i plus ``1 - weight[i]`` times the loss with those of ``partner[i]``. With own
+    keys as the only positives it is ``mixed_info_nce``, to the last bit. An ``excluded`` positive is left out too.
 
     All vectors are L2-normalised. G equals B unless several processes share a batch; then the queries are rows first
     ... first+B-1 of it, and so are the B rows of ``plan``. Returns a scalar, float32, in nats: the mean over the

@@ -14,7 +14,7 @@ def nt_xent(
     """The loss of the two views ``own`` [B, D] of videos first ... first+B-1 among the views ``every`` [G, D] of all.
 
     Each view is compared with the other 2G - 1; its positive is the other view of its video. ``excluded`` bool [B, G]
-    marks videos that are left out for a video, other than itself. All vectors are L2-normalised. Returns a scalar,
+    marks the videos with which a video is not compared, never itself. All vectors are L2-normalised. Returns a scalar,
     float32, in nats: the mean over the 2B views.
     """
     size, count = len(own[0]), len(every[0])

@@ -1,4 +1,4 @@
-"""Finders of positives: besides its own key, candidates that show the same thing (section 9 of the method)."""
+"""Finders of positives: candidates besides a query's own key that show the same thing (section 9 of the method)."""
 
 from typing import Protocol
 

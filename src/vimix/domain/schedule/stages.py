@@ -11,7 +11,7 @@ from vimix.values.modality import Modality
 
 
 class Objective(Enum):
-    """What a stage of pretraining minimises."""
+    """Losses that a stage of pretraining can minimise."""
 
     MOCO = "moco"
     """Mixed queries against keys of a momentum encoder and the queue (sections 1 to 3)."""
@@ -28,7 +28,8 @@ class Stage:
     Without ``layers`` clips are mixed in the input space (pretraining, section 3.1). With ``layers`` hidden maps are
     mixed: with maps of the frozen ``partner`` (a CMMC stage, section 3.2), or, without a partner, with maps of other
     clips of the batch (manifold mixup, Table 2). The ``finder`` finds positives, in the partner or in the modalities
-    that are trained ``together`` (section 9). Raises ValueError for a partner that neither gives maps nor finds.
+    that are trained ``together`` (section 9). Raises ValueError for a partner that neither gives maps nor finds
+    positives.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Stage:
     decay: float = 0.1
     policy: MixPolicy
     layers: LayerChoice | None = None
-    """How the layers are drawn between which hidden maps are mixed."""
+    """Draw of the layers between which hidden maps are mixed."""
     objective: Objective = Objective.MOCO
     finder: Finder = field(factory=OwnKey)
     """Finds the positives of a query."""

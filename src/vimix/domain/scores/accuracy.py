@@ -26,8 +26,8 @@ def top_k_accuracy(probabilities: NDArray[np.float32], labels: NDArray[np.int64]
 def confusion(probabilities: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     """Counts [classes, classes] int64: entry (i, j) is the number of rows of class i whose most probable class is j.
 
-    ``probabilities`` [Q, C] with C <= ``classes``, ``labels`` [Q] from 0 to ``classes`` - 1. Of equal probabilities the
-    first class counts. The trace, divided by Q, is the top-1 accuracy.
+    ``probabilities`` [Q, C] with C <= ``classes``, ``labels`` [Q] from 0 to ``classes`` - 1. Among equal probabilities
+    the first class counts. The trace, divided by Q, is the top-1 accuracy.
     """
     counts = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(counts, (labels, probabilities.argmax(axis=1)), 1)

@@ -15,7 +15,7 @@ LEAST = 4
 
 
 def linear_cka(one: Rows, other: Rows) -> float:
-    """Centred kernel alignment of features [N, D1] and [N, D2] of the same N videos: 1 for rotations, 0 for noise.
+    """Centred kernel alignment of features [N, D1] and [N, D2] of N videos: 1 if equal up to a rotation, 0 for noise.
 
     The kernels are linear (Kornblith et al. 2019) and each HSIC is the unbiased estimator of Song et al. (2012), Eq. 5:
     the usual estimator nears 1 for any features with N below D. It may be slightly negative. Features without any

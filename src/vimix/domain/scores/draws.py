@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 def balanced_draw(labels: NDArray[np.int64], fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
     """Indices, ascending, of ``fraction`` (above 0, at most 1) of the videos of each class: labels [N].
 
-    Of a class with n videos round(fraction · n) are drawn without replacement, at least one. With a fraction of 1 all
-    videos are taken. Raises ValueError for another fraction.
+    A class with n videos gives round(fraction · n) of them, at least one, drawn without replacement. With a fraction
+    of 1 all videos are taken. Raises ValueError for another fraction.
     """
     if not 0 < fraction <= 1:
         raise ValueError(f"a fraction is above 0 and at most 1, not {fraction}")

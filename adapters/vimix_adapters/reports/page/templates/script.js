@@ -76,7 +76,7 @@
         return other ? [...line(select.arm.value, result), ...line(select.beside.value, other)] : line("", result);
       }));
       const right = wanted.filter((result) => result.neighbours[0].right).length;
-      at("g-count").textContent = `${wanted.length} of ${shown.results.length} queries on this page; the nearest video is right for ${right} of them.`;
+      at("g-count").textContent = `${wanted.length} of ${shown.results.length} queries on this page; the nearest video has the right class for ${right} of them.`;
       at("g-more").hidden = wanted.length <= most;
     }
     const renew = () => { most = 12; refill(); show(); };
@@ -118,7 +118,7 @@
       const head = make("tr", {}, make("th", { scope: "col" }, "true class"), ...one.classes.map((name) => make("th", { scope: "col", class: "n" }, name)));
       const rows = one.confusion.map((row, i) => make("tr", {}, make("th", { scope: "row" }, one.classes[i]), ...row.map((count, j) =>
         make("td", { class: `n shade${i === j ? " diagonal" : ""}`, style: `--share:${(count / largest[i]).toFixed(3)}` }, String(count)))));
-      return make("table", {}, make("caption", {}, "Columns are the guesses"), make("thead", {}, head), make("tbody", {}, ...rows));
+      return make("table", {}, make("caption", {}, "Columns are the predicted classes"), make("thead", {}, head), make("tbody", {}, ...rows));
     }
     function pairs(one) {
       const found = one.confusion.flatMap((row, i) => row.map((count, j) => [count, i, j])).filter(([count, i, j]) => count && i !== j);
@@ -135,8 +135,8 @@
       const chosen = data.errors.find((one) => armOf(one) === arm.value && one.modality === modality.value);
       at("e-classes").replaceChildren(classTable(data.errors.filter((one) => one.modality === modality.value)));
       at("e-matrix").replaceChildren(matrix(chosen));
-      at("e-mistakes").replaceChildren(...chosen.mistakes.map((one) => tile(one.video, kind.value, "wrong", make("span", { class: "mark" }, "✗ wrong"), `guess: ${one.predicted} (${percent(one.confidence)} %)`)));
-      if (!chosen.mistakes.length) at("e-mistakes").append(make("p", {}, "No mistake: all test videos get the right class."));
+      at("e-mistakes").replaceChildren(...chosen.mistakes.map((one) => tile(one.video, kind.value, "wrong", make("span", { class: "mark" }, "✗ wrong"), `predicted: ${one.predicted} (${percent(one.confidence)} %)`)));
+      if (!chosen.mistakes.length) at("e-mistakes").append(make("p", {}, "No mistakes: all test videos are classified correctly."));
     }
     for (const one of [arm, modality, kind]) one.addEventListener("change", show);
     show();
@@ -188,7 +188,7 @@
         const row = rows[0];
         const own = data.videos[shown.videos[row]];
         parts.push(make("div", { class: "tiles" }, tile(shown.videos[row], clip, "query", make("span", { class: "mark" }, own.split || "video"))),
-          make("p", {}, "Its nearest neighbours in the whole space:"),
+          make("p", {}, "Its nearest neighbours in feature space:"),
           make("div", { class: "tiles", id: "m-neighbours" }, ...shown.neighbours[row].map((video) => {
             const right = data.videos[video].class_name === own.class_name;
             return tile(video, clip, right ? "right" : "wrong", mark(right));
@@ -255,8 +255,8 @@
       const order = shown.videos.map((video, row) => row).sort((one, other) => data.videos[shown.videos[one]].name.localeCompare(data.videos[shown.videos[other]].name));
       list.value = "";
       fill(list, ["", ...order.map(String)], (row) => (row === "" ? "choose by name" : data.videos[shown.videos[Number(row)]].name));
-      at("m-note").textContent = shown.kept === null ? `${shown.points.length} videos by UMAP: distances between groups mean little.`
-        : `${shown.points.length} videos along the two directions of most variance (PCA), which hold ${percent(shown.kept)} % of it.`;
+      at("m-note").textContent = shown.kept === null ? `${shown.points.length} videos by UMAP: distances between groups have little meaning.`
+        : `${shown.points.length} videos along the two directions of most variance (PCA), which explain ${percent(shown.kept)} % of it.`;
       choose([], "");
     }
     arm.addEventListener("change", show);
