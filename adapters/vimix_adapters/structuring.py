@@ -82,6 +82,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def one_of(known: Mapping[str, object]) -> Callable[[Any, Any, str], None]:
+    """A validator of names: raises ValueError for one that the registry ``known`` lacks when it is called."""
+
+    def validate(_: Any, attribute: Any, name: str) -> None:
+        if name not in known:
+            choices = ", ".join(map(repr, known))
+            raise ValueError(f"'{attribute.name}' expected one of {choices}, got {name!r}{nearest(name, known)}")
+
+    return validate
+
+
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether TOML and JSON have the value as a number; truth values are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,15 +1,18 @@
 """What every metrics sink must do."""
 
 import io
+from importlib.util import find_spec
 
 import pytest
 from rich.console import Console
 
 from tests.fakes.metrics import FakeMetrics
 from vimix_adapters.metrics.jsonl import JsonlMetrics
+from vimix_adapters.metrics.mlflow import build_mlflow
 from vimix_adapters.metrics.multi_sink import MultiSink
 from vimix_adapters.metrics.progress_bar import ProgressMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
+from vimix_adapters.metrics.wandb import build_wandb
 
 ROW = {"loss": 1.5, "pretext_accuracy": 0.25, "clips_per_second": 80.0}
 
@@ -28,8 +31,16 @@ SINKS = {
     "tensorboard": lambda folder: TensorBoardMetrics(folder / "tb"),
     "bar": bar,
     "lines": lines,
+    "wandb": lambda folder: build_wandb(folder, "tests", {"seed": 0}),
+    "mlflow": lambda folder: build_mlflow(folder, "tests", {"seed": 0}),
     "multi": lambda folder: MultiSink([FakeMetrics(), JsonlMetrics(folder / "m.jsonl"), lines(folder)]),
 }
+
+
+@pytest.fixture(autouse=True)
+def of_a_package_that_is_here(name, offline_tracking) -> None:
+    if name in ("wandb", "mlflow") and find_spec(name) is None:
+        pytest.skip(f"the extra [{name}] is not installed")
 
 
 @pytest.mark.parametrize("name", SINKS)

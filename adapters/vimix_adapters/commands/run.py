@@ -56,6 +56,7 @@ def train_single(
         folder = out / built.name
         if FolderCheckpointStore(folder).exists() and not resume:
             raise VimixError(f"{folder} already holds checkpoints: add --resume to continue, or choose another --out")
+        wiring.require_sinks(recipe)
         _require_memory(session, recipe, [built])
         _claim(session, out, _lengthened(out, folder, built) if resume else ())
         final = _execute(session, built, _loaded(inits), folder, number=0)
@@ -103,6 +104,7 @@ def _require_arms(recipe: config.Recipe) -> None:
 
 def _run_plan(session: Session, out: Path) -> list[Row]:
     recipe, compute = session.recipe, session.compute
+    wiring.require_sinks(recipe)
     targets = scores.evaluation_targets(recipe, session.store)  # an error here comes before hours of training
     for arm in recipe.arms:
         own = config.of_arm(recipe, arm)

@@ -11,7 +11,8 @@ from vimix_adapters.config.encoder_settings import (
     encoders_for,
     register_encoder,
 )
-from vimix_adapters.config.identity import stage_identities, training_differences
+from vimix_adapters.config.identity import stage_identities, training_differences, training_settings
+from vimix_adapters.config.metric_sinks import SINKS, SinkEntry, register_sink
 from vimix_adapters.config.probe_settings import Finetuning, LinearSgd
 from vimix_adapters.config.protocols import (
     PROTOCOLS,
@@ -39,6 +40,7 @@ from vimix_adapters.config.schema import Contrast, Data, Evaluate, EvaluationSto
 __all__ = [
     "ENCODERS",
     "PROTOCOLS",
+    "SINKS",
     "Arm",
     "AugmentSettings",
     "Cmmc",
@@ -62,6 +64,7 @@ __all__ = [
     "Protocol",
     "Recipe",
     "Run",
+    "SinkEntry",
     "Stage",
     "Stgcn",
     "changes",
@@ -74,7 +77,9 @@ __all__ = [
     "recipe_from_toml",
     "recipe_to_toml",
     "register_encoder",
+    "register_sink",
     "stage_contradictions",
     "stage_identities",
     "training_differences",
+    "training_settings",
 ]

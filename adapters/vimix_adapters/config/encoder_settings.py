@@ -10,7 +10,7 @@ from typing import Any, Literal
 from attrs import field, frozen
 from attrs.validators import and_, ge, gt, le, lt, optional
 
-from vimix_adapters.structuring import nearest
+from vimix_adapters.structuring import one_of
 
 
 @frozen
@@ -73,12 +73,6 @@ def encoders_for(maps: str) -> list[str]:
     return [entry.name for entry in ENCODERS.values() if entry.maps == maps]
 
 
-def _registered(_: Any, attribute: Any, name: str) -> None:
-    if name not in ENCODERS:
-        choices = ", ".join(map(repr, ENCODERS))
-        raise ValueError(f"'{attribute.name}' expected one of {choices}, got {name!r}{nearest(name, ENCODERS)}")
-
-
 @frozen
 class Stgcn:
     """Settings of ST-GCN; the graph is that of the store. Defaults: a quarter of the original's channels."""
@@ -99,7 +93,7 @@ class Stgcn:
 class ModalitySettings:
     """The encoder of one modality (section 7 of the method)."""
 
-    encoder: str = field(default="s3d", validator=_registered)
+    encoder: str = field(default="s3d", validator=one_of(ENCODERS))
     """Name of the encoder in ``ENCODERS``."""
     width: float = field(default=1.0, validator=and_(gt(0), le(1)))
     """Share of the encoder's channels."""

@@ -11,9 +11,10 @@ from attrs.validators import and_, deep_iterable, ge, gt, le, lt, optional
 
 from vimix_adapters.config.augment_settings import AugmentSettings, SkeletonAugmentSettings
 from vimix_adapters.config.encoder_settings import ModalitySettings
+from vimix_adapters.config.metric_sinks import SINKS
 from vimix_adapters.config.probe_settings import Finetuning
 from vimix_adapters.config.recipe_stages import Arm, Cmmc, CmmcStage, Pretrain, Stage
-from vimix_adapters.structuring import nearest
+from vimix_adapters.structuring import nearest, one_of
 
 _share: Any = and_(ge(0), le(1))
 LARGEST_SEED = 2**32 - 1
@@ -176,6 +177,8 @@ class Run:
     """Steps between two further checkpoints; 0: none."""
     log_every: int = field(default=10, validator=ge(1))
     """Steps between two rows of metrics."""
+    metrics: tuple[str, ...] = field(default=("tensorboard",), validator=deep_iterable(one_of(SINKS)))
+    """Names in ``SINKS``: where the rows go, besides metrics.jsonl and the progress bar."""
     max_bad_steps: int = field(default=10, validator=ge(1))
     """Successive steps without finite loss and gradient after which a stage stops; each is skipped."""
     dist_timeout: float = field(default=60.0, validator=gt(0))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -31,3 +32,8 @@ class TensorBoardMetrics:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def build_tensorboard(folder: Path, project: str, settings: Mapping[str, Any]) -> TensorBoardMetrics:  # noqa: ARG001
+    """The sink of a stage: its events are in ``tensorboard/`` of its folder."""
+    return TensorBoardMetrics(folder / "tensorboard")

@@ -4,6 +4,7 @@ from vimix_adapters.wiring.classifiers import build_recorded_classifier, recorde
 from vimix_adapters.wiring.clip_shapes import batch_shape, skeleton_settings
 from vimix_adapters.wiring.compute import build_compute, build_process_group
 from vimix_adapters.wiring.memory import require_memory, training_memory
+from vimix_adapters.wiring.metrics import require_sinks
 from vimix_adapters.wiring.networks import (
     build_classifier,
     build_encoder,
@@ -71,6 +72,7 @@ __all__ = [
     "recorded_packing",
     "require_labels",
     "require_memory",
+    "require_sinks",
     "skeleton_settings",
     "sources_of",
     "stage_provenance",

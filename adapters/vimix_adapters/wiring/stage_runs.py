@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import torch
 
@@ -17,7 +18,6 @@ from vimix.domain.contrast.positives import Labels
 from vimix.domain.schedule.stages import Objective, Stage
 from vimix.ports.callback import Callback
 from vimix.ports.clips import VideoStore
-from vimix.ports.metrics import MetricsSink
 from vimix.ports.network import Network
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.checkpoint import Checkpoint
@@ -29,12 +29,9 @@ from vimix_adapters.checkpoints.folder import FolderCheckpointStore
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.metrics.collapse_warning import CollapseWarning
 from vimix_adapters.metrics.input_bound_hint import InputBoundHint
-from vimix_adapters.metrics.jsonl import JsonlMetrics
-from vimix_adapters.metrics.multi_sink import MultiSink
-from vimix_adapters.metrics.progress_bar import ProgressMetrics
-from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
 from vimix_adapters.wiring.initial_weights import inherited_parts
 from vimix_adapters.wiring.knn import build_online_knn
+from vimix_adapters.wiring.metrics import metrics_in
 from vimix_adapters.wiring.networks import build_stage_learner, build_trained
 from vimix_adapters.wiring.recorded_settings import packing_record, store_settings
 from vimix_adapters.wiring.stage_provenance import stage_provenance
@@ -89,12 +86,19 @@ def build_stage_run(
         decay=stage.decay,
         warmup_steps=recipe.optim.warmup_steps,
         seed=seed,
-        metrics=metrics_in(folder, stage.name, clips.steps * stage.epochs, group),
+        metrics=metrics_in(folder, stage.name, clips.steps * stage.epochs, recipe, _settings(recipe, stage), group),
         callbacks=[*warnings(group, possible_rank), *(callback for callback in knn if callback is not None)],
         about={"seed": recipe.seed, **packing_record(store_settings(recipe.data.store)), **(about or {})},
         origin=stage_provenance(store, stage, inits),
         **common_parts(recipe, store, folder, group, stop_requested),
     )
+
+
+def _settings(recipe: config.Recipe, stage: Stage) -> dict[str, Any]:
+    """What decides the stage, for those who compare runs: the recipe's settings, and the stage's fields."""
+    own = {name: getattr(stage, name) for name in attrs.fields_dict(Stage)}
+    plain = {name: value if isinstance(value, int | float) else str(value) for name, value in own.items()}
+    return {**config.training_settings(recipe), "stage": plain}
 
 
 def build_step(
@@ -190,19 +194,6 @@ def common_parts(
         "group": group,
         "stop_requested": stop_requested,
     }
-
-
-def metrics_in(folder: Path, title: str, steps: int, group: ProcessGroup) -> MetricsSink:
-    """Lines of JSON, TensorBoard events and a progress bar of ``steps`` steps; nothing on ranks other than 0."""
-    if group.rank:
-        return MultiSink([])
-    return MultiSink(
-        [
-            JsonlMetrics(folder / "metrics.jsonl"),
-            TensorBoardMetrics(folder / "tensorboard"),
-            ProgressMetrics(steps, title),
-        ]
-    )
 
 
 def warnings(group: ProcessGroup, possible_rank: int = 0) -> Sequence[Callback]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from attrs import evolve, frozen
+from attrs import asdict, evolve, frozen
 
 from vimix.app.finetune import SupervisedLearner, supervised_step
 from vimix.app.parallel import SingleProcess
@@ -21,9 +21,10 @@ from vimix_adapters.config.probe_settings import Finetuning, LinearSgd
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
 from vimix_adapters.wiring.classifiers import classifier_record
+from vimix_adapters.wiring.metrics import metrics_in
 from vimix_adapters.wiring.networks import build_classifier, distributed_classifier, together
 from vimix_adapters.wiring.stage_provenance import supervised_provenance
-from vimix_adapters.wiring.stage_runs import common_parts, metrics_in, seeded, stage_seed, warnings
+from vimix_adapters.wiring.stage_runs import common_parts, seeded, stage_seed, warnings
 from vimix_adapters.wiring.stores import build_training_clips, require_labels
 
 
@@ -82,7 +83,7 @@ def build_supervised_run(
     the batch of a linear layer does not divide among the processes.
     """
     recipe, settings, modality = training.recipe, training.settings, training.modality
-    group, seed = group or SingleProcess(), stage_seed(recipe, 0)
+    group, seed, title = group or SingleProcess(), stage_seed(recipe, 0), f"{training.name}-{modality}"
     require_labels(store, training.trained_as.data.train_split)
     layer = settings if isinstance(settings, LinearSgd) else None
     network = build_classifier(recipe, modality, len(store.classes), checkpoint, compute, group, layer)
@@ -99,7 +100,9 @@ def build_supervised_run(
         milestones=settings.milestones,
         decay=settings.decay,
         seed=seed,
-        metrics=metrics_in(folder, f"{training.name}-{modality}", clips.steps * settings.epochs, group),
+        metrics=metrics_in(
+            folder, title, clips.steps * settings.epochs, recipe, {training.name: asdict(settings)}, group
+        ),
         callbacks=warnings(group),
         about={
             "init": "random" if checkpoint is None else str(checkpoint.about.get("stage", "?")),
