@@ -22,7 +22,7 @@ from rich.text import Text
 from vimix.values.errors import VimixError
 
 DISTRIBUTION = "vimix-ssl"
-MODULES = {"opencv-contrib-python-headless": "cv2", "faiss-cpu": "faiss", "scikit-learn": "sklearn"}
+MODULES = {"opencv-contrib-python-headless": "cv2", "faiss-cpu": "faiss", "pillow": "PIL", "scikit-learn": "sklearn"}
 """Module by distribution, if their names differ."""
 OPTIONAL = frozenset({"decord"})
 """Libraries that vimix works without: PyAV reads what decord would."""
