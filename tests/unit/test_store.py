@@ -62,9 +62,11 @@ def test_what_is_no_store_is_refused_by_name(tmp_path, content, message) -> None
 
 
 def test_a_folder_where_a_file_is_expected_is_refused_as_a_folder(tmp_path) -> None:
-    for opened in (Hdf5VideoStore, ClipIndex.load, read_weights):
-        with pytest.raises(VimixError, match=f"{tmp_path} is a folder, no (store|index|file of weights); "):
+    for opened in (ClipIndex.load, read_weights):
+        with pytest.raises(VimixError, match=f"{tmp_path} is a folder, no (index|file of weights); "):
             opened(tmp_path)
+    with pytest.raises(VimixError, match=f"{tmp_path}: expected a store, but the folder has no index.h5"):
+        Hdf5VideoStore(tmp_path)
     file = tmp_path / "file"
     file.touch()
     for listed in (list_folder, lambda path: list_ntu(path, 60), find_results, lambda path: list_hmdb51(path, path)):
