@@ -43,7 +43,7 @@ ALLOWED = 1e-4
 
 @frozen
 class Peer:
-    """How to find a peer, run its step, and describe the same step to vimix."""
+    """A peer: the files that identify its code, its step, and the same step in vimix."""
 
     name: str
     mark: str

@@ -62,7 +62,7 @@ def change_head(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
 
 
 def checkpoint(step: int) -> Checkpoint:
-    """With everything that a real one holds: an optimiser's integer keys among them."""
+    """A checkpoint with all parts of a real one, such as the integer keys of an optimiser."""
     weight = torch.full((2, 3), float(step))
     query = torch.nn.Linear(2, 1)
     optimiser = torch.optim.Adam(query.parameters())

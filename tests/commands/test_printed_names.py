@@ -1,4 +1,4 @@
-"""What commands print for people: names with square brackets and colons as they are, and no markup of our own.
+"""Commands print names with square brackets and colons as they are, and no markup of their own.
 
 rich takes ``[a].mp4`` for markup, and ``:cat:`` for a picture of a cat, unless the console has both switched off;
 matplotlib takes what stands between dollar signs for mathematics, and fails where it is none.
@@ -70,7 +70,7 @@ def preparing(place: Path) -> list[object]:
 
 
 def printed(capsys, *command: object) -> str:
-    """What the command prints on both streams, as one line: titles may be folded."""
+    """Output of a command on both streams, joined to one line, because titles may be folded."""
     capsys.readouterr()
     assert vimix(*command) == 0
     both = "".join(capsys.readouterr())

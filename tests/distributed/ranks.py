@@ -31,7 +31,7 @@ def launch(scenario: str, folder: Path, size: int = 2, limit: float = 60) -> sub
 
 
 def results(folder: Path, size: int = 2) -> list[Any]:
-    """What the ranks returned."""
+    """Values that the ranks returned, in order of rank."""
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(size)]
 
 

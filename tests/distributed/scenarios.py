@@ -81,7 +81,10 @@ def mining(group: ProcessGroup, _: Any) -> dict[str, Any]:
         seen = []
         for number in range(4):
             seen.append(_seen(learner, kinds[number % 2], number, group))
-            seen[-1] |= {"beside": learner.queue.beside[FLOW].clone(), "labels": learner.queue.row_labels.clone()}
+            seen[-1] |= {
+                "partner keys": learner.queue.partner_keys[FLOW].clone(),
+                "labels": learner.queue.row_labels.clone(),
+            }
     return {"steps": seen}
 
 

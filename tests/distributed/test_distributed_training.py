@@ -65,12 +65,12 @@ def test_positives_that_a_partner_finds_are_those_of_one_process() -> None:
         first, second = (rank[number] for rank in two)
         largest = float(expected["gradient"].abs().max())
         for rank in (first, second):
-            for name, size in (("loss", 1.0), ("gradient", largest), ("queue", 1.0), ("beside", 1.0)):
+            for name, size in (("loss", 1.0), ("gradient", largest), ("queue", 1.0), ("partner keys", 1.0)):
                 torch.testing.assert_close(rank[name], expected[name], rtol=1e-5, atol=1e-5 * size)
             for name in ("positives", "labels", "sources"):
                 assert torch.equal(rank[name], expected[name])
         assert torch.equal(first["queue"], second["queue"])
-        assert torch.equal(first["beside"], second["beside"])
+        assert torch.equal(first["partner keys"], second["partner keys"])
     assert one[3]["positives"] > one[1]["positives"] + 8
 
 

@@ -126,7 +126,7 @@ def extracted(request, place) -> tuple[str, list[str], np.ndarray]:
 
 
 def test_files_get_the_features_that_extract_writes_for_their_store(place, extracted) -> None:
-    """To the last bit: files are decoded, cropped, cut into windows and put into batches as the store's videos are."""
+    """Features are equal bit for bit: decoding, crops, windows and batches are those of the store's videos."""
     modality, names, features = extracted
     found = vimix.embed_videos(files_of(modality, place, names), loaded(place, modality))
     assert (found.dtype, found.shape) == (np.float32, features.shape)

@@ -66,7 +66,7 @@ def test_a_flipped_bit_anywhere_in_arrays_is_one_line_that_names_them(tmp_path) 
 
 
 def without_digest(path: Path) -> None:
-    """As earlier versions wrote it."""
+    """Remove the digest, so that the file is as earlier versions wrote it."""
     whole = path.read_bytes()
     path.write_bytes(whole[: -COMMENT - 2] + b"\0\0")
 

@@ -169,8 +169,8 @@ def test_a_restored_queue_goes_on_as_the_saved_one() -> None:
 
 
 def filled_queue(batches: int = 3) -> vimix.NegativeQueue:
-    """A queue of five rows with keys of flow beside and batches of two: key n is (n, n), flow's (-n, -n)."""
-    queue = vimix.NegativeQueue(5, 2, beside=["flow"])
+    """A queue of five rows with keys of flow too, and batches of two: key n is (n, n), flow's (-n, -n)."""
+    queue = vimix.NegativeQueue(5, 2, partners=["flow"])
     for number in range(batches):
         ids = torch.arange(2 * number, 2 * number + 2)
         keys = ids[:, None].repeat(1, 2).float()
@@ -181,7 +181,7 @@ def filled_queue(batches: int = 3) -> vimix.NegativeQueue:
 def test_keys_of_two_modalities_lie_side_by_side_with_recordings_classes_and_ages() -> None:
     queue = filled_queue()
     assert queue.rows[:, 0].tolist() == [5, 1, 2, 3, 4]
-    assert torch.equal(queue.beside["flow"], -queue.rows)
+    assert torch.equal(queue.partner_keys["flow"], -queue.rows)
     assert queue.row_sources.tolist() == [15, 11, 12, 13, 14]
     assert queue.row_labels.tolist() == [25, 21, 22, 23, 24]
     assert queue.row_ages.tolist() == [0, 4, 3, 2, 1]
@@ -191,20 +191,20 @@ def test_keys_of_two_modalities_lie_side_by_side_with_recordings_classes_and_age
 
 def test_a_queue_is_full_once_every_row_has_keys_of_all_its_modalities() -> None:
     assert [bool(filled_queue(batches).full) for batches in (0, 2, 3)] == [False, False, True]
-    alone, beside = vimix.NegativeQueue(5, 2), vimix.NegativeQueue(5, 2, beside=["flow"])
+    alone, paired = vimix.NegativeQueue(5, 2), vimix.NegativeQueue(5, 2, partners=["flow"])
     alone.enqueue(torch.zeros(5, 2), torch.arange(5))
     assert bool(alone.full)
-    beside.load_state_dict(alone.state_dict())  # a stage without flow came before
-    assert not beside.empty.any()
-    assert not beside.full
+    paired.load_state_dict(alone.state_dict())  # a stage without flow came before
+    assert not paired.empty.any()
+    assert not paired.full
     for number in range(5):
-        assert not beside.full
-        beside.enqueue(torch.zeros(1, 2), torch.tensor([number]), None, {"flow": torch.zeros(1, 2)})
-    assert bool(beside.full)
+        assert not paired.full
+        paired.enqueue(torch.zeros(1, 2), torch.tensor([number]), None, {"flow": torch.zeros(1, 2)})
+    assert bool(paired.full)
 
 
 def test_a_restored_queue_has_all_that_it_keeps_and_one_of_an_older_version_still_loads() -> None:
-    one, two = filled_queue(), vimix.NegativeQueue(5, 2, beside=["flow"])
+    one, two = filled_queue(), vimix.NegativeQueue(5, 2, partners=["flow"])
     two.load_state_dict(one.state_dict())
     assert all(map(torch.equal, one.state, two.state))
     old = {name: value for name, value in one.state_dict().items() if name in ("keys", "sources", "pointer", "filled")}

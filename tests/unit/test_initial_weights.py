@@ -1,4 +1,4 @@
-"""What a stage takes from the checkpoint that it starts from."""
+"""A stage takes encoders from a checkpoint, and the queue only if the data are the same."""
 
 import pytest
 import structlog

@@ -103,7 +103,7 @@ def test_the_mined_step_is_that_of_crossclrs_code() -> None:
 
 
 def test_a_joint_stage_that_was_killed_goes_on_to_the_last_bit() -> None:
-    """In the plain and in the mined part; the queues hold the same clips in the same rows."""
+    """Both before and while positives are mined; the queues have the same clips in the same rows."""
     clips = FakeTrainingClips({RGB: 2, FLOW: 2}, videos=12, batch=4, frames=4, size=6)
 
     def run(**changes):

@@ -123,7 +123,7 @@ def test_the_loss_is_that_of_coclrs_code() -> None:
         siblings = [row for row in range(9) if queued[row] == recordings[i]]
         nearest = [row for row in ranked if row not in siblings][:2]
         losses.append(-math.log(float(shares[0]) + sum(float(shares[1 + row]) for row in {*siblings, *nearest})))
-    positives = NearestInPartner(k=2).found(seen(recordings, queued, second @ second_queue.T))
+    positives = NearestInPartner(k=2).find(seen(recordings, queued, second @ second_queue.T))
     excluded = OwnKeyAndQueue().excluded(recordings, queued, torch.arange(4)) & ~positives
     excluded[:, :4] = ~torch.eye(4, dtype=torch.bool)
     plan = vimix.MixPlan.unmixed(4)
@@ -147,7 +147,7 @@ def test_the_loss_across_views_is_that_of_crossclrs_code(views) -> None:
                 of_pair.append(-float(logs[0] + logs[1 + nearest] + logs[1 + 9 + nearest]) / 3)
             expected += np.mean(of_pair) / (views - 1)
     ids, queued = torch.arange(4), 4 + torch.arange(9)
-    positives = [NearestAcrossViews(k=1).found(seen(ids, queued, q[v] @ queues[v].T)) for v in range(views)]
+    positives = [NearestAcrossViews(k=1).find(seen(ids, queued, q[v] @ queues[v].T)) for v in range(views)]
     cosines = [q[v] @ torch.cat([keys[v], queues[v]]).T for v in range(views)]
     excluded = OwnKeyAndQueue().excluded(ids, queued, ids)
     loss = cross_view_loss(cosines, positives, [excluded] * views, 0.1, 4)
@@ -196,15 +196,15 @@ OWN = [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     ],
 )
 def test_finders_find_what_they_say(finder, in_batch, in_queue) -> None:
-    marked = finder.found(instances())
+    marked = finder.find(instances())
     assert marked[:, :3].int().tolist() == in_batch
     assert marked[:, 3:].int().tolist() == in_queue
 
 
 def test_nothing_is_mined_before_the_queue_is_full() -> None:
     """Entries of the same recording are known to be positives, they are not mined."""
-    assert torch.equal(NearestAcrossViews(k=2).found(instances(full=False)), instances().own)
-    early = NearestInPartner(k=1).found(instances(full=False))
+    assert torch.equal(NearestAcrossViews(k=2).find(instances(full=False)), instances().own)
+    early = NearestInPartner(k=1).find(instances(full=False))
     assert torch.equal(early, instances().own | instances().same_recording)
 
 

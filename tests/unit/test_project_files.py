@@ -1,4 +1,4 @@
-"""What is written twice in the files at the root says the same."""
+"""The files at the root agree on versions, names and licence."""
 
 import re
 import tomllib

@@ -25,7 +25,7 @@ from vimix_adapters.encoders.contrastive_network import Compute
 NAMES = ("r3d_18", "mc3_18", "r2plus1d_18")
 CPU = Compute(torch.device("cpu"))
 CLIPS = torch.randn(2, 3, 5, 20, 24, generator=torch.Generator().manual_seed(0))
-"""Of no size that a stride divides."""
+"""Clips whose sizes are not multiples of any stride."""
 
 
 def torchvisions_name(name: str) -> str:

@@ -152,8 +152,8 @@ def test_the_learner_minimises_the_public_loss_to_the_last_bit() -> None:
 
 
 def mining(finder: Finder, capacity: int = 8) -> Learner:
-    """A learner whose queue keeps keys of flow beside."""
-    return evolve(learner(momentum=1.0), queue=vimix.NegativeQueue(capacity, 5, beside=[FLOW]), finder=finder)
+    """A learner whose queue keeps keys of flow too."""
+    return evolve(learner(momentum=1.0), queue=vimix.NegativeQueue(capacity, 5, partners=[FLOW]), finder=finder)
 
 
 def numbered(seed: int, first: int) -> ClipBatch:

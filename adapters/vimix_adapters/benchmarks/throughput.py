@@ -29,7 +29,10 @@ AIMED = 32
 
 
 def throughput(settings: BenchSettings) -> Iterator[Finding]:
-    """Time a MoCo step against each reference and a CMMC step, batch by batch; a batch that does not fit is told."""
+    """For each batch size, time a MoCo step against each reference, and a CMMC step against the MoCo step.
+
+    A batch that does not fit into the memory of the device gives a remark.
+    """
     for batch in settings.batches:
         try:
             yield from of_batch(attrs.evolve(settings, batch=batch))
@@ -61,7 +64,7 @@ def of_batch(settings: BenchSettings) -> Iterator[Finding]:
 
 
 def _use(title: str, step: Callable[[], object], spent: list[float], device: torch.device) -> Iterator[Finding]:
-    """What a MoCo step that takes the seconds ``spent`` runs and moves."""
+    """Launches, operations and memory traffic of a MoCo step whose runs took the seconds ``spent``."""
     found, operations, moved = kernels(step, device), flops(step), traffic(step)
     noun = "launches" if device.type == "cuda" else "operators"
     yield Measure(f"{noun} a step, {title}", [found.count], noun)

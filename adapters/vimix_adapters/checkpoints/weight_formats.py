@@ -32,7 +32,7 @@ class WeightFormat:
     avoids: tuple[str, ...] = ()
     """Words of a prefix that mark the encoder of another modality: used only if there is no other."""
     views: Mapping[str, str] = field(factory=dict)
-    """For a file with the encoders of several modalities: a word of the prefix, by modality."""
+    """A word of the prefix by modality, in files with the encoders of several modalities."""
     constants: tuple[str, ...] = ()
     """Buffers of the encoder that are not weights: dropped, not counted as unexpected."""
 

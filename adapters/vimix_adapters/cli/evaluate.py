@@ -80,15 +80,23 @@ def linear(
     device: Device = "auto",
 ) -> None:
     """Measure top-1 and top-5 accuracy of a linear probe on frozen features."""
-    from attrs import evolve
-
     from vimix_adapters.commands.evaluate import EvaluationRequest, evaluate_linear
     from vimix_adapters.config import read_recipe
 
     settings = read_recipe(recipe, _settings(overrides, protocol))
-    shares = _fractions(fractions)
-    request = EvaluationRequest(settings, checkpoint, out, device, on=on, best_on_test=best_on_test, force=force)
-    evaluate_linear(evolve(request, fractions=shares, draws=draws))
+    evaluate_linear(
+        EvaluationRequest(
+            settings,
+            checkpoint,
+            out,
+            device,
+            on=on,
+            best_on_test=best_on_test,
+            fractions=_fractions(fractions),
+            draws=draws,
+            force=force,
+        )
+    )
 
 
 @app.command("cross-modal")

@@ -34,7 +34,7 @@ class Places:
 
     shards: tuple[Shard, ...]
     numbers: tuple[tuple[int, int], ...] = field(default=(), repr=False)
-    """For each video the number of its shard and its number in it; empty if all lie in one file in their order."""
+    """Number of the shard of each video, and number of the video in it; empty for a store of one file."""
 
     def of(self, video: int) -> tuple[Shard, int]:
         """Return the shard of a video, and its number there."""

@@ -72,7 +72,7 @@ def stgcn_settings(file: Path, named: Mapping[str, Tensor]) -> tuple[config.Moda
 
 
 def _graph(file: Path, theirs: Tensor | None) -> tuple[Hops, str]:
-    """How distances are counted in the graph of the file, and a sentence about it."""
+    """The reach of distances in the graph of the file (a value of ``hops``), and a sentence about it."""
     if theirs is None:
         return "one", "not in the file, so that of CrosSCLR's code is assumed"
     ours: dict[Hops, Tensor] = {"one": _partition("one"), "all": _partition("all")}

@@ -23,7 +23,7 @@ def draw_positives(recipe: config.Recipe, store: VideoStore, out: Path) -> None:
         own = config.of_arm(recipe, arm)
         for number, stage in enumerate(own.arms[arm].stages, start=1):
             built, folder = wiring.build_stage(own, stage), out / arm / f"{number}-{stage.name}"
-            if built.finder.looks_at_partner and not folder.is_symlink():
+            if built.finder.needs_similarities and not folder.is_symlink():
                 draw_found(store, built, load_checkpoint(folder, mmap=True), folder)
 
 
@@ -69,7 +69,7 @@ def found_in_queue(
         full=torch.tensor(True),
         similarities=similarities,
     )
-    found = others.found(seen)[:, len(rows) :]
+    found = others.find(seen)[:, len(rows) :]
     ranked = similarities.masked_fill(~found, -torch.inf).argsort(dim=1, descending=True)[:, :SHEET_NEIGHBOURS]
     return {
         row: [other for other in best if found[i, other]]
@@ -79,10 +79,10 @@ def found_in_queue(
 
 def _finding(stage: Stage, final: Checkpoint) -> Iterator[tuple[str, Mapping[str, Any], torch.Tensor]]:
     """Modalities that find positives, with their queue and their keys in it, if it is full."""
-    if not stage.finder.looks_at_partner:
+    if not stage.finder.needs_similarities:
         return
     queues = {m: (final.parts[f"queue.{m}"], "keys") for m in stage.trained} if stage.together else {}
-    queues |= {m: (final.parts["queue"], f"keys.{m}") for m in stage.beside}
+    queues |= {m: (final.parts["queue"], f"keys.{m}") for m in stage.queued_partners}
     for modality, (queue, name) in queues.items():
         if queue["paired"] == len(queue["keys"]):
             yield modality, queue, queue[name]

@@ -71,8 +71,8 @@ class OnceProbe:
         seed: int,
     ) -> ProbeOutcome:
         """The outcome of the probe for exactly these arrays."""
-        for trained_on, asked, seeded, outcome in self._known:
-            if trained_on is features and asked is queries and seeded == seed:
+        for trained_on, tested, seeded, outcome in self._known:
+            if trained_on is features and tested is queries and seeded == seed:
                 return outcome
         outcome = self.probe.fit_predict(features, labels, sources, queries, seed)
         self._known.append((features, queries, seed, outcome))

@@ -21,7 +21,7 @@ class StageFolders:
     writes: bool = True
     """False on all ranks of a process group but the first."""
     _alike: dict[Path, list[Path]] = field(init=False)
-    """For each folder those of all arms with the same training of this stage, in the recipe's order."""
+    """Folders of all arms with the same training, by folder, in the recipe's order."""
 
     @_alike.default
     def _by_identity(self) -> dict[Path, list[Path]]:

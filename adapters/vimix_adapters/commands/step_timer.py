@@ -42,7 +42,7 @@ class StepTimer:
 
     def checkpoint_bytes(self, stage: Stage) -> int:
         """Return the size of a checkpoint in bytes: query and key encoders, two moments of Adam, queues."""
-        contrast, queues = self._recipe.contrast, len(stage.trained) + len(stage.beside)
+        contrast, queues = self._recipe.contrast, len(stage.trained) + len(stage.queued_partners)
         numbers = contrast.queue * (contrast.embedding * 4 * queues + 16 * len(stage.trained))
         return numbers + 4 * sum(map(self._weight_bytes, stage.trained))
 

@@ -50,7 +50,7 @@ class FlowOptions:
     force: bool = False
     """Whether to replace flow that the store has."""
     engine: Engine = run_jobs
-    """What runs the jobs."""
+    """The function that runs the jobs: in processes of this machine, or on a Ray cluster."""
 
 
 @frozen

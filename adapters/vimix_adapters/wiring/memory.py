@@ -136,7 +136,7 @@ def _network(recipe: config.Recipe, modality: Modality) -> tuple[int, int, int]:
     """Float32 bytes of the encoder, of its head, and of what autograd keeps of a batch."""
     settings = recipe.modalities[modality]
     graph = settings.entry.maps == "graph"
-    if graph:  # absent persons, who cost less, cannot be told from tensors without data
+    if graph:  # tensors without data do not say which persons are absent, so all count
         settings = evolve(settings, stgcn=evolve(settings.stgcn, persons="all"))
     layout = skeleton_settings(recipe).layout if graph else None
     return _counted(settings, layout, recipe.contrast.embedding, (recipe.optim.batch, *batch_shape(recipe, modality)))

@@ -140,7 +140,7 @@ def build_stage_learner(
 ) -> Learner | JointLearner:
     """The learner of a stage: of one modality, or of several that are trained at once."""
     if not stage.together:
-        return build_learner(recipe, stage.modality, compute, group, stage.finder, stage.beside)
+        return build_learner(recipe, stage.modality, compute, group, stage.finder, stage.queued_partners)
     views = {m: build_learner(recipe, m, compute, group, stage.finder) for m in stage.trained}
     first = recipe.rate_of(stage.modality)
     parameters = [
@@ -157,11 +157,11 @@ def build_learner(
     compute: Compute,
     group: ProcessGroup | None = None,
     finder: Finder | None = None,
-    beside: Sequence[Modality] = (),
+    queued_partners: Sequence[Modality] = (),
 ) -> Learner:
     """Query and key networks with equal weights, an empty queue and a new optimiser; by default for one process.
 
-    ``finder`` finds the positives (default: the own keys); the queue keeps keys of the modalities ``beside`` for it.
+    ``finder`` finds the positives (default: the own keys); the queue keeps keys of ``queued_partners`` for it.
     """
     query, key = (build_network(recipe, modality, compute) for _ in range(2))
     key.requires_grad_(False)
@@ -171,7 +171,7 @@ def build_learner(
         modality=modality,
         query=SharedNetwork(query, group) if shared else query,
         key=SharedNetwork(key, group, learns=False) if shared else key,
-        queue=NegativeQueue(recipe.contrast.queue, recipe.contrast.embedding, compute.device, beside),
+        queue=NegativeQueue(recipe.contrast.queue, recipe.contrast.embedding, compute.device, queued_partners),
         optimiser=build_optimiser(recipe, query.parameters(), group),
         candidates=build_candidates(recipe.contrast),
         momentum=recipe.contrast.momentum,

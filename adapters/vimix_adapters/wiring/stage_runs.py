@@ -95,7 +95,7 @@ def build_stage_run(
 
 
 def _settings(recipe: config.Recipe, stage: Stage) -> dict[str, Any]:
-    """What decides the stage, for those who compare runs: the recipe's settings, and the stage's fields."""
+    """The settings that decide a stage, by which runs are compared: the recipe's, and the fields of the stage."""
     own = {name: getattr(stage, name) for name in attrs.fields_dict(Stage)}
     plain = {name: value if isinstance(value, int | float) else str(value) for name, value in own.items()}
     return {**config.training_settings(recipe), "stage": plain}

@@ -1,14 +1,14 @@
 """Every modality against every other: retrieval across them where features are equally long, and their likeness."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations_with_replacement
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vimix.app.retrieve import KS, PROTOCOL
+from vimix.app.retrieve import KS, PROTOCOL, nearest_in
 from vimix.app.streams import Streams, checked_pair, tested_siblings
 from vimix.domain.scores.cross_modal import LEAST, chance_recall, linear_cka, mutual_neighbours
-from vimix.domain.scores.features import BY_GALLERY, Centring, Rows, unit_rows
+from vimix.domain.scores.features import BY_GALLERY, Centring, unit_rows
 from vimix.domain.scores.recall import recall_at_k
 from vimix.ports.index import NeighbourIndex
 from vimix.values.modality import Modality
@@ -39,19 +39,23 @@ def cross_modal(
     compared = np.unique(np.linspace(0, len(tested) - 1, min(len(tested), COMPARED)).round().astype(np.int64))
     neighbours = min(NEIGHBOURS, len(compared) // 2)
 
-    def cell(asked: Modality, answered: Modality) -> CrossModalCell:
-        vectors, asking = units[answered][0], units[asked][1]
+    def likeness(one: Modality, other: Modality) -> tuple[float | None, float | None]:
+        features = queries[one].features[compared], queries[other].features[compared]
+        cka = linear_cka(*features) if len(compared) >= LEAST else None
+        return cka, mutual_neighbours(*features, neighbours) if neighbours >= 1 else None
+
+    alike = {frozenset(pair): likeness(*pair) for pair in combinations_with_replacement(gallery, 2)}  # in either order
+
+    def cell(query: Modality, searched_in: Modality) -> CrossModalCell:
+        gallery_rows, query_rows = units[searched_in][0], units[query][1]
         recall: Mapping[int, float] = {}
-        if vectors.shape[1] == asking.shape[1]:
-            ids = _search(index_factory, vectors, asking, max(ks))
-            recall = recall_at_k(searched.labels[ids], tested.labels, ks)
-        ones, others = queries[asked].features[compared], queries[answered].features[compared]
-        cka = linear_cka(ones, others) if len(compared) >= LEAST else None
-        mutual = mutual_neighbours(ones, others, neighbours) if neighbours >= 1 else None
-        return CrossModalCell(asked, answered, recall, cka, mutual)
+        if gallery_rows.shape[1] == query_rows.shape[1]:
+            nearest = nearest_in(gallery_rows, query_rows, index_factory, max(ks))
+            recall = recall_at_k(searched.labels[nearest.ids], tested.labels, ks)
+        return CrossModalCell(query, searched_in, recall, *alike[frozenset((query, searched_in))])
 
     return CrossModalScores(
-        cells=[cell(asked, answered) for asked in gallery for answered in gallery],
+        cells=[cell(query, searched_in) for query in gallery for searched_in in gallery],
         chance=chance_recall(searched.labels, tested.labels, ks),
         neighbours=neighbours,
         chance_mutual=neighbours / max(1, len(compared) - 1),
@@ -64,9 +68,3 @@ def cross_modal(
             "compared_videos": len(compared),
         },
     )
-
-
-def _search(index_factory: Callable[[int], NeighbourIndex], vectors: Rows, queries: Rows, k: int) -> NDArray[np.int64]:
-    index = index_factory(vectors.shape[1])
-    index.add(vectors)
-    return index.search(queries, k).ids

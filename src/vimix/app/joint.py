@@ -55,19 +55,19 @@ class JointLearner:
         skipped = self.optimiser.step(loss)
         self.steps += 1
         for m, view in self.views.items():
-            view.queue.enqueue(keys[m], compared[m].seen.sources, compared[m].seen.labels)
-        views = {m: _at_rest(c) for m, c in compared.items()}
+            view.queue.enqueue(keys[m], compared[m].instances.sources, compared[m].instances.labels)
+        views = {m: _detached(c) for m, c in compared.items()}
         return JointOutcome(loss.detach(), _accuracy(views.values()), 1.0, skipped, views=views)
 
     def _compared(self, view: Learner, z: Tensor, keys: Tensor, batch: ClipBatch) -> ContrastedBatch:
         """The comparison of a view, with the positives that it finds for the others."""
         plan, first = rows_of_rank(MixPlan.unmixed(len(keys)), view.group), view.group.rank * len(z)
-        seen = view.seen(batch, {})
-        seen = evolve(seen, similarities=view.group.all_gather(z) @ view.queue.rows.T)
-        excluded = view.excluded(seen, plan, Positives.of(seen.own, plan, first), first)
+        instances = view.instances(batch, {})
+        instances = evolve(instances, similarities=view.group.all_gather(z) @ view.queue.rows.T)
+        excluded = view.excluded(instances, plan, Positives.of(instances.own, plan, first), first)
         cosines = candidate_logits(z, keys, view.queue.rows, temperature=1.0)
-        found = self.finder.found(seen)[first : first + len(z)]
-        return ContrastedBatch(z, keys, cosines, excluded, first, found, seen)
+        found = self.finder.find(instances)[first : first + len(z)]
+        return ContrastedBatch(z, keys, cosines, excluded, first, found, instances)
 
     def _loss(self, compared: Sequence[ContrastedBatch]) -> Tensor:
         """The sum over the views of their losses in nats, alone or with positives of the others."""
@@ -122,7 +122,7 @@ def joint_step(learner: JointLearner) -> Step:
     return step
 
 
-def _at_rest(compared: ContrastedBatch) -> ContrastedBatch:
+def _detached(compared: ContrastedBatch) -> ContrastedBatch:
     """The comparison without gradients; what the view found is not excluded."""
     excluded = compared.excluded & ~compared.positives
     cosines = compared.cosines.detach().masked_fill(excluded, -torch.inf)
@@ -131,5 +131,5 @@ def _at_rest(compared: ContrastedBatch) -> ContrastedBatch:
 
 def _accuracy(compared: Collection[ContrastedBatch]) -> Tensor:
     """Pretext accuracy, the mean over the views: the share of the queries whose own key scores highest."""
-    own = [c.seen.own[c.first : c.first + len(c.z)] for c in compared]
+    own = [c.instances.own[c.first : c.first + len(c.z)] for c in compared]
     return torch.stack([pretext_accuracy(c.cosines, o) for c, o in zip(compared, own, strict=True)]).mean()

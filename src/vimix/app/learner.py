@@ -11,7 +11,12 @@ from torch import Tensor
 from vimix.app.parallel import SingleProcess, rows_of_rank
 from vimix.domain.contrast.candidates import Candidates
 from vimix.domain.contrast.diagnostics import alignment, effective_rank, found_positives, margin, uniformity
-from vimix.domain.contrast.losses import masked_logits, multi_positive_cross_entropy, pretext_accuracy
+from vimix.domain.contrast.losses import (
+    masked_logits,
+    mixed_cross_entropy,
+    multi_positive_cross_entropy,
+    pretext_accuracy,
+)
 from vimix.domain.contrast.momentum import ema_update
 from vimix.domain.contrast.positives import Finder, Instances, OwnKey
 from vimix.domain.contrast.queue import NegativeQueue
@@ -39,8 +44,8 @@ class ContrastedBatch:
     """The own key of query i is candidate first + i."""
     positives: Tensor
     """Bool [B, G+K]: positives of the instance of each query."""
-    seen: Instances
-    """What the finder saw."""
+    instances: Instances
+    """The instances that the positives were found for."""
 
 
 @frozen(eq=False)
@@ -75,41 +80,53 @@ class Learner:
     finder: Finder = field(factory=OwnKey)
     """Finds the positives."""
 
+    @property
+    def mines(self) -> bool:
+        """Whether queries may have other positives than their own keys."""
+        return not isinstance(self.finder, OwnKey)
+
     def learn(
-        self, z: Tensor, keys: Tensor, plan: MixPlan, batch: ClipBatch, beside: Mapping[Modality, Tensor] | None = None
+        self,
+        z: Tensor,
+        keys: Tensor,
+        plan: MixPlan,
+        batch: ClipBatch,
+        partners: Mapping[Modality, Tensor] | None = None,
     ) -> StepOutcome:
         """Compare mixed queries z [B, D] with the batch's keys [G, D] and the queue, update f, enqueue the keys.
 
-        ``plan`` covers the global batch of G rows; ``z``, ``batch`` and ``beside`` are this rank's rows of it. The last
-        has embeddings [B, D] of the clips by the modalities whose keys the queue keeps beside.
+        ``plan`` covers the global batch of G rows; ``z``, ``batch`` and ``partners`` are this rank's rows of it.
+        ``partners`` has embeddings [B, D] of the clips by the modalities whose keys the queue keeps too.
         """
-        others: dict[str, Tensor] = {m: self.group.all_gather(embedded) for m, embedded in (beside or {}).items()}
-        loss, compared = self.compare(z, keys, plan, self.seen(batch, others))
-        return self.update(loss, compared, plan, others)
+        gathered: dict[str, Tensor] = {m: self.group.all_gather(rows) for m, rows in (partners or {}).items()}
+        loss, compared = self.compare(z, keys, plan, self.instances(batch, gathered))
+        return self.update(loss, compared, plan, gathered)
 
-    def compare(self, z: Tensor, keys: Tensor, plan: MixPlan, seen: Instances) -> tuple[Tensor, ContrastedBatch]:
+    def compare(self, z: Tensor, keys: Tensor, plan: MixPlan, instances: Instances) -> tuple[Tensor, ContrastedBatch]:
         """The loss of queries z [B, D], in nats, and what it was computed from, without gradient."""
         own_plan, first = rows_of_rank(plan, self.group), self.group.rank * len(z)
-        positives = Positives.of(self.finder.found(seen), own_plan, first)
-        excluded = self.excluded(seen, own_plan, positives, first)
+        positives = Positives.of(self.finder.find(instances), own_plan, first)
+        excluded = self.excluded(instances, own_plan, positives, first)
         logits = masked_logits(z, keys, self.queue.rows, self.temperature, excluded)
         cosines = logits.detach() * self.temperature
-        compared = ContrastedBatch(z.detach(), keys, cosines, excluded, first, positives.own, seen)
-        return multi_positive_cross_entropy(logits, own_plan, positives), compared
+        compared = ContrastedBatch(z.detach(), keys, cosines, excluded, first, positives.own, instances)
+        if self.mines:
+            return multi_positive_cross_entropy(logits, own_plan, positives), compared
+        return mixed_cross_entropy(logits, own_plan, first), compared  # the same loss to the last bit, in less time
 
     def update(
-        self, loss: Tensor, compared: ContrastedBatch, plan: MixPlan, others: Mapping[str, Tensor] | None = None
+        self, loss: Tensor, compared: ContrastedBatch, plan: MixPlan, partners: Mapping[str, Tensor] | None = None
     ) -> StepOutcome:
-        """Minimise the loss by one step and enqueue the keys, with those of ``others`` beside."""
+        """Minimise the loss by one step and enqueue the keys, with the embeddings [G, D] of ``partners``."""
         skipped = self.optimiser.step(loss)
-        self.queue.enqueue(compared.keys, compared.seen.sources, compared.seen.labels, others)
+        self.queue.enqueue(compared.keys, compared.instances.sources, compared.instances.labels, partners)
         accuracy = pretext_accuracy(compared.cosines, compared.positives)
         return StepOutcome(loss.detach(), accuracy, float(plan.weight.mean()), skipped, compared)
 
-    def seen(self, batch: ClipBatch, others: Mapping[str, Tensor]) -> Instances:
-        """The instances of all ranks and the queue, with the similarities of ``others``: embeddings [G, D]."""
+    def instances(self, batch: ClipBatch, partners: Mapping[str, Tensor]) -> Instances:
+        """The instances of all ranks and the queue, with the similarities of ``partners``: embeddings [G, D]."""
         numbers = self.group.all_gather(torch.stack([batch.sources, batch.labels], dim=1))
-        similarities = [embedded @ self.queue.beside[modality].T for modality, embedded in others.items()]
+        similarities = [embedded @ self.queue.partner_keys[modality].T for modality, embedded in partners.items()]
         queue = self.queue
         return Instances(
             sources=numbers[:, 0],
@@ -121,26 +138,26 @@ class Learner:
             similarities=similarities[0] if similarities else None,
         )
 
-    def excluded(self, seen: Instances, own_plan: MixPlan, positives: Positives, first: int) -> Tensor:
+    def excluded(self, instances: Instances, own_plan: MixPlan, positives: Positives, first: int) -> Tensor:
         """Bool [B, G+K]: candidates that the policy leaves out, except positives in the queue; and its empty rows."""
-        partner = torch.from_numpy(own_plan.partner).to(seen.sources.device, non_blocking=True)
-        excluded = self.candidates.excluded(seen.sources, seen.queue_sources, partner, first)
-        queued = excluded[:, len(seen.sources) :]
-        queued &= ~positives.either[:, len(seen.sources) :]
+        partner = torch.from_numpy(own_plan.partner).to(instances.sources.device, non_blocking=True)
+        excluded = self.candidates.excluded(instances.sources, instances.queue_sources, partner, first)
+        queued = excluded[:, len(instances.sources) :]
+        queued &= ~positives.either[:, len(instances.sources) :]
         queued |= self.queue.empty
         return excluded
 
     def keys(self, clips: Tensor, rng: np.random.Generator) -> Tensor:
         """Keys [G, D] of the unmixed clips of all ranks, after the momentum update of the key encoder."""
-        self.follow()
-        return self.more_keys(clips, rng)
+        self.update_key_encoder()
+        return self.embed_keys(clips, rng)
 
-    def follow(self) -> None:
+    def update_key_encoder(self) -> None:
         """The momentum update of the key encoder."""
         ema_update(self.key.parameters(), self.query.parameters(), self.momentum)
 
-    def more_keys(self, clips: Tensor, rng: np.random.Generator) -> Tensor:
-        """Keys [G, D] of further clips of the same step."""
+    def embed_keys(self, clips: Tensor, rng: np.random.Generator) -> Tensor:
+        """Keys [G, D] of the clips of all ranks, by the key encoder as it is."""
         return self.key.keys(clips, torch.from_numpy(rng.permutation(self.group.size * len(clips))))
 
     @property
@@ -163,14 +180,14 @@ class Learner:
             "uniformity": float(uniformity(compared.keys)),
             "effective_rank": float(effective_rank(compared.keys)),
             "margin": float(margin(compared.cosines, compared.excluded | compared.positives, compared.first)),
-            **({} if isinstance(self.finder, OwnKey) else self._found(compared)),
+            **(self._found(compared) if self.mines else {}),
         }
 
     def _found(self, compared: ContrastedBatch) -> dict[str, float]:
         """Measures of the positives that were found besides the own keys."""
         found = compared.positives & ~compared.excluded
-        found &= ~compared.seen.own[compared.first : compared.first + len(found)]
-        measured = found_positives(found, compared.cosines, compared.seen, compared.first)
+        found &= ~compared.instances.own[compared.first : compared.first + len(found)]
+        measured = found_positives(found, compared.cosines, compared.instances, compared.first)
         return {name: float(value) for name, value in measured.items()}
 
     def state_dict(self) -> dict[str, Mapping[str, Any]]:

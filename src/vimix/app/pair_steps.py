@@ -22,10 +22,10 @@ def simclr_step(learner: Learner) -> Step:
         z1, z2 = learner.query.embed(x1), learner.query.embed(x2)
         all1, all2 = (gathered_with_gradient(z, learner.group) for z in (z1, z2))
         plan = MixPlan.unmixed(len(all1))
-        _, compared = learner.compare(z1.detach(), all2.detach(), plan, learner.seen(batch, {}))
+        _, compared = learner.compare(z1.detach(), all2.detach(), plan, learner.instances(batch, {}))
         others = compared.excluded[:, : len(all1)]
         loss = nt_xent((z1, z2), (all1, all2), learner.temperature, others, compared.first)
-        learner.follow()
+        learner.update_key_encoder()
         return learner.update(loss, compared, plan)
 
     return step
@@ -41,10 +41,10 @@ def symmetric_step(learner: Learner) -> Step:
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x1, x2 = batch.views[learner.modality]
         z1, z2 = learner.query.embed(x1), learner.query.embed(x2)
-        keys2, keys1 = learner.keys(x2, rng), learner.more_keys(x1, rng)
-        plan, seen = MixPlan.unmixed(len(keys1)), learner.seen(batch, {})
-        loss1, compared = learner.compare(z1, keys2, plan, seen)
-        loss2, _ = learner.compare(z2, keys1, plan, seen)
+        keys2, keys1 = learner.keys(x2, rng), learner.embed_keys(x1, rng)
+        plan, instances = MixPlan.unmixed(len(keys1)), learner.instances(batch, {})
+        loss1, compared = learner.compare(z1, keys2, plan, instances)
+        loss2, _ = learner.compare(z2, keys1, plan, instances)
         return learner.update((loss1 + loss2) / 2, compared, plan)
 
     return step

@@ -2,13 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vimix.app.streams import Streams, checked_pair, tested_siblings
-from vimix.domain.scores.features import BY_GALLERY, Centring, fused, unit_rows
+from vimix.domain.scores.features import BY_GALLERY, Centring, Rows, fused, unit_rows
 from vimix.domain.scores.recall import recall_at_k
-from vimix.ports.index import NeighbourIndex
+from vimix.ports.index import NeighbourIndex, Neighbours
 from vimix.values.scores import RetrievalScores
 
 KS = (1, 5, 10, 20)
@@ -37,9 +34,7 @@ def retrieve(
     """
     searched, tested = checked_pair(gallery, queries, "gallery")
     gallery_rows, query_rows = _comparable(gallery, queries, centring)
-    index = index_factory(gallery_rows.shape[1])
-    index.add(gallery_rows)
-    nearest = index.search(query_rows, max(ks))
+    nearest = nearest_in(gallery_rows, query_rows, index_factory, max(ks))
     return RetrievalScores(
         recall=recall_at_k(searched.labels[nearest.ids], tested.labels, ks),
         gallery=len(searched),
@@ -53,9 +48,14 @@ def retrieve(
     )
 
 
-def _comparable(
-    gallery: Streams, queries: Streams, centring: Centring
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def nearest_in(gallery: Rows, queries: Rows, index_factory: Callable[[int], NeighbourIndex], k: int) -> Neighbours:
+    """The k nearest rows of the gallery [N, D] for each of the queries [Q, D]."""
+    index = index_factory(gallery.shape[1])
+    index.add(gallery)
+    return index.search(queries, k)
+
+
+def _comparable(gallery: Streams, queries: Streams, centring: Centring) -> tuple[Rows, Rows]:
     """Gallery [N, ΣD] and queries [Q, ΣD] whose dot products are the mean cosines of the modalities."""
     pairs = [centring.apply(gallery[modality].features, queries[modality].features) for modality in gallery]
     return fused([unit_rows(rows) for rows, _ in pairs]), fused([unit_rows(rows) for _, rows in pairs])

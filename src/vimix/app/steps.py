@@ -19,8 +19,8 @@ from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import Modality
 
-Beside = Mapping[Modality, Tensor]
-"""Embeddings [B, D] of the batch by modalities whose keys the queue keeps beside."""
+PartnerEmbeddings = Mapping[Modality, Tensor]
+"""Embeddings [B, D] of the batch by the partners whose keys the queue keeps."""
 Step = Callable[[ClipBatch, np.random.Generator], StepOutcome]
 """Trains on one batch. All randomness of the step comes from the generator."""
 
@@ -71,28 +71,28 @@ def cmmc_step(
 ) -> Step:
     """One step of a CMMC stage (Algorithm 1; section 4 of the method); ``partner`` is frozen.
 
-    If the learner looks for positives in the partner, the partner's pass goes on to its embedding (section 9). Raises
+    If the learner mines positives in the partner, the partner's pass goes on to its embedding (section 9). Raises
     VimixError if the same layer is to be mixed in encoders with different numbers of stages.
     """
     _require_equal_depth(learner, partner, partner_modality, layers)
 
-    def to_the_layer(clips: Tensor, layer: int) -> tuple[Tensor, Beside]:
+    def to_the_layer(clips: Tensor, layer: int) -> tuple[Tensor, PartnerEmbeddings]:
         return partner.hidden(clips, layer), {}
 
-    def to_the_end(clips: Tensor, layer: int) -> tuple[Tensor, Beside]:
+    def to_the_end(clips: Tensor, layer: int) -> tuple[Tensor, PartnerEmbeddings]:
         hidden, embedded = partner.hidden_and_embedding(clips, layer)
         return hidden, {partner_modality: embedded}
 
-    donated = to_the_end if learner.finder.looks_at_partner else to_the_layer
+    donated = to_the_end if learner.finder.needs_similarities else to_the_layer
 
     def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
         x1_q, x1_k = batch.views[learner.modality]
         x2 = batch.views[partner_modality][0]
         k, l = layers.draw(learner.query.depth, partner.depth, rng)  # noqa: E741  # the paper's name
-        g2, beside = donated(x2, l)
+        g2, e2 = donated(x2, l)
         z, plan = learner.query.embed_mixed(x1_q, k, lambda g1: _mixed(g1, g2, partner, learner, policy, rng))
         keys = learner.keys(x1_k, rng)
-        return learner.learn(z, keys, plan, batch, beside)
+        return learner.learn(z, keys, plan, batch, e2)
 
     return step
 

@@ -56,18 +56,19 @@ def margin(cosines: Tensor, excluded: Tensor, first: int = 0) -> Tensor:
     return (positive - sums / negative.sum(dim=1).clamp(min=1)).mean()
 
 
-def found_positives(found: Tensor, cosines: Tensor, seen: Instances, first: int = 0) -> dict[str, Tensor]:
+def found_positives(found: Tensor, cosines: Tensor, instances: Instances, first: int = 0) -> dict[str, Tensor]:
     """Measures of the positives that were ``found`` (bool [B, G+K]) for queries first ... first+B-1, by name.
 
     ``positives`` is their mean number per query. The others are means over the positives: the shares of the query's own
     class and recording, the age in steps (0: in the batch itself) and the cosine with the query, from ``cosines``
     [B, G+K]. They are nan where nothing was found; the share of the class also where no class is known.
     """
-    size, own = len(seen.sources), slice(first, first + len(found))
+    size, own = len(instances.sources), slice(first, first + len(found))
     sources, labels = (
-        torch.cat(pair) for pair in ((seen.sources, seen.queue_sources), (seen.labels, seen.queue_labels))
+        torch.cat(pair)
+        for pair in ((instances.sources, instances.queue_sources), (instances.labels, instances.queue_labels))
     )
-    ages = torch.cat([torch.zeros_like(seen.sources), seen.queue_ages // size + 1])
+    ages = torch.cat([torch.zeros_like(instances.sources), instances.queue_ages // size + 1])
     known = found & (labels >= 0) & (labels[own] >= 0)[:, None]
     same_class, same_source = (numbers == numbers[own][:, None] for numbers in (labels, sources))
     return {

@@ -56,11 +56,11 @@ class Finder(Protocol):
     """Decides which candidates are positives of an instance."""
 
     @property
-    def looks_at_partner(self) -> bool:
+    def needs_similarities(self) -> bool:
         """Whether it needs the similarities of another modality."""
         ...
 
-    def found(self, seen: Instances) -> Tensor:
+    def find(self, instances: Instances) -> Tensor:
         """Bool [G, G+K]: the positives of each instance of the batch, its own key among them."""
         ...
 
@@ -69,11 +69,11 @@ class Finder(Protocol):
 class OwnKey:
     """The own key is the only positive (MoCo)."""
 
-    looks_at_partner = False
+    needs_similarities = False
 
-    def found(self, seen: Instances) -> Tensor:
+    def find(self, instances: Instances) -> Tensor:
         """The own keys."""
-        return seen.own
+        return instances.own
 
 
 @frozen
@@ -87,12 +87,12 @@ class NearestInPartner:
     same_recording: bool = True
     """Whether candidates from the recording of the instance are positives too, from the first step on."""
 
-    looks_at_partner = True
+    needs_similarities = True
 
-    def found(self, seen: Instances) -> Tensor:
+    def find(self, instances: Instances) -> Tensor:
         """Own keys, the k nearest of other recordings, and candidates of the same recording."""
-        siblings = seen.same_recording
-        mined = seen.own | seen.mined(self.k, among=~siblings[:, len(siblings) :])
+        siblings = instances.same_recording
+        mined = instances.own | instances.mined(self.k, among=~siblings[:, len(siblings) :])
         return mined | siblings if self.same_recording else mined
 
 
@@ -105,22 +105,22 @@ class NearestAcrossViews:
 
     k: int = field(default=1, validator=ge(1))
 
-    looks_at_partner = True
+    needs_similarities = True
 
-    def found(self, seen: Instances) -> Tensor:
+    def find(self, instances: Instances) -> Tensor:
         """Own keys and the k nearest."""
-        return seen.own | seen.mined(self.k)
+        return instances.own | instances.mined(self.k)
 
 
 @frozen
 class Labels:
     """All candidates of the instance's class: training with labels, an upper bound (UberNCE, Han et al. 2020)."""
 
-    looks_at_partner = False
+    needs_similarities = False
 
-    def found(self, seen: Instances) -> Tensor:
+    def find(self, instances: Instances) -> Tensor:
         """Own keys and candidates of the same class; an instance without a label has its own key only."""
-        return seen.own | seen.same_label
+        return instances.own | instances.same_label
 
 
 def _equal(numbers: Tensor, queued: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The queue of past keys (MoCo), with the recording and class of each, and keys of other modalities beside them."""
+"""The queue of past keys (MoCo), with the recording and class of each, and keys of partner modalities."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,16 +14,16 @@ class NegativeQueue:
     """A ring of ``capacity`` keys [K, size] float32. It starts empty; only filled rows are ever negatives.
 
     ``capacity`` need not be a multiple of the batch; with 0 the keys of the batch are the only candidates. ``sources``
-    [K] int64 holds the recording of each key, ``row_labels`` its class. ``beside`` names modalities whose keys of the
+    [K] int64 holds the recording of each key, ``row_labels`` its class. ``partners`` names modalities whose keys of the
     same clips are kept in the same rows. All state lies on the device. A training step uses ``rows``, ``row_sources``,
     ``empty`` and ``full``, which do not make the host wait; ``keys``, ``sources`` and ``len`` do.
     """
 
     def __init__(
-        self, capacity: int, size: int, device: torch.device | str = "cpu", beside: Sequence[str] = ()
+        self, capacity: int, size: int, device: torch.device | str = "cpu", partners: Sequence[str] = ()
     ) -> None:
         self._keys = torch.zeros(capacity, size, device=device)
-        self._beside = {modality: torch.zeros(capacity, size, device=device) for modality in beside}
+        self._partner_keys = {modality: torch.zeros(capacity, size, device=device) for modality in partners}
         self._sources = torch.full((capacity,), UNKNOWN, dtype=torch.int64, device=device)
         self._labels = torch.full((capacity,), UNKNOWN, dtype=torch.int64, device=device)
         self._pointer = torch.zeros((), dtype=torch.int64, device=device)
@@ -47,9 +47,9 @@ class NegativeQueue:
         return self._keys
 
     @property
-    def beside(self) -> Mapping[str, Tensor]:
-        """Keys [K, size] of other modalities, by modality, in the rows of the same clips."""
-        return self._beside
+    def partner_keys(self) -> Mapping[str, Tensor]:
+        """Keys [K, size] of the partners, by modality, in the rows of the same clips."""
+        return self._partner_keys
 
     @property
     def row_sources(self) -> Tensor:
@@ -73,14 +73,14 @@ class NegativeQueue:
 
     @property
     def full(self) -> Tensor:
-        """Bool scalar on the device: whether all rows are filled, for the modalities beside too."""
+        """Bool scalar on the device: whether all rows are filled, those of the partners too."""
         return self._paired >= self.capacity
 
     @property
     def state(self) -> tuple[Tensor, ...]:
         """The tensors that ``enqueue`` changes in place."""
         numbers = (self._sources, self._labels, self._pointer, self._filled, self._paired)
-        return (self._keys, *self._beside.values(), *numbers)
+        return (self._keys, *self._partner_keys.values(), *numbers)
 
     @property
     def capacity(self) -> int:
@@ -91,18 +91,22 @@ class NegativeQueue:
         return int(self._filled)
 
     def enqueue(
-        self, keys: Tensor, sources: Tensor, labels: Tensor | None = None, beside: Mapping[str, Tensor] | None = None
+        self,
+        keys: Tensor,
+        sources: Tensor,
+        labels: Tensor | None = None,
+        partner_keys: Mapping[str, Tensor] | None = None,
     ) -> None:
         """Write keys [B, size] over the oldest rows. If B > K only the last K keys are kept.
 
-        ``beside`` holds the keys [B, size] of the same clips of every modality beside. Raises KeyError if one lacks.
+        ``partner_keys`` holds the keys [B, size] of the same clips by partner. Raises KeyError if a partner is missing.
         """
         if self.capacity == 0:
             return
         count = min(len(keys), self.capacity)
         rows = (torch.arange(count, device=self._keys.device) + self._pointer) % self.capacity
         written = [(self._keys, keys), (self._sources, sources)]
-        written += [(kept, (beside or {})[modality]) for modality, kept in self._beside.items()]
+        written += [(kept, (partner_keys or {})[modality]) for modality, kept in self._partner_keys.items()]
         written += [(self._labels, torch.full_like(sources, UNKNOWN) if labels is None else labels)]
         for kept, values in written:
             kept[rows] = values.detach()[-count:].to(kept)
@@ -111,7 +115,7 @@ class NegativeQueue:
             number.add_(count).clamp_(max=self.capacity)
 
     def state_dict(self) -> dict[str, Any]:
-        """Keys, sources, labels, pointer and number of filled rows; keys beside as ``keys.MODALITY``."""
+        """Keys, sources, labels, pointer and number of filled rows; the keys of partners as ``keys.MODALITY``."""
         return {
             "keys": self._keys.clone(),
             "sources": self._sources.clone(),
@@ -119,13 +123,13 @@ class NegativeQueue:
             "pointer": int(self._pointer),
             "filled": int(self._filled),
             "paired": int(self._paired),
-            **{f"keys.{modality}": keys.clone() for modality, keys in self._beside.items()},
+            **{f"keys.{modality}": keys.clone() for modality, keys in self._partner_keys.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """The inverse of ``state_dict``. Raises ValueError for a queue of another size.
 
-        Where the state has no keys of a modality beside, the queue counts as full once it has been filled anew.
+        Where the state lacks the keys of a partner, the queue counts as full once it has been filled anew.
         """
         if state["keys"].shape != self._keys.shape:
             expected, found = tuple(self._keys.shape), tuple(state["keys"].shape)
@@ -135,7 +139,7 @@ class NegativeQueue:
         self._labels.copy_(state.get("labels", torch.full_like(self._labels, UNKNOWN)))  # older states have none
         self._pointer.fill_(int(state["pointer"]))
         self._filled.fill_(int(state["filled"]))
-        paired = all(f"keys.{modality}" in state for modality in self._beside)
+        paired = all(f"keys.{modality}" in state for modality in self._partner_keys)
         self._paired.fill_(int(state.get("paired", state["filled"])) if paired else 0)
-        for modality, keys in self._beside.items() if paired else ():
+        for modality, keys in self._partner_keys.items() if paired else ():
             keys.copy_(state[f"keys.{modality}"])

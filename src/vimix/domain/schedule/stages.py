@@ -55,7 +55,7 @@ class Stage:
     """Epochs before the first positives are looked for in the modalities that are trained together."""
 
     def __attrs_post_init__(self) -> None:
-        if self.partner is not None and self.layers is None and not self.finder.looks_at_partner:
+        if self.partner is not None and self.layers is None and not self.finder.needs_similarities:
             raise ValueError(f"stage {self.name} has the partner {self.partner} but no layers to mix at")
 
     @property
@@ -64,9 +64,9 @@ class Stage:
         return (self.modality, *self.together)
 
     @property
-    def beside(self) -> tuple[Modality, ...]:
-        """Modalities whose keys the queue keeps beside those of the trained one."""
-        return (self.partner,) if self.partner is not None and self.finder.looks_at_partner else ()
+    def queued_partners(self) -> tuple[Modality, ...]:
+        """Partners whose keys the queue keeps with those of the trained modality."""
+        return (self.partner,) if self.partner is not None and self.finder.needs_similarities else ()
 
     @property
     def views_needed(self) -> dict[Modality, int]:

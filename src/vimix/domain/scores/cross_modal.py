@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix.domain.scores.features import centre, mean_row, unit_rows
+from vimix.domain.scores.features import Rows, centre, mean_row, unit_rows
 
-Rows = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
 LEAST = 4
