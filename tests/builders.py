@@ -8,7 +8,7 @@ from typing import Any
 import h5py
 import torch
 
-from tests.fakes.store import FakeVideoStore, moving_square
+from tests.fakes.store import FakeVideoStore, moving_square, write_video
 from vimix.ports.clips import VideoStore
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.modality import RGB
@@ -20,6 +20,13 @@ from vimix_adapters.prepare.store_tools import split
 
 SETTINGS = PackSettings(short_side=32, flow="none", flow_short_side=32, codec="jpeg")
 SQUARES = {name: moving_square(5 + i, 32, 40, speed=i) for i, name in enumerate(("a/0", "a/1", "b/0", "b/1"))}
+
+
+def bow_and_wave(folder: Path, count: int) -> None:
+    """Write ``count`` videos of each of two classes: ``bow`` of growing length, ``wave`` of growing speed."""
+    for number in range(count):
+        write_video(folder / f"bow/{number}.mp4", moving_square(16 + 3 * number, 48, 48))
+        write_video(folder / f"wave/{number}.mp4", moving_square(20, 48, 48, speed=1 + number))
 
 
 def hdf5(folder: Path, codec: str) -> VideoStore:

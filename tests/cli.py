@@ -4,23 +4,29 @@ import sys
 
 from vimix_adapters.cli import main
 
-TINY = """
-name = "tiny"
+SMALL = """
 [data]
 store = "{store}"
 frames = 8
 size = 32
 workers = 0
+[optim]
+batch = 4
 [modalities.rgb]
 width = 0.0625
+"""
+"""The common part of recipes for tests, in which ``store`` is to be filled in."""
+
+TINY = (
+    'name = "tiny"'
+    + SMALL
+    + """
 [modalities.flow]
 width = 0.0625
 channels = 2
 [contrast]
 queue = 10
 momentum = 0.9
-[optim]
-batch = 4
 [pretrain]
 epochs = 2
 milestones = [1]
@@ -45,6 +51,7 @@ stages = [
   {{ cmmc = "flow", partner = "rgb" }},
 ]
 """
+)
 
 
 def vimix(*arguments: object) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.cli import vimix
-from tests.fakes.store import moving_square, write_video
+from tests.builders import bow_and_wave
+from tests.cli import SMALL, vimix
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.commands.extract_windows import sliding
 from vimix_adapters.prepare.single_file import read_as_stored
@@ -18,20 +18,13 @@ from vimix_adapters.pretrained import load_encoder
 
 pytestmark = pytest.mark.slow
 
-RECIPE = """
-name = "small"
-[data]
-store = "{store}"
-frames = 8
-size = 32
-workers = 0
-[modalities.rgb]
-width = 0.0625
+RECIPE = (
+    'name = "small"'
+    + SMALL
+    + """
 [contrast]
 queue = 0
 embedding = 16
-[optim]
-batch = 4
 [pretrain]
 epochs = 1
 milestones = []
@@ -42,15 +35,14 @@ dropout = 0.0
 [run]
 precision = "float32"
 """
+)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """A store of eight videos, a recipe, and a network finetuned on it in ``tuned/rgb``."""
     folder = tmp_path_factory.mktemp("finetuned")
-    for number in range(4):
-        write_video(folder / f"videos/bow/{number}.mp4", moving_square(16 + 3 * number, 48, 48))
-        write_video(folder / f"videos/wave/{number}.mp4", moving_square(20, 48, 48, speed=1 + number))
+    bow_and_wave(folder / "videos", 4)
     options = ["--flow", "none", "--short-side", 40, "--codec", "raw", "--workers", 1]
     assert vimix("prepare", "folder", folder / "videos", "--out", folder / "s.h5", *options) == 0
     (folder / "r.toml").write_text(RECIPE.format(store=folder / "s.h5"))

@@ -29,7 +29,7 @@ from vimix_adapters.commands.extract import WRITERS, FeatureTable
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.flow.images import find_folders
 from vimix_adapters.metrics.logs import configure_logging
-from vimix_adapters.prepare.single_file import read_as_stored
+from vimix_adapters.prepare.single_file import read_as_stored, stream_as_stored
 from vimix_adapters.prepare.store_tools import verify
 from vimix_adapters.skeletons.texts import parse_ntu
 from vimix_adapters.terminal import printable
@@ -256,9 +256,12 @@ def test_a_video_that_takes_too_long_ends_in_one_line(tmp_path) -> None:
     write_video(tmp_path / "a.mp4", moving_square(200, 256, 256))
     with pytest.raises(VimixError, match=r"a\.mp4: not finished within 0\.001 seconds: killed"):
         read_as_stored(tmp_path / "a.mp4", SETTINGS, RGB, seconds=0.001)
+    with pytest.raises(VimixError, match=r"a\.mp4: no frames within 0\.001 seconds: killed"):
+        stream_as_stored(tmp_path / "a.mp4", SETTINGS, RGB, seconds=0.001)
     (tmp_path / "b.mp4").write_text("no video")
-    with pytest.raises(VimixError, match=r"b\.mp4: not a readable video"):
-        read_as_stored(tmp_path / "b.mp4", SETTINGS, RGB)
+    for read in (read_as_stored, stream_as_stored):
+        with pytest.raises(VimixError, match=r"b\.mp4: not a readable video"):
+            read(tmp_path / "b.mp4", SETTINGS, RGB)
 
 
 def load_many(most: int, pipe: Connection) -> None:

@@ -16,30 +16,24 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.cli import vimix
+from tests.cli import SMALL, vimix
 from vimix_adapters.synth.encode import choose_codec, write_video
 
 pytestmark = pytest.mark.slow
 
-RECIPE = """
-name = "[red]tiny"
-[data]
-store = "{store}"
-frames = 8
-size = 32
-workers = 0
-[modalities.rgb]
-width = 0.0625
+RECIPE = (
+    'name = "[red]tiny"'
+    + SMALL
+    + """
 [contrast]
 queue = 4
-[optim]
-batch = 4
 [run]
 log_every = 1
 precision = "float32"
 [arms."[bold]moco$_{{$"]
 stages = [{{ pretrain = "rgb", epochs = 1, milestones = [], mix = {{ policy = "none" }} }}]
 """
+)
 MARKUP = re.compile(r"\[/|\\\[|\[(green|yellow|dim)\]")
 """A closing tag, an escaped bracket, and colours."""
 

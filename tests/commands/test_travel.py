@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.cli import vimix
-from tests.fakes.store import moving_square, write_video
+from tests.builders import bow_and_wave
+from tests.cli import SMALL, vimix
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
@@ -22,35 +22,27 @@ from vimix_adapters.encoders.s3d import S3DEncoder
 pytestmark = pytest.mark.slow
 
 CPU = Compute(torch.device("cpu"))
-RECIPE = """
-name = "small"
-[data]
-store = "{store}"
-frames = 8
-size = 32
-workers = 0
-[modalities.rgb]
-width = 0.0625
+RECIPE = (
+    'name = "small"'
+    + SMALL
+    + """
 [contrast]
 queue = 6
 embedding = 16
-[optim]
-batch = 4
 [pretrain]
 epochs = 1
 milestones = []
 [run]
 precision = "float32"
 """
+)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """A store of ten videos of two classes, a recipe, and weights of others imported into ``weights``."""
     folder = tmp_path_factory.mktemp("travel")
-    for number in range(5):
-        write_video(folder / f"videos/bow/{number}.mp4", moving_square(16 + 3 * number, 48, 48))
-        write_video(folder / f"videos/wave/{number}.mp4", moving_square(20, 48, 48, speed=1 + number))
+    bow_and_wave(folder / "videos", 5)
     store = folder / "s.h5"
     options = ["--flow", "none", "--short-side", 32, "--codec", "raw", "--workers", 1]
     assert vimix("prepare", "folder", folder / "videos", "--out", store, *options) == 0

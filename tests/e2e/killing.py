@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tests.cli import SMALL
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.checkpoints import folder as checkpoint_folder
 from vimix_adapters.cli import main as command_line
@@ -31,15 +32,10 @@ AIMED = (("half a checkpoint", 2), ("second name", 1), ("half a row", 1), ("new 
 RANDOM = 5
 PATIENCE = 180
 """Seconds after which an attempt that should take a few is held to hang."""
-RECIPE = """
-name = "killed"
-[data]
-store = "{store}"
-frames = 8
-size = 32
-workers = 0
-[modalities.rgb]
-width = 0.0625
+RECIPE = (
+    'name = "killed"'
+    + SMALL
+    + """
 [modalities.flow]
 width = 0.0625
 channels = 2
@@ -47,8 +43,6 @@ channels = 2
 queue = 10
 embedding = 16
 momentum = 0.9
-[optim]
-batch = 4
 [pretrain]
 epochs = 2
 milestones = [1]
@@ -64,6 +58,7 @@ precision = "float32"
 [arms.vimix]
 stages = [{{ pretrain = "rgb" }}, {{ pretrain = "flow" }}, {{ cmmc = "rgb", partner = "flow" }}]
 """
+)
 
 
 class Events:

@@ -63,9 +63,10 @@ def peak_bytes(video: Path, settings: PackSettings) -> int:
 
 
 def test_a_video_four_times_as_long_takes_no_more_memory(tmp_path, monkeypatch) -> None:
+    """Compared are videos of more than one piece: while a piece is written, the next one is read."""
     monkeypatch.setattr("vimix_adapters.clips.hdf5.RUN_BYTES", 2**16)  # so small a video is written in one run else
     settings = evolve(SETTINGS, codec="raw")
-    for name, length in (("warm", 4), ("short", PIECE), ("long", 4 * PIECE)):
+    for name, length in (("warm", 4), ("short", 2 * PIECE), ("long", 8 * PIECE)):
         write_video(tmp_path / f"{name}.mp4", moving_square(length, 32, 40))
     peak_bytes(tmp_path / "warm.mp4", settings)
     short, long = (peak_bytes(tmp_path / f"{name}.mp4", settings) for name in ("short", "long"))

@@ -32,8 +32,6 @@ NOMINAL = 30.0
 """Frames a second of a file that declares no rate."""
 CONTAINERS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,m4v,h264,hevc,ivf,gif,dv,rm,mxf,nut"
 """Container formats that are read, by FFmpeg's names (mov: also MP4). None opens other files or the network."""
-LIMITED_601 = ((0, 1), (2, 5, 6))
-"""FFmpeg's numbers of the colour ranges and matrices, also undeclared ones, that decord assumes."""
 
 
 @frozen
@@ -169,7 +167,7 @@ def probe_video(path: Path) -> Probe:
                 rate=average,
                 steady=steady,
                 display=display,
-                plain=steady and display == Display() and _is_plain(container, stream, first),
+                plain=steady and display == Display() and _is_plain(container, stream),
                 seconds=_declared_seconds(container, stream),
                 first=0.0 if first is None else _stamp(container, first) or 0.0,
             )
@@ -194,16 +192,13 @@ def _require_file(path: Path) -> None:
         raise VimixError("empty file")
 
 
-def _is_plain(container: Any, stream: Any, first: Any) -> bool:
-    """Whether decord reads the frames in the order of display, with the colours that a player shows."""
+def _is_plain(container: Any, stream: Any) -> bool:
+    """Whether decord reads the frames in the order of display."""
     return (
         container.format.name.startswith(EXACT)
         and stream.codec_context.name in PLAIN_CODECS
         and stream.codec_context.pix_fmt == "yuv420p"
         and stream.frames > 1
-        and first is not None
-        and first.color_range in LIMITED_601[0]
-        and first.colorspace in LIMITED_601[1]
     )
 
 

@@ -170,38 +170,27 @@ def _add(
 
     ``absent`` are the videos without images, with the reasons. Raises VimixError if another process does the same.
     """
-    shard = options.shard
+    shard, parts, count = options.shard, flow_parts_of(store.path), len(jobs)
     with locked_file(store.path, "adding flow", f"shard-{shard.index}-of-{shard.count}" if shard else ""):
-        return _added(store, jobs, settings, work, options, console, absent)
-
-
-def _added(
-    store: Hdf5VideoStore,
-    jobs: Sequence[FlowJob],
-    settings: PackSettings,
-    work: Callable[[FlowJob], None],
-    options: FlowOptions,
-    console: Console,
-    absent: Mapping[str, str] | None,
-) -> FlowReport:
-    parts, count = flow_parts_of(store.path), len(jobs)
-    if FLOW in store.formats and not options.force:
-        if store.picture_settings != settings:
-            raise VimixError(f"{store.path} has other flow already: replace it with --force, or prepare another store")
-        drop_parts(parts, asdict(settings))
-        console.print(f"{store.path} has this flow: nothing to do")
-        return FlowReport(count, count, complete=True)
-    made_for = {"store": store.fingerprint, **asdict(settings)}
-    listed = {job.part.name: store.videos[job.number].name for job in jobs}
-    # Only one call may delete parts: shards run at the same time.
-    claim_parts(parts, made_for, listed, replace=options.force and options.shard is None)
-    failures = _make_parts(store, jobs, work, options, console, absent or {})
-    finished = sum(job.part.exists() for job in jobs)
-    complete = options.shard is None and finished == count
-    if complete:
-        _combine(store, settings, jobs)
-        shutil.rmtree(parts, ignore_errors=True)
-    return FlowReport(count, finished, complete, failures)
+        if FLOW in store.formats and not options.force:
+            if store.picture_settings != settings:
+                raise VimixError(
+                    f"{store.path} has other flow already: replace it with --force, or prepare another store"
+                )
+            drop_parts(parts, asdict(settings))
+            console.print(f"{store.path} has this flow: nothing to do")
+            return FlowReport(count, count, complete=True)
+        made_for = {"store": store.fingerprint, **asdict(settings)}
+        listed = {job.part.name: store.videos[job.number].name for job in jobs}
+        # Only one call may delete parts: shards run at the same time.
+        claim_parts(parts, made_for, listed, replace=options.force and shard is None)
+        failures = _make_parts(store, jobs, work, options, console, absent or {})
+        finished = sum(job.part.exists() for job in jobs)
+        complete = shard is None and finished == count
+        if complete:
+            _combine(store, settings, jobs)
+            shutil.rmtree(parts, ignore_errors=True)
+        return FlowReport(count, finished, complete, failures)
 
 
 def _make_parts(
