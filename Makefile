@@ -48,7 +48,7 @@ bench: setup
 clean:
 	rm -rf demo docs/_build docs/commands.md .venv .venv-oldest .venv-newest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-# The whole main job on the embedded data set: some twenty minutes on two cores, the installation included; then what is known of the arms.
+# The whole main job on the embedded data set: some 25 minutes on two slow cores, the installation included; then what is known of the arms.
 demo: setup
 	$(BIN)/vimix synth demo/synth --classes 16 --videos-per-class 44
 	$(BIN)/vimix prepare folder demo/synth/videos --split demo/synth/splits.csv --out demo/store.h5 --flow dis --short-side 64 --flow-short-side 96 --flow-bound 3 --codec raw
