@@ -216,6 +216,17 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def regular_file(path: Path) -> os.stat_result:
+    """Return the state of a regular file; opening a FIFO would wait for ever. Raises VimixError with the reason."""
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise VimixError(f"cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(state.st_mode):
+        raise VimixError("not a regular file")
+    return state
+
+
 def require_file(path: Path, what: str, advice: str) -> None:
     """Raise VimixError unless ``path`` is a file; the message says what is there instead, and gives ``advice``."""
     if path.is_file():

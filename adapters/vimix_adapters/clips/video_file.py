@@ -3,7 +3,6 @@
 Callers run this in a process that can be killed, because a file may hang the decoder.
 """
 
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -21,6 +20,7 @@ from vimix_adapters.clips.decord_frames import PLAIN_CODECS, decord_frames
 from vimix_adapters.clips.display import Display, Frame, display_of
 from vimix_adapters.clips.limits import LONGEST_SECONDS, MOST_PIXELS, require_at_most
 from vimix_adapters.clips.thinning import TIE
+from vimix_adapters.files import regular_file
 
 MISSING = 0.1
 """Share of the declared frames, or of a segment, that may be missing before a file counts as truncated."""
@@ -155,7 +155,8 @@ class VideoFile:
 
 def probe_video(path: Path) -> Probe:
     """Read the header and the first frame. Raises VimixError if the file is no video or has no video stream."""
-    _require_file(path)
+    if regular_file(path).st_size == 0:
+        raise VimixError("empty file")
     try:
         with _opened(path) as (container, stream):
             first = next(iter(container.decode(stream)), None)
@@ -178,18 +179,6 @@ def probe_video(path: Path) -> Probe:
 def as_fraction(rate: Any) -> Fraction | None:
     """Return a rate as a Fraction. From PyAV 19 on, rates have a type of PyAV's own, which has no ``abs``."""
     return None if rate is None else Fraction(rate.numerator, rate.denominator)
-
-
-def _require_file(path: Path) -> None:
-    """Raise VimixError unless the path is a regular file with content. Opening a FIFO would wait for ever."""
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise VimixError(f"cannot be opened: {error.strerror}") from error
-    if not stat.S_ISREG(state.st_mode):
-        raise VimixError("not a regular file")
-    if state.st_size == 0:
-        raise VimixError("empty file")
 
 
 def _is_plain(container: Any, stream: Any) -> bool:

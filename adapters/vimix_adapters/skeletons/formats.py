@@ -4,7 +4,6 @@ A new format is an entry of ``FORMATS``.
 """
 
 import re
-import stat
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 from attrs import frozen
 
 from vimix.values.errors import VimixError
+from vimix_adapters.files import regular_file
 from vimix_adapters.skeletons.arrays import open_array
 from vimix_adapters.skeletons.container import Container, Sample
 from vimix_adapters.skeletons.json_files import parse_json, read_openpose
@@ -111,12 +111,10 @@ def _container(path: Path, axes: str, *_: int) -> Container:
 
 
 def _content(path: Path, largest: int | None = None) -> bytes:
+    size = regular_file(path).st_size
+    if largest is not None and size > largest:
+        raise VimixError(f"{size} bytes: no skeleton file is larger than {largest}")
     try:
-        state = path.stat()
-        if not stat.S_ISREG(state.st_mode):  # opening a FIFO would wait for ever
-            raise VimixError("not a regular file")
-        if largest is not None and state.st_size > largest:
-            raise VimixError(f"{state.st_size} bytes: no skeleton file is larger than {largest}")
         return path.read_bytes()
     except OSError as error:
         raise VimixError(f"cannot be opened: {error.strerror}") from error
