@@ -264,6 +264,26 @@ def test_the_gallery_has_clips_and_no_more_than_wanted() -> None:
     assert none.galleries[0].results
 
 
+def test_every_query_and_its_neighbours_by_all_modalities_have_clips(page) -> None:
+    some = sample_page(FakeVideoStore(count=24), clips=24)
+    for shown, least in ((some, 4), (page, 6)):
+        together = [one for one in shown.galleries if one.modality == "rgb + flow"]
+        assert len(together) == 3
+        assert all(len(one.results) >= least for one in together)
+        for result in (result for one in together for result in one.results):
+            assert set(shown.videos[result.video].clips) == {"rgb", "flow"}
+            assert all("rgb" in shown.videos[found.video].clips for found in result.neighbours)
+
+
+def test_the_gallery_tells_recall_of_all_test_videos_not_only_of_those_shown() -> None:
+    few = sample_page(FakeVideoStore(count=24), clips=10)
+    measured = {(a.title, one.streams): one.retrieval for a in arms(24) for one in a.measured}
+    for one in few.galleries:
+        found = measured[one.arm, one.modality]
+        assert (one.recall, one.queries) == (pytest.approx(found.recall[1], abs=1e-4), found.queries)
+        assert len(one.results) < one.queries
+
+
 def test_neighbours_on_the_map_are_those_of_faiss(page) -> None:
     pair = arms(24)[1].pairs["rgb"]
     rows = np.concatenate([pair.gallery.features, pair.queries.features])

@@ -6,6 +6,7 @@ import numpy as np
 from attrs import frozen
 
 from vimix.domain.scores.features import centre, mean_row, unit_rows
+from vimix.ports.clips import VideoStore
 from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.commands import scores
@@ -20,8 +21,8 @@ from vimix_adapters.reports.page.likeness import ModalityMatrix, matrices_of
 
 QUERIES = 60
 """Most queries in the gallery."""
-GALLERY_SHARE = 0.7
-"""Share of the clips that the gallery may take."""
+GALLERY_SHARE = 0.8
+"""Share of the clips that the queries and their neighbours by all modalities together may take."""
 
 
 @frozen(eq=False)
@@ -58,10 +59,11 @@ def build_panels(
     """
     recipe, store = target.recipe, target.store
     found = [(arm.title, one) for arm in arms for one in arm.measured]
-    rows = _chosen_queries([one for _, one in found], catalogue, len(shown_modalities(store)))
-    shown = [video for _, one in found for video in videos_of(one.retrieval, rows)]
+    rows, shown = _queries_and_clips(store, [one for _, one in found], catalogue)
     mistaken = [int(v) for _, one in found for v in one.linear.test_videos]
-    number = {video: catalogue.number(store, video) for video in dict.fromkeys([*shown, *mistaken])}
+    named = [v for _, one in found for row in rows for v in videos_of(one.retrieval, row)]
+    videos = dict.fromkeys([*(video for video, _ in shown), *named, *mistaken])
+    number = {video: catalogue.number(store, video) for video in videos}
     galleries = [
         gallery_of((recipe.name, title, one.streams), one.retrieval, rows, store.classes, number)
         for title, one in found
@@ -80,7 +82,8 @@ def build_panels(
     maps = [
         _map(recipe, arm.title, m, pair, catalogue, target, method) for arm in arms for m, pair in arm.pairs.items()
     ]
-    _add_clips(catalogue, [number[v] for v in shown], errors, maps, encoding)
+    gallery = [(number[video], modality) for video, modality in shown]
+    _add_clips(catalogue, gallery, errors, maps, shown_modalities(store), encoding)
     return Panels(galleries, errors, maps, _matrices(recipe, arms))
 
 
@@ -88,18 +91,38 @@ def _names(classes: Sequence[str], predicted: int) -> list[str]:
     return [*classes, *(f"class {at}" for at in range(len(classes), predicted))]
 
 
-def _chosen_queries(found: Sequence[Measured], catalogue: Catalogue, modalities: int) -> list[int]:
-    """Queries, evenly over the classes, whose clips and those of their neighbours have room; at least one."""
-    order = choose_queries(found[0].retrieval.query_labels, QUERIES)
-    chosen: list[int] = []
-    videos: set[int] = set()
-    for row in order:
-        more = videos | {video for one in found for video in videos_of(one.retrieval, [row])}
-        if chosen and catalogue.most and modalities * len(more) > GALLERY_SHARE * catalogue.room:
+def _queries_and_clips(
+    store: VideoStore, found: Sequence[Measured], catalogue: Catalogue
+) -> tuple[list[int], list[tuple[int, Modality]]]:
+    """Queries of the gallery, evenly over the classes, and the clips (video of the store, modality) that it shows.
+
+    The clips of the queries and of the neighbours by all modalities together have room for every query, at least one.
+    Clips of the neighbours by one modality come last, as the page may have no room for them.
+    """
+    most = max(len(_streams(one)) for one in found)
+    together, alone = ([one for one in found if (len(_streams(one)) == most) == all_] for all_ in (True, False))
+    room = GALLERY_SHARE * catalogue.room if catalogue.most else float("inf")
+    rows: list[int] = []
+    clips: dict[tuple[int, Modality], None] = {}
+    for row in choose_queries(found[0].retrieval.query_labels, QUERIES):
+        query = int(found[0].retrieval.query_videos[row])
+        more = clips | dict.fromkeys(
+            [*((query, m) for m in shown_modalities(store)), *_neighbours(store, together, row)]
+        )
+        if rows and len(more) > room:
             break
-        videos = more
-        chosen.append(row)
-    return chosen
+        rows, clips = [*rows, row], more
+    rest = [clip for row in rows for clip in _neighbours(store, alone, row)]
+    return rows, list(clips | dict.fromkeys(rest))
+
+
+def _streams(one: Measured) -> list[Modality]:
+    return [Modality(name) for name in one.streams.split(" + ")]
+
+
+def _neighbours(store: VideoStore, found: Sequence[Measured], row: int) -> list[tuple[int, Modality]]:
+    """Clips of a query's neighbours in several rankings, each in the first modality that the ranking compares."""
+    return [(video, store.formats[_streams(one)[0]].stored) for one in found for video in videos_of(one.retrieval, row)]
 
 
 def _map(
@@ -131,16 +154,18 @@ def _map(
 
 def _add_clips(
     catalogue: Catalogue,
-    shown: Sequence[int],
+    gallery: Sequence[tuple[int, Modality]],
     errors: Sequence[Errors],
     maps: Sequence[EmbeddingMap],
+    modalities: Sequence[Modality],
     encoding: Callable[[int], Callable[[], None]],
 ) -> None:
     """Clips of the gallery, then of mistakes, then of points of the maps, evenly spaced."""
     mistakes = [mistake.video for one in errors for mistake in one.mistakes]
     points = list(dict.fromkeys(video for one in maps for video in one.videos))
     spread = [points[at] for at in embedding.thinned(len(points), max(1, catalogue.room))] if points else []
-    wanted = catalogue.wanted([*shown, *mistakes, *spread])[: catalogue.room]
+    others = [(video, modality) for video in [*mistakes, *spread] for modality in modalities]
+    wanted = catalogue.wanted([*gallery, *others])
     catalogue.add_clips(wanted, encoding(len(wanted)))
 
 

@@ -52,19 +52,16 @@ class Catalogue:
         """Numbers on the page of several videos."""
         return [self.number(store, int(video)) for video in videos]
 
-    def wanted(self, pages: Iterable[int]) -> list[tuple[int, Modality]]:
-        """The clips of these videos that are not on the page yet: one for each stored modality."""
-        missing = dict.fromkeys((n, m) for n in pages for m in shown_modalities(self._videos[n][0]))
-        return [(number, modality) for number, modality in missing if (number, str(modality)) not in self._held]
+    def wanted(self, clips: Iterable[tuple[int, Modality]]) -> list[tuple[int, Modality]]:
+        """Those of these (video, modality) that are not on the page yet, each once, as many as there is room for."""
+        missing = [clip for clip in dict.fromkeys(clips) if (clip[0], str(clip[1])) not in self._held]
+        return missing[: self.room]
 
     def add_clips(self, wanted: Iterable[tuple[int, Modality]], done: Callable[[], None] = lambda: None) -> None:
-        """Encode clips as ``wanted`` lists them, as long as there is room; ``done`` is called after each."""
+        """Encode clips as ``wanted`` lists them; ``done`` is called after each."""
         for number, modality in wanted:
-            if len(self.clips) >= self.most:
-                return
-            if (number, str(modality)) not in self._held:
-                self._held[number, str(modality)] = len(self.clips)
-                self.clips.append(self.encode(*self._videos[number], modality))
+            self._held[number, str(modality)] = len(self.clips)
+            self.clips.append(self.encode(*self._videos[number], modality))
             done()
 
     @property

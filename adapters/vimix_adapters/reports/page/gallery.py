@@ -45,6 +45,10 @@ class Gallery:
     recipe: str
     arm: str
     modality: str
+    recall: float
+    """R@1 of all test videos, 0 to 1: the shown queries are only some of them."""
+    queries: int
+    """Number of all test videos."""
     results: Sequence[QueryResult]
 
 
@@ -84,9 +88,14 @@ def gallery_of(
         )
         for row in rows
     ]
-    return Gallery(*titles, results)
+    return Gallery(*titles, round(nearest_right(found), 4), found.queries, results)
 
 
-def videos_of(found: RetrievalScores, rows: Sequence[int]) -> list[int]:
-    """The videos of the store that the gallery of these queries shows, each query before its neighbours."""
-    return [int(v) for row in rows for v in (found.query_videos[row], *found.neighbours[row][:SHOWN])]
+def nearest_right(found: RetrievalScores) -> float:
+    """R@1: share of the queries whose nearest neighbour has their class."""
+    return float((found.neighbour_labels[:, 0] == found.query_labels).mean())
+
+
+def videos_of(found: RetrievalScores, row: int) -> list[int]:
+    """The videos of the store that the gallery shows as neighbours of a query, nearest first."""
+    return [int(video) for video in found.neighbours[row][:SHOWN]]

@@ -76,7 +76,8 @@
         return other ? [...line(select.arm.value, result), ...line(select.beside.value, other)] : line("", result);
       }));
       const right = wanted.filter((result) => result.neighbours[0].right).length;
-      at("g-count").textContent = `${wanted.length} of ${shown.results.length} queries on this page; the nearest video has the right class for ${right} of them.`;
+      const all = `${percent(shown.recall)} % of all ${shown.queries} test videos have a nearest video of their class (R@1).`;
+      at("g-count").textContent = `${all} Shown: ${wanted.length} of ${shown.results.length} queries on this page, ${right} of them with a nearest video of their class.`;
       at("g-more").hidden = wanted.length <= most;
     }
     const renew = () => { most = 12; refill(); show(); };
