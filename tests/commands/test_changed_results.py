@@ -92,7 +92,7 @@ def test_a_changed_line_of_metrics_is_refused_with_its_number(tmp_path, line) ->
 def test_a_figure_refuses_text_and_leaves_out_numbers_that_are_not_finite(tmp_path, value) -> None:
     rows = [{"knn_accuracy": 0.5}, {"knn_accuracy": value}]
     trained(tmp_path / "run", 1, {"1-pretrain-rgb": rows})
-    refused = refusal(lambda: draw_figure(2, tmp_path / "run", tmp_path / "f.png", "rgb", []))
+    refused = refusal(lambda: draw_figure("2", tmp_path / "run", tmp_path / "f.png", "rgb", []))
     assert ("line 2 is not a row of metrics" in refused) == (value == "x")
     assert (tmp_path / "f.json").exists() == (value != "x")
 

@@ -391,9 +391,9 @@ stages = [
         lines = [{"step": n + 1, "epoch": float(e), "knn_accuracy": v} for n, (e, v) in enumerate(points)]
         file.write_text("".join(json.dumps(line) + "\n" for line in lines))
         assert len(read_metrics(file)) == len(points)
-    draw_figure(2, tmp_path, tmp_path / "f.png", "rgb", [])
+    draw_figure("2", tmp_path, tmp_path / "f.png", "rgb", [])
     content = json.loads((tmp_path / "f.json").read_text())
-    assert (content["format"], content["figure"], content["modality"]) == ("vimix-figure-1", 2, "rgb")
+    assert (content["format"], content["figure"], content["modality"]) == ("vimix-figure-1", "2", "rgb")
     (panel,) = content["panels"]
     assert panel["quantity"] == "knn_accuracy"
     assert panel["arms"] == {"A": [{"seed": 7, "epochs": [1, 2, 4, 5], "values": [0.1, 0.2, 0.4, 0.5]}]}
@@ -431,7 +431,7 @@ def test_arms_that_say_the_same_about_themselves_have_curves_of_their_own(tmp_pa
     other = tmp_path / "x/never/1-pretrain-rgb/metrics.jsonl"
     other.parent.mkdir(parents=True)
     other.write_text(json.dumps({"step": 1, "epoch": 0.0, "knn_accuracy": 0.75}) + "\n")
-    draw_figure(2, tmp_path, tmp_path / "f.png", "rgb", [])
+    draw_figure("2", tmp_path, tmp_path / "f.png", "rgb", [])
     (panel,) = json.loads((tmp_path / "f.json").read_text())["panels"]
     assert {arm: curve["values"] for arm, (curve,) in panel["arms"].items()} == {"A (a)": [0.5], "A (never)": [0.75]}
 
@@ -488,8 +488,8 @@ def test_a_stage_trained_by_itself_is_told_too(tmp_path, capsys) -> None:
         "manifold-rgb": ("manifold-rgb", recipe.cmmc.epochs, {"knn_accuracy": [0.75]}),
     }
     with pytest.raises(VimixError, match=r"--arms pretrian-rgb: .* no such arm; it has pretrain-rgb, manifold-rgb"):
-        draw_figure(2, run, tmp_path / "f.png", "rgb", ["manifold-rgb", "pretrian-rgb"])
-    draw_figure(2, run, tmp_path / "f.png", "rgb", [])
+        draw_figure("2", run, tmp_path / "f.png", "rgb", ["manifold-rgb", "pretrian-rgb"])
+    draw_figure("2", run, tmp_path / "f.png", "rgb", [])
     (panel,) = json.loads((tmp_path / "f.json").read_text())["panels"]
     assert {arm: curve["values"] for arm, (curve,) in panel["arms"].items()} == {
         "pretrain-rgb": [0.25],
@@ -516,13 +516,13 @@ def test_runs_that_are_no_sample_have_no_common_stages_or_curves(tmp_path) -> No
         with pytest.raises(VimixError, match=fault):
             show_stages([tmp_path / folder], None)
         with pytest.raises(VimixError, match=fault):
-            draw_figure(2, tmp_path / folder, tmp_path / "f.png", "rgb", [])
+            draw_figure("2", tmp_path / folder, tmp_path / "f.png", "rgb", [])
 
 
 def test_a_figure_is_a_png(tmp_path) -> None:
     """Its numbers go into a .json of the same name, which must not be the picture itself."""
     with pytest.raises(VimixError, match=r"f\.json: expected a name that ends in \.png"):
-        draw_figure(2, tmp_path, tmp_path / "f.json", "rgb", [])
+        draw_figure("2", tmp_path, tmp_path / "f.json", "rgb", [])
 
 
 def test_the_table_beside_a_figure_tells_where_a_curve_turned() -> None:

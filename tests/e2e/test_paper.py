@@ -160,20 +160,25 @@ def test_a_table_has_ours_where_there_are_runs(runs, capsys) -> None:
     assert vimix("experiments", "table", 1, "--runs", runs / "nowhere") == 2
 
 
-@pytest.mark.parametrize("number", [2, 3])
-def test_figures_are_drawn_from_metrics(runs, number, capsys) -> None:
-    picture = runs / f"figure{number}.png"
-    assert vimix("experiments", "figure", number, "--runs", runs / "runs", "--out", picture) == 0
+MIXING = ["pretext_accuracy", "alignment", "uniformity", "effective_rank", "bn_mean_gap", "bn_variance_ratio"]
+
+
+@pytest.mark.parametrize(
+    ("name", "quantities"), [("2", ["knn_accuracy"]), ("3", ["loss", "pretext_accuracy"]), ("mixing", MIXING)]
+)
+def test_figures_are_drawn_from_metrics(runs, name, quantities, capsys) -> None:
+    picture = runs / f"figure{name}.png"
+    assert vimix("experiments", "figure", name, "--runs", runs / "runs", "--out", picture) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
     shown = capsys.readouterr().out
     panels = json.loads(picture.with_suffix(".json").read_text())["panels"]
-    assert [panel["quantity"] for panel in panels] == {2: ["knn_accuracy"], 3: ["loss", "pretext_accuracy"]}[number]
+    assert [panel["quantity"] for panel in panels] == quantities
     for panel in panels:
         assert panel["arms"]
         for arm, curves in panel["arms"].items():
             assert {curve["seed"] for curve in curves} == {3, 5}
             assert arm in shown
-    command = ["experiments", "figure", number, "--runs", runs / "runs", "--out", runs / "no.png", "--modality", "flow"]
+    command = ["experiments", "figure", name, "--runs", runs / "runs", "--out", runs / "no.png", "--modality", "flow"]
     assert vimix(*command) == 2
     assert "no run below it has" in capsys.readouterr().err
     assert not (runs / "no.png").exists()

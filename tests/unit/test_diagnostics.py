@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.test_contrast import seeds, unit
-from vimix.domain.contrast.diagnostics import alignment, effective_rank, looks_collapsed, margin, uniformity
+from vimix.domain.contrast.diagnostics import (
+    alignment,
+    effective_rank,
+    looks_collapsed,
+    margin,
+    statistics_gap,
+    uniformity,
+)
 from vimix.domain.contrast.snapshot import Snapshot
 from vimix_adapters.metrics.collapse_warning import REPEAT, CollapseWarning
 
@@ -42,6 +49,28 @@ def test_the_margin_is_the_naive_one(rows, others, first, seed) -> None:
         margins.append(cosines[i, first + i] - (np.mean(negatives) if negatives else 0))
     found = margin(torch.from_numpy(cosines), torch.from_numpy(excluded), first)
     assert float(found) == pytest.approx(np.mean(margins), abs=1e-5)
+
+
+def test_the_gap_of_statistics_is_the_naive_one_and_none_between_an_encoder_and_its_copy() -> None:
+    layers = torch.nn.Sequential(torch.nn.BatchNorm1d(3), torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    layers(torch.randn(16, 3, generator=torch.Generator().manual_seed(0)))
+    key = {name: tensor.clone() for name, tensor in layers.state_dict().items()}
+    same = statistics_gap(layers.state_dict(), key)
+    assert (float(same["bn_mean_gap"]), float(same["bn_variance_ratio"])) == (0, pytest.approx(1))
+    layers(3 * torch.randn(16, 3, generator=torch.Generator().manual_seed(1)) + 1)
+    gaps, logs = [], []
+    for number in ("0", "2"):
+        for channel in range(len(key[f"{number}.running_mean"])):
+            (mean, variance), (key_mean, key_variance) = (
+                (float(state[f"{number}.running_mean"][channel]), float(state[f"{number}.running_var"][channel]) + 1e-5)
+                for state in (layers.state_dict(), key)
+            )
+            gaps.append(abs(mean - key_mean) / math.sqrt(key_variance))
+            logs.append(math.log(variance / key_variance))
+    found = statistics_gap(layers.state_dict(), key)
+    assert float(found["bn_mean_gap"]) == pytest.approx(np.mean(gaps), rel=1e-5)
+    assert float(found["bn_variance_ratio"]) == pytest.approx(math.exp(np.mean(logs)), rel=1e-5)
+    assert statistics_gap({"0.weight": torch.ones(2)}, {"0.weight": torch.ones(2)}) == {}
 
 
 def test_one_point_and_an_orthonormal_frame_are_the_two_ends() -> None:

@@ -30,6 +30,14 @@ class Form(StrEnum):
     json = "json"
 
 
+class Figure(StrEnum):
+    """Figures that are drawn from the metrics of runs."""
+
+    two = "2"
+    three = "3"
+    mixing = "mixing"
+
+
 @app.command()
 def table(
     number: Annotated[int, typer.Argument(help="Number of the table, 1 to 5.", min=1, max=5, metavar="N")],
@@ -52,7 +60,7 @@ def table(
 
 @app.command()
 def figure(
-    number: Annotated[int, typer.Argument(help="Number of the figure, 2 or 3.", min=2, max=3, metavar="N")],
+    name: Annotated[Figure, typer.Argument(help="Figure of the paper, 2 or 3; or mixing.")],
     runs: Annotated[Path, typer.Option(help="Folder with our runs.", metavar="DIR")],
     out: Annotated[Path, typer.Option(help="Picture to write; its numbers go to FILE.json.", metavar="FILE.png")],
     modality: Annotated[str, typer.Option(help="Modality of the encoder.")] = "rgb",
@@ -61,10 +69,14 @@ def figure(
     ] = None,
     force: Force = False,
 ) -> None:
-    """Draw kNN accuracy (2), or loss and pretext accuracy (3), over the epochs of training."""
+    """Draw kNN accuracy (2), loss and pretext accuracy (3), or what mixing does to the encoder, over training.
+
+    The figure "mixing" has pretext accuracy, alignment, uniformity, effective rank, and the distance of the query
+    encoder's BatchNorm statistics from the key encoder's.
+    """
     from vimix_adapters.commands.paper_figures import draw_figure
 
-    draw_figure(number, runs, out, modality, arms.split(",") if arms else [], force)
+    draw_figure(name.value, runs, out, modality, arms.split(",") if arms else [], force)
 
 
 @app.command()

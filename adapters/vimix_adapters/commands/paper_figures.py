@@ -18,9 +18,17 @@ from vimix_adapters.reports.summaries import require_sample
 FIGURE_2 = ("moco", "mixup_only", "not_alternate", "cmmc")
 """Arms of experiments/table2.toml: without mixing, without hidden mixing, without alternation, CMMC."""
 
-QUANTITIES: Mapping[int, Sequence[tuple[str, str, float]]] = {
-    2: [("knn_accuracy", "kNN accuracy (%)", 100.0)],
-    3: [("loss", "loss (nats)", 1.0), ("pretext_accuracy", "pretext accuracy (%)", 100.0)],
+QUANTITIES: Mapping[str, Sequence[tuple[str, str, float]]] = {
+    "2": [("knn_accuracy", "kNN accuracy (%)", 100.0)],
+    "3": [("loss", "loss (nats)", 1.0), ("pretext_accuracy", "pretext accuracy (%)", 100.0)],
+    "mixing": [
+        ("pretext_accuracy", "pretext accuracy (%)", 100.0),
+        ("alignment", "alignment", 1.0),
+        ("uniformity", "uniformity", 1.0),
+        ("effective_rank", "effective rank", 1.0),
+        ("bn_mean_gap", "BatchNorm means, query - key (σ)", 1.0),
+        ("bn_variance_ratio", "BatchNorm variances, query / key", 1.0),
+    ],
 }
 """Quantities by figure: name in ``metrics.jsonl``, label of the axis and factor to its unit."""
 
@@ -68,8 +76,10 @@ class RunMetrics:
         return self.recipe.title(arm)
 
 
-def draw_figure(number: int, folder: Path, out: Path, modality: str, arms: Sequence[str], force: bool = False) -> None:
-    """Draw the paper's Figure 2 or 3 from the metrics of the runs in ``folder``, and write its numbers as JSON.
+def draw_figure(name: str, folder: Path, out: Path, modality: str, arms: Sequence[str], force: bool = False) -> None:
+    """Draw a figure of ``QUANTITIES`` from the metrics of the runs in ``folder``, and write its numbers as JSON.
+
+    "2" and "3" are the paper's figures; "mixing" shows what the mixing of each arm does to the encoder.
 
     The JSON file has the name of ``out`` with the suffix .json. Raises VimixError if no run has the quantity or one of
     the ``arms``, the runs are not of one recipe with different seeds, ``out`` does not end in .png, or one of the
@@ -86,15 +96,17 @@ def draw_figure(number: int, folder: Path, out: Path, modality: str, arms: Seque
         raise VimixError(
             f"--arms {','.join(unknown)}: {folder} has no such arm; it has {', '.join(begun) or 'none yet'}"
         )
-    chosen = arms or _usual_arms(number, begun)
-    panels = [figures.Panel(*shown, _curves(runs, chosen, modality, shown[0])) for shown in QUANTITIES[number]]
+    chosen = arms or _usual_arms(name, begun)
+    panels = [figures.Panel(*shown, _curves(runs, chosen, modality, shown[0])) for shown in QUANTITIES[name]]
     if not any(panel.curves for panel in panels):
         raise VimixError(
             f"{folder}: no run below it has {panels[0].name} of {modality}"
-            + (": set evaluate.knn_every in its recipe" if number == 2 else "")
+            + (": set evaluate.knn_every in its recipe" if name == "2" else "")
         )
-    figures.draw_panels(out, panels, f"Figure {number}: {modality}")
-    write_json(out.with_suffix(".json"), figures.plain(number, modality, panels))
+    figures.draw_panels(
+        out, panels, f"Figure {name}: {modality}" if name.isdecimal() else f"What {name} does: {modality}"
+    )
+    write_json(out.with_suffix(".json"), figures.plain(name, modality, panels))
     for panel in panels:
         show_table(figures.panel_table(panel))
     print(f"written to {out} and {out.with_suffix('.json')}")
@@ -169,9 +181,10 @@ def _all_arms(runs: Sequence[RunMetrics]) -> list[str]:
     return list(dict.fromkeys(arm for run in runs for arm in run.stages))
 
 
-def _usual_arms(number: int, begun: Sequence[str]) -> Sequence[str]:
+def _usual_arms(name: str, begun: Sequence[str]) -> Sequence[str]:
     """The arms of the paper's figure if at least two of them have begun, else all that have."""
-    named = [arm for arm in (FIGURE_2 if number == 2 else ("moco", "cmmc")) if arm in begun]
+    papers = {"2": FIGURE_2, "3": ("moco", "cmmc")}
+    named = [arm for arm in papers.get(name, ()) if arm in begun]
     return named if len(named) > 1 else begun
 
 

@@ -1,4 +1,4 @@
-"""The paper's Figures 2 and 3 from the metrics of runs: a picture, a table and plain data."""
+"""Figures from the metrics of runs: a picture, a table and plain data."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +14,8 @@ from vimix_adapters.files import replacing
 Doubles = NDArray[np.float64]
 
 FORMAT = "vimix-figure-1"
+ROW = 3
+"""Most panels beside each other."""
 
 
 @frozen(eq=False)
@@ -45,10 +47,11 @@ def draw_panels(path: Path, panels: Sequence[Panel], title: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5.5 * len(panels), 4), layout="constrained")
+    rows, columns = -(-len(panels) // ROW), min(ROW, len(panels))
+    figure = Figure(figsize=(5.5 * columns, 4 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    every: Any = figure.subplots(1, len(panels), squeeze=False)[0]
-    for axes, panel in zip(every, panels, strict=True):
+    every: Any = figure.subplots(rows, columns, squeeze=False).flat
+    for axes, panel in zip(every, panels, strict=False):
         numbered = list(enumerate(panel.curves.items()))
         for number, (arm, curves) in reversed(numbered):  # the first arm is drawn last, above others that share a stage
             _draw(axes, arm, curves, panel.factor, colour=f"C{number}")
@@ -90,11 +93,11 @@ def panel_table(panel: Panel) -> Table:
     return table
 
 
-def plain(number: int, modality: str, panels: Sequence[Panel]) -> dict[str, Any]:
+def plain(name: str, modality: str, panels: Sequence[Panel]) -> dict[str, Any]:
     """Return the curves of all seeds as plain data, in the units of ``metrics.jsonl``."""
     return {
         "format": FORMAT,
-        "figure": number,
+        "figure": name,
         "modality": modality,
         "panels": [
             {

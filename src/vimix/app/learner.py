@@ -10,7 +10,14 @@ from torch import Tensor
 
 from vimix.app.parallel import SingleProcess, rows_of_rank
 from vimix.domain.contrast.candidates import Candidates
-from vimix.domain.contrast.diagnostics import alignment, effective_rank, found_positives, margin, uniformity
+from vimix.domain.contrast.diagnostics import (
+    alignment,
+    effective_rank,
+    found_positives,
+    margin,
+    statistics_gap,
+    uniformity,
+)
 from vimix.domain.contrast.losses import (
     masked_logits,
     mixed_cross_entropy,
@@ -169,10 +176,11 @@ class Learner:
         yield from self.queue.state
 
     def diagnostics(self, last: StepOutcome) -> dict[str, float]:
-        """Fill of the queue, and collapse measures of the last step's embeddings, by name."""
+        """Fill of the queue, collapse measures of the last step's embeddings and the gap of the encoders, by name."""
         compared, filled = last.compared, len(self.queue)
         assert compared is not None
         own = compared.keys[compared.first : compared.first + len(compared.z)]
+        gap = statistics_gap(self.query.state_dict(), self.key.state_dict())
         return {
             "queue_filled": float(filled),
             "queue_age": filled / len(compared.keys),
@@ -180,6 +188,7 @@ class Learner:
             "uniformity": float(uniformity(compared.keys)),
             "effective_rank": float(effective_rank(compared.keys)),
             "margin": float(margin(compared.cosines, compared.excluded | compared.positives, compared.first)),
+            **{name: float(value) for name, value in gap.items()},
             **(self._found(compared) if self.mines else {}),
         }
 

@@ -79,6 +79,18 @@ KNOWN: Sequence[Quantity] = (
         "Signs of a collapse",
         "Share of a mixed clip or map that is not its partner's: 1 means that nothing was mixed.",
     ),
+    Quantity(
+        "bn_mean_gap",
+        "BatchNorm means, query - key (σ)",
+        "What mixing does to the encoder",
+        "Distance of the query encoder's running means from the key encoder's, whose clips are not mixed.",
+    ),
+    Quantity(
+        "bn_variance_ratio",
+        "BatchNorm variances, query / key",
+        "What mixing does to the encoder",
+        "Below 1, mixed clips vary less than the unmixed clips that the encoder is evaluated on.",
+    ),
     Quantity("bad_steps", "Skipped steps", "Signs of a collapse", "Number of steps whose loss was not finite."),
     Quantity("clips_per_second", "Clips per second", "Speed", "Speed of the training."),
     Quantity("data_time", "Waiting for data (s)", "Speed", "Seconds that a step waited for its clips."),

@@ -1,7 +1,10 @@
-"""Measures that show during training whether embeddings have collapsed.
+"""Measures that show during training whether embeddings have collapsed, and how far mixing moves the encoders apart.
 
 All vectors are L2-normalised rows, float32. The measures are cheap enough for every row of metrics.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,6 +80,27 @@ def found_positives(found: Tensor, cosines: Tensor, instances: Instances, first:
         "positives_own_recording": (found & same_source).sum() / found.sum(),
         "positives_age": (found * ages).sum() / found.sum(),
         "positives_similarity": cosines.masked_fill(~found, 0).sum() / found.sum(),
+    }
+
+
+def statistics_gap(query: Mapping[str, Any], key: Mapping[str, Any], eps: float = 1e-5) -> dict[str, Tensor]:
+    """Differences of BatchNorm's running statistics between the query and the key encoder, over all channels, by name.
+
+    ``query`` and ``key`` are state dicts with the same names. ``bn_mean_gap`` is the mean of |μ_q - μ_k| / σ_k, and
+    ``bn_variance_ratio`` the geometric mean of σ²_q / σ²_k. Both tell how far mixed queries are from unmixed clips.
+    Empty for an encoder without BatchNorm.
+    """
+    names = [name for name in query if name.endswith("running_mean")]
+    if not names:
+        return {}
+    means, key_means = (torch.cat([state[name] for name in names]) for state in (query, key))
+    variances, key_variances = (
+        torch.cat([state[name.replace("running_mean", "running_var")] for name in names]) + eps
+        for state in (query, key)
+    )
+    return {
+        "bn_mean_gap": ((means - key_means).abs() / key_variances.sqrt()).mean(),
+        "bn_variance_ratio": (variances / key_variances).log().mean().exp(),
     }
 
 
