@@ -17,9 +17,9 @@ pytestmark = pytest.mark.slow
 ARMS = """
 [arms.coclr]
 stages = [
-  {{ pretrain = "flow", epochs = 1, milestones = [] }},
+  {{ pretrain = "flow", epochs = 1, milestones = [], queue = 0 }},
   {{ pretrain = "rgb", partner = "flow", positives = {{ find = "nearest_in_partner", k = 2 }} }},
-  {{ cmmc = "rgb", partner = "flow", positives = {{ find = "nearest_in_partner", k = 2 }} }},
+  {{ cmmc = "rgb", partner = "flow", queue = 4, positives = {{ find = "nearest_in_partner", k = 2 }} }},
 ]
 [arms.crossclr]
 stages = [
@@ -56,7 +56,7 @@ def rows(stage: Path) -> list[dict[str, float]]:
     ("stage", "found"),
     [
         ("coclr/2-pretrain-rgb-mining-flow", lambda step: 2 if step > 2 else 0),
-        ("coclr/3-cmmc-rgb-from-flow", lambda step: 2 if step > 2 else 0),
+        ("coclr/3-cmmc-rgb-from-flow", lambda step: 2 if step > 1 else 0),
         ("crossclr/1-together-rgb-flow", lambda step: 1 if step > 2 else 0),
     ],
 )
@@ -68,6 +68,14 @@ def test_positives_are_mined_as_soon_as_the_queue_holds_enough(place, stage, fou
         own = row.get("positives_own_recording", 0) * row["positives"]
         assert row["positives"] - own * (stage.startswith("coclr")) == pytest.approx(found(row["step"]), abs=1e-6)
         assert ("positives_similarity" in row) is (row["positives"] > 0)
+
+
+def test_each_stage_has_the_queue_that_it_asks_for(place) -> None:
+    sizes = {
+        stage: len(load_checkpoint(place / "run/coclr" / stage).parts["queue"]["keys"])
+        for stage in ("1-pretrain-flow", "2-pretrain-rgb-mining-flow", "3-cmmc-rgb-from-flow")
+    }
+    assert [*sizes.values()] == [0, 8, 4]
 
 
 def test_a_picture_shows_what_was_found(place) -> None:

@@ -178,7 +178,7 @@ def test_missing_keys_are_told() -> None:
                 ("pretrain = 'rgb', objective = 'simclr'", "mix.policy: objective = 'simclr' mixes no clips: set"),
                 (
                     "pretrain = 'rgb', objective = 'simclr', mix = { policy = 'none' }",
-                    "objective: 'simclr' has no queue: set contrast.queue = 0, which is 2048",
+                    "objective: 'simclr' has no queue: set queue or contrast.queue = 0, which is 2048",
                 ),
                 (
                     "pretrain = 'rgb', objective = 'symmetric', mix.policy = 'none', positives = { find = 'labels' }",
@@ -193,8 +193,12 @@ def test_missing_keys_are_told() -> None:
                     "positives.same_recording: only find = 'nearest_in_partner' uses it; remove it",
                 ),
                 (
+                    "cmmc = 'rgb', partner = 'flow', queue = 4, positives = { find = 'nearest_in_partner' }",
+                    "positives.k: 5 is more than the queue holds, 4: set queue or contrast.queue",
+                ),
+                (
                     "cmmc = 'rgb', partner = 'flow', positives = { find = 'nearest_in_partner', k = 4096 }",
-                    "positives.k: 4096 is more than the queue holds (contrast.queue = 2048)",
+                    "positives.k: 4096 is more than the queue holds, 2048: set queue or contrast.queue",
                 ),
             )
         ),
@@ -337,7 +341,7 @@ stages = [
     assert [stage.name for stage in stages] == names
     assert (stages[0].trained, stages[0].plain_epochs) == (("flow", "rgb"), 4)
     assert [dict(stage.views_needed) for stage in stages[:2]] == [{"flow": 2, "rgb": 2}, {"rgb": 2, "flow": 1}]
-    assert [stage.beside for stage in stages] == [(), ("flow",), ("rgb",), (), ()]
+    assert [stage.queued_partners for stage in stages] == [(), ("flow",), ("rgb",), (), ()]
     assert read_again(recipe) == recipe
     identities = stage_identities(recipe, "a")
     arm = recipe.arms["a"]
@@ -493,6 +497,15 @@ def test_stages_are_the_same_training_if_they_and_what_they_start_from_are_set_a
 def test_what_is_only_looked_at_later_changes_no_training(change, same) -> None:
     assert (identities(arms=ARMS + change) == identities()) == same
     assert identities("seed = 1\n")["one"][0] != identities()["one"][0]
+
+
+def test_a_stage_with_the_queue_of_the_recipe_is_the_same_training_and_one_with_another_is_not() -> None:
+    def arm(keys: str) -> list[str]:
+        stages = f"stages = [{{ pretrain = 'rgb' }}, {{ pretrain = 'flow'{keys} }}]"
+        return identities(arms=f"[arms.a]\n{stages}\n")["a"]
+
+    assert arm("") == arm(", queue = 2048")
+    assert [one == two for one, two in zip(arm(""), arm(", queue = 0"), strict=True)] == [True, False]
 
 
 def test_an_arm_shares_the_stages_that_its_own_keys_do_not_change() -> None:

@@ -105,10 +105,12 @@ def _on_store(
     if recipe.evaluate.own:
         scores.own_target(recipe, store)
     steps_per_epoch = _steps_per_epoch(recipe, store)
-    timer = StepTimer(recipe, compute)
+    timers: dict[int, StepTimer] = {}
     for planned in stages:
-        own = config.of_arm(recipe, planned.arm)
-        stage = wiring.build_stage(own, recipe.arms[planned.arm].stages[planned.number])
+        listed = recipe.arms[planned.arm].stages[planned.number]
+        own = config.of_stage(config.of_arm(recipe, planned.arm), listed)
+        timer = timers.setdefault(own.contrast.queue, StepTimer(config.of_stage(recipe, listed), compute))
+        stage = wiring.build_stage(own, listed)
         steps = steps_per_epoch * stage.epochs
         progress = FolderCheckpointStore(planned.folder).progress() if planned.folder.exists() else None
         if progress:

@@ -57,7 +57,7 @@ def train_single(
         if FolderCheckpointStore(folder).exists() and not resume:
             raise VimixError(f"{folder} already holds checkpoints: add --resume to continue, or choose another --out")
         wiring.require_sinks(recipe)
-        _require_memory(session, recipe, [built])
+        _require_memory(session, recipe, [stage])
         _claim(session, out, _lengthened(out, folder, built) if resume else ())
         final = _execute(session, built, _loaded(inits), folder, number=0)
         if final.progress.untrained:
@@ -107,8 +107,7 @@ def _run_plan(session: Session, out: Path) -> list[Row]:
     wiring.require_sinks(recipe)
     targets = scores.evaluation_targets(recipe, session.store)  # an error here comes before hours of training
     for arm in recipe.arms:
-        own = config.of_arm(recipe, arm)
-        _require_memory(session, own, _stages(own, arm))
+        _require_memory(session, config.of_arm(recipe, arm), recipe.arms[arm].stages)
     _claim(session, out)
     log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
     newest = train_arms(session, out)
@@ -146,10 +145,11 @@ def _require_learned(rows: Sequence[Row], out: Path) -> None:
         raise VimixError(f"{out / 'results.md'}: {untrained[0]}: {UNTRAINED_STAGE}")
 
 
-def _require_memory(session: Session, recipe: config.Recipe, stages: Sequence[Stage]) -> None:
+def _require_memory(session: Session, recipe: config.Recipe, stages: Sequence[config.Stage]) -> None:
     """Raise VimixError, before memory is taken, if a stage needs more than there is."""
-    for stage in {(stage.modality, stage.partner): stage for stage in stages}.values():
-        need = wiring.training_memory(recipe, stage.views_needed, session.compute)
+    for stage in {(stage.modalities, stage.queue): stage for stage in stages}.values():
+        views = wiring.build_stage(recipe, stage).views_needed
+        need = wiring.training_memory(config.of_stage(recipe, stage), views, session.compute)
         wiring.require_memory(f"stage {stage.name}", need, session.compute)
 
 
@@ -165,7 +165,8 @@ def _run_arm(session: Session, arm: str, folders: StageFolders) -> dict[Modality
     stages = _stages(session.recipe, arm)
 
     def execute(number: int, stage: Stage, newest: Mapping[Modality, Checkpoint]) -> Checkpoint:
-        return _execute(session, stage, newest, folders.linked(arm, number, stage.name), number, arm)
+        own = attrs.evolve(session, recipe=config.of_stage(session.recipe, session.recipe.arms[arm].stages[number]))
+        return _execute(own, stage, newest, folders.linked(arm, number, stage.name), number, arm)
 
     return {modality: _slim(checkpoint) for modality, checkpoint in run_stages(stages, execute).items()}
 

@@ -1,6 +1,6 @@
 """Recipes and all settings: frozen attrs classes, read from and written to TOML."""
 
-from vimix_adapters.config.arms import of_arm
+from vimix_adapters.config.arms import of_arm, of_stage
 from vimix_adapters.config.augment_settings import AugmentSettings
 from vimix_adapters.config.checks import stage_contradictions
 from vimix_adapters.config.encoder_settings import (
@@ -72,6 +72,7 @@ __all__ = [
     "finetune_augment_of",
     "finetuning_of",
     "of_arm",
+    "of_stage",
     "protocol_of",
     "read_recipe",
     "recipe_from_toml",

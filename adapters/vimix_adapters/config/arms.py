@@ -1,7 +1,9 @@
-"""The recipe of one arm: the recipe of the run with the keys that the arm sets."""
+"""The recipe of one arm or stage: the recipe of the run with the keys that the arm or the stage sets."""
 
+from attrs import evolve
 from cattrs import BaseValidationError
 
+from vimix_adapters.config.recipe_stages import Stage
 from vimix_adapters.config.schema import Recipe
 from vimix_adapters.config.tree import recipe_of, set_key, tree_of
 from vimix_adapters.structuring import mistakes
@@ -26,6 +28,11 @@ def of_arm(recipe: Recipe, arm: str) -> Recipe:
         set_key(tree, key, value)
     tree["arms"] = {arm: own}
     return recipe_of(tree)
+
+
+def of_stage(recipe: Recipe, stage: Stage) -> Recipe:
+    """The recipe with the queue that the stage gives itself."""
+    return recipe if stage.queue is None else evolve(recipe, contrast=evolve(recipe.contrast, queue=stage.queue))
 
 
 def mistakes_in_set(recipe: Recipe, arm: str) -> list[str]:

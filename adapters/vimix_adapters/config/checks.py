@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from vimix_adapters.config.arms import mistakes_in_set, of_arm
+from vimix_adapters.config.arms import mistakes_in_set, of_arm, of_stage
 from vimix_adapters.config.encoder_settings import ENCODERS, EncoderEntry, ModalitySettings
 from vimix_adapters.config.protocols import finetune_augment_of, finetuning_of
 from vimix_adapters.config.recipe_stages import (
@@ -111,6 +111,9 @@ def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str
     for role, modality in _roles(stage):
         if modality not in recipe.modalities:
             yield f"{key}.{role}: {modality!r} is not in [modalities], which has {', '.join(recipe.modalities)}"
+    queue = of_stage(recipe, stage).contrast.queue
+    if stage.queue == 0 and recipe.contrast.negatives == "queue":
+        yield f"{key}.queue: 0 with contrast.negatives = 'queue' leaves no negatives"
     settings = recipe.stage(stage)
     inherited = stage.milestones is None and stage.epochs is not None
     if inherited and settings.milestones and max(settings.milestones) >= settings.epochs:
@@ -129,11 +132,9 @@ def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str
             yield from _same_layer(f"{key}.mix.layers", recipe, stage)
     yield from _pretrains_with_partner(key, stage)
     if isinstance(settings, Pretrain):
-        yield from _objective(
-            key, settings, recipe.contrast.queue, plain=len(stage.modalities) == 1 and not stage.positives
-        )
+        yield from _objective(key, settings, queue, plain=len(stage.modalities) == 1 and not stage.positives)
     if stage.positives is not None:
-        yield from _positives(f"{key}.positives", stage, stage.positives, recipe.contrast.queue)
+        yield from _positives(f"{key}.positives", stage, stage.positives, queue)
 
 
 def _objective(key: str, settings: Pretrain, queue: int, plain: bool) -> Iterator[str]:
@@ -144,7 +145,7 @@ def _objective(key: str, settings: Pretrain, queue: int, plain: bool) -> Iterato
     if not plain:
         yield f"{key}.positives: objective = {settings.objective!r} has the other view as its only positive"
     if settings.objective == "simclr" and queue:
-        yield f"{key}.objective: 'simclr' has no queue: set contrast.queue = 0, which is {queue}"
+        yield f"{key}.objective: 'simclr' has no queue: set queue or contrast.queue = 0, which is {queue}"
 
 
 def _roles(stage: Stage) -> Iterator[tuple[str, str]]:
@@ -175,7 +176,7 @@ def _positives(key: str, stage: Stage, positives: FindPositives, queue: int) -> 
     if find == "labels" and positives.k is not None:
         yield f"{key}.k: find = 'labels' takes all candidates of the class; remove k"
     elif find != "labels" and queue < positives.nearest:
-        yield f"{key}.k: {positives.nearest} is more than the queue holds (contrast.queue = {queue})"
+        yield f"{key}.k: {positives.nearest} is more than the queue holds, {queue}: set queue or contrast.queue"
 
 
 def _same_layer(key: str, recipe: Recipe, stage: CmmcStage) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import asdict, evolve
 
-from vimix_adapters.config.arms import of_arm
+from vimix_adapters.config.arms import of_arm, of_stage
 from vimix_adapters.config.encoder_settings import ModalitySettings
 from vimix_adapters.config.recipe_stages import CmmcStage, Stage
 from vimix_adapters.config.schema import Recipe
@@ -56,6 +56,7 @@ def training_differences(begun: Recipe, now: Recipe) -> list[str]:
 
 def _settings_of(recipe: Recipe, stage: Stage) -> dict[str, Any]:
     """Settings that decide one stage: of the encoders that take part, and with the inherited values filled in."""
+    recipe = of_stage(recipe, stage)
     settings = training_settings(recipe)
     del settings["pretrain"], settings["cmmc"]
     encoders = {name: evolve(recipe.modalities[name], lr=None) for name in stage.modalities}

@@ -109,6 +109,8 @@ class PretrainStage:
     objective: ObjectiveName | None = None
     lr: float | None = field(default=None, validator=optional(gt(0)))
     """Initial learning rate; None: that of the modality."""
+    queue: int | None = field(default=None, validator=optional(ge(0)))
+    """Keys in the queue; None: ``contrast.queue``. A stage with another queue than the one before starts with none."""
 
     @property
     def modality(self) -> str:
@@ -149,6 +151,8 @@ class CmmcStage:
     mix: HiddenMix | None = None
     lr: float | None = field(default=None, validator=optional(gt(0)))
     """Initial learning rate; None: that of the modality."""
+    queue: int | None = field(default=None, validator=optional(ge(0)))
+    """Keys in the queue; None: ``contrast.queue``. A stage with another queue than the one before starts with none."""
 
     @property
     def modality(self) -> str:
@@ -192,6 +196,8 @@ class JointStage:
     milestones: tuple[int, ...] | None = None
     lr: float | None = field(default=None, validator=optional(gt(0)))
     """Initial learning rate of the first modality; None: its own. Those of the others keep their ratio to it."""
+    queue: int | None = field(default=None, validator=optional(ge(0)))
+    """Keys in each queue; None: ``contrast.queue``."""
 
     @property
     def mix(self) -> InputMix:

@@ -23,19 +23,21 @@ def inherited_parts(
 ) -> dict[str, Mapping[str, Any]]:
     """Query, key and queue of a checkpoint. A missing key gets the query's weights, a missing queue the fresh one.
 
-    A queue of another data set than the one with fingerprint ``data`` is replaced too, because its entries number the
-    recordings of that set (section 5 of the method). The classifier of a checkpoint that was trained with labels is
-    left out, with a line in the log.
+    A queue of another size is replaced too, and one of another data set than that with fingerprint ``data``, because
+    its entries number the recordings of that set (section 5 of the method). The classifier of a checkpoint that was
+    trained with labels is left out, with a line in the log.
     """
     query = query_state(checkpoint, fresh["query"])
     parts, trained_on = checkpoint.parts, checkpoint.progress.origin.get("data")
     if "query" not in parts:
         _log.info("classifier.left_out", modality=checkpoint.modality, reason="the encoder gets a new projection head")
     queue = parts.get("queue", fresh["queue"])
-    if "queue" in parts and trained_on != data:
-        _log.info(
-            "queue.starts_empty", modality=checkpoint.modality, reason=f"its keys are of other data ({trained_on})"
-        )
+    size, wanted = (len(state["keys"]) for state in (queue, fresh["queue"]))
+    reason = (
+        f"its keys are of other data ({trained_on})" if trained_on != data else f"it held {size} keys, not {wanted}"
+    )
+    if "queue" in parts and (trained_on != data or size != wanted):
+        _log.info("queue.starts_empty", modality=checkpoint.modality, reason=reason)
         queue = fresh["queue"]
     # Keys of a partner beside them are of an encoder that has been trained since.
     queue = {name: value for name, value in queue.items() if name != "paired" and not name.startswith("keys.")}
