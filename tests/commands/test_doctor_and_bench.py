@@ -19,7 +19,7 @@ from vimix_adapters.commands import doctor
 from vimix_adapters.commands.bench_data import Rate, Step, advice
 from vimix_adapters.commands.doctor import diagnose, healthy
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.flow import tvl1
+from vimix_adapters.flow import opencv
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -123,7 +123,7 @@ def test_an_opencv_without_tvl1_little_memory_and_little_disk_are_told(monkeypat
     def absent(_):
         raise VimixError("this OpenCV has no TV-L1: pip install opencv-contrib-python-headless; or choose --flow dis")
 
-    monkeypatch.setattr(tvl1, "create_estimator", absent)
+    monkeypatch.setattr(opencv, "create_tvl1", absent)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda _: Usage(64 * 2**20, 0, 2**30))
     findings = diagnose(Path.cwd())
     assert found(findings, "tvl1").mend.startswith("pip install opencv-contrib-python-headless")

@@ -16,8 +16,8 @@ from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore
 from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import dequantise, flow_fields, quantise
+from vimix_adapters.flow.opencv import DisFlow
 from vimix_adapters.prepare.flow_store import FlowOptions, Shard, compute_flow, import_flow, parse_shard
 from vimix_adapters.prepare.parts import flow_parts_of
 from vimix_adapters.prepare.store_info import describe

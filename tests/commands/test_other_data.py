@@ -9,7 +9,8 @@ import pytest
 from tests.cli import vimix
 from tests.e2e.killing import RECIPE, make_store
 from vimix.values.errors import VimixError
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, fingerprint
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.hdf5_head import fingerprint
 from vimix_adapters.commands import run as run_commands
 from vimix_adapters.commands.run import run_plan
 from vimix_adapters.config import read_recipe

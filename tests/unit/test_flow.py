@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vimix.values.errors import VimixError
-from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import dequantise, flow_fields, quantise, resized
-from vimix_adapters.flow.tvl1 import TvL1Flow, create_estimator
+from vimix_adapters.flow.opencv import DisFlow, TvL1Flow, create_tvl1
 
 
 def texture(height: int = 64, width: int = 96) -> np.ndarray:
@@ -75,9 +74,9 @@ def test_a_single_frame_stands_still() -> None:
 
 def test_an_opencv_without_tvl1_says_what_to_install() -> None:
     with pytest.raises(VimixError, match="opencv-contrib-python-headless"):
-        create_estimator(SimpleNamespace())
+        create_tvl1(SimpleNamespace())
 
 
 def test_tvl1_is_found_under_its_older_names() -> None:
-    assert create_estimator(SimpleNamespace(optflow=SimpleNamespace(createOptFlow_DualTVL1=lambda: "old"))) == "old"
-    assert create_estimator(SimpleNamespace(createOptFlow_DualTVL1=lambda: "older")) == "older"
+    assert create_tvl1(SimpleNamespace(optflow=SimpleNamespace(createOptFlow_DualTVL1=lambda: "old"))) == "old"
+    assert create_tvl1(SimpleNamespace(createOptFlow_DualTVL1=lambda: "older")) == "older"
