@@ -54,6 +54,32 @@ stages = [
 )
 
 
+ONE_STREAM = (
+    'name = "small"'
+    + SMALL
+    + """
+[contrast]
+queue = 6
+embedding = 16
+[pretrain]
+epochs = 1
+milestones = []
+[finetune]
+epochs = 2
+milestones = []
+dropout = 0.0
+[run]
+precision = "float32"
+"""
+)
+"""A recipe without arms, for the commands that train a single modality."""
+
+
+def sets(*settings: str) -> list[str]:
+    """Return the options that change these keys of a recipe."""
+    return [word for setting in settings for word in ("--set", setting)]
+
+
 def vimix(*arguments: object) -> int:
     """Run the command in this process; its exit code."""
     before, stderr = sys.argv, sys.stderr

@@ -1,7 +1,10 @@
 """Tests run side by side, one thread each: the threads of two torch processes would wait for each other in loops."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -40,6 +43,26 @@ def _log_of_this_test_only() -> Iterator[None]:
     structlog.reset_defaults()
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def killed_place(tmp_path_factory) -> Path:
+    """A store of sixteen videos and the recipe of ``tests/e2e/killing.py``; no test writes into this folder."""
+    from tests.e2e.killing import make_place
+
+    return make_place(tmp_path_factory.mktemp("killed"))
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A disk of 4 MiB, if mounting is allowed."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(disk)]
+    if os.geteuid() or not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.cli import vimix
-from tests.e2e.killing import RECIPE, make_store
+from tests.cli import sets, vimix
+from tests.e2e.killing import make_place
 from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import RGB
@@ -21,10 +21,8 @@ from vimix_adapters.config.store_settings import PackSettings
 def place(tmp_path_factory) -> Path:
     """A store of twelve videos to train on and four to ask for, a recipe, and a store with splits to trip over."""
     folder = tmp_path_factory.mktemp("before")
-    make_store(folder / "s.h5")
     make_odd_store(folder / "odd.h5")
-    (folder / "r.toml").write_text(RECIPE.format(store=folder / "s.h5"))
-    return folder
+    return make_place(folder)
 
 
 def make_odd_store(path: Path) -> None:
@@ -61,12 +59,8 @@ def test_seeds_are_what_every_generator_takes(place, capsys) -> None:
         assert "for a single seed use --set seed=N" in told
 
 
-ONLY_RGB = ["arms.vimix.stages=[{ pretrain = 'rgb' }]"]
+ONLY_RGB = ["modalities={ rgb = { width = 0.0625 } }", "arms.vimix.stages=[{ pretrain = 'rgb' }]"]
 OTHER = ["evaluate.stores.other.store={0}/odd.h5", "evaluate.stores.other.gallery=a", "evaluate.stores.other.queries=b"]
-
-
-def as_options(place: Path, settings: list[str]) -> list[str]:
-    return [word for setting in settings for word in ("--set", setting.replace("{0}", str(place)))]
 
 
 @pytest.mark.parametrize("more", [[], ["--plan"]])
@@ -77,21 +71,21 @@ def as_options(place: Path, settings: list[str]) -> list[str]:
         (["evaluate.gallery=validation"], "evaluate: {0}/s.h5 has no split 'validation'"),
         (OTHER, "evaluate.stores.other: {0}/odd.h5 has no modality 'flow'"),
         (
-            ["modalities={ rgb = { width = 0.0625 } }", *ONLY_RGB, *OTHER, "evaluate.stores.other.queries=unlabelled"],
+            [*ONLY_RGB, *OTHER, "evaluate.stores.other.queries=unlabelled"],
             "evaluate.stores.other: 1 videos of split 'unlabelled' have no label (v3, ...)",
         ),
         (
-            ["modalities={ rgb = { width = 0.0625 } }", *ONLY_RGB, *OTHER, "evaluate.stores.other.queries=same"],
+            [*ONLY_RGB, *OTHER, "evaluate.stores.other.queries=same"],
             "evaluate.stores.other: 2 videos are in split 'a', to train on, and in 'same'",
         ),
         (
-            ["modalities={ rgb = { width = 0.0625 } }", *ONLY_RGB, *OTHER, "evaluate.stores.other.gallery=one"],
+            [*ONLY_RGB, *OTHER, "evaluate.stores.other.gallery=one"],
             "evaluate.stores.other: all videos of split 'one' are of one class",
         ),
     ],
 )
 def test_what_encoders_are_judged_on_is_there(place, capsys, settings, expected, more) -> None:
-    told = refused(place, capsys, *as_options(place, settings), *more)
+    told = refused(place, capsys, *sets(*(setting.replace("{0}", str(place)) for setting in settings)), *more)
     assert expected.replace("{0}", str(place)) in told
 
 
@@ -120,9 +114,9 @@ def test_the_plan_of_a_missing_store_imports_no_torch(place) -> None:
 @pytest.mark.parametrize("task", ["finetune", "linear-end-to-end"])
 def test_a_classifier_of_one_class_is_not_trained(place, capsys, task) -> None:
     settings = ["data.store={0}/odd.h5", "data.train_split=one", "evaluate.gallery=one", "evaluate.queries=b"]
-    settings += ["modalities={ rgb = { width = 0.0625 } }", *ONLY_RGB, "evaluate.protocol=coclr"]
+    settings += [*ONLY_RGB, "evaluate.protocol=coclr"]
     command = ["evaluate", task, place / "r.toml", "--from-scratch", "rgb", "--out", place / "one.json"]
-    assert vimix(*command, *as_options(place, settings), "--device", "cpu") == 2
+    assert vimix(*command, *sets(*(setting.replace("{0}", str(place)) for setting in settings)), "--device", "cpu") == 2
     assert "all videos of split 'one' are of one class, a classifier needs two" in capsys.readouterr().err
 
 
@@ -133,10 +127,10 @@ def test_a_split_without_videos_is_refused() -> None:
 
 def test_a_curve_wants_videos_with_labels(place, capsys) -> None:
     """Else the first epoch would end in vain. ``vimix pretrain`` is not evaluated, but it is watched."""
-    settings = ["modalities={ rgb = { width = 0.0625 } }", *ONLY_RGB, "data.store={0}/odd.h5", "data.train_split=a"]
+    settings = [*ONLY_RGB, "data.store={0}/odd.h5", "data.train_split=a"]
     settings += ["evaluate.knn_every=1", "evaluate.gallery=a", "evaluate.queries=unlabelled", "optim.batch=2"]
     settings += ["contrast.bn_groups=1"]
     command = ["pretrain", place / "r.toml", "--modality", "rgb", "--device", "cpu", "--out", place / "single"]
-    assert vimix(*command, *as_options(place, settings)) == 2
+    assert vimix(*command, *sets(*(setting.replace("{0}", str(place)) for setting in settings))) == 2
     assert "evaluate.knn_every: split 'unlabelled' has no video with a label" in capsys.readouterr().err
     assert not list((place / "single").rglob("*.pt"))

@@ -3,8 +3,8 @@
 import ctypes
 import os
 import signal
-import struct
 import time
+import wave
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -17,7 +17,7 @@ import pytest
 from attrs import frozen
 from rich.console import Console
 
-from tests.fakes.store import moving_square, write_video
+from tests.fakes.store import frame_numbers, moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.decode import decode_video
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
@@ -89,6 +89,14 @@ def sound(path: Path, cover: bool = False) -> None:
             container.mux(picture.encode())
 
 
+def wave_file(path: Path) -> None:
+    with wave.open(str(path), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(16000))
+
+
 def undeclared(path: Path) -> None:
     """Matroska declares no number of frames."""
     encoded(path)
@@ -105,18 +113,6 @@ def test_a_rate_of_pyavs_own_type_is_a_fraction() -> None:
 
 def variable(path: Path) -> None:
     encoded(path, 12, times=[0, 1, 2, 3, 4, 5, 10, 15, 20, 25, 30, 35])
-
-
-def turned(path: Path) -> None:
-    """A portrait that was filmed with the camera on its side: a quarter turn in the matrix of the track header."""
-    upright = moving_square(12, 64, 48)
-    write_video(path, np.rot90(upright, 1, axes=(1, 2)).copy(), codec="mpeg4")
-    data = bytearray(path.read_bytes())
-    header = data.index(b"tkhd") + 4 + 4 + 36  # version and flags, then what comes before the matrix in version 0
-    one, half = 1 << 16, 1 << 30
-    assert struct.unpack(">9i", data[header : header + 36]) == (one, 0, 0, 0, one, 0, 0, 0, half)
-    data[header : header + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, half)
-    path.write_bytes(bytes(data))
 
 
 def growing(path: Path) -> None:
@@ -144,19 +140,22 @@ def circle(path: Path) -> None:
 
 ALL = list(range(12))
 ODD = {
-    "truncated": Odd(truncated, reason="not a readable video|truncated|damaged"),
+    **{
+        f"truncated {ending}": Odd(truncated, reason="not a readable video|truncated|damaged", name=f"a.{ending}")
+        for ending in ("mp4", "avi", "mkv")
+    },
     "truncated with its index": Odd(truncated_with_its_index, reason="truncated|damaged"),
     "zero bytes": Odd(lambda path: path.write_bytes(b"") and None, reason="empty file"),
     "text": Odd(lambda path: path.write_text("no video\n" * 99) and None, reason="not a readable video"),
     "noise": Odd(lambda path: path.write_bytes(os.urandom(4096)) and None, reason="not a readable video"),
     "sound alone": Odd(sound, reason="^no video stream$"),
+    "sound of another format": Odd(wave_file, reason="not a video in a format that is read"),
     "sound with a cover": Odd(lambda path: sound(path, cover=True), reason="cover picture"),
     "name that is no UTF-8": Odd(encoded, ALL, name=os.fsdecode(b"a\xff.mp4")),
     "one frame": Odd(lambda path: encoded(path, 1), [0]),
     "0 declared frames": Odd(undeclared, ALL, name="a.mkv"),
     "variable rate": Odd(variable, ALL, name="a.mkv"),
     "odd sizes": Odd(lambda path: write_video(path, moving_square(12, 49, 63), pixels="yuv444p"), ALL),
-    "turned": Odd(turned, ALL),
     "10 bit": Odd(lambda path: encoded(path, pixels="yuv420p10le"), ALL),
     "HEVC": Odd(lambda path: with_encoder("libx265", path), ALL),
     "AV1": Odd(lambda path: with_encoder("libsvtav1", path), ALL),
@@ -180,15 +179,8 @@ def test_an_odd_file_is_read_as_it_should_be_or_refused_with_its_reason(tmp_path
             decode_video(path, 30, 48)
         return
     decoded = decode_video(path, 30, 48)
-    assert [round(float(f[2:10, 2:10].mean()) / 8) for f in decoded.frames][: len(odd.frames)] == odd.frames
+    assert frame_numbers(decoded.frames)[: len(odd.frames)] == odd.frames
     assert min(decoded.frames.shape[1:3]) == 48
-    if kind == "turned":
-        assert decoded.frames.shape[1:3] == (64, 48), "upright again"
-        likeness = [
-            np.corrcoef(np.rot90(decoded.frames, turns, axes=(1, 2)).ravel(), moving_square(12, 64, 48).ravel())[0, 1]
-            for turns in (0, 2)
-        ]
-        assert likeness[0] > likeness[1] + 0.2, likeness
 
 
 def hostile(job: PartJob, settings: PackSettings) -> None:

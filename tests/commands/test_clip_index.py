@@ -103,16 +103,6 @@ def test_a_video_that_one_query_clip_hides_behind_many_clips_of_another_is_found
     assert [match.query_clip for match in matches] == [0, 0]
 
 
-def test_a_stored_clip_finds_itself_where_it_is() -> None:
-    rng = np.random.default_rng(0)
-    features, starts = rng.normal(size=(12, 8)).astype(np.float32), np.tile([0, 8, 16, 24], 3)
-    clips = ClipFeatures(features, np.repeat(np.arange(3), 4), starts)
-    (match,) = ClipIndex.build(clips, store(3), CLASSES, WINDOW, about={}).query(clips.features[6:7], 1)
-    assert match.video.name == "video-1"
-    assert match.similarity == pytest.approx(1.0, abs=1e-6)
-    assert [match.start, match.end] == pytest.approx([16 / 11, 32 / 11])
-
-
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), counts=st.lists(st.integers(1, 12), min_size=1, max_size=6), k=st.integers(1, 9))
 def test_moments_are_the_best_clips_that_overlap_no_better_one(seed: int, counts: list[int], k: int) -> None:

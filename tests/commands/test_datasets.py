@@ -3,6 +3,7 @@
 import json
 import os
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.builders import touch
 from tests.cli import vimix
 from tests.fakes import official_datasets
 from tests.fakes.store import FakeVideoStore
@@ -219,18 +221,8 @@ def test_a_class_without_its_list_is_named(tmp_path) -> None:
 
 def test_kinetics_is_stored_as_far_as_it_is_there(tmp_path, capsys) -> None:
     videos, *files = official_datasets.kinetics(tmp_path)
-    annotations = ",".join(map(str, files))
-    command = [
-        "prepare",
-        "kinetics",
-        "--videos",
-        videos,
-        "--annotations",
-        annotations,
-        "--out",
-        tmp_path / "k.h5",
-        *FAST,
-    ]
+    lists = ["--annotations", ",".join(map(str, files))]
+    command = ["prepare", "kinetics", "--videos", videos, *lists, "--out", tmp_path / "k.h5", *FAST]
     assert vimix(*command) == 3
     assert "missing: yoga/gone0000000_000005_000015.mp4" in capsys.readouterr().out
     assert vimix(*command, "--allow-partial") == 0
@@ -295,9 +287,7 @@ def test_a_mistake_in_kinetics_annotations_is_named_with_its_line(tmp_path, text
 
 def test_ntu_videos_are_split_by_performer_and_camera(tmp_path) -> None:
     names = [f"S001C00{c}P00{p}R001A0{a}_rgb.avi" for c in (1, 2, 3) for p in (1, 3) for a in (10, 60)]
-    folder = official_datasets.ntu_videos(
-        tmp_path, [*names, "S018C001P001R001A001_rgb.avi", "S001C001P001R001A001.avi"]
-    )
+    folder = touch(tmp_path / "nturgb+d_rgb", *names, "S018C001P001R001A001_rgb.avi", "S001C001P001R001A001.avi")
     listing = list_ntu_videos(folder)
     assert [video.name for video in listing.files] == sorted(names)
     assert len(listing.classes) == 60
@@ -363,14 +353,6 @@ def test_linked_folders_are_entered_once_and_links_in_circles_end(tmp_path) -> N
     assert [path.name for path in video_files(tmp_path / "videos").paths] == ["a.mp4", "self.mp4"]
 
 
-def test_a_name_that_is_no_utf8_is_listed_under_another(tmp_path) -> None:
-    (tmp_path / "bow").mkdir()
-    Path(os.fsdecode(os.fsencode(tmp_path) + b"/bow/caf\xe9.mp4")).touch()
-    (video,) = list_folder(tmp_path).files
-    assert video.name == "bow/caf\\xe9.mp4"
-    assert video.path.exists()
-
-
 # --- Any bytes
 
 LINE = st.one_of(
@@ -395,41 +377,36 @@ BYTES = st.one_of(
 )
 
 
-def _ucf(folder: Path, data: bytes) -> None:
+def _ucf(folder: Path) -> None:
     (folder / "classInd.txt").write_text("1 ApplyEyeMakeup\n2 Hammering\n")
-    for name in ("trainlist01.txt", "testlist01.txt"):
-        (folder / name).write_bytes(data if name == "trainlist01.txt" else b"")
+    (folder / "testlist01.txt").touch()
     list_ucf101(folder, folder)
 
 
-def _class_index(folder: Path, data: bytes) -> None:
-    (folder / "classInd.txt").write_bytes(data)
+def _class_index(folder: Path) -> None:
     assert read_class_index(folder / "classInd.txt")
 
 
-def _hmdb(folder: Path, data: bytes) -> None:
-    (folder / "climb_test_split1.txt").write_bytes(data)
-    list_hmdb51(folder, folder)
-
-
-def _kinetics(folder: Path, data: bytes) -> None:
-    (folder / "train.csv").write_bytes(data)
-    list_kinetics(folder, [folder / "train.csv"])
-
-
-def _csv(folder: Path, data: bytes) -> None:
-    (folder / "list.csv").write_bytes(data)
-    list_videos([folder / "list.csv"])
+READERS: dict[str, Callable[[Path], object]] = {
+    "trainlist01.txt": _ucf,
+    "classInd.txt": _class_index,
+    "climb_test_split1.txt": lambda folder: list_hmdb51(folder, folder),
+    "train.csv": lambda folder: list_kinetics(folder, [folder / "train.csv"]),
+    "list.csv": lambda folder: list_videos([folder / "list.csv"]),
+    "split.csv": lambda folder: list_folder(folder, folder / "split.csv"),
+}
+"""Readers of a folder with the list of that name."""
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("parse", [_ucf, _class_index, _hmdb, _kinetics, _csv])
+@pytest.mark.parametrize("name", READERS)
 @given(data=BYTES)
-def test_any_bytes_give_a_value_or_a_refusal_that_names_the_file(tmp_path_factory, parse, data) -> None:
-    folder = tmp_path_factory.getbasetemp() / f"fuzz{parse.__name__}"
+def test_any_bytes_give_a_value_or_a_refusal_that_names_the_file(tmp_path_factory, name, data) -> None:
+    folder = tmp_path_factory.getbasetemp() / f"fuzz-{name}"
     folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(data)
     try:
-        parse(folder, data)
+        READERS[name](folder)
     except VimixError as error:
         told = str(error)
     else:
@@ -438,19 +415,23 @@ def test_any_bytes_give_a_value_or_a_refusal_that_names_the_file(tmp_path_factor
 
 
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("name", "data", "message"),
     [
-        (b"path,split\na\x00.mp4,train\n", r"line 2: expected text, found the control character '\\x00'"),
-        (b"path,split\n\na\xff.mp4,train\n", "line 3: expected UTF-8 text, found the byte 0xff"),
-        (b"path,split\n../a.mp4,train\n", r"line 2: \.\./a.mp4 must be a path below"),
-        (b"path,split\na.mp4,train;\n", "line 2: split 'train;' must be a name"),
-        (b"path,path,split\n", "line 1: column path occurs twice"),
+        ("list.csv", b"path,split\na\x00.mp4,train\n", r"line 2: expected text, found the control character '\\x00'"),
+        ("list.csv", b"path,split\n\na\xff.mp4,train\n", "line 3: expected UTF-8 text, found the byte 0xff"),
+        ("list.csv", b"path,split\n../a.mp4,train\n", r"line 2: \.\./a.mp4 must be a path below"),
+        ("list.csv", b"path,split\na.mp4,train;\n", "line 2: split 'train;' must be a name"),
+        ("list.csv", b"path,path,split\n", "line 1: column path occurs twice"),
+        ("split.csv", b"a,b\n1,2\n", "line 1: expected the header path,label,split"),
+        ("split.csv", b"path,label,split\nbow/a.mp4,,train\n", "line 2: .*label missing"),
+        ("split.csv", b"path,label,split\n../x.mp4,a,train\n", "line 2: .*must be a path below"),
+        ("split.csv", b"path,label,split\na.mp4,a,train\na.mp4,a,test\n", "line 3: .*listed twice"),
     ],
 )
-def test_a_mistake_in_a_csv_list_is_named_with_its_line(tmp_path, data, message) -> None:
-    (tmp_path / "list.csv").write_bytes(data)
+def test_a_mistake_in_a_csv_list_is_named_with_its_line(tmp_path, name, data, message) -> None:
+    (tmp_path / name).write_bytes(data)
     with pytest.raises(VimixError, match=message):
-        list_videos([tmp_path / "list.csv"])
+        READERS[name](tmp_path)
 
 
 @pytest.mark.timeout(30)

@@ -115,11 +115,8 @@ def test_rows_are_matched_by_arm_and_streams_whatever_they_are_called(tmp_path) 
     assert "| Vi-Mix (long) | joint + motion | 50.0 ± 10.0 |" in text
     assert "| Vi-Mix (short) | motion + joint | R@1 | +10.0 |" in text
     assert "| Vi-Mix (long) | joint + motion | R@1 | +20.0 |" in text
-    assert [row["key"] for row in json.loads((tmp_path / "results.json").read_text())["rows"]] == [
-        "moco",
-        "short",
-        "long",
-    ]
+    rows = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert [row["key"] for row in rows] == ["moco", "short", "long"]
 
 
 def test_older_results_without_names_are_summarised_by_title_unless_one_stands_for_two(tmp_path) -> None:
@@ -360,8 +357,7 @@ def test_a_mean_curve_is_taken_where_all_seeds_were_measured() -> None:
 
 def test_epochs_count_over_all_stages_of_one_encoder(tmp_path) -> None:
     """rgb: 2 epochs, then 3 after flow's; its curve goes on at epoch 3, and flow's rows are not in it."""
-    recipe = recipe_from_toml(
-        """
+    recipe = """
 name = "x"
 seed = 7
 [data]
@@ -376,21 +372,15 @@ stages = [
   { pretrain = "flow", epochs = 1, milestones = [] },
   { cmmc = "rgb", partner = "flow", epochs = 3, milestones = [] },
 ]
-""",
-        "r",
-    )
-    (tmp_path / "recipe.toml").write_text(recipe_to_toml(recipe))
-    rows = {
+"""
+    points = {
         "1-pretrain-rgb": [(0, 0.1), (1, 0.2)],
         "2-pretrain-flow": [(0, 9.0)],
         "3-cmmc-rgb-from-flow": [(1, 0.4), (2, 0.5)],
     }
-    for stage, points in rows.items():
-        file = tmp_path / "a" / stage / "metrics.jsonl"
-        file.parent.mkdir(parents=True)
-        lines = [{"step": n + 1, "epoch": float(e), "knn_accuracy": v} for n, (e, v) in enumerate(points)]
-        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-        assert len(read_metrics(file)) == len(points)
+    rows = {stage: [{"epoch": float(e), "knn_accuracy": v} for e, v in found] for stage, found in points.items()}
+    trained(tmp_path, 7, rows, text=recipe)
+    assert len(read_metrics(tmp_path / "a/1-pretrain-rgb/metrics.jsonl")) == 2
     draw_figure("2", tmp_path, tmp_path / "f.png", "rgb", [])
     content = json.loads((tmp_path / "f.json").read_text())
     assert (content["format"], content["figure"], content["modality"]) == ("vimix-figure-1", "2", "rgb")
@@ -421,30 +411,27 @@ stages = [{{ pretrain = "rgb", epochs = 9, milestones = [] }}]
 def test_arms_that_say_the_same_about_themselves_have_curves_of_their_own(tmp_path) -> None:
     text = TWO_STAGES.format(name="x", seed=1).replace("not yet begun", "A")
     recipe = recipe_from_toml(text, "r")
-    assert [recipe.title(arm) for arm in ("a", "never", "random initialisation")] == [
-        "A (a)",
-        "A (never)",
-        "random initialisation",
-    ]
-    trained(tmp_path / "x", 1, {"1-pretrain-rgb": [{"knn_accuracy": 0.5}]})
-    (tmp_path / "x/recipe.toml").write_text(recipe_to_toml(recipe))
-    other = tmp_path / "x/never/1-pretrain-rgb/metrics.jsonl"
-    other.parent.mkdir(parents=True)
-    other.write_text(json.dumps({"step": 1, "epoch": 0.0, "knn_accuracy": 0.75}) + "\n")
+    titles = [recipe.title(arm) for arm in ("a", "never", "random initialisation")]
+    assert titles == ["A (a)", "A (never)", "random initialisation"]
+    rows = {f"{arm}/1-pretrain-rgb": [{"knn_accuracy": value}] for arm, value in (("a", 0.5), ("never", 0.75))}
+    trained(tmp_path / "x", 1, rows, text=text)
     draw_figure("2", tmp_path, tmp_path / "f.png", "rgb", [])
     (panel,) = json.loads((tmp_path / "f.json").read_text())["panels"]
     assert {arm: curve["values"] for arm, (curve,) in panel["arms"].items()} == {"A (a)": [0.5], "A (never)": [0.75]}
 
 
-def trained(folder: Path, seed: int, stages: dict[str, list[dict[str, float]]], name: str = "x") -> Path:
-    """A run whose stages left these rows of metrics."""
-    folder.mkdir()
-    recipe = recipe_from_toml(TWO_STAGES.format(name=name, seed=seed), "r")
+def trained(
+    folder: Path, seed: int, stages: dict[str, list[dict[str, float]]], name: str = "x", text: str = ""
+) -> Path:
+    """A run of the recipe ``text`` whose stages left these rows of metrics; those of arm a, or ``ARM/STAGE``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = recipe_from_toml(text or TWO_STAGES.format(name=name, seed=seed), "r")
     (folder / "recipe.toml").write_text(recipe_to_toml(recipe))
     for stage, rows in stages.items():
-        (folder / "a" / stage).mkdir(parents=True)
+        place = folder / (stage if "/" in stage else f"a/{stage}")
+        place.mkdir(parents=True)
         lines = [json.dumps({"step": n + 1, "epoch": float(n // 10), **row}) + "\n" for n, row in enumerate(rows)]
-        (folder / "a" / stage / "metrics.jsonl").write_text("".join(lines))
+        (place / "metrics.jsonl").write_text("".join(lines))
     return folder
 
 
@@ -475,10 +462,8 @@ def test_stages_tell_how_training_ended_and_how_much_was_mixed(tmp_path, capsys)
 
 def test_a_stage_trained_by_itself_is_told_too(tmp_path, capsys) -> None:
     """As ``vimix pretrain`` and ``vimix cmmc-stage`` leave them: in RUN itself, without an arm or a number."""
-    run = trained(tmp_path / "run", 4, {})
-    for stage, value in (("pretrain-rgb", 0.25), ("manifold-rgb", 0.75)):
-        (run / stage).mkdir()
-        (run / stage / "metrics.jsonl").write_text(json.dumps({"step": 1, "epoch": 1.0, "knn_accuracy": value}) + "\n")
+    stages = (("pretrain-rgb", 0.25), ("manifold-rgb", 0.75))
+    run = trained(tmp_path / "run", 4, {f"./{stage}": [{"epoch": 1.0, "knn_accuracy": v}] for stage, v in stages})
     show_stages([run], tmp_path / "stages.json")
     lines = json.loads((tmp_path / "stages.json").read_text())["stages"]
     told = {line["stage"]: (line["arm"], line["epochs"], line["values"]) for line in lines}
@@ -498,13 +483,7 @@ def test_a_stage_trained_by_itself_is_told_too(tmp_path, capsys) -> None:
 
 
 def test_runs_that_are_no_sample_have_no_common_stages_or_curves(tmp_path) -> None:
-    for place, seed, name in (
-        ("twice/one", 1, "x"),
-        ("twice/again", 1, "x"),
-        ("mixed/one", 1, "x"),
-        ("mixed/two", 2, "y"),
-    ):
-        (tmp_path / place).parent.mkdir(exist_ok=True)
+    for place, seed, name in (("twice/one", 1, "x"), ("twice/2", 1, "x"), ("mixed/one", 1, "x"), ("mixed/2", 2, "y")):
         trained(tmp_path / place, seed, {}, name)
     with pytest.raises(VimixError, match="no stage of x has metrics yet"):
         show_stages([tmp_path / "twice/one"], None)

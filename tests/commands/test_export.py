@@ -9,6 +9,7 @@ import torch
 from safetensors import safe_open
 from torchvision.models.video import s3d
 
+from tests.builders import random_encoder
 from tests.cli import vimix
 from tests.fakes.skeletons import FIVE
 from vimix.values.checkpoint import Checkpoint
@@ -24,23 +25,11 @@ CLIPS = torch.randn(4, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
 def made(folder: Path, width: float = 0.0625, channels: int = 3) -> tuple[Path, ContrastiveNetwork]:
-    """A run's checkpoint with statistics of its own, and its network."""
-    modality = Modality("rgb" if channels == 3 else "flow")
-    recipe = config.Recipe(
-        name="small",
-        data=config.Data(store="none.h5", frames=8, size=32),
-        modalities={modality: config.ModalitySettings(width=width, channels=channels)},
-    )
-    network = wiring.build_network(recipe, modality, CPU)
-    with torch.no_grad():
-        for _ in range(20):
-            network.embed(CLIPS[:, :channels])
-    parts = {"query": network.state_dict()}
-    about = {"stage": f"pretrain-{modality}", "arm": "moco", "data": "f00d"}
-    FolderCheckpointStore(folder / "moco/1-pretrain").save(
-        Checkpoint(modality, config.recipe_to_toml(recipe), parts, about)
-    )
-    return folder / "moco/1-pretrain", network
+    """A run's checkpoint, and its network."""
+    settings = config.ModalitySettings(width=width, channels=channels)
+    modality = "rgb" if channels == 3 else "flow"
+    stage = folder / "moco/1-pretrain"
+    return stage, random_encoder(stage, modality, settings, CLIPS[:, :channels], arm="moco", data="f00d")
 
 
 def export(checkpoint: Path, format_name: str, out: Path) -> None:

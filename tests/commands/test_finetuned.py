@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.builders import bow_and_wave
-from tests.cli import SMALL, vimix
+from tests.builders import bow_and_wave_store
+from tests.cli import sets, vimix
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.commands.extract_windows import sliding
 from vimix_adapters.prepare.single_file import read_as_stored
@@ -18,34 +18,12 @@ from vimix_adapters.pretrained import load_encoder
 
 pytestmark = pytest.mark.slow
 
-RECIPE = (
-    'name = "small"'
-    + SMALL
-    + """
-[contrast]
-queue = 0
-embedding = 16
-[pretrain]
-epochs = 1
-milestones = []
-[finetune]
-epochs = 2
-milestones = []
-dropout = 0.0
-[run]
-precision = "float32"
-"""
-)
-
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """A store of eight videos, a recipe, and a network finetuned on it in ``tuned/rgb``."""
     folder = tmp_path_factory.mktemp("finetuned")
-    bow_and_wave(folder / "videos", 4)
-    options = ["--flow", "none", "--short-side", 40, "--codec", "raw", "--workers", 1]
-    assert vimix("prepare", "folder", folder / "videos", "--out", folder / "s.h5", *options) == 0
-    (folder / "r.toml").write_text(RECIPE.format(store=folder / "s.h5"))
+    bow_and_wave_store(folder, 4)
     command = ["evaluate", "finetune", folder / "r.toml", "--from-scratch", "rgb", "--device", "cpu"]
     assert vimix(*command, "--out", folder / "tuned.json") == 0
     return folder
@@ -70,8 +48,7 @@ def test_every_command_takes_a_finetuned_checkpoint(place, monkeypatch, command)
 
 def test_a_training_from_a_finetuned_checkpoint_starts_with_its_encoder(place, tmp_path) -> None:
     command = ["pretrain", place / "r.toml", "--modality", "rgb", "--init", place / "tuned/rgb", "--device", "cpu"]
-    still = ["--set", "optim.lr=1e-30", "--set", "optim.weight_decay=0.0"]
-    assert vimix(*command, "--out", tmp_path, *still) == 0
+    assert vimix(*command, "--out", tmp_path, *sets("optim.lr=1e-30", "optim.weight_decay=0.0")) == 0
     stem = "encoder.features.0.0.0.weight"
     tuned, trained = load_checkpoint(place / "tuned/rgb"), load_checkpoint(tmp_path / "pretrain-rgb")
     torch.testing.assert_close(trained.parts["query"][stem], tuned.parts["classifier"][stem])

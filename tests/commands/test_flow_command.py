@@ -4,20 +4,22 @@ import json
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
+from attrs import evolve
 from rich.console import Console
 
 from tests.cli import vimix
-from tests.fakes.store import moving_square
+from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore
 from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import dequantise, flow_fields, quantise
+from vimix_adapters.flow.opencv import DisFlow
 from vimix_adapters.prepare.flow_store import FlowOptions, Shard, compute_flow, import_flow, parse_shard
 from vimix_adapters.prepare.parts import flow_parts_of
 from vimix_adapters.prepare.store_info import describe
@@ -57,10 +59,8 @@ def test_a_store_gets_flow_of_its_stored_frames_and_keeps_all_else(tmp_path) -> 
     assert (report.videos, report.finished, report.complete, report.failures) == (4, 4, True, ())
     store = Hdf5VideoStore(path)
     assert list(store.videos) == list(before.videos)
-    assert {name: list(store.members(name)) for name in store.splits} == {
-        name: list(before.members(name)) for name in before.splits
-    }
-    assert (store.quarantined, list(store.classes)) == (1, ["bow", "wave"])
+    assert (store.head.classes, store.head.splits) == (before.head.classes, before.head.splits)
+    assert (store.quarantined, store.classes) == (1, ("bow", "wave"))
     assert store.formats[FLOW].bound == 5.0
     assert json.loads(store.formats[FLOW].extra)["flow_origin"] == STORED_FRAMES
     for number, frames in enumerate(pictures):
@@ -118,8 +118,6 @@ def test_force_replaces_the_flow_of_a_store_and_parts_of_other_settings(tmp_path
 
 
 def test_a_video_whose_frames_are_damaged_is_named_and_the_store_stays_as_it_is(tmp_path) -> None:
-    import h5py
-
     path = rgb_store(tmp_path, "jpeg")
     with h5py.File(path, "r+") as file:
         file["videos/00000001/rgb"][:] = 0
@@ -271,10 +269,6 @@ def test_gaps_lost_partners_and_swapped_channels_are_refused(tmp_path) -> None:
 
 
 def test_a_query_video_is_packed_as_the_store_was(tmp_path) -> None:
-    from attrs import evolve
-
-    from tests.fakes.store import write_video
-
     write_video(tmp_path / "v.mp4", moving_square(6, 48, 64))
     settings = PackSettings(short_side=48, flow="dis", flow_short_side=48, codec="jpeg", quality=30)
     plain, _ = pack_frames(tmp_path / "v.mp4", settings)

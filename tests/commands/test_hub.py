@@ -7,14 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.builders import random_encoder
 from tests.cli import vimix
 from tests.fakes.hub import hub
 from tests.recipes import ROOT
-from vimix.values.checkpoint import Checkpoint
-from vimix.values.modality import RGB
-from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
-from vimix_adapters.encoders.contrastive_network import Compute
+from vimix_adapters.checkpoints.folder import load_checkpoint
 
 INSTALLED = importlib.util.find_spec("huggingface_hub") is not None
 needs_hub = pytest.mark.skipif(not INSTALLED, reason="the extra [hub] is not installed")
@@ -22,11 +19,7 @@ needs_hub = pytest.mark.skipif(not INSTALLED, reason="the extra [hub] is not ins
 
 @pytest.fixture
 def trained(tmp_path) -> Path:
-    settings = config.ModalitySettings(width=0.0625)
-    recipe = config.Recipe(name="small", data=config.Data(store="", frames=8, size=32), modalities={"rgb": settings})
-    state = wiring.build_network(recipe, RGB, Compute(torch.device("cpu"))).state_dict()
-    stage = Checkpoint(RGB, config.recipe_to_toml(recipe), {"query": state}, {"stage": "pretrain-rgb"})
-    FolderCheckpointStore(tmp_path / "run").save(stage)
+    random_encoder(tmp_path / "run")
     return tmp_path / "run"
 
 

@@ -1,21 +1,18 @@
 """A command that needs more than there is ends in one line, before it takes it and with nothing half written."""
 
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import h5py
 import numpy as np
 import pytest
 import torch
 
-from tests.cli import vimix
-from tests.commands.test_export import made
-from tests.e2e.killing import RECIPE, make_store
+from tests.builders import no_file_longer_than, random_encoder
+from tests.cli import sets, vimix
+from tests.e2e.killing import RECIPE
 from vimix.app.steps import pretrain_step
 from vimix.domain.mixing.policies import Mixup
 from vimix.values.clips import ClipBatch
@@ -35,19 +32,6 @@ from vimix_adapters.reports.tables import Row
 ONLY_RGB = "arms.vimix.stages=[{ pretrain = 'rgb' }]"
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    """A store of sixteen videos and a recipe."""
-    folder = tmp_path_factory.mktemp("limits")
-    make_store(folder / "s.h5")
-    (folder / "r.toml").write_text(RECIPE.format(store=folder / "s.h5"))
-    return folder
-
-
-def options(*settings: str) -> list[str]:
-    return [word for setting in settings for word in ("--set", setting)]
-
-
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("setting", "more"),
@@ -60,9 +44,10 @@ def options(*settings: str) -> list[str]:
     ],
 )
 def test_a_recipe_that_needs_more_memory_than_there_is_is_refused_before_it_is_taken(
-    place, tmp_path, capsys, setting, more
+    killed_place, tmp_path, capsys, setting, more
 ) -> None:
-    assert vimix("run", place / "r.toml", "--out", tmp_path / "run", "--device", "cpu", *options(setting), *more) == 2
+    command = ["run", killed_place / "r.toml", "--out", tmp_path / "run", "--device", "cpu"]
+    assert vimix(*command, *sets(setting), *more) == 2
     printed = capsys.readouterr()
     told = printed.err
     assert setting.replace("=", " = ") in told
@@ -134,28 +119,13 @@ def test_another_error_of_torch_keeps_its_traceback(monkeypatch) -> None:
         vimix("run")
 
 
-@contextmanager
-def no_file_longer_than(size: int) -> Iterator[None]:
-    """The kernel refuses to write on, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory) -> Path:
-    return made(tmp_path_factory.mktemp("exported"))[0]
-
-
 @pytest.mark.parametrize("format_name", ["safetensors", pytest.param("torch-export", marks=pytest.mark.slow)])
-def test_a_full_disk_under_an_export_is_one_line_and_leaves_nothing(stage, tmp_path, capsys, format_name) -> None:
+def test_a_full_disk_under_an_export_is_one_line_and_leaves_nothing(tmp_path, capsys, format_name) -> None:
+    random_encoder(tmp_path / "run")
     with no_file_longer_than(10_000):
-        assert vimix("export", stage, "--format", format_name, "--out", tmp_path / "x") == 2
+        assert vimix("export", tmp_path / "run", "--format", format_name, "--out", tmp_path / "x") == 2
     assert "x cannot be written: File too large; free some space" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [tmp_path / "run"]
 
 
 @pytest.mark.parametrize("suffix", [".h5", ".npz", ".csv"])
@@ -171,9 +141,10 @@ def test_a_full_disk_under_features_is_one_line_and_leaves_nothing(tmp_path, suf
             assert file["names"].asstr()[99] == "a"
 
 
-def test_a_flipped_bit_in_exported_weights_is_one_line(stage, tmp_path) -> None:
+def test_a_flipped_bit_in_exported_weights_is_one_line(tmp_path) -> None:
     out = tmp_path / "x.safetensors"
-    assert vimix("export", stage, "--format", "safetensors", "--out", out) == 0
+    random_encoder(tmp_path / "run")
+    assert vimix("export", tmp_path / "run", "--format", "safetensors", "--out", out) == 0
     whole = out.read_bytes()
     assert read_weights(out).tensors
     for place in (len(whole) // 2, len(whole) - 1, whole.index(b"pretrain-rgb"), whole.index(b"small")):
@@ -187,10 +158,11 @@ def shell(line: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stderr", ["2>&-", "2> >(:)"])
-def test_a_closed_stderr_changes_nothing(place, tmp_path, stderr) -> None:
+def test_a_closed_stderr_changes_nothing(killed_place, tmp_path, stderr) -> None:
     """Its messages are lost: none goes to standard output, into a file, or ends the command."""
-    done = shell(f'"$0" -m vimix store export "$1" v0 --out "$2" {stderr}', place / "s.h5", tmp_path / "v.mp4")
+    done = shell(f'"$0" -m vimix store export "$1" v0 --out "$2" {stderr}', killed_place / "s.h5", tmp_path / "v.mp4")
     assert (done.returncode, (tmp_path / "v.mp4").stat().st_size > 0) == (0, True)
     if stderr != "2>&-":
         return
@@ -226,16 +198,16 @@ def test_what_killed_calls_left_beside_results_goes_and_what_is_being_written_st
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_run_that_learned_nothing_fails_and_its_rows_say_so(place, tmp_path, capsys) -> None:
+def test_a_run_that_learned_nothing_fails_and_its_rows_say_so(killed_place, tmp_path, capsys) -> None:
     settings = [ONLY_RGB, "contrast.temperature=1e-300", "run.max_bad_steps=1000", "pretrain.epochs=2"]
-    command = ["run", place / "r.toml", "--device", "cpu", "--out", tmp_path / "run"]
+    command = ["run", killed_place / "r.toml", "--device", "cpu", "--out", tmp_path / "run"]
     for _ in range(2):
-        assert vimix(*command, *options(*settings)) == 2
+        assert vimix(*command, *sets(*settings)) == 2
         told = capsys.readouterr().err.strip().splitlines()[-1]
         assert told.startswith(f"error: {tmp_path / 'run/results.md'}: vimix, rgb: nothing was learned")
         assert "untrained: 100 % of steps skipped" in (tmp_path / "run/results.md").read_text()
-    single = ["pretrain", place / "r.toml", "--modality", "rgb", "--device", "cpu", "--out", tmp_path / "single"]
-    assert vimix(*single, *options(*settings)) == 2
+    single = ["pretrain", killed_place / "r.toml", "--modality", "rgb", "--device", "cpu", "--out", tmp_path / "single"]
+    assert vimix(*single, *sets(*settings)) == 2
     assert f"{tmp_path / 'single/pretrain-rgb'}: nothing was learned" in capsys.readouterr().err
 
 
@@ -249,10 +221,10 @@ stages = [{{ pretrain = "rgb", epochs = {epochs}, milestones = [] }}]
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_arms_come_and_go_and_one_that_comes_back_changed_is_refused(place, tmp_path, monkeypatch) -> None:
+def test_arms_come_and_go_and_one_that_comes_back_changed_is_refused(killed_place, tmp_path, monkeypatch) -> None:
     """Only the trainings are looked at, not their evaluation."""
     monkeypatch.setattr(run_commands, "evaluate_run", lambda *_: [Row("arm", "rgb", {"R@1": 0.5})])
-    begin = RECIPE.format(store=place / "s.h5").partition("[arms.")[0]
+    begin = RECIPE.format(store=killed_place / "s.h5").partition("[arms.")[0]
 
     def run(arms: str) -> None:
         (tmp_path / "r.toml").write_text(begin + arms)

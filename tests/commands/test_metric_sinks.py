@@ -7,18 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli import vimix
-from tests.e2e.killing import RECIPE, make_store
 from tests.fakes.metrics import FakeMetrics
 from vimix_adapters import config
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
-    """A folder with a store of sixteen videos and a recipe."""
-    folder = tmp_path_factory.mktemp("sinks")
-    make_store(folder / "s.h5")
-    (folder / "r.toml").write_text(RECIPE.format(store=folder / "s.h5"))
-    return folder
 
 
 def pretrain(place: Path, out: Path, *more: object) -> int:
@@ -26,11 +16,12 @@ def pretrain(place: Path, out: Path, *more: object) -> int:
     return vimix("pretrain", place / "r.toml", "--modality", "rgb", "--out", out, "--device", "cpu", *more)
 
 
-def test_mlflow_shows_a_stage_that_gets_more_epochs_as_one_run(place, tmp_path, offline_tracking) -> None:
+@pytest.mark.slow
+def test_mlflow_shows_a_stage_that_gets_more_epochs_as_one_run(killed_place, tmp_path, offline_tracking) -> None:
     mlflow = pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
     chosen = ("--set", 'run.metrics=["mlflow"]')
-    assert pretrain(place, tmp_path / "out", *chosen) == 0
-    assert pretrain(place, tmp_path / "out", *chosen, "--resume", "--set", "pretrain.epochs=3") == 0
+    assert pretrain(killed_place, tmp_path / "out", *chosen) == 0
+    assert pretrain(killed_place, tmp_path / "out", *chosen, "--resume", "--set", "pretrain.epochs=3") == 0
     stage = tmp_path / "out" / "pretrain-rgb"
     assert not (stage / "tensorboard").exists()
     client = mlflow.MlflowClient()
@@ -42,7 +33,7 @@ def test_mlflow_shows_a_stage_that_gets_more_epochs_as_one_run(place, tmp_path, 
     assert run.data.params["stage.epochs"] == "2"
 
 
-def test_a_program_registers_a_sink_of_its_own(place, tmp_path, monkeypatch) -> None:
+def test_a_program_registers_a_sink_of_its_own(killed_place, tmp_path, monkeypatch) -> None:
     built: list[tuple[Path, str]] = []
     sink = FakeMetrics()
 
@@ -52,7 +43,7 @@ def test_a_program_registers_a_sink_of_its_own(place, tmp_path, monkeypatch) -> 
 
     monkeypatch.setitem(config.SINKS, "ours", None)
     config.register_sink(config.SinkEntry("ours", build))
-    assert pretrain(place, tmp_path / "out", "--set", 'run.metrics=["ours", "tensorboard", "ours"]') == 0
+    assert pretrain(killed_place, tmp_path / "out", "--set", 'run.metrics=["ours", "tensorboard", "ours"]') == 0
     assert built == [(tmp_path / "out" / "pretrain-rgb", "killed")]
     written = [json.loads(line) for line in (tmp_path / "out/pretrain-rgb/metrics.jsonl").read_text().splitlines()]
     assert sink.rows == written
@@ -60,22 +51,22 @@ def test_a_program_registers_a_sink_of_its_own(place, tmp_path, monkeypatch) -> 
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
-def test_a_missing_package_is_one_line_that_names_the_extra(place, tmp_path, monkeypatch, capsys, name) -> None:
+def test_a_missing_package_is_one_line_that_names_the_extra(killed_place, tmp_path, monkeypatch, capsys, name) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
         "vimix_adapters.wiring.metrics.find_spec", lambda package: None if package == name else find(package)
     )
     for command in (["run"], ["pretrain", "--modality", "rgb"]):
         chosen = ["--out", tmp_path / "out", "--device", "cpu", "--set", f'run.metrics=["tensorboard", "{name}"]']
-        assert vimix(command[0], place / "r.toml", *command[1:], *chosen) == 2
+        assert vimix(command[0], killed_place / "r.toml", *command[1:], *chosen) == 2
         told = capsys.readouterr().err
         assert f"run.metrics: {name} is not installed; install the extra: pip install 'vimix-ssl[{name}]'" in told
         assert "Traceback" not in told
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_sink_is_one_line_that_names_the_known_ones(place, tmp_path, capsys) -> None:
-    assert pretrain(place, tmp_path / "out", "--set", 'run.metrics=["wanbd"]') == 2
+def test_an_unknown_sink_is_one_line_that_names_the_known_ones(killed_place, tmp_path, capsys) -> None:
+    assert pretrain(killed_place, tmp_path / "out", "--set", 'run.metrics=["wanbd"]') == 2
     told = capsys.readouterr().err
     assert "run.metrics" in told
     assert "expected one of 'tensorboard', 'wandb', 'mlflow', got 'wanbd' (did you mean 'wandb'?)" in told

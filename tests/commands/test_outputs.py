@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import shard
-from tests.cli import vimix
-from tests.commands.test_travel import RECIPE
+from tests.cli import ONE_STREAM, vimix
 from vimix_adapters.cli import main
 from vimix_adapters.files import WriteError, make_folder, replacing, require_new, require_writable, write_text
 
@@ -27,6 +26,11 @@ def test_a_path_that_cannot_be_written_is_refused_before_and_while_writing(here,
     for write in (require_writable, lambda path: write_text(path, "x")):
         with pytest.raises(WriteError, match=f"{name} cannot be written: .*({reason}).*choose another"):
             write(here / name)
+    for force in (False, True):
+        with pytest.raises(WriteError, match=f"cannot be written: .*({reason}|not a folder)"):
+            require_new(here / name, force)
+        with pytest.raises(WriteError, match=r"/dev/null cannot be written: .*not a regular file"):
+            require_new(Path("/dev/null"), force)
     if name != A_FOLDER:
         for refuse in (make_folder, lambda path: require_new(path / "x")):
             with pytest.raises(WriteError, match="cannot be written"):
@@ -81,7 +85,7 @@ COMMANDS = [
 def test_an_output_that_cannot_be_written_is_one_line_before_any_work(here, capsys, command, name) -> None:
     shards = [shard(here / f"{split}.h5", names, splits=(split,)) for split, names in SPLITS.items()]
     assert vimix("store", "merge", here / "s.h5", *shards) == 0
-    (here / "r.toml").write_text(RECIPE.format(store=here / "s.h5") + ARM)
+    (here / "r.toml").write_text(ONE_STREAM.format(store=here / "s.h5") + ARM)
     (here / "videos/wave").mkdir(parents=True)
     (here / "videos/wave/0.mp4").touch()
     assert vimix(*command.format(here, here / name).split()) == 2

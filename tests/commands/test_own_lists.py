@@ -9,24 +9,19 @@ import cv2
 import numpy as np
 import pytest
 
+from tests.builders import touch
 from tests.cli import vimix
 from tests.fakes.official_datasets import clip
-from tests.fakes.store import moving_square, write_video
+from tests.fakes.store import frame_numbers, moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix.values.modality import RGB
 from vimix.values.segment import Segment
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.lists import list_videos
-from vimix_adapters.prepare.build_store import PartJob
+from vimix_adapters.prepare.build_store import PartJob, StoredFile
 from vimix_adapters.prepare.video_store import VideoStoreBuilder, write_part_of_video
-
-
-def touch(folder: Path, *names: str) -> Path:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return folder
 
 
 def facts(listing) -> list[tuple[str, str | None, tuple[str, ...]]]:
@@ -147,14 +142,23 @@ def test_lists_of_several_splits_are_one_set_and_numbers_take_the_names_of_a_fil
     assert facts(list_videos(lists, classes=names))[0] == ("a.mp4", "class 10", ("train",))
 
 
-def test_frames_in_folders_are_listed_as_mmaction2_does(tmp_path) -> None:
-    touch(tmp_path, "clip/img_00001.jpg", "clip/img_00002.jpg")
-    assert facts(list_videos(written(tmp_path, "clip 2 3\n", "train.txt"))) == [("clip", "3", ("train",))]
-
-
-def test_videomaes_rows_without_label_serve_pretraining(tmp_path) -> None:
-    touch(tmp_path, "a.mp4")
-    assert facts(list_videos(written(tmp_path, "a.mp4 0 -1\n", "train.csv"))) == [("a.mp4", None, ("train",))]
+@pytest.mark.parametrize(
+    ("path", "text", "name", "listed"),
+    [
+        ("clip/img_00001.jpg", "clip 1 3\n", "train.txt", ("clip", "3", ("train",))),
+        ("a.mp4", "a.mp4 0 -1\n", "train.csv", ("a.mp4", None, ("train",))),
+        (
+            "34870/00001.jpg",
+            "34870;Drumming Fingers\n",
+            "jester-v1-validation.csv",
+            ("34870", "Drumming Fingers", ("val",)),
+        ),
+    ],
+    ids=["frames of mmaction2", "VideoMAE without a label", "semicolons of Jester"],
+)
+def test_lists_of_other_libraries_are_read(tmp_path, path, text, name, listed) -> None:
+    touch(tmp_path, path)
+    assert facts(list_videos(written(tmp_path, text, name))) == [listed]
 
 
 def test_something_somethings_json_gives_templates_as_classes_in_the_order_of_its_labels(tmp_path) -> None:
@@ -172,12 +176,6 @@ def test_something_somethings_json_gives_templates_as_classes_in_the_order_of_it
         ("9.webm", None, ("test",)),
     ]
     assert listing.classes == ("Holding something", "Dropping something")
-
-
-def test_jesters_semicolons_name_folders_of_frames(tmp_path) -> None:
-    touch(tmp_path, "34870/00001.jpg", "34870/00002.jpg")
-    lists = written(tmp_path, "34870;Drumming Fingers\n", "jester-v1-validation.csv")
-    assert facts(list_videos(lists)) == [("34870", "Drumming Fingers", ("val",))]
 
 
 def test_kinetics_csv_is_known_by_its_header(tmp_path) -> None:
@@ -222,12 +220,7 @@ def test_what_a_list_does_not_say_clearly_is_refused(tmp_path, text, message) ->
 
 def stored(listing, folder: Path, rate: float = 0.0) -> Hdf5VideoStore:
     """Store a listing in this process; the codec keeps every pixel of the decoded frames."""
-    from attrs import evolve
-
-    from vimix_adapters.config.store_settings import PackSettings
-    from vimix_adapters.prepare.build_store import StoredFile
-
-    settings = evolve(PackSettings(short_side=48, flow="none", codec="raw"), rate=rate)
+    settings = PackSettings(short_side=48, flow="none", codec="raw", rate=rate)
     files = []
     for number, file in enumerate(listing.files):
         part = folder / f"{number}.part"
@@ -236,11 +229,6 @@ def stored(listing, folder: Path, rate: float = 0.0) -> Hdf5VideoStore:
         files.append(StoredFile(file, label, part))
     VideoStoreBuilder(settings).write(folder / "s.h5", files, listing.classes, 0)
     return Hdf5VideoStore(folder / "s.h5")
-
-
-def numbers(frames) -> list[int]:
-    """Read the frame numbers that ``moving_square`` wrote into the corner, modulo 32."""
-    return [round(float(frame[2:10, 2:10].mean()) / 8) for frame in frames]
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "avi", "mpg"])
@@ -256,7 +244,7 @@ def test_segments_are_clips_of_their_own_with_exactly_the_frames_between_their_t
     assert [video.name for video in store.videos] == [f"a@{mark}.{ending}" for mark in ("0-0.5s", "0.4-1s", "2.2-2.5s")]
     assert {video.source for video in store.videos} == {"a"}, "segments of a recording are no negatives of each other"
     assert [store.classes[video.label] for video in store.videos] == ["open", "sit", "sit"]
-    found = [numbers(store.read(i, RGB, 0, video.frames)) for i, video in enumerate(store.videos)]
+    found = [frame_numbers(store.read(i, RGB, 0, video.frames)) for i, video in enumerate(store.videos)]
     assert found == [list(range(15)), list(range(12, 30)), [n % 32 for n in range(66, 75)]]
 
 
@@ -265,7 +253,7 @@ def test_segments_by_numbers_of_frames_and_behind_the_end(tmp_path) -> None:
     text = "path,label,split,start_frame,end_frame\na.mp4,x,train,3,7\n"
     store = stored(list_videos(written(tmp_path, text)), tmp_path)
     assert store.videos[0].name == "a@3-7f.mp4"
-    assert numbers(store.read(0, RGB, 0, 4)) == [3, 4, 5, 6]
+    assert frame_numbers(store.read(0, RGB, 0, 4)) == [3, 4, 5, 6]
     text = "path,label,split,start,end\na.mp4,x,train,0.5,4\n"
     with pytest.raises(VimixError, match="the segment ends at 4 seconds, the video at 1"):
         stored(list_videos(written(tmp_path, text)), tmp_path)
@@ -314,7 +302,7 @@ def test_folders_of_frames_and_gifs_lie_in_class_folders(tmp_path) -> None:
         ("bow/clip2", 8),
         ("wave/c.gif", 7),
     ]
-    assert numbers(store.read(1, RGB, 0, 8)) == list(range(8))
+    assert frame_numbers(store.read(1, RGB, 0, 8)) == list(range(8))
     assert store.videos[2].rate == pytest.approx(10)
 
 

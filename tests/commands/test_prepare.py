@@ -1,22 +1,13 @@
 """``vimix prepare folder``: lists, workers that hang or die, interruption, and what is left out."""
 
-import contextlib
 import csv
-import multiprocessing
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from attrs import asdict, evolve
-from hypothesis import given
-from hypothesis import strategies as st
 from rich.console import Console
 
 from tests.fakes.store import moving_square, write_video
@@ -27,11 +18,9 @@ from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.listing import source_of
 from vimix_adapters.files import WriteError
-from vimix_adapters.prepare.build_store import BuildResult, PartJob, build_store
+from vimix_adapters.prepare.build_store import BuildResult, build_store
 from vimix_adapters.prepare.parts import claim_parts, parts_of
-from vimix_adapters.prepare.quarantine import LeftOut
-from vimix_adapters.prepare.video_store import VideoStoreBuilder, pack_frames, write_part_of_video
-from vimix_adapters.prepare.worker_pool import allow, run_jobs
+from vimix_adapters.prepare.video_store import VideoStoreBuilder, pack_frames
 
 SMALL = PackSettings(short_side=32, flow="dis", flow_short_side=32, codec="raw")
 OTHER = PackSettings(short_side=48, flow="none")
@@ -49,42 +38,6 @@ def videos(tmp_path) -> Path:
     for name in ("bow/a.mp4", "bow/b.mp4", "bow/c.mp4", "wave/d.mp4", "wave/e.mp4"):
         write_video(tmp_path / "videos" / name, moving_square(12))
     return tmp_path / "videos"
-
-
-def job(kind: str) -> None:
-    """Fail in the way that ``kind`` names."""
-    if kind == "refused":
-        raise VimixError("no video stream")
-    if kind == "raises":
-        raise KeyError("odd")
-    if kind == "hangs":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        time.sleep(600)
-    if kind == "long":
-        allow(60)
-        time.sleep(4)
-    if kind == "dies":
-        os.kill(os.getpid(), signal.SIGSEGV)
-
-
-def hang_on_b(job: PartJob) -> None:
-    if job.files[0].name == "bow/b.mp4":
-        time.sleep(600)
-    write_part_of_video(job, SMALL)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(60)
-def test_a_worker_that_hangs_or_dies_costs_its_own_job_only() -> None:
-    """A job that turns out to be long asks for more time."""
-    kinds = ["fine", "hangs", "refused", "dies", "raises", "long", "fine"]
-    outcomes = sorted((outcome.job, outcome.reason) for outcome in run_jobs(job, kinds, 2, seconds=3) if outcome.reason)
-    assert outcomes == [
-        ("dies", "the decoder died (SIGSEGV)"),
-        ("hangs", "not finished within 3 seconds: killed"),
-        ("raises", "KeyError: 'odd'"),
-        ("refused", "no video stream"),
-    ]
 
 
 def test_a_folder_becomes_a_store_with_everything_by_name(videos, tmp_path) -> None:
@@ -115,14 +68,6 @@ def test_files_that_fail_are_left_out_and_listed_with_the_reason(videos, tmp_pat
     assert reasons["bow/empty.mp4"] == "empty file"
     assert (report.listed, report.stored) == (8, 5)
     assert Hdf5VideoStore(tmp_path / "s.h5").quarantined == 3
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(60)
-def test_a_decoder_that_never_returns_is_killed(videos, tmp_path) -> None:
-    report = build_store(list_folder(videos), tmp_path / "s.h5", VideoStoreBuilder(SMALL, 8, hang_on_b), 2, QUIET)
-    assert report.failures == (LeftOut("bow/b.mp4", "not finished within 8 seconds: killed"),)
-    assert report.stored == 4
 
 
 def test_a_second_call_does_nothing_twice_and_refuses_other_settings(videos, tmp_path) -> None:
@@ -167,50 +112,6 @@ def test_force_replaces_a_store_parts_of_other_settings_and_any_other_file_but_n
         build_store(list_folder(videos), videos, builder, 1, QUIET, force=True)
 
 
-def kill_after_two(job: PartJob, folder: Path) -> None:
-    write_part_of_video(job, SMALL)
-    if len(list(folder.glob("*.h5"))) == 2:
-        os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)
-
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (".", os.environ.get("PYTHONPATH"))))}
-RUN = """
-import sys
-from functools import partial
-from pathlib import Path
-from tests.commands.test_prepare import kill_after_two, prepare
-if __name__ == "__main__":
-    videos, store = map(Path, sys.argv[1:])
-    work = partial(kill_after_two, folder=store.with_name(store.name + ".parts"))
-    prepare(videos, store, work=work)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(120)
-def test_after_a_kill_the_next_call_goes_on_and_ends_in_the_same_store(videos, tmp_path) -> None:
-    (tmp_path / "run.py").write_text(RUN)
-    command = [sys.executable, str(tmp_path / "run.py"), str(videos), str(tmp_path / "s.h5")]
-    killed = subprocess.run(command, cwd=Path(__file__).parents[2], env=ENVIRONMENT)
-    assert killed.returncode == -signal.SIGKILL
-    assert not (tmp_path / "s.h5").exists()
-    packed = set((tmp_path / "s.h5.parts").glob("*.h5"))
-    assert len(packed) == 2
-    stamps = {part: part.stat().st_mtime_ns for part in packed}
-    prepare(videos, tmp_path / "s.h5", work=partial(_pack_unless, stamps=stamps))
-    prepare(videos, tmp_path / "unbroken.h5")
-    one, two = (Hdf5VideoStore(tmp_path / name) for name in ("s.h5", "unbroken.h5"))
-    assert one.fingerprint == two.fingerprint
-    assert list(one.videos) == list(two.videos)
-
-
-def _pack_unless(job: PartJob, stamps: dict[Path, int]) -> None:
-    """Make a part; fail if it was finished before."""
-    if job.part in stamps:
-        raise AssertionError("made twice")
-    write_part_of_video(job, SMALL)
-
-
 def test_a_split_file_decides_classes_splits_and_sources(videos, tmp_path) -> None:
     (tmp_path / "split.csv").write_text("path,label,split,source\nbow/a.mp4,x,train,s1\nwave/d.mp4,y,test,s1\n")
     listed = list_folder(videos, tmp_path / "split.csv").files
@@ -218,29 +119,6 @@ def test_a_split_file_decides_classes_splits_and_sources(videos, tmp_path) -> No
         ("bow/a.mp4", "x", ("train",), "s1"),
         ("wave/d.mp4", "y", ("test",), "s1"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a,b\n1,2\n", "line 1: expected the header path,label,split"),
-        ("path,label,split\nbow/a.mp4,,train\n", "label missing"),
-        ("path,label,split\n../x.mp4,a,train\n", "must be a path below"),
-        ("path,label,split\na.mp4,a,train\na.mp4,a,test\n", "listed twice"),
-    ],
-)
-def test_a_split_file_with_a_mistake_is_refused_with_its_line(videos, tmp_path, text, message) -> None:
-    (tmp_path / "split.csv").write_text(text)
-    with pytest.raises(VimixError, match=message):
-        list_folder(videos, tmp_path / "split.csv")
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_as_a_split_file_give_a_list_or_a_clear_refusal(tmp_path_factory, data) -> None:
-    folder = tmp_path_factory.mktemp("fuzz")
-    (folder / "split.csv").write_bytes(data)
-    with contextlib.suppress(VimixError):
-        assert list_folder(folder, folder / "split.csv").count
 
 
 def test_without_a_list_siblings_stay_together_and_both_splits_have_every_class(tmp_path) -> None:

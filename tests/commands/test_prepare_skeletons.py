@@ -123,7 +123,7 @@ def test_a_full_disk_leaves_no_store_and_blames_no_file(folder, tmp_path, monkey
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(skeleton_writer, "fingerprint", full)
+    monkeypatch.setattr(skeleton_writer, "write_head", full)
     with pytest.raises(VimixError, match="No space left"):
         prepare(folder, tmp_path / "s.h5")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "s.h5.parts", "s.quarantine.csv"]
@@ -190,7 +190,7 @@ def end_all(whole: int = 0):
 
 def end_merging() -> None:
     """Kill the call when the array is written and its description is not."""
-    skeleton_writer._head = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    skeleton_writer.write_head = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 
 
 def call(folder: Path, store: Path, ends, a_part: int = 64) -> int:

@@ -72,67 +72,48 @@ def printed(capsys, *command: object) -> str:
     return both.replace("\n", "")
 
 
-def test_preparing_again_names_the_store(place, capsys) -> None:
+STAGE, STORE, CPU = "{0}/[run]/[bold]moco$_{{$/1-pretrain-rgb", "{0}/[s].h5", "--device cpu"
+COMMANDS = [
+    (f"store info {STORE}", ["[i]wave (6)"]),
+    (f"store verify {STORE}", ["{0}/[s].h5: 0 of 12 videos are bad"]),
+    (f"run {{0}}/tiny.toml --out {{0}}/new --plan {CPU}", ["[red]tiny on cpu", "[bold]moco$_{{$"]),
+    (
+        f"evaluate retrieval {{0}}/tiny.toml {STAGE} --out {{1}}/[r].json {CPU}",
+        ["[red]tiny: retrieval", "written to {1}/[r].json"],
+    ),
+    ("experiments stages {0}/[run]", ["[bold]moco$_{{$"]),
+    ("experiments figure 3 --runs {0}/[run] --out {1}/[3].png", ["[bold]moco$_{{$", "written to {1}/[3].png"]),
+    (f"index build {{0}}/tiny.toml {STAGE} {STORE} --out {{0}}/[i] {CPU}", ["in {0}/[i]"]),
+    (
+        f"index query {{0}}/[i] {{0}}/videos/[i]wave/test-[b].mp4 {CPU}",
+        ["nearest to test-[b].mp4", "[i]wave/test-[b].mp4"],
+    ),
+    (f"export {STAGE} --format safetensors --out {{0}}/[x].safetensors", ["written to {0}/[x].safetensors ("]),
+    (
+        "import {0}/[x].safetensors --modality rgb --out {1}/[back]",
+        ["[x].safetensors: layout vimix", "written to {1}/[back]/last.pt"],
+    ),
+    (f"extract {{0}}/tiny.toml {STAGE} {STORE} --out {{1}}/[f].npz {CPU}", ["to {1}/[f].npz"]),
+    (f"bench-data {STORE} --frames 8 --size 32 --batch 4 --workers 0 --seconds 0.1 {CPU}", ["[s].h5, train: "]),
+    ("bench --tiny --only blend --out {1}/[red].md", ["written to {1}/[red].md"]),
+]
+
+
+@pytest.mark.parametrize(("command", "expected"), COMMANDS, ids=[" ".join(c.split()[:2]) for c, _ in COMMANDS])
+def test_a_command_prints_names_as_they_are(place, tmp_path, capsys, command, expected) -> None:
+    """``index query`` and ``import`` read what ``index build`` and ``export`` wrote."""
+    shown = printed(capsys, *(word.format(place, tmp_path) for word in command.split()))
+    for text in expected:
+        assert text.format(place, tmp_path) in shown
+
+
+def test_a_second_call_names_the_store(place, tmp_path, capsys) -> None:
     assert f"{place}/[s].h5 is complete" in printed(capsys, *preparing(place))
-
-
-def test_adding_flow_again_names_the_store(place, tmp_path, capsys) -> None:
     store = tmp_path / "[s].h5"
     shutil.copy(place / "[s].h5", store)
-    command = ["flow", store, "--method", "dis", "--workers", 1]
-    assert f"12 of 12 videos of {store} have flow" in printed(capsys, *command)
-    assert f"{store} has this flow" in printed(capsys, *command)
-
-
-def test_a_stores_table_has_its_classes(place, capsys) -> None:
-    assert "[i]wave (6)" in printed(capsys, "store", "info", place / "[s].h5")
-    assert f"{place}/[s].h5: 0 of 12 videos are bad" in printed(capsys, "store", "verify", place / "[s].h5")
-
-
-def test_a_plan_has_recipe_and_arm(place, capsys) -> None:
-    shown = printed(capsys, "run", place / "tiny.toml", "--out", place / "new", "--plan", "--device", "cpu")
-    assert "[red]tiny on cpu" in shown
-    assert "[bold]moco$_{$" in shown
-
-
-def test_results_have_recipe_and_arm(place, tmp_path, capsys) -> None:
-    stage, out = next((place / "[run]").glob("*/*/last.pt")), tmp_path / "[r].json"
-    shown = printed(capsys, "evaluate", "retrieval", place / "tiny.toml", stage, "--out", out, "--device", "cpu")
-    assert "[red]tiny: retrieval" in shown
-    assert f"written to {out}" in shown
-
-
-def test_curves_and_stages_of_a_run_have_its_arm(place, tmp_path, capsys) -> None:
-    assert "[bold]moco$_{$" in printed(capsys, "experiments", "stages", place / "[run]")
-    command = ["experiments", "figure", 3, "--runs", place / "[run]", "--out", tmp_path / "[3].png"]
-    shown = printed(capsys, *command)
-    assert "[bold]moco$_{$" in shown
-    assert f"written to {tmp_path}/[3].png" in shown
-
-
-def test_an_index_has_the_videos(place, tmp_path, capsys) -> None:
-    stage = next((place / "[run]").glob("*/*/last.pt"))
-    build = ["index", "build", place / "tiny.toml", stage, place / "[s].h5", "--out", tmp_path / "[i]"]
-    assert f"in {tmp_path}/[i]" in printed(capsys, *build, "--device", "cpu")
-    shown = printed(
-        capsys, "index", "query", tmp_path / "[i]", place / "videos/[i]wave/test-[b].mp4", "--device", "cpu"
-    )
-    assert "nearest to test-[b].mp4" in shown
-    assert "[i]wave/test-[b].mp4" in shown
-
-
-def test_weights_that_go_out_and_come_back_have_the_names_of_their_files(place, tmp_path, capsys) -> None:
-    stage, file = next((place / "[run]").glob("*/*/last.pt")), tmp_path / "[x].safetensors"
-    assert f"written to {file} (" in printed(capsys, "export", stage, "--format", "safetensors", "--out", file)
-    shown = printed(capsys, "import", file, "--modality", "rgb", "--out", tmp_path / "[back]")
-    assert "[x].safetensors: layout vimix" in shown
-    assert f"written to {tmp_path}/[back]/last.pt" in shown
-
-
-def test_features_have_the_name_of_their_file(place, tmp_path, capsys) -> None:
-    stage, out = next((place / "[run]").glob("*/*/last.pt")), tmp_path / "[f].npz"
-    extract = ["extract", place / "tiny.toml", stage, place / "[s].h5", "--out", out, "--device", "cpu"]
-    assert f"to {out}" in printed(capsys, *extract)
+    flow = ["flow", store, "--method", "dis", "--workers", 1]
+    assert f"12 of 12 videos of {store} have flow" in printed(capsys, *flow)
+    assert f"{store} has this flow" in printed(capsys, *flow)
 
 
 def test_tensors_that_do_not_match_are_named_as_they_are(place, tmp_path, capsys) -> None:
@@ -142,13 +123,3 @@ def test_tensors_that_do_not_match_are_named_as_they_are(place, tmp_path, capsys
     torch.save({**weights, "[odd].weight": torch.zeros(1)}, tmp_path / "x.pt")
     command = ["import", tmp_path / "x.pt", "--layout", "vimix", "--modality", "rgb", "--out", tmp_path / "back"]
     assert "[odd].weight" in printed(capsys, *command)
-
-
-def test_measuring_a_store_names_it(place, capsys) -> None:
-    small = ["--frames", 8, "--size", 32, "--batch", 4, "--workers", 0, "--seconds", 0.1, "--device", "cpu"]
-    assert "[s].h5, train: " in printed(capsys, "bench-data", place / "[s].h5", *small)
-
-
-def test_benchmarks_name_their_report(tmp_path, capsys) -> None:
-    report = tmp_path / "[red].md"
-    assert f"written to {report}" in printed(capsys, "bench", "--tiny", "--only", "blend", "--out", report)

@@ -1,7 +1,9 @@
 """A store in shards: dividing, joining, checking and replacing it, and reading it like one file."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -117,45 +119,31 @@ def test_another_shard_in_the_place_of_one_is_refused_when_it_is_read(folder) ->
         store.read(0, RGB, 0, 1)
 
 
-def without_a_shard(folder: Path) -> Path:
-    (folder / shards_in(folder)[0]).unlink()
-    return folder
-
-
-def without_index(folder: Path) -> Path:
-    (folder / "index.h5").unlink()
-    return folder
-
-
-def with_a_path(folder: Path) -> Path:
-    change_head(folder / "index.h5", lambda head: head["shards"][0].update(file="../store.h5"))
-    return folder
-
-
-def with_a_place_too_many(folder: Path) -> Path:
-    change_head(folder / "index.h5", lambda head: head["places"][3].__setitem__(1, 2))
-    return folder
+def in_head(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    return lambda folder: change_head(folder / "index.h5", change)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (without_a_shard, "its shard 00000-"),
-        (without_index, "the folder has no index.h5"),
-        (with_a_path, "store.h5 is no file of the folder"),
-        (with_a_place_too_many, "its places do not fit"),
-        (lambda folder: folder / "index.h5", "name its folder"),
+        (lambda folder: (folder / shards_in(folder)[0]).unlink(), "its shard 00000-"),
+        (lambda folder: (folder / "index.h5").unlink(), "the folder has no index.h5"),
+        (in_head(lambda head: head["shards"][0].update(file="../store.h5")), "store.h5 is no file of the folder"),
+        (in_head(lambda head: head["places"][3].__setitem__(1, 2)), "its places do not fit"),
     ],
 )
 def test_a_folder_that_is_no_whole_store_is_refused_in_one_line(folder, change, reason, capsys) -> None:
-    assert vimix("store", "info", change(folder)) == 2
+    assert vimix("store", "info", folder / "index.h5") == 2
+    assert "name its folder" in capsys.readouterr().err
+    change(folder)
+    assert vimix("store", "info", folder) == 2
     error = capsys.readouterr().err
     assert reason in error
     assert "Traceback" not in error
 
 
 def test_a_folder_with_other_stores_or_the_store_itself_is_not_overwritten(folder, tmp_path) -> None:
-    without_index(folder)
+    (folder / "index.h5").unlink()
     with pytest.raises(VimixError, match="holds other HDF5 files"):
         split(tmp_path / "store.h5", folder, 5000, force=True)
     index(folder)

@@ -10,8 +10,8 @@ import attrs
 import av
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
+from tests.cli import vimix
 from vimix.values.errors import VimixError
 from vimix_adapters.synth import dataset
 from vimix_adapters.synth.dataset import write_dataset
@@ -257,16 +257,8 @@ def test_mpeg4_is_written_where_h264_cannot_be(tmp_path: Path) -> None:
     assert np.abs(decoded.mean(axis=-1) - frames.mean(axis=-1)).mean() < 6
 
 
-def test_the_command_writes_the_data_set_and_says_what_it_made(tmp_path: Path) -> None:
-    import typer
-
-    from vimix_adapters.cli.synth import synth
-
-    app = typer.Typer()
-    app.command()(synth)
-    out = tmp_path / "set"
+def test_the_command_writes_the_data_set_and_says_what_it_made(tmp_path: Path, capsys) -> None:
     options = ["--classes=1", "--videos-per-class=2", "--performers=2", "--width=48", "--height=48", "--workers=1"]
-    result = CliRunner().invoke(app, [str(out), *options])
-    assert result.exit_code == 0, result.output
-    assert "1 training and 1 test videos of 1 classes (2 new)" in result.output
-    assert len(list(out.glob("videos/wave/*.mp4"))) == 2
+    assert vimix("synth", tmp_path / "set", *options) == 0
+    assert "1 training and 1 test videos of 1 classes (2 new)" in capsys.readouterr().out
+    assert len(list(tmp_path.glob("set/videos/wave/*.mp4"))) == 2

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.builders import bow_and_wave
-from tests.cli import SMALL, vimix
+from tests.builders import bow_and_wave_store
+from tests.cli import sets, vimix
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
@@ -22,31 +22,13 @@ from vimix_adapters.encoders.s3d import S3DEncoder
 pytestmark = pytest.mark.slow
 
 CPU = Compute(torch.device("cpu"))
-RECIPE = (
-    'name = "small"'
-    + SMALL
-    + """
-[contrast]
-queue = 6
-embedding = 16
-[pretrain]
-epochs = 1
-milestones = []
-[run]
-precision = "float32"
-"""
-)
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """A store of ten videos of two classes, a recipe, and weights of others imported into ``weights``."""
     folder = tmp_path_factory.mktemp("travel")
-    bow_and_wave(folder / "videos", 5)
-    store = folder / "s.h5"
-    options = ["--flow", "none", "--short-side", 32, "--codec", "raw", "--workers", 1]
-    assert vimix("prepare", "folder", folder / "videos", "--out", store, *options) == 0
-    (folder / "r.toml").write_text(RECIPE.format(store=store))
+    bow_and_wave_store(folder, 5)
     torch.manual_seed(0)
     state = {f"module.encoder_q.{key}": value for key, value in S3DEncoder(width=0.0625).state_dict().items()}
     torch.save({"state_dict": state}, folder / "moco.pth")
@@ -61,8 +43,7 @@ def recipe_of(place: Path, *overrides: str) -> config.Recipe:
 def test_a_training_starts_from_imported_weights_with_its_own_head_and_queue(place) -> None:
     """The recipe's embedding (16) and queue (6) are not those that an import could know of."""
     command = ["pretrain", place / "r.toml", "--modality", "rgb", "--init", place / "weights", "--device", "cpu"]
-    still = ["--set", "optim.lr=1e-30", "--set", "optim.weight_decay=0.0"]
-    assert vimix(*command, "--out", place / "trained", *still) == 0
+    assert vimix(*command, "--out", place / "trained", *sets("optim.lr=1e-30", "optim.weight_decay=0.0")) == 0
     trained, imported = (load_checkpoint(place / name) for name in ("trained/pretrain-rgb", "weights"))
     stem = "encoder.features.0.0.0.weight"
     torch.testing.assert_close(trained.parts["query"][stem], imported.parts["query"][stem])

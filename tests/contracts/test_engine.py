@@ -14,7 +14,7 @@ from vimix.values.errors import VimixError
 from vimix_adapters.files import Outage, WriteError
 from vimix_adapters.prepare import engines
 from vimix_adapters.prepare.engines import RayEngine
-from vimix_adapters.prepare.worker_pool import run_jobs
+from vimix_adapters.prepare.worker_pool import allow, run_jobs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # on a busy machine a node of Ray takes minutes
 
@@ -57,6 +57,9 @@ def job(kind: str) -> str:
         raise KeyError("odd")
     if kind == "hangs":
         time.sleep(600)
+    if kind == "long":
+        allow(60.0)  # it turns out to be long
+        time.sleep(3)
     if kind == "dies":
         os.kill(os.getpid(), signal.SIGSEGV)
     return kind.upper()
@@ -89,13 +92,14 @@ def test_a_cluster_that_loses_a_node_in_the_middle_makes_the_bytes_that_one_mach
 
 
 def test_each_job_has_its_own_outcome_and_no_other_pays_for_it(engine) -> None:
-    kinds = ["fine", "hangs", "refused", "dies", "gone", "raises", "well"]
-    limits = {"hangs": 1.0}
+    kinds = ["fine", "hangs", "refused", "dies", "gone", "raises", "long", "well"]
+    limits = {"hangs": 1.0, "long": 2.0}
     found = {
         o.job: (o.value, o.reason, o.passing, o.hung) for o in engine(job, kinds, 2, lambda k: limits.get(k, 60.0))
     }
     assert found == {
         "fine": ("FINE", None, False, False),
+        "long": ("LONG", None, False, False),
         "well": ("WELL", None, False, False),
         "refused": (None, "no video stream", False, False),
         "gone": (None, "cannot be read: no such device", True, False),

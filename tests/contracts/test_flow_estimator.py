@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from tests.fakes.flow import FakeFlow, moving_texture, turn
-from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.estimator import FlowEstimator
-from vimix_adapters.flow.tvl1 import TvL1Flow
+from vimix_adapters.flow.opencv import DisFlow, TvL1Flow
 from vimix_adapters.flow.tvl1_torch import TorchTvL1Flow
 
 INSIDE = (slice(10, -10), slice(10, -10))

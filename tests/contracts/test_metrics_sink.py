@@ -35,15 +35,20 @@ SINKS = {
     "mlflow": lambda folder: build_mlflow(folder, "tests", {"seed": 0}),
     "multi": lambda folder: MultiSink([FakeMetrics(), JsonlMetrics(folder / "m.jsonl"), lines(folder)]),
 }
+TRACKERS = ("wandb", "mlflow")
+every_sink = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in TRACKERS else []) for name in SINKS]
+)
+"""Importing a tracker takes seconds."""
 
 
 @pytest.fixture(autouse=True)
 def of_a_package_that_is_here(name, offline_tracking) -> None:
-    if name in ("wandb", "mlflow") and find_spec(name) is None:
+    if name in TRACKERS and find_spec(name) is None:
         pytest.skip(f"the extra [{name}] is not installed")
 
 
-@pytest.mark.parametrize("name", SINKS)
+@every_sink
 def test_a_sink_takes_rows_rewinds_goes_on_and_closes(name, tmp_path) -> None:
     sink = SINKS[name](tmp_path)
     for step in (10, 20, 30):
@@ -55,6 +60,6 @@ def test_a_sink_takes_rows_rewinds_goes_on_and_closes(name, tmp_path) -> None:
     sink.close()
 
 
-@pytest.mark.parametrize("name", SINKS)
+@every_sink
 def test_a_sink_may_be_closed_before_it_was_used(name, tmp_path) -> None:
     SINKS[name](tmp_path).close()

@@ -1,17 +1,19 @@
 """Two processes do what one does with twice the batch and twice the BatchNorm groups."""
 
 import json
+import subprocess
 import time
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from tests.cli import vimix
+from tests.cli import sets, vimix
 from tests.distributed import scenarios
 from tests.distributed.ranks import launch, two_together
-from tests.e2e.killing import RECIPE, make_store
+from tests.e2e.killing import RECIPE, make_place, make_store
 from tests.fakes.clips import FakeEvaluationClips
 from tests.fakes.network import FakeNetwork
 from tests.fakes.process_group import FakeProcessGroup, in_threads
@@ -24,6 +26,8 @@ from vimix_adapters.config.protocols import COCLR_END_TO_END
 from vimix_adapters.wiring.supervised_runs import batch_of_rank
 
 pytestmark = pytest.mark.slow
+HALVES = sets("optim.batch=2", "contrast.bn_groups=1")
+"""The share of one process of two."""
 
 
 @pytest.fixture(scope="module")
@@ -136,26 +140,23 @@ def test_training_with_labels_is_that_of_one_process_and_tests_each_video_once(k
             torch.testing.assert_close(rank[name][0], one[name][0], rtol=1e-5, atol=1e-5)
 
 
+def launched(
+    tmp_path: Path, command: list[str], scenario: str = "endings.command", code: int = 0
+) -> subprocess.CompletedProcess[str]:
+    """The command in two processes, which ends with ``code``."""
+    (tmp_path / "command.txt").write_text("\n".join(command))
+    done = launch(scenario, tmp_path)
+    assert done.returncode == code, done.stderr
+    return done
+
+
 def test_the_command_line_in_two_processes_trains_as_in_one_and_writes_once(tmp_path) -> None:
     """The first row of metrics tells of three updates; both go on from the checkpoint of two processes."""
-    make_store(tmp_path / "s.h5")
-    (tmp_path / "r.toml").write_text(RECIPE.format(store=tmp_path / "s.h5"))
-    common = [
-        "pretrain",
-        str(tmp_path / "r.toml"),
-        "--modality",
-        "rgb",
-        "--device",
-        "cpu",
-        "--set",
-        "pretrain.epochs=1",
-    ]
-    common += ["--set", "pretrain.milestones=[]", "--set", "optim.lr=1e-6"]
+    make_place(tmp_path)
+    common = ["pretrain", str(tmp_path / "r.toml"), "--modality", "rgb", "--device", "cpu"]
+    common += sets("pretrain.epochs=1", "pretrain.milestones=[]", "optim.lr=1e-6")
     assert vimix(*common, "--out", tmp_path / "one") == 0
-    halves = ["--set", "optim.batch=2", "--set", "contrast.bn_groups=1", "--out", str(tmp_path / "two")]
-    (tmp_path / "command.txt").write_text("\n".join([*common, *halves]))
-    done = launch("endings.command", tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = launched(tmp_path, [*common, *HALVES, "--out", str(tmp_path / "two")])
     assert done.stderr.count("stage.finished") + done.stdout.count("stage.finished") == 1
     rows = [json.loads((tmp_path / run / "pretrain-rgb/metrics.jsonl").read_text()) for run in ("one", "two")]
     for row in rows:
@@ -168,15 +169,10 @@ def test_the_command_line_in_two_processes_trains_as_in_one_and_writes_once(tmp_
 
 def test_a_measurement_longer_than_ranks_wait_for_each_other_ends_no_training(tmp_path) -> None:
     """Sixteen videos, a batch each, would take one process eight seconds, and the other waits six for its next step."""
-    make_store(tmp_path / "s.h5")
-    (tmp_path / "r.toml").write_text(RECIPE.format(store=tmp_path / "s.h5"))
-    settings = ["optim.batch=2", "contrast.bn_groups=1"]
-    settings += ["evaluate.knn_every=1", "evaluate.batch_clips=3", "run.dist_timeout=6"]
+    make_place(tmp_path)
     command = ["pretrain", str(tmp_path / "r.toml"), "--modality", "rgb", "--device", "cpu", "--out", str(tmp_path)]
-    command += [word for setting in settings for word in ("--set", setting)]
-    (tmp_path / "command.txt").write_text("\n".join(command))
-    done = launch("endings.slowly_measured", tmp_path)
-    assert done.returncode == 0, done.stderr
+    command += [*HALVES, *sets("evaluate.knn_every=1", "evaluate.batch_clips=3", "run.dist_timeout=6")]
+    launched(tmp_path, command, "endings.slowly_measured")
     rows = [json.loads(line) for line in (tmp_path / "pretrain-rgb/metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if 0 <= row.get("knn_accuracy", -1) <= 1] == [3, 6]
 
@@ -198,12 +194,10 @@ def test_neighbours_are_measured_by_all_as_by_one() -> None:
 
 def labelled(tmp_path, task: str, *settings: str) -> tuple[list[str], list[str]]:
     """The command that trains with labels, for one process and for each of two."""
-    make_store(tmp_path / "s.h5")
-    (tmp_path / "r.toml").write_text(RECIPE.format(store=tmp_path / "s.h5"))
+    make_place(tmp_path)
     common = ["evaluate", task, str(tmp_path / "r.toml"), "--from-scratch", "rgb", "--device", "cpu", "--resume"]
-    common += [word for setting in settings for word in ("--set", setting)]
-    halves = [word for setting in ("optim.batch=2", "contrast.bn_groups=1") for word in ("--set", setting)]
-    return [*common, "--out", str(tmp_path / "one.json")], [*common, *halves, "--out", str(tmp_path / "two.json")]
+    common += sets(*settings)
+    return [*common, "--out", str(tmp_path / "one.json")], [*common, *HALVES, "--out", str(tmp_path / "two.json")]
 
 
 def same_training(tmp_path) -> None:
@@ -224,15 +218,11 @@ def test_finetuning_in_two_processes_is_stopped_by_one_goes_on_and_ends_as_in_on
     settings = ["epochs=1", "milestones=[]", "encoder_share=0.1", "crops='centre'", "lr=1e-6"]
     one, two = labelled(tmp_path, "finetune", *(f"finetune.{setting}" for setting in settings))
     assert vimix(*one, "--set", "finetune.bn_groups=2") == 0
-    (tmp_path / "command.txt").write_text("\n".join(two))
-    stopped = launch("endings.stop_requested", tmp_path)
-    assert stopped.returncode == 75, stopped.stderr
+    stopped = launched(tmp_path, two, "endings.stop_requested", code=75)
     assert "rank 0 ended with 75" in stopped.stdout
     assert "stopped by SIGTERM: saved at step 2" in stopped.stderr
     assert not (tmp_path / "two.json").exists()
-    done = launch("endings.command", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("written to") == 1
+    assert launched(tmp_path, two).stdout.count("written to") == 1
     same_training(tmp_path)
 
 
@@ -240,9 +230,7 @@ def test_a_linear_layer_in_two_processes_shares_the_batch_of_the_protocol(tmp_pa
     """Twelve videos are less than its 64 clips, and so the batch: six a process. No setting of a group is needed."""
     one, two = labelled(tmp_path, "linear-end-to-end", "evaluate.linear_epochs=3")
     assert vimix(*one) == 0
-    (tmp_path / "command.txt").write_text("\n".join(two))
-    done = launch("endings.command", tmp_path)
-    assert done.returncode == 0, done.stderr
+    launched(tmp_path, two)
     same_training(tmp_path)
 
 
@@ -253,10 +241,7 @@ def test_seeds_are_run_by_one_group_and_summarised_once(tmp_path) -> None:
     recipe = f"{RECIPE.format(store=tmp_path / 's.h5').split('[arms')[0]}[arms.mixed]\nstages = [{mixed}]\n"
     (tmp_path / "r.toml").write_text(recipe)
     command = ["run", str(tmp_path / "r.toml"), "--device", "cpu", "--out", str(tmp_path / "run"), "--seeds", "2"]
-    command += ["--set", "optim.batch=2", "--set", "contrast.bn_groups=1"]
-    (tmp_path / "command.txt").write_text("\n".join(command))
-    done = launch("endings.command", tmp_path)
-    assert done.returncode == 0, done.stderr
+    done = launched(tmp_path, [*command, *HALVES])
     assert json.loads((tmp_path / "run/results.json").read_text())["seeds"] == [0, 1]
     assert (done.stderr + done.stdout).count("seeds.finished") == 1
 

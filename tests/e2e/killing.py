@@ -154,9 +154,15 @@ def make_store(path: Path, asked: Container[int] = range(12, 16)) -> None:
     merge_parts(path, entries, ["a", "b"], settings, 0)
 
 
+def make_place(folder: Path) -> Path:
+    """Write that store and a recipe on it, ``r.toml``."""
+    make_store(folder / "s.h5")
+    (folder / "r.toml").write_text(RECIPE.format(store=folder / "s.h5"))
+    return folder
+
+
 def main(place: Path) -> None:
-    make_store(place / "s.h5")
-    (place / "r.toml").write_text(RECIPE.format(store=place / "s.h5"))
+    make_place(place)
     command, report = ["run", str(place / "r.toml"), "--device", "cpu", "--out"], place / "events"
     attempt([*command, str(place / "unbroken")], None, 0, report)
     total, rng = int(report.read_text()), np.random.default_rng(11)

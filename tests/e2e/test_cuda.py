@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from tests.builders import split_store
 from tests.cli import TINY, vimix
-from tests.fakes.store import moving_square, write_video
 from vimix.app.steps import Step
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.clips import ClipBatch
@@ -44,15 +44,8 @@ POLICIES = {
 def place(tmp_path_factory) -> Path:
     """A store of 20 videos of two actions with flow, 12 to train on, and a recipe."""
     folder = tmp_path_factory.mktemp("cuda")
-    rows = []
-    for name in ("bow", "wave"):
-        for number in range(10):
-            write_video(folder / f"videos/{name}/{number}.mp4", moving_square(12 + number, 48, 48, speed=1 + number))
-            rows.append(f"{name}/{number}.mp4,{name},{'test' if number < 4 else 'train'}")
-    (folder / "splits.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
-    options = ["--flow", "dis", "--short-side", 48, "--codec", "raw", "--workers", 1, "--split", folder / "splits.csv"]
-    assert vimix("prepare", "folder", folder / "videos", "--out", folder / "s.h5", *options) == 0
-    (folder / "recipe.toml").write_text(TINY.format(store=folder / "s.h5").replace('"float32"', '"auto"'))
+    store = split_store(folder, 10, tests=4, side=48)
+    (folder / "recipe.toml").write_text(TINY.format(store=store).replace('"float32"', '"auto"'))
     return folder
 
 

@@ -10,16 +10,12 @@ from numpy.typing import NDArray
 from torchvision.models.video import r3d_18
 
 import vimix
+from tests.builders import random_encoder, shard
 from tests.fakes.store import moving_square, write_video
 from tests.recipes import ROOT
-from vimix.values.checkpoint import Checkpoint
 from vimix.values.modality import RGB
-from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.encoders.contrastive_network import Compute
 
 EXAMPLES = ("cmmc_step", "embed_a_video", "moco_mixup", "own_modality")
 
@@ -35,6 +31,7 @@ def test_every_example_is_named_here_and_is_one_page() -> None:
     assert all(len(file.read_text(encoding="utf-8").splitlines()) <= 60 for file in files)
 
 
+@pytest.mark.slow
 def test_moco_with_mixup_learns_to_tell_random_clips_apart(capsys) -> None:
     """Chance is ln(16 + 64) = 4.4 nats. Another encoder is taken as it is."""
     main = example("moco_mixup")["main"]
@@ -93,14 +90,7 @@ def by_hand(f1, head1, key1, f2, clips, past, rng) -> tuple[float, NDArray[np.fl
 
 
 def test_a_video_is_nearest_to_its_copy(tmp_path, capsys) -> None:
-    recipe = config.Recipe(
-        name="small",
-        data=config.Data(store="", frames=8, size=32),
-        modalities={RGB: config.ModalitySettings(width=0.0625)},
-    )
-    network = wiring.build_network(recipe, RGB, Compute(torch.device("cpu")))
-    checkpoint = Checkpoint(RGB, config.recipe_to_toml(recipe), {"query": network.state_dict()}, {"stage": "random"})
-    FolderCheckpointStore(tmp_path).save(checkpoint)
+    random_encoder(tmp_path)
     for name, speed, level in (("query", 1, 0), ("copy", 1, 0), ("bright", 1, 100), ("fast", 6, 0)):
         write_video(tmp_path / f"{name}.mp4", np.clip(moving_square(20, speed=speed) + np.uint8(level), 0, 255))
     videos = [str(tmp_path / f"{name}.mp4") for name in ("bright", "copy", "fast")]
@@ -111,12 +101,8 @@ def test_a_video_is_nearest_to_its_copy(tmp_path, capsys) -> None:
 
 
 def test_a_modality_of_ones_own_is_computed_trained_and_embedded(tmp_path) -> None:
-    settings, entries = PackSettings(flow="none", codec="raw"), []
-    for number in range(4):
-        part = tmp_path / f"{number}.part"
-        write_part(part, {RGB: moving_square(12 + number, 48, 48)}, 30.0, settings)
-        entries.append(Entry(part, f"{number}.mp4", 0, f"{number}", ("train",)))
-    merge_parts(tmp_path / "my.h5", entries, ["a"], settings, quarantined=0)
+    pictures = {f"a/{number}": moving_square(12 + number, 48, 48) for number in range(4)}
+    shard(tmp_path / "my.h5", list(pictures), PackSettings(flow="none", codec="raw"), pictures=pictures)
     names, out = example("own_modality"), tmp_path / "change"
     checkpoint = names["main"](str(tmp_path / "my.h5"), str(out), frames=8, size=32, batch=4, width=0.0625)
     assert (checkpoint.modality, checkpoint.about["steps"]) == ("change", 1)

@@ -113,7 +113,7 @@ def loaded(place: Path, modality: str) -> PretrainedEncoder:
     return vimix.load_encoder(stage_of(place, modality), device="cpu")
 
 
-@pytest.fixture(scope="module", params=ENCODERS)
+@pytest.fixture(scope="module", params=["rgb", *(pytest.param(m, marks=pytest.mark.slow) for m in [*ENCODERS][1:])])
 def extracted(request, place) -> tuple[str, list[str], np.ndarray]:
     """A modality, the names of its videos and what ``vimix extract`` wrote of them."""
     modality, out = request.param, place / f"{request.param}.npz"

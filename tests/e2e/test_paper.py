@@ -9,8 +9,8 @@ import pytest
 import tomli_w
 import torch
 
-from tests.cli import vimix
-from tests.fakes.store import moving_square, write_video
+from tests.builders import skeleton_store, split_store
+from tests.cli import sets, vimix
 from tests.recipes import ROOT, all_recipes, of_skeletons, on_store, shrunk
 from vimix.values.modality import Modality
 from vimix_adapters.commands.run import train_arms
@@ -25,33 +25,13 @@ CPU = ["--device", "cpu"]
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> Path:
     """A store of 18 videos of two classes, 12 to train on, with flow."""
-    folder = tmp_path_factory.mktemp("paper")
-    rows = []
-    for name in ("bow", "wave"):
-        for number in range(9):
-            write_video(folder / f"videos/{name}/{number}.mp4", moving_square(12 + number, 36, 36, speed=1 + number))
-            rows.append(f"{name}/{number}.mp4,{name},{'test' if number < 3 else 'train'}")
-    (folder / "splits.csv").write_text("path,label,split\n" + "\n".join(rows) + "\n")
-    options = ["--flow", "dis", "--short-side", 36, "--codec", "raw", "--workers", 1, "--split", folder / "splits.csv"]
-    assert vimix("prepare", "folder", folder / "videos", "--out", folder / "s.h5", *options) == 0
-    return folder / "s.h5"
+    return split_store(tmp_path_factory.mktemp("paper"), 9, tests=3, side=36)
 
 
 @pytest.fixture(scope="module")
 def skeletons(tmp_path_factory) -> Path:
     """A store of 18 skeleton sequences of two classes, 12 to train on."""
-    from tests.fakes.skeletons import write_walk  # comes with the encoder that the recipes wait for
-
-    folder = tmp_path_factory.mktemp("skeletons")
-    lines = ["path,label,split,source"]
-    for number in range(18):
-        name, label = f"S001C001P{number + 1:03d}R001A{1 + number % 2:03d}", ("bow", "wave")[number % 2]
-        write_walk(folder / f"skeletons/{name}.skeleton", number, number % 2)
-        lines.append(f"{label}/{name}.mp4,{label},{'test' if number >= 12 else 'train'},{name}")
-    (folder / "splits.csv").write_text("\n".join(lines) + "\n")
-    command = ["prepare", "skeletons", folder / "skeletons", "--split", folder / "splits.csv", "--out", folder / "s.h5"]
-    assert vimix(*command, "--frames", 16, "--workers", 1) == 0
-    return folder / "s.h5"
+    return skeleton_store(tmp_path_factory.mktemp("skeletons"), 18, tests=6)
 
 
 def tiny(recipe: Path, store: Path, folder: Path) -> Path:
@@ -241,7 +221,7 @@ def test_a_layer_is_trained_end_to_end_on_a_frozen_encoder(runs) -> None:
 
 def test_one_stage_of_manifold_mixup_needs_no_partner(runs, capsys) -> None:
     stage, out = runs / "runs/one/seed-3/moco/1-pretrain-rgb", runs / "hand"
-    quick = ["--set", "cmmc.epochs=1", "--set", "cmmc.milestones=[]", *CPU]
+    quick = [*sets("cmmc.epochs=1", "cmmc.milestones=[]"), *CPU]
     command = ["cmmc-stage", runs / "table1.toml", "--train", "rgb", "--init", stage, "--out", out, *quick]
     assert vimix(*command) == 2
     assert "only policy = 'manifold_mixup' mixes without another modality" in capsys.readouterr().err

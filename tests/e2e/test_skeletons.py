@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tomli_w
 
+from tests.builders import skeleton_store
 from tests.cli import vimix
 from tests.fakes.skeletons import write_walk
 from tests.recipes import shrunk
@@ -23,14 +24,7 @@ OTHER_SIZE = ["--set", "modalities.joint.stgcn.feature_size=7"]
 def place(tmp_path_factory) -> Path:
     """Skeleton files named as the embedded data set names them, its list of videos, a store and a recipe."""
     folder = tmp_path_factory.mktemp("skeletons")
-    lines = ["path,label,split,source"]
-    for number in range(24):
-        name, label = f"S001C001P{number + 1:03d}R001A{1 + number % 2:03d}", ("bow", "wave")[number % 2]
-        write_walk(folder / f"skeletons/{name}.skeleton", number, number % 2, bodies=1 + (number % 5 == 0))
-        lines.append(f"{label}/{name}.mp4,{label},{'test' if number >= 16 else 'train'},{name}")
-    (folder / "splits.csv").write_text("\n".join(lines) + "\n")
-    command = ["prepare", "skeletons", folder / "skeletons", "--split", folder / "splits.csv", "--out", folder / "s.h5"]
-    assert vimix(*command, "--frames", 16, "--workers", 1) == 0
+    skeleton_store(folder, 24, tests=8)
     table = shrunk(ROOT / "experiments/demo-skeleton.toml")
     table["data"]["store"] = str(folder / "s.h5")
     table["run"]["log_every"] = 1

@@ -1,6 +1,5 @@
 """The official layouts in small: list files with their real quirks, and short encoded clips where they belong."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from tests.fakes.store import moving_square, write_video
@@ -86,12 +85,3 @@ def kinetics(folder: Path) -> tuple[Path, Path, Path, Path]:
     ):
         clip(videos / name)
     return videos, *(folder / f"{name}.csv" for name in ("train", "val", "test"))
-
-
-def ntu_videos(folder: Path, names: Iterable[str]) -> Path:
-    """Empty files with NTU's names: only listed, never decoded."""
-    for name in names:
-        path = folder / "nturgb+d_rgb" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return folder / "nturgb+d_rgb"

@@ -1,6 +1,6 @@
 """A store of videos in memory, and real video files to prepare real ones from."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -56,6 +56,11 @@ def moving_square(frames: int, height: int = 48, width: int = 64, speed: int = 2
     for t in range(frames):
         pictures[t, :16, :16] = 8 * (t % 32)
     return pictures
+
+
+def frame_numbers(frames: Iterable[NDArray[np.uint8]]) -> list[int]:
+    """Read the numbers of frames, modulo 32, that ``moving_square`` wrote into them."""
+    return [round(float(frame[2:10, 2:10].mean()) / 8) for frame in frames]
 
 
 def write_video(

@@ -2,12 +2,7 @@
 
 import os
 import pickle
-import random
-import resource
 import runpy
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +10,7 @@ import pytest
 import torch
 from attrs import evolve
 
-from tests.builders import checkpoint
+from tests.builders import checkpoint, no_file_longer_than
 from tests.recipes import ROOT
 from vimix.values.errors import VimixError
 from vimix_adapters.checkpoints import folder
@@ -37,8 +32,10 @@ def test_a_hostile_pickle_is_refused_and_not_run(tmp_path) -> None:
     torch.save({"format": "vimix-checkpoint-1", "bomb": Bomb(mark)}, tmp_path / "zip.pt")
     (tmp_path / "plain.pt").write_bytes(pickle.dumps(Bomb(mark)))
     for name in ("zip.pt", "plain.pt"):
-        with pytest.raises(VimixError, match=f"{name}: expected a whole vimix checkpoint"):
+        with pytest.raises(VimixError, match=f"{name}: expected a whole vimix checkpoint") as refusal:
             load_checkpoint(tmp_path / name)
+        if name == "zip.pt":
+            assert str(refusal.value).endswith("it holds more than tensors and plain values, and code is never run")
     assert not mark.exists()
     pickle.loads((tmp_path / "plain.pt").read_bytes())  # the bomb is live: the test can fail
     assert mark.exists()
@@ -91,28 +88,6 @@ def test_a_damaged_file_that_is_all_a_stage_has_left_is_refused_with_the_folder_
             (stage / "last.pt").rename(stage / "previous.pt")
 
 
-def test_code_in_a_checkpoint_is_refused_in_our_words(tmp_path) -> None:
-    torch.save({"format": "vimix-checkpoint-1", "bomb": Bomb(tmp_path / "executed")}, tmp_path / "zip.pt")
-    with pytest.raises(VimixError, match=r"it holds more than tensors and plain values, and code is never run$"):
-        load_checkpoint(tmp_path / "zip.pt")
-
-
-def test_damage_anywhere_is_reported_as_damage(tmp_path) -> None:
-    """Unpickling nonsense ends in nearly every exception there is."""
-    FolderCheckpointStore(tmp_path).save(checkpoint(1))
-    whole = (tmp_path / "last.pt").read_bytes()
-    rng, refused = random.Random(3), 0
-    for _ in range(400):
-        damaged = bytearray(whole)
-        damaged[rng.randrange(len(whole.split(b"PK", 2)[1]))] = rng.randrange(256)  # in the pickle
-        (tmp_path / "last.pt").write_bytes(damaged)
-        try:
-            load_checkpoint(tmp_path)
-        except VimixError:
-            refused += 1
-    assert refused > 100
-
-
 @pytest.mark.parametrize("content", [{"state_dict": {"a": torch.zeros(1)}}, [1, 2], {"format": "other"}])
 def test_a_foreign_checkpoint_is_refused_with_what_was_found(tmp_path, content) -> None:
     torch.save(content, tmp_path / "x.pt")
@@ -125,17 +100,6 @@ def test_a_missing_checkpoint_says_what_was_expected(tmp_path) -> None:
         load_checkpoint(tmp_path)
 
 
-@contextmanager
-def no_file_longer_than(size: int) -> Iterator[None]:
-    """The kernel refuses to write on, as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(tmp_path) -> None:
     store = FolderCheckpointStore(tmp_path)
     store.save(checkpoint(1))
@@ -146,22 +110,16 @@ def test_a_full_disk_leaves_the_last_checkpoint_as_it_was(tmp_path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["last.pt"]
 
 
-def test_a_disk_that_fills_up_loses_nothing(tmp_path) -> None:
-    """A real one, of 4 MiB."""
-    if os.geteuid() or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", tmp_path]).returncode:
-        pytest.skip("no right to mount a small file system")
-    try:
-        store = FolderCheckpointStore(tmp_path / "stage")
-        store.save(evolve(checkpoint(1), recipe="x" * 2**20))
-        store.save(evolve(checkpoint(2), recipe="x" * 2**20))
-        with pytest.raises(VimixError, match="No space left on device"):
-            store.save(evolve(checkpoint(3), recipe="x" * 3 * 2**20))
-        assert store.last().about["steps"] == 2
-        assert load_checkpoint(tmp_path / "stage/previous.pt").about["steps"] == 1
-        store.save(checkpoint(3))
-        assert store.last().about["steps"] == 3, "with space again it goes on"
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)
+def test_a_disk_that_fills_up_loses_nothing(small_disk) -> None:
+    store = FolderCheckpointStore(small_disk / "stage")
+    store.save(evolve(checkpoint(1), recipe="x" * 2**20))
+    store.save(evolve(checkpoint(2), recipe="x" * 2**20))
+    with pytest.raises(VimixError, match="No space left on device"):
+        store.save(evolve(checkpoint(3), recipe="x" * 3 * 2**20))
+    assert store.last().about["steps"] == 2
+    assert load_checkpoint(small_disk / "stage/previous.pt").about["steps"] == 1
+    store.save(checkpoint(3))
+    assert store.last().about["steps"] == 3, "with space again it goes on"
 
 
 def test_equal_states_make_equal_files(tmp_path) -> None:

@@ -11,6 +11,7 @@ from vimix_adapters.config import (
     CmmcStage,
     InputMix,
     PretrainStage,
+    Recipe,
     of_arm,
     read_recipe,
     recipe_from_toml,
@@ -29,14 +30,18 @@ channels = 2
 """
 
 
-def refusal(top: str, text: str) -> str:
+def read(text: str, top: str = MINIMAL) -> Recipe:
+    return recipe_from_toml(top + text, "r.toml")
+
+
+def refusal(text: str, top: str = MINIMAL) -> str:
     with pytest.raises(VimixError) as refused:
-        recipe_from_toml(top + MINIMAL + text, "r.toml")
+        read(text, top)
     return str(refused.value)
 
 
 def test_defaults_are_the_papers() -> None:
-    recipe = recipe_from_toml(MINIMAL, "r.toml")
+    recipe = read("")
     assert (recipe.data.frames, recipe.data.size, recipe.optim.batch, recipe.optim.lr) == (32, 128, 32, 1e-3)
     contrast = recipe.contrast
     assert (contrast.queue, contrast.momentum, contrast.temperature, contrast.embedding) == (2048, 0.999, 0.07, 128)
@@ -54,7 +59,6 @@ def test_every_recipe_of_the_project_is_read_and_written_back(path) -> None:
 
 def test_all_mistakes_are_told_at_once_each_with_its_key() -> None:
     message = refusal(
-        "seed = -1\nwidht = 3\n",
         """
 [optim]
 lrr = 1
@@ -67,6 +71,7 @@ negatives = "bach+queue"
 [arms.a]
 stages = [{ pretrian = "rgb" }, { cmmc = "rgb", partner = "flow", epochs = "9" }]
 """,
+        "seed = -1\nwidht = 3\n" + MINIMAL,
     )
     for line in (
         "seed: must be >= 0: -1",
@@ -119,18 +124,16 @@ stages = [{ pretrian = "rgb" }, { cmmc = "rgb", partner = "flow", epochs = "9" }
     ],
 )
 def test_numbers_that_nothing_can_be_done_with_are_refused_by_key(text, expected) -> None:
-    assert expected in refusal("", text)
+    assert expected in refusal(text)
 
 
 def test_a_seed_is_what_every_generator_takes() -> None:
-    assert recipe_from_toml("seed = 4294967295\n" + MINIMAL, "r.toml").seed == 2**32 - 1
-    assert "seed: must be <= 4294967295: 4294967296" in refusal("seed = 4294967296\n", "")
+    assert read(MINIMAL, "seed = 4294967295\n").seed == 2**32 - 1
+    assert "seed: must be <= 4294967295: 4294967296" in refusal(MINIMAL, "seed = 4294967296\n")
 
 
 def test_missing_keys_are_told() -> None:
-    with pytest.raises(VimixError) as refused:
-        recipe_from_toml("[data]\nframes = 8\n", "r.toml")
-    message = str(refused.value)
+    message = refusal("[data]\nframes = 8\n", "")
     assert all(f"{key}: missing" in message for key in ("name", "modalities", "data.store"))
 
 
@@ -253,24 +256,18 @@ def test_missing_keys_are_told() -> None:
 )
 def test_settings_that_contradict_each_other_are_refused_with_the_reason(text, expected) -> None:
     base = MINIMAL.replace('[data]\nstore = "s.h5"\n', "") if text.startswith("[data]") else MINIMAL
-    with pytest.raises(VimixError) as refused:
-        recipe_from_toml(base + text, "r.toml")
-    assert expected in str(refused.value)
+    assert expected in refusal(text, base)
 
 
 def test_a_stage_inherits_what_it_does_not_say() -> None:
-    recipe = recipe_from_toml(
-        MINIMAL
-        + """
+    recipe = read("""
 [arms.a]
 stages = [
   { pretrain = "rgb" },
   { pretrain = "flow", epochs = 9, milestones = [3], mix = { policy = "none" } },
   { cmmc = "rgb", partner = "flow" },
 ]
-""",
-        "r.toml",
-    )
+""")
     first, second, third = recipe.arms["a"].stages
     assert isinstance(first, PretrainStage)
     assert isinstance(third, CmmcStage)
@@ -281,9 +278,7 @@ stages = [
 
 
 def test_a_stage_learns_at_its_own_rate_or_its_modalitys_or_the_recipes() -> None:
-    recipe = recipe_from_toml(
-        MINIMAL
-        + """
+    recipe = read("""
 [optim]
 lr = 0.25
 [arms.a]
@@ -294,21 +289,15 @@ stages = [
   { cmmc = "rgb", partner = "flow", lr = 0.0625 },
   { cmmc = "flow", mix = { policy = "manifold_mixup" } },
 ]
-""",
-        "r.toml",
-    )
+""")
     recipe = evolve(recipe, modalities={**recipe.modalities, "flow": evolve(recipe.modalities["flow"], lr=0.5)})
     stages = [wiring.build_stage(recipe, stage) for stage in recipe.arms["a"].stages]
     assert [stage.rate for stage in stages] == [0.25, 0.5, 0.125, 0.0625, 0.5]
-    assert [stage.rate for stage in stages] == [0.25, 0.5, 0.125, 0.0625, 0.5]
-    with pytest.raises(VimixError, match=r"stages\.0\.lr: must be > 0"):
-        recipe_from_toml(MINIMAL + "[arms.a]\nstages = [{ pretrain = 'rgb', lr = 0.0 }]\n", "r.toml")
+    assert "stages.0.lr: must be > 0" in refusal("[arms.a]\nstages = [{ pretrain = 'rgb', lr = 0.0 }]\n")
 
 
 def test_stages_say_how_positives_are_found() -> None:
-    recipe = recipe_from_toml(
-        MINIMAL
-        + """
+    recipe = read("""
 [pretrain]
 epochs = 9
 milestones = []
@@ -320,9 +309,7 @@ stages = [
   { pretrain = "rgb", positives = { find = "labels" } },
   { cmmc = "rgb", partner = "flow" },
 ]
-""",
-        "r.toml",
-    )
+""")
     stages = [wiring.build_stage(recipe, stage) for stage in recipe.arms["a"].stages]
     assert [stage.finder for stage in stages] == [
         NearestAcrossViews(k=1),
@@ -331,18 +318,12 @@ stages = [
         Labels(),
         OwnKey(),
     ]
-    names = [
-        "together-flow-rgb",
-        "pretrain-rgb-mining-flow",
-        "cmmc-flow-from-rgb",
-        "pretrain-rgb",
-        "cmmc-rgb-from-flow",
-    ]
-    assert [stage.name for stage in stages] == names
+    names = "together-flow-rgb pretrain-rgb-mining-flow cmmc-flow-from-rgb pretrain-rgb cmmc-rgb-from-flow"
+    assert [stage.name for stage in stages] == names.split()
     assert (stages[0].trained, stages[0].plain_epochs) == (("flow", "rgb"), 4)
     assert [dict(stage.views_needed) for stage in stages[:2]] == [{"flow": 2, "rgb": 2}, {"rgb": 2, "flow": 1}]
     assert [stage.queued_partners for stage in stages] == [(), ("flow",), ("rgb",), (), ()]
-    assert read_again(recipe) == recipe
+    assert read(recipe_to_toml(recipe), "") == recipe
     identities = stage_identities(recipe, "a")
     arm = recipe.arms["a"]
     for number, positives in ((1, evolve(arm.stages[1].positives, k=4)), (3, None)):
@@ -353,23 +334,15 @@ stages = [
         assert same == [True] * number + [False] * (5 - number)
 
 
-def read_again(recipe):
-    return recipe_from_toml(recipe_to_toml(recipe), "r.toml")
-
-
 def test_moco_as_published_stands_beside_arms_that_mix() -> None:
-    recipe = recipe_from_toml(
-        MINIMAL
-        + """
+    recipe = read("""
 [arms.moco]
 set = { "contrast.negatives" = "queue" }
 stages = [{ pretrain = "rgb", mix = { policy = "none" } }]
 [arms.mixup]
 set = { "modalities.rgb.lr" = 0.5, cmmc.mix = { dims = "thw", layers = "same" } }
 stages = [{ pretrain = "rgb" }]
-""",
-        "r.toml",
-    )
+""")
     moco, mixup = (of_arm(recipe, arm) for arm in recipe.arms)
     assert (moco.contrast.negatives, mixup.contrast.negatives) == ("queue", "batch+queue")
     assert (moco.modalities["rgb"].lr, mixup.modalities["rgb"].lr) == (None, 0.5)
@@ -395,7 +368,7 @@ stages = [{ pretrain = "rgb" }]
     ],
 )
 def test_what_an_arm_may_not_set_is_refused_with_key_and_reason(changes, expected) -> None:
-    assert expected in refusal("", f"[arms.a]\nset = {{ {changes} }}\nstages = [{{ pretrain = 'rgb' }}]\n")
+    assert expected in refusal(f"[arms.a]\nset = {{ {changes} }}\nstages = [{{ pretrain = 'rgb' }}]\n")
 
 
 OLD = """
@@ -447,7 +420,7 @@ def test_the_recipe_of_an_old_checkpoint_is_read(tmp_path, caplog) -> None:
 def test_layers_that_are_not_said_are_random_where_that_is_legal(mix, layers) -> None:
     partner = "" if "manifold" in mix else ", partner = 'flow'"
     arm = f"stages = [{{ pretrain = 'rgb' }}, {{ pretrain = 'flow' }}, {{ cmmc = 'rgb'{partner}, mix = {{ {mix} }} }}]"
-    recipe = recipe_from_toml(f"{MINIMAL}[arms.a]\n{arm}\n", "r.toml")
+    recipe = read(f"[arms.a]\n{arm}\n")
     assert recipe.stage(recipe.arms["a"].stages[2]).mix.layers == layers
 
 
@@ -469,7 +442,7 @@ stages = [{ pretrain = "flow" }]
 
 
 def identities(top: str = "", arms: str = ARMS) -> dict[str, list[str]]:
-    recipe = recipe_from_toml(top + MINIMAL + arms, "r.toml")
+    recipe = read(arms, top + MINIMAL)
     return {arm: stage_identities(recipe, arm) for arm in recipe.arms}
 
 
@@ -539,12 +512,12 @@ def test_an_arm_shares_the_stages_that_its_own_keys_do_not_change() -> None:
     ],
 )
 def test_a_run_goes_on_unless_what_decides_its_training_was_changed(text, differs) -> None:
-    begun = recipe_from_toml(MINIMAL + ARMS, "r.toml")
-    assert training_differences(begun, recipe_from_toml(MINIMAL + ARMS + text, "r.toml")) == differs
+    begun = read(ARMS)
+    assert training_differences(begun, read(ARMS + text)) == differs
 
 
 def test_a_run_goes_on_under_another_name_on_a_store_that_was_moved_but_not_with_other_stages() -> None:
-    begun = recipe_from_toml(MINIMAL + ARMS, "r.toml")
+    begun = read(ARMS)
     moved = evolve(begun, name="y", data=evolve(begun.data, store="elsewhere/s.h5", workers=7, max_bad_fraction=0.5))
     assert not training_differences(begun, moved)
     renamed = {name: evolve(arm, about="another title") for name, arm in begun.arms.items()}
@@ -573,17 +546,9 @@ def test_set_changes_any_key_and_reports_unknown_ones(tmp_path) -> None:
         assert expected in str(refused.value)
 
 
-@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"a = = 1"])
-def test_what_is_no_recipe_is_refused_by_name(tmp_path, content) -> None:
-    if content is not None:
-        (tmp_path / "r.toml").write_bytes(content)
-    with pytest.raises(VimixError, match=r"r\.toml: "):
-        read_recipe(tmp_path / "r.toml")
-
-
 def test_frames_and_size_are_of_pictures_only() -> None:
-    recipe = recipe_from_toml(
-        "name = 'x'\n[data]\nstore = 's.h5'\nframes = 1\nsize = 1\n[modalities.joint]\nencoder = 'stgcn'\n", "r.toml"
+    recipe = read(
+        "name = 'x'\n[data]\nstore = 's.h5'\nframes = 1\nsize = 1\n[modalities.joint]\nencoder = 'stgcn'\n", ""
     )
     assert (recipe.pictures, recipe.skeletons) == ((), ("joint",))
     stgcn = recipe.modalities["joint"].stgcn

@@ -9,8 +9,8 @@ import torch
 from attrs import evolve
 from torch import Tensor, nn
 
+from tests.builders import skeleton_store
 from tests.cli import vimix
-from tests.fakes.skeletons import write_walk
 from tests.recipes import ROOT, shrunk
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
@@ -232,15 +232,7 @@ def test_what_does_not_fit_is_one_line(state, modality, told, tmp_path, capsys) 
 def place(tmp_path_factory) -> Path:
     """A store of skeletons, a recipe of the published size, and three imported checkpoints."""
     folder = tmp_path_factory.mktemp("crosclr")
-    lines = ["path,label,split,source"]
-    for number in range(8):
-        write_walk(folder / f"skeletons/S001C001P{number + 1:03d}R001A001.skeleton", number, number % 2)
-        lines.append(
-            f"a/S001C001P{number + 1:03d}R001A001.mp4,c{number % 2},{'test' if number > 3 else 'train'},{number}"
-        )
-    (folder / "splits.csv").write_text("\n".join(lines) + "\n")
-    command = ["prepare", "skeletons", folder / "skeletons", "--split", folder / "splits.csv", "--out", folder / "s.h5"]
-    assert vimix(*command, "--frames", 16, "--workers", 1) == 0
+    skeleton_store(folder, 8, tests=4)
     table = shrunk(ROOT / "experiments/demo-skeleton.toml")
     table["data"]["store"] = str(folder / "s.h5")
     for modality in table["modalities"].values():

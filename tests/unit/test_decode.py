@@ -1,6 +1,5 @@
 """Reading real video files, plain and odd."""
 
-import os
 import struct
 from fractions import Fraction
 from itertools import islice
@@ -9,18 +8,12 @@ import av
 import numpy as np
 import pytest
 
-from tests.fakes.store import moving_square, write_video
-from vimix.values.errors import VimixError
+from tests.fakes.store import frame_numbers, moving_square, write_video
 from vimix_adapters.clips import video_file
 from vimix_adapters.clips.decode import decode_video, first_frames, open_frames
 from vimix_adapters.clips.display import resized
 from vimix_adapters.clips.thinning import thinned
 from vimix_adapters.clips.video_file import probe_video
-
-
-def numbers(frames) -> list[int]:
-    """Read the frame numbers that ``moving_square`` wrote into the corner."""
-    return [round(float(frame[2:10, 2:10].mean()) / 8) for frame in frames]
 
 
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
@@ -34,7 +27,7 @@ def test_every_frame_is_read_once_and_in_order(tmp_path, monkeypatch, codec, rea
     decoded = decode_video(tmp_path / "a.mp4", rate=30, short_side=48)
     assert decoded.frames.shape == (30, 48, 64, 3)
     assert decoded.frames.dtype == np.uint8
-    assert numbers(decoded.frames) == list(range(30))
+    assert frame_numbers(decoded.frames) == list(range(30))
 
 
 def test_decord_reads_what_pyav_reads(tmp_path, monkeypatch) -> None:
@@ -81,7 +74,7 @@ def test_without_a_rate_the_videos_own_rate_is_kept_and_returned(tmp_path) -> No
 def test_a_rate_is_a_ceiling_and_no_frame_is_read_twice(tmp_path, own, ceiling, expected, rate) -> None:
     write_video(tmp_path / "a.mp4", moving_square(24), rate=own)
     decoded = decode_video(tmp_path / "a.mp4", rate=ceiling, short_side=48)
-    assert numbers(decoded.frames) == list(expected)
+    assert frame_numbers(decoded.frames) == list(expected)
     assert decoded.rate == pytest.approx(rate, rel=1e-3)
     assert decoded.file_rate == pytest.approx(float(own), rel=1e-3)
     assert decoded.file_frames == 24
@@ -91,9 +84,9 @@ def test_variable_frame_rates_are_followed_by_time_stamp(tmp_path) -> None:
     """Ten frames in the first third of a second, then ten at a tenth of that rate."""
     times = [*range(10), *(10 + 10 * i for i in range(10))]
     write_video(tmp_path / "a.mkv", moving_square(20), rate=30, times=times)
-    assert numbers(decode_video(tmp_path / "a.mkv", rate=30, short_side=48).frames) == list(range(20))
+    assert frame_numbers(decode_video(tmp_path / "a.mkv", rate=30, short_side=48).frames) == list(range(20))
     fast = decode_video(tmp_path / "a.mkv", rate=15, short_side=48)
-    assert numbers(fast.frames) == [0, 2, 4, 6, 8, *range(10, 20)], "only where it is fast"
+    assert frame_numbers(fast.frames) == [0, 2, 4, 6, 8, *range(10, 20)], "only where it is fast"
 
 
 def test_the_frames_that_are_kept_are_those_of_a_search_through_all() -> None:
@@ -115,7 +108,7 @@ def test_frames_that_are_stored_in_another_order_than_they_are_shown_come_in_tha
     """B-frames; AVI has no times of display for them."""
     write_video(tmp_path / f"a.{ending}", moving_square(30), rate=30)
     decoded = decode_video(tmp_path / f"a.{ending}", 15, 48)
-    assert numbers(decoded.frames) == list(range(0, 30, 2))
+    assert frame_numbers(decoded.frames) == list(range(0, 30, 2))
     assert decoded.file_rate == pytest.approx(30, rel=0.01)
 
 
@@ -126,7 +119,7 @@ def test_a_clock_that_is_set_back_goes_on(tmp_path) -> None:
     joined = (tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes()
     (tmp_path / "joined.ts").write_bytes(joined)
     decoded = decode_video(tmp_path / "joined.ts", 0, 48)
-    assert numbers(decoded.frames) == [n % 32 for n in range(60)] * 2
+    assert frame_numbers(decoded.frames) == [n % 32 for n in range(60)] * 2
     assert decoded.file_rate == pytest.approx(30, rel=0.05)
 
 
@@ -246,61 +239,6 @@ def test_pixels_that_are_not_square_are_stretched_as_a_player_does(tmp_path, tur
         assert bright.any(axis=0).mean() == pytest.approx(0.5, abs=0.06)
         assert bright.any(axis=1).mean() == pytest.approx(0.5, abs=0.06)
     assert decode_video(tmp_path / "a.mp4", 0, 24).frames.shape[1:3] == tuple(side // 2 for side in shape)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "reason"),
-    [
-        ("empty.mp4", b"", "empty file"),
-        ("text.mp4", b"this is not a video\n" * 50, "not a readable video"),
-        ("missing.mp4", None, "cannot be opened"),
-    ],
-)
-def test_what_is_no_video_is_refused_with_the_reason(tmp_path, name, content, reason) -> None:
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(VimixError, match=reason):
-        decode_video(tmp_path / name, 30, 48)
-
-
-def test_a_fifo_and_a_folder_are_refused_without_waiting(tmp_path) -> None:
-    os.mkfifo(tmp_path / "fifo.mp4")
-    (tmp_path / "folder.mp4").mkdir()
-    for name, reason in (("fifo.mp4", "not a regular file"), ("folder.mp4", "a folder without images")):
-        with pytest.raises(VimixError, match=reason):
-            decode_video(tmp_path / name, 30, 48)
-
-
-@pytest.mark.parametrize("ending", ["mp4", "avi", "mkv"])
-def test_a_truncated_file_is_refused(tmp_path, ending) -> None:
-    write_video(tmp_path / f"a.{ending}", moving_square(60), codec="mpeg4")
-    whole = (tmp_path / f"a.{ending}").read_bytes()
-    (tmp_path / f"b.{ending}").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(VimixError, match=r"not a readable video|truncated|damaged"):
-        decode_video(tmp_path / f"b.{ending}", 30, 48)
-
-
-def test_one_frame_is_a_video(tmp_path) -> None:
-    write_video(tmp_path / "a.mp4", moving_square(1))
-    assert len(decode_video(tmp_path / "a.mp4", 30, 48).frames) == 1
-
-
-def test_a_file_of_sound_is_no_video(tmp_path) -> None:
-    import wave
-
-    with wave.open(str(tmp_path / "a.wav"), "wb") as sound:
-        sound.setnchannels(1)
-        sound.setsampwidth(2)
-        sound.setframerate(8000)
-        sound.writeframes(bytes(16000))
-    (tmp_path / "a.wav").rename(tmp_path / "a.mp4")
-    with pytest.raises(VimixError, match="not a video in a format that is read"):
-        decode_video(tmp_path / "a.mp4", 30, 48)
-
-
-def test_ten_bit_video_is_read(tmp_path) -> None:
-    write_video(tmp_path / "a.mp4", moving_square(8), pixels="yuv420p10le")
-    assert numbers(decode_video(tmp_path / "a.mp4", 30, 48).frames) == list(range(8))
 
 
 @pytest.mark.parametrize(("size", "expected"), [((48, 64), (24, 32)), ((64, 48), (32, 24)), ((30, 30), (24, 24))])

@@ -10,7 +10,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.arrays import ArrayStore
 from vimix_adapters.clips.evaluation import WindowedClips
-from vimix_adapters.clips.views import TEN_CROPS, ClipShape, Crop
+from vimix_adapters.clips.views import ClipShape, Crop
 
 CPU = torch.device("cpu")
 CLIP = ClipShape(frames=4, size=12, stride=2)
@@ -74,18 +74,6 @@ def test_workers_change_nothing_and_serve_a_second_pass() -> None:
             assert torch.equal(a.clips, b.clips)
 
 
-def test_each_video_is_read_once() -> None:
-    class Counting(BreakableStore):
-        reads: list = []  # noqa: RUF012  # shared on purpose: frozen instances cannot count
-
-        def read(self, video, modality, start, count):
-            self.reads.append(video)
-            return super().read(video, modality, start, count)
-
-    list(windowed(Counting(), [4, 1]).videos())
-    assert Counting.reads == [4, 1]
-
-
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_unreadable_video_is_an_error_that_names_it(workers: int) -> None:
     """Evaluation replaces no video: a score must be that of the videos it names."""
@@ -99,21 +87,6 @@ def test_an_unreadable_video_is_an_error_that_names_it(workers: int) -> None:
 def test_a_missing_modality_is_refused() -> None:
     with pytest.raises(VimixError, match="'joint'"):
         windowed(BreakableStore(), [0], "joint")
-
-
-def test_ten_crops_are_centre_and_corners_and_their_mirror_images() -> None:
-    """Frames have 16 × 20 pixels. Crops are 7/8 of 16 = 14 pixels, so clips of size 14 are not resized."""
-    frames = np.random.default_rng(0).integers(0, 256, (4, 16, 20, 3), dtype=np.uint8)
-    store = BreakableStore(lengths=(4,), pictures={0: frames})
-    clips = windowed(store, [0], clip=ClipShape(frames=4, size=14), crops=TEN_CROPS)
-    views = [item.clips[0] for item in clips.videos()]
-    normal = functional.normalize(
-        torch.from_numpy(frames).permute(0, 3, 1, 2) / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    ).transpose(0, 1)
-    for number, (top, left) in enumerate([(1, 3), (0, 0), (0, 6), (2, 0), (2, 6)]):
-        expected = normal[:, :, top : top + 14, left : left + 14]
-        torch.testing.assert_close(views[number], expected)
-        torch.testing.assert_close(views[number + 5], expected.flip(-1))
 
 
 def test_a_mirrored_crop_of_flow_points_the_other_way() -> None:

@@ -6,7 +6,7 @@ import torch
 
 from tests.fakes.checkpoints import FakeCheckpointStore
 from tests.fakes.classifier import FakeClassifier
-from tests.fakes.clips import BreakableStore, FakeEvaluationClips, FakeTrainingClips
+from tests.fakes.clips import FakeEvaluationClips, FakeTrainingClips
 from tests.fakes.metrics import FakeMetrics
 from vimix.app.finetune import SupervisedLearner, classify, finetune_scores, supervised_step
 from vimix.app.stage_run import StageRun
@@ -14,8 +14,6 @@ from vimix.app.train import train
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix.values.scores import VideoProbabilities
-from vimix_adapters.clips.evaluation import WindowedClips
-from vimix_adapters.clips.views import TEN_CROPS, ClipShape
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
 from vimix_adapters.encoders.s3d import S3DEncoder
@@ -58,23 +56,6 @@ def test_a_resumed_finetuning_is_the_unbroken_one() -> None:
     resumed = train(stage(epochs=10, checkpoints=checkpoints))
     for name, value in whole.parts["classifier"].items():
         assert torch.equal(value, resumed.parts["classifier"][name])
-
-
-def test_a_videos_probabilities_are_the_mean_over_windows_and_crops() -> None:
-    """Ten crops come as ten items a video; the naive mean takes all of their clips at once."""
-    store = BreakableStore()
-    clips = WindowedClips(
-        store, (0, 3), modality=FLOW, clip=ClipShape(4, 12), window_stride=9, device=CPU, crops=TEN_CROPS
-    )
-    classifier = FakeClassifier(channels=2, classes=3)
-    found = classify(classifier, clips, batch=3)
-    for row, video in enumerate((0, 3)):
-        views = torch.cat([item.clips for item in clips.videos() if item.video == video])
-        assert len(views) == 10 * (4 if video == 0 else 2)
-        expected = classifier.probabilities(views).double().mean(dim=0)
-        torch.testing.assert_close(torch.from_numpy(found.probabilities[row]).double(), expected, rtol=1e-5, atol=1e-6)
-    assert found.labels.tolist() == [0, 0]
-    assert found.videos.tolist() == [0, 3]
 
 
 def test_streams_are_averaged_and_must_show_the_same_videos() -> None:

@@ -1,38 +1,16 @@
-"""Optical flow: known motion is found, and stored as a vector field."""
+"""Optical flow is stored as a vector field."""
 
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.flow import moving_texture
 from vimix.values.errors import VimixError
-from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import dequantise, flow_fields, quantise, resized
-from vimix_adapters.flow.tvl1 import TvL1Flow, create_estimator
-
-
-def texture(height: int = 64, width: int = 96) -> np.ndarray:
-    noise = np.random.default_rng(0).integers(0, 255, (height + 32, width + 32)).astype(np.uint8)
-    return cv2.GaussianBlur(noise, (0, 0), 2.0)
-
-
-def shifted(u: int, v: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two views of a texture between which everything moves by (u, v)."""
-    whole = texture()
-    return whole[16:80, 16:112], whole[16 - v : 80 - v, 16 - u : 112 - u]
-
-
-@pytest.mark.parametrize("estimator", [DisFlow, TvL1Flow])
-@pytest.mark.parametrize(("u", "v"), [(2, 0), (0, -3), (-2, 1)])
-def test_a_known_motion_is_found_with_its_sign(estimator, u, v) -> None:
-    flow = estimator()(*shifted(u, v))
-    assert flow.shape == (64, 96, 2)
-    assert flow.dtype == np.float32
-    error = np.linalg.norm(flow[12:-12, 12:-12] - (u, v), axis=-1)
-    assert np.median(error) < 0.25
+from vimix_adapters.flow.opencv import DisFlow, create_tvl1
 
 
 @given(st.floats(-30, 30, width=32), st.floats(1, 40))
@@ -58,7 +36,7 @@ def test_resizing_a_field_scales_its_vectors_by_the_same_factors() -> None:
 
 
 def test_a_video_has_a_field_a_frame_with_the_last_one_repeated() -> None:
-    pictures = np.stack([shifted(2 * t, 0)[1] for t in range(4)])
+    pictures = np.stack([moving_texture((64, 96), np.eye(2), (2 * t, 0))[1] for t in range(4)])
     frames = np.repeat(pictures[..., None], 3, axis=-1)
     fields = flow_fields(frames, DisFlow(), short_side=64, size=(32, 48), bound=4.0)
     assert fields.shape == (4, 32, 48, 2)
@@ -75,9 +53,9 @@ def test_a_single_frame_stands_still() -> None:
 
 def test_an_opencv_without_tvl1_says_what_to_install() -> None:
     with pytest.raises(VimixError, match="opencv-contrib-python-headless"):
-        create_estimator(SimpleNamespace())
+        create_tvl1(SimpleNamespace())
 
 
 def test_tvl1_is_found_under_its_older_names() -> None:
-    assert create_estimator(SimpleNamespace(optflow=SimpleNamespace(createOptFlow_DualTVL1=lambda: "old"))) == "old"
-    assert create_estimator(SimpleNamespace(createOptFlow_DualTVL1=lambda: "older")) == "older"
+    assert create_tvl1(SimpleNamespace(optflow=SimpleNamespace(createOptFlow_DualTVL1=lambda: "old"))) == "old"
+    assert create_tvl1(SimpleNamespace(createOptFlow_DualTVL1=lambda: "older")) == "older"

@@ -14,6 +14,7 @@ from tests.unit.test_train_loop import Interrupting, Killed, same, stage_run, ti
 from tests.unit.test_training import mining, numbered
 from vimix.app.joint import JointLearner, joint_step
 from vimix.app.learner import Learner
+from vimix.app.stage_run import StageRun
 from vimix.app.steps import mining_step
 from vimix.app.train import train
 from vimix.domain.contrast.candidates import BatchAndQueue, Candidates, OwnKeyAndQueue
@@ -102,50 +103,42 @@ def test_the_mined_step_is_that_of_crossclrs_code() -> None:
     assert measured["margin"] == pytest.approx((measured["rgb/margin"] + measured["flow/margin"]) / 2)
 
 
-def test_a_joint_stage_that_was_killed_goes_on_to_the_last_bit() -> None:
-    """Both before and while positives are mined; the queues have the same clips in the same rows."""
-    clips = FakeTrainingClips({RGB: 2, FLOW: 2}, videos=12, batch=4, frames=4, size=6)
+def joint_run(**changes) -> StageRun:
+    learner, clips = joint(plain_steps=4), FakeTrainingClips({RGB: 2, FLOW: 2}, videos=12, batch=4, frames=4, size=6)
+    return stage_run(learner=learner, step=joint_step(learner), clips=clips, checkpoint_steps=1, **changes)
 
-    def run(**changes):
-        learner = joint(plain_steps=4)
-        return stage_run(learner=learner, step=joint_step(learner), clips=clips, checkpoint_steps=1, **changes)
 
+def mining_run(**changes) -> StageRun:
+    learner, partner = mining(NearestInPartner(k=2, same_recording=False)), FakeNetwork(channels=2, seed=9)
+    step = mining_step(learner, partner, FLOW, vimix.Mixup())
+    clips = FakeTrainingClips({RGB: 2, FLOW: 1}, videos=12, batch=4, frames=4, size=6)
+    return stage_run(learner=learner, step=step, clips=clips, checkpoint_steps=1, log_every=1, **changes)
+
+
+@pytest.mark.parametrize(("run", "ends"), [(joint_run, (2, 8)), (mining_run, (1, 5))])
+def test_a_stage_that_was_killed_before_or_while_it_mined_goes_on_to_the_last_bit(run, ends) -> None:
     whole = run()
     final = train(whole)
-    assert torch.equal(*(whole.learner.views[m].queue.row_sources for m in (RGB, FLOW)))
-    for at in (2, 8):
+    for at in ends:
         broken = run(metrics=Interrupting(at, []))
         with pytest.raises(Killed):
             train(broken)
         resumed = run(metrics=Interrupting(-1, broken.metrics.rows), checkpoints=broken.checkpoints)
         assert same(dict(train(resumed).parts), dict(final.parts))
         assert timeless(resumed.metrics.rows) == timeless(whole.metrics.rows)
+    if run is mining_run:
+        assert [row["positives"] > 0 for row in whole.metrics.rows] == [False, False] + [True] * 10
+
+
+def test_a_joint_stage_leaves_both_encoders_and_queues_of_the_same_clips() -> None:
+    whole = joint_run()
+    final = train(whole)
+    assert torch.equal(*(whole.learner.views[m].queue.row_sources for m in (RGB, FLOW)))
     assert final.modality == "rgb+flow"
     alone = final.of(FLOW)
     assert (alone.modality, alone.progress) == (FLOW, final.progress)
     assert alone.parts.keys() == {"query", "key", "queue", "progress"}
     assert same(dict(alone.parts["query"]), dict(whole.learner.views[FLOW].query.state_dict()))
-
-
-def test_a_stage_that_mines_in_a_partner_and_was_killed_goes_on_to_the_last_bit() -> None:
-    """Before and after its queue is full."""
-    clips = FakeTrainingClips({RGB: 2, FLOW: 1}, videos=12, batch=4, frames=4, size=6)
-
-    def run(**changes):
-        learner, partner = mining(NearestInPartner(k=2, same_recording=False)), FakeNetwork(channels=2, seed=9)
-        step = mining_step(learner, partner, FLOW, vimix.Mixup())
-        return stage_run(learner=learner, step=step, clips=clips, checkpoint_steps=1, log_every=1, **changes)
-
-    whole = run()
-    final = train(whole)
-    assert [row["positives"] > 0 for row in whole.metrics.rows] == [False, False] + [True] * 10
-    for at in (1, 5):
-        broken = run(metrics=Interrupting(at, []))
-        with pytest.raises(Killed):
-            train(broken)
-        resumed = run(metrics=Interrupting(-1, broken.metrics.rows), checkpoints=broken.checkpoints)
-        assert same(dict(train(resumed).parts), dict(final.parts))
-        assert timeless(resumed.metrics.rows) == timeless(whole.metrics.rows)
 
 
 def test_a_bad_clip_of_one_view_leaves_all_of_them_as_they_were() -> None:

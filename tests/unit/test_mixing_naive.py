@@ -90,12 +90,21 @@ def assert_plan(plan: vimix.MixPlan, partner, weights, mine, theirs) -> None:
             np.testing.assert_array_equal(plan.cut.donor_start[i], [start for start, _ in source])
 
 
+def assert_blend(plan: vimix.MixPlan, g1: torch.Tensor, g2: torch.Tensor) -> None:
+    """The blend is that of the loops, and leaves its inputs as they were."""
+    kept = g1.clone(), g2.clone()
+    np.testing.assert_allclose(vimix.blend(g1, g2, plan), naive_blend(g1.numpy(), g2.numpy(), plan), atol=1e-6)
+    assert torch.equal(g1, kept[0])
+    assert torch.equal(g2, kept[1])
+
+
 @pytest.mark.parametrize("policy", BOXED)
 @given(size=sizes, planar=st.booleans(), batch=st.integers(1, 4), per_sample=st.booleans(), seed=seeds)
 def test_boxes_of_the_input_space_lie_where_the_loops_put_them(policy, size, planar, batch, per_sample, seed) -> None:
     grid, chosen = vimix.Grid(size, planar=planar), policy(per_sample=per_sample)
     plan = chosen.plan(batch=batch, grid=grid, rng=np.random.default_rng(seed))
     assert_plan(plan, *naive_boxes(chosen, grid, batch, np.random.default_rng(seed)))
+    assert_blend(plan, maps(batch, grid, 0), maps(batch, grid, 1))
 
 
 @pytest.mark.parametrize("policy", CROSS_MODAL)
@@ -106,8 +115,7 @@ def test_tesseracts_lie_where_the_loops_put_them(policy, mine, theirs, planar, b
     grid, donor = vimix.Grid(mine, planar=planar), vimix.Grid(theirs, planar=planar)
     plan = policy.plan(batch=batch, grid=grid, donor=donor, rng=np.random.default_rng(seed))
     assert_plan(plan, *naive_tesseracts(policy, grid, donor, batch, np.random.default_rng(seed)))
-    g1, g2 = maps(batch, grid, 0), maps(batch, donor, 1)
-    np.testing.assert_array_equal(vimix.blend(g1, g2, plan), naive_blend(g1.numpy(), g2.numpy(), plan))
+    assert_blend(plan, maps(batch, grid, 0), maps(batch, donor, 1))
 
 
 @pytest.mark.parametrize("policy", [vimix.Mixup, vimix.ManifoldMixup, vimix.CrossModalMixup])
@@ -118,8 +126,7 @@ def test_a_mixup_takes_one_draw_a_row_or_one_for_all(policy, size, batch, per_sa
     lam = rng.beta(1, 1, batch) if per_sample else [rng.beta(1, 1)] * batch
     np.testing.assert_allclose(plan.weight, lam, atol=1e-6)
     np.testing.assert_array_equal(plan.partner, rng.permutation(batch))
-    g1, g2 = maps(batch, grid, 0), maps(batch, grid, 1)
-    np.testing.assert_allclose(vimix.blend(g1, g2, plan), naive_blend(g1.numpy(), g2.numpy(), plan), atol=1e-6)
+    assert_blend(plan, maps(batch, grid, 0), maps(batch, grid, 1))
 
 
 @pytest.mark.parametrize("policy", [*(policy() for policy in INPUT_SPACE), *CROSS_MODAL])

@@ -1,11 +1,10 @@
 """NTU RGB+D's names, protocols and missing skeletons; lists of skeleton files."""
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.builders import touch
 from vimix.values.errors import VimixError
 from vimix_adapters.datasets.ntu import (
     OFFICIAL,
@@ -20,13 +19,6 @@ from vimix_adapters.prepare.skeleton_listing import list_skeletons
 
 # Samples of the protocols before the missing skeletons are taken out.
 CAPTURED = {"xsub-train": 40320, "xsub-test": 16560, "xview-train": 37920, "xview-test": 18960}
-
-
-def touched(folder: Path, *names: str) -> Path:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return folder
 
 
 def test_a_name_gives_its_five_numbers_with_any_ending() -> None:
@@ -87,7 +79,7 @@ def test_classes_are_numbered_and_named() -> None:
 def test_a_folder_of_ntu_is_listed_with_what_is_left_out(tmp_path) -> None:
     names = ["S001C001P001R001A005.skeleton", "deep/S001C002P001R001A005.skeleton", "S018C001P041R001A061.skeleton"]
     excluded, stranger = "S001C002P005R002A008.skeleton", "S001C001P001R001A00x.skeleton"
-    folder = touched(tmp_path, *names, excluded, stranger, "readme.txt")
+    folder = touch(tmp_path, *names, excluded, stranger, "readme.txt")
     listing = list_ntu(folder, 60)
     assert [file.name for file in listing.files] == names[:2]
     assert {file.source for file in listing.files} == {"S001P001R001A005"}
@@ -103,7 +95,7 @@ def test_a_folder_of_ntu_is_listed_with_what_is_left_out(tmp_path) -> None:
 
 
 def test_msr_action_3d_is_split_by_its_subjects(tmp_path) -> None:
-    folder = touched(
+    folder = touch(
         tmp_path, "a01_s01_e02_skeleton3D.txt", "a20_s10_e01_skeleton3D.txt", "a21_s01_e01_x.txt", "readme.txt"
     )
     listing = list_skeletons(folder)
@@ -115,7 +107,7 @@ def test_msr_action_3d_is_split_by_its_subjects(tmp_path) -> None:
 
 
 def test_a_list_of_videos_finds_the_skeletons_of_the_same_names(tmp_path) -> None:
-    folder = touched(tmp_path / "skeletons", "one.skeleton", "sub/two.txt", "unlisted.skeleton")
+    folder = touch(tmp_path / "skeletons", "one.skeleton", "sub/two.txt", "unlisted.skeleton")
     split = tmp_path / "splits.csv"
     split.write_text(
         "path,label,split,source\nbow/one.mp4,bow,train,s1\nwave/two.mp4,wave,test,s2\nbow/no.mp4,bow,test,s3\n"
@@ -135,11 +127,11 @@ def test_lists_with_mistakes_are_refused(tmp_path) -> None:
         (lambda: list_ntu(tmp_path / "empty", 60), "expected files such as"),
         (lambda: list_skeletons(tmp_path / "empty"), "expected skeleton files .* found no file"),
         (
-            lambda: list_ntu(touched(tmp_path / "twice", f"a/{one}", f"b/{one}"), 60),
+            lambda: list_ntu(touch(tmp_path / "twice", f"a/{one}", f"b/{one}"), 60),
             "2 files are named S001C001P001R001A001",
         ),
-        (lambda: list_ntu(touched(tmp_path / "x", one), 60, tmp_path / "none.txt"), "cannot be read"),
-        (lambda: list_ntu(touched(tmp_path / "x", one), 60, touched(tmp_path, "e.txt") / "e.txt"), "found none"),
+        (lambda: list_ntu(touch(tmp_path / "x", one), 60, tmp_path / "none.txt"), "cannot be read"),
+        (lambda: list_ntu(touch(tmp_path / "x", one), 60, touch(tmp_path, "e.txt") / "e.txt"), "found none"),
     ]
     for act, message in cases:
         with pytest.raises(VimixError, match=message):

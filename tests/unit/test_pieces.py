@@ -19,8 +19,8 @@ from vimix_adapters.clips.hdf5_writer import is_part, write_part
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.listing import DatasetFile
 from vimix_adapters.files import WriteError
-from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import FlowOfPieces, flow_fields
+from vimix_adapters.flow.opencv import DisFlow
 from vimix_adapters.prepare.build_store import PartJob
 from vimix_adapters.prepare.video_store import pack_frames, write_part_of_video
 

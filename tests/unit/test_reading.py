@@ -33,6 +33,7 @@ RECIPES = {
     "missing": (lambda _: None, "there is no such file"),
     "Latin-1": (lambda path: path.write_bytes(b"name = 'caf\xe9'"), "expected UTF-8, found the byte 0xe9"),
     "too long": (lambda path: path.write_bytes(b"#" * (MOST_RECIPE + 1)), "more than 1,048,576"),
+    "TOML with a mistake": (lambda path: path.write_text("a = = 1"), "not valid TOML"),
     "deep": (lambda path: path.write_text(f"a = {DEEP}"), "nested too deeply"),
     "5000 digits": (lambda path: path.write_text(f"seed = {DIGITS}"), "not valid TOML"),
     "5000 hexadecimal digits": (

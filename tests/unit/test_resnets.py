@@ -9,13 +9,12 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from tests.builders import hdf5
+from tests.builders import hdf5, random_encoder
 from tests.cli import vimix
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.clips import ClipBatch
-from vimix.values.modality import FLOW
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.checkpoints.weight_formats import LAYOUTS
 from vimix_adapters.checkpoints.weight_matching import match_weights
 from vimix_adapters.commands.import_weights import import_checkpoint
@@ -72,10 +71,7 @@ def test_torchvision_loads_an_export_and_a_recipe_starts_from_torchvisions_file(
 @pytest.mark.parametrize("name", NAMES)
 def test_safetensors_come_back_with_encoder_and_width(name, tmp_path) -> None:
     settings = config.ModalitySettings(encoder=name, width=0.0625, channels=2)
-    recipe = config.Recipe(name="r", data=config.Data(store="", frames=8, size=32), modalities={"flow": settings})
-    state = wiring.build_network(recipe, FLOW, CPU).state_dict()
-    stage = Checkpoint(FLOW, config.recipe_to_toml(recipe), {"query": state}, {"stage": "s"})
-    FolderCheckpointStore(tmp_path / "run").save(stage)
+    state = random_encoder(tmp_path / "run", "flow", settings).state_dict()
     file = tmp_path / "e.safetensors"
     assert vimix("export", tmp_path / "run", "--format", "safetensors", "--out", file) == 0
     with safe_open(file, framework="pt") as opened:

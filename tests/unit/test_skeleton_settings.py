@@ -7,7 +7,8 @@ from attrs import asdict
 from tests.fakes.skeletons import FIVE
 from vimix.values.errors import VimixError
 from vimix.values.modality import BONE, JOINT, MOTION
-from vimix_adapters.clips.hdf5 import fingerprint, settings_of
+from vimix_adapters.clips.hdf5 import settings_of
+from vimix_adapters.clips.hdf5_head import fingerprint
 from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.reports.sticks import stick_figures
 

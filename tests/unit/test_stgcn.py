@@ -11,15 +11,12 @@ from torch import nn
 
 import vimix
 from tests.fakes.skeletons import FIVE, chain
-from vimix.app.learner import StepOutcome
-from vimix.values.clips import ClipBatch
 from vimix_adapters.config.encoder_settings import ModalitySettings, Stgcn
 from vimix_adapters.encoders.building import encoder_of
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 from vimix_adapters.encoders.graph import spatial_partition
 from vimix_adapters.encoders.stgcn import Block, Dropout, GraphConvolution, Projection, STGCNEncoder, person_rows
 from vimix_adapters.skeletons.layouts import find_layout
-from vimix_adapters.wiring.stage_runs import seeded
 
 
 def small(persons="present", seed=0, **changes) -> STGCNEncoder:
@@ -213,27 +210,6 @@ def test_bf16_features_stay_near_float32_ones() -> None:
     half.load_state_dict(full.state_dict())
     assert half.features(clips).dtype == half.embed(clips).dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(full.features(clips), half.features(clips)).min() > 0.99
-
-
-def test_dropout_is_the_step_s_own_wherever_the_process_began() -> None:
-    """Else a training that was broken off would not end as one that was not; other draws stay as they are."""
-
-    def step(batch, rng) -> StepOutcome:
-        network = small(dropout=0.5).train()
-        loss = network.pool(network.partial_forward(batch.views["joint"][0], 0, 10)).sum()
-        return StepOutcome(loss.detach(), torch.tensor(0.0), float(rng.random()), torch.tensor(False))
-
-    ids = torch.arange(3)
-    batch = ClipBatch({"joint": (skeletons(),)}, ids, ids, ids)
-    outcomes = []
-    for before in (1, 2):
-        torch.manual_seed(before)
-        state = torch.get_rng_state()
-        outcomes.append(seeded(step, torch.device("cpu"))(batch, np.random.default_rng(7)))
-        assert torch.equal(torch.get_rng_state(), state)
-    assert torch.equal(outcomes[0].loss, outcomes[1].loss)
-    assert outcomes[0].weight == np.random.default_rng(7).random()
-    assert not torch.equal(seeded(step, torch.device("cpu"))(batch, np.random.default_rng(8)).loss, outcomes[0].loss)
 
 
 def test_maps_go_from_stage_to_stage_without_a_copy() -> None:

@@ -109,6 +109,7 @@ def test_mlflow_holds_each_step_once_and_the_settings(tmp_path, offline_tracking
     assert len(run.data.params) == 122
 
 
+@pytest.mark.slow
 def test_wandb_writes_each_step_once_to_files_of_one_run(tmp_path, offline_tracking) -> None:
     wandb = pytest.importorskip("wandb", reason="the extra [wandb] is not installed")
     folder = tmp_path / "run" / "arm" / "1-stage"

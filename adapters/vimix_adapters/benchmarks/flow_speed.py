@@ -10,7 +10,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix_adapters.benchmarks.timing import CLOCKS, seconds
-from vimix_adapters.flow.tvl1 import TvL1Flow
+from vimix_adapters.flow.opencv import TvL1Flow
 from vimix_adapters.flow.tvl1_torch import TorchTvL1Flow
 from vimix_adapters.prepare.worker_pool import run_jobs
 

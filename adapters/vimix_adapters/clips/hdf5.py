@@ -29,10 +29,10 @@ from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, JOINT, RGB, Modality
 from vimix.values.video import ModalityFormat, Video
-from vimix_adapters.clips.hdf5_head import as_text, read_head
+from vimix_adapters.clips.hdf5_head import Head, as_text, read_head
 from vimix_adapters.clips.limits import MOST_PIXELS, require_at_most
 from vimix_adapters.clips.shards import OPEN_FILES, Shard, head_file, places_of
-from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings, hashed
+from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings
 from vimix_adapters.files import WriteError, require_file
 
 STORED_FRAMES = "stored frames"
@@ -137,6 +137,12 @@ class Hdf5VideoStore:
     def quarantined(self) -> int:
         """Number of unreadable files that were left out when the store was made."""
         return int(self._head["quarantined"])
+
+    @property
+    def head(self) -> Head:
+        """Classes, splits and settings, as a store with the same videos records them."""
+        splits = {name: self.members(name) for name in self.splits}
+        return Head(tuple(self.classes), splits, self.settings, self.quarantined)
 
     def members(self, split: str) -> Sequence[int]:
         """Return the indices of a split's videos. Raises VimixError for an unknown split."""
@@ -290,24 +296,6 @@ def group_of(video: int) -> str:
 def modalities_in(group: h5py.Group) -> list[Modality]:
     """Return the modalities in a video's group, in alphabetical order."""
     return [Modality(name) for name in sorted(group) if not name.endswith(".ends")]
-
-
-def fingerprint(
-    settings: Mapping[str, Any],
-    videos: Sequence[Mapping[str, Any]],
-    checksums: Sequence[str],
-    classes: Sequence[str],
-    splits: Mapping[str, Sequence[int]],
-) -> str:
-    """Return a short hash over everything that decides a result.
-
-    It covers settings, classes and splits, and each video's name, label, source, length, rate and checksum, in order.
-    """
-    whole = [hashed(settings), list(classes), {name: list(members) for name, members in splits.items()}]
-    digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode())
-    for video, checksum in zip(videos, checksums, strict=True):
-        digest.update(json.dumps([video, checksum], sort_keys=True).encode())
-    return digest.hexdigest()[:16]
 
 
 def total_checksum(group: h5py.Group) -> str:

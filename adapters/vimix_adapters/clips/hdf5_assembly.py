@@ -1,26 +1,24 @@
 """Assembling a store from pieces in other HDF5 files: parts, shards, or another store and its flow."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from attrs import asdict, frozen
+from attrs import frozen
 
 from vimix_adapters.clips.hdf5 import (
     checksum_of,
-    fingerprint,
     group_of,
     modalities_in,
     opened_hdf5,
     require_own_data,
     total_checksum,
 )
-from vimix_adapters.clips.hdf5_head import as_text, write_head
-from vimix_adapters.config.store_settings import PackSettings
+from vimix_adapters.clips.hdf5_head import Head, as_text, write_head
 from vimix_adapters.files import WriteError, make_folder, replacing, sweep
 
 Piece = tuple[Path, str]
@@ -35,16 +33,6 @@ class Placed:
     label: int
     source: str
     pieces: tuple[Piece, ...]
-
-
-@frozen
-class Head:
-    """Facts about the store as a whole. ``splits`` maps the name of a split to the numbers of its videos."""
-
-    classes: tuple[str, ...]
-    splits: Mapping[str, Sequence[int]]
-    settings: PackSettings
-    quarantined: int
 
 
 def seal(group: h5py.Group) -> None:
@@ -75,15 +63,7 @@ def write_store(path: Path, videos: Sequence[Placed], head: Head) -> None:
             length = {"frames": int(group.attrs["frames"]), "rate": float(group.attrs["rate"])}
             listed.append({"name": video.name, "label": video.label, "source": video.source, **length})
             checksums.append(as_text(group.attrs["checksum"]))
-        about = {
-            "videos": listed,
-            "classes": list(head.classes),
-            "splits": {name: list(members) for name, members in head.splits.items()},
-            "settings": asdict(head.settings),
-            "quarantined": head.quarantined,
-            "fingerprint": fingerprint(asdict(head.settings), listed, checksums, head.classes, head.splits),
-        }
-        write_head(store, about)
+        write_head(store, head.listing(listed, checksums))
 
 
 def _copy(piece: h5py.Group, group: h5py.Group) -> None:

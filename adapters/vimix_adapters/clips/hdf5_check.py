@@ -15,7 +15,6 @@ from vimix.values.video import Video
 from vimix_adapters.clips.hdf5 import (
     Hdf5VideoStore,
     checksum_of,
-    fingerprint,
     require_own_data,
     total_checksum,
 )
@@ -24,6 +23,8 @@ from vimix_adapters.config.store_settings import SkeletonSettings
 
 RUN = 64
 """Number of frames that are decoded at once."""
+_opened = lru_cache(maxsize=1)(Hdf5VideoStore)
+"""Opens the store once in each worker process."""
 
 
 def check_video(number: int, store: Path) -> None:
@@ -56,13 +57,7 @@ def fits_fingerprint(store: Hdf5VideoStore) -> bool:
         checksums = [store.checksum(number) for number in numbers]
     except (KeyError, OSError, RuntimeError, VimixError):
         return False
-    splits = {name: store.members(name) for name in store.splits}
-    return fingerprint(asdict(store.settings), videos, checksums, store.classes, splits) == store.fingerprint
-
-
-@lru_cache(maxsize=1)
-def _opened(path: Path) -> Hdf5VideoStore:
-    return Hdf5VideoStore(path)
+    return bool(store.head.listing(videos, checksums)["fingerprint"] == store.fingerprint)
 
 
 def _problems(store: Hdf5VideoStore, number: int) -> Iterator[str]:

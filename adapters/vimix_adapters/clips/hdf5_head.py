@@ -5,17 +5,65 @@ as a text attribute instead. HDF5 keeps such texts on a heap without checksum, a
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from attrs import asdict, frozen
 
 from vimix.values.errors import VimixError
+from vimix_adapters.config.store_settings import StoreSettings, hashed
 
 SCHEMA, OLD_SCHEMA = "vimix-store-2", "vimix-store-1"
+
+
+@frozen
+class Head:
+    """Facts about the store as a whole. ``splits`` maps the name of a split to the numbers of its videos."""
+
+    classes: tuple[str, ...]
+    splits: Mapping[str, Sequence[int]]
+    settings: StoreSettings
+    quarantined: int
+
+    def listing(self, videos: Sequence[Mapping[str, Any]], checksums: Sequence[str]) -> dict[str, Any]:
+        """Return the head of a store with these videos, each with name, label, source, frames and rate."""
+        splits = {name: list(members) for name, members in self.splits.items()}
+        return {
+            "videos": list(videos),
+            "classes": list(self.classes),
+            "splits": splits,
+            "settings": asdict(self.settings),
+            "quarantined": self.quarantined,
+            "fingerprint": fingerprint(asdict(self.settings), videos, checksums, self.classes, splits),
+        }
+
+
+def members_of(splits: Sequence[Iterable[str]]) -> dict[str, list[int]]:
+    """Return the numbers of the videos of each split, sorted by its name, from the names of each video's splits."""
+    names = sorted({name for video in splits for name in video})
+    return {name: [number for number, video in enumerate(splits) if name in video] for name in names}
+
+
+def fingerprint(
+    settings: Mapping[str, Any],
+    videos: Sequence[Mapping[str, Any]],
+    checksums: Sequence[str],
+    classes: Sequence[str],
+    splits: Mapping[str, Sequence[int]],
+) -> str:
+    """Return a short hash over everything that decides a result.
+
+    It covers settings, classes and splits, and each video's name, label, source, length, rate and checksum, in order.
+    """
+    whole = [hashed(settings), list(classes), {name: list(members) for name, members in splits.items()}]
+    digest = sha256(json.dumps(whole, sort_keys=True).encode())
+    for video, checksum in zip(videos, checksums, strict=True):
+        digest.update(json.dumps([video, checksum], sort_keys=True).encode())
+    return digest.hexdigest()[:16]
 
 
 def write_head(file: h5py.File, head: Mapping[str, Any]) -> None:

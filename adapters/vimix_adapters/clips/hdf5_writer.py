@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, Modality
 from vimix_adapters.clips.hdf5 import decoded, opened_hdf5, runs
-from vimix_adapters.clips.hdf5_assembly import Head, Placed, seal, write_store
+from vimix_adapters.clips.hdf5_assembly import Placed, seal, write_store
+from vimix_adapters.clips.hdf5_head import Head, members_of
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import WriteError, replacing, sweep
 
@@ -126,8 +127,7 @@ def merge_parts(
 ) -> None:
     """Write all parts, in order, to one store, atomically. Raises VimixError if the disk is full; the parts stay."""
     videos = [Placed(entry.name, entry.label, entry.source, ((entry.part, entry.group),)) for entry in entries]
-    names = sorted({split for entry in entries for split in entry.splits})
-    splits = {name: [i for i, entry in enumerate(entries) if name in entry.splits] for name in names}
+    splits = members_of([entry.splits for entry in entries])
     write_store(path, videos, Head(tuple(classes), splits, settings, quarantined))
 
 

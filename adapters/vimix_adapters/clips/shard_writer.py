@@ -2,18 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from attrs import asdict, evolve, frozen
 
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore, fingerprint, opened_hdf5
-from vimix_adapters.clips.hdf5_assembly import Head, Placed, measured, require_room, write_store
-from vimix_adapters.clips.hdf5_head import write_head
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, opened_hdf5
+from vimix_adapters.clips.hdf5_assembly import Placed, measured, require_room, write_store
+from vimix_adapters.clips.hdf5_head import Head, write_head
 from vimix_adapters.clips.shards import INDEX, SHARD_BYTES
-from vimix_adapters.config.store_settings import StoreSettings
 from vimix_adapters.files import make_folder, replacing
 
 OWN = re.compile(r"\d{5}-[0-9a-f]{8}\.h5")
@@ -49,18 +48,10 @@ def write_videos(path: Path, videos: Sequence[Placed], head: Head, shard_bytes: 
             write_store(shard, some, own)
         shards.append(Hdf5VideoStore(shard))
     order = [Member(shard, number) for shard in shards for number in range(len(shard.videos))]
-    write_index(path, order, head.classes, head.splits, head.settings, head.quarantined, shard_bytes)
+    write_index(path, order, head, shard_bytes)
 
 
-def write_index(
-    folder: Path,
-    order: Sequence[Member],
-    classes: Sequence[str],
-    splits: Mapping[str, Sequence[int]],
-    settings: StoreSettings,
-    quarantined: int,
-    shard_bytes: int = SHARD_BYTES,
-) -> None:
+def write_index(folder: Path, order: Sequence[Member], head: Head, shard_bytes: int = SHARD_BYTES) -> None:
     """Write the index of the videos in shards of ``folder``, atomically; shards of an older index are then removed.
 
     ``shard_bytes`` is kept for a later call that writes the shards again, with flow.
@@ -68,14 +59,8 @@ def write_index(
     shards = list(dict.fromkeys(member.shard for member in order))
     numbers = {shard: number for number, shard in enumerate(shards)}
     videos = [asdict(member.shard.videos[member.number]) for member in order]
-    checksums = [member.shard.checksum(member.number) for member in order]
     about = {
-        "videos": videos,
-        "classes": list(classes),
-        "splits": {name: list(members) for name, members in splits.items()},
-        "settings": asdict(settings),
-        "quarantined": quarantined,
-        "fingerprint": fingerprint(asdict(settings), videos, checksums, classes, splits),
+        **head.listing(videos, [member.shard.checksum(member.number) for member in order]),
         "shards": [
             {"file": shard.path.name, "fingerprint": shard.fingerprint, "videos": len(shard.videos)} for shard in shards
         ],

@@ -11,13 +11,12 @@ from typing import Any
 
 import h5py
 import numpy as np
-from attrs import asdict, frozen
+from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix.values.modality import JOINT
-from vimix_adapters.clips.hdf5 import fingerprint
-from vimix_adapters.clips.hdf5_head import write_head
+from vimix_adapters.clips.hdf5_head import Head, members_of, write_head
 from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import replacing, sweep
 
@@ -82,7 +81,9 @@ def write_skeleton_store(
                 array[len(checksums) : len(checksums) + len(block)] = block
                 checksums += [hashlib.sha256(sequence.tobytes()).hexdigest() for sequence in block]
             store["checksums"] = np.array(checksums, dtype="S64")
-            write_head(store, _head(checksums, entries, classes, settings, quarantined))
+            listed = [_listed(entry, settings.frames) for entry in entries]
+            head = Head(tuple(classes), members_of([entry.splits for entry in entries]), settings, quarantined)
+            write_head(store, head.listing(listed, checksums))
     except OSError as error:
         raise VimixError(f"{path}: the store could not be written ({error})") from error
 
@@ -91,30 +92,5 @@ def _shape(settings: SkeletonSettings) -> tuple[int, int, int, int]:
     return settings.frames, len(settings.layout.joints), settings.persons, len(settings.channels)
 
 
-def _head(
-    checksums: Sequence[str],
-    entries: Sequence[SkeletonEntry],
-    classes: Sequence[str],
-    settings: SkeletonSettings,
-    quarantined: int,
-) -> dict[str, Any]:
-    videos = [
-        {
-            "name": entry.name,
-            "label": entry.label,
-            "source": entry.source,
-            "frames": settings.frames,
-            "rate": entry.rate,
-        }
-        for entry in entries
-    ]
-    names = sorted({split for entry in entries for split in entry.splits})
-    splits = {name: [i for i, entry in enumerate(entries) if name in entry.splits] for name in names}
-    return {
-        "videos": videos,
-        "classes": list(classes),
-        "splits": splits,
-        "settings": asdict(settings),
-        "quarantined": quarantined,
-        "fingerprint": fingerprint(asdict(settings), videos, checksums, classes, splits),
-    }
+def _listed(entry: SkeletonEntry, frames: int) -> dict[str, Any]:
+    return {"name": entry.name, "label": entry.label, "source": entry.source, "frames": frames, "rate": entry.rate}

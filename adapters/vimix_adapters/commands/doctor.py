@@ -221,7 +221,7 @@ def _round_trip(av: Any) -> Finding:
 def _flow() -> Iterator[Finding]:
     import cv2
 
-    from vimix_adapters.flow.tvl1 import TvL1Flow
+    from vimix_adapters.flow.opencv import TvL1Flow
 
     try:
         TvL1Flow()

@@ -13,8 +13,8 @@ from vimix_adapters.datasets.listing import (
     DatasetFile,
     Listing,
     name_below,
+    noted,
     own_listing,
-    shortened,
     source_of,
     video_files,
 )
@@ -42,14 +42,10 @@ def list_folder(folder: Path, split: Path | None = None, unlabelled: bool = Fals
     if split is not None:
         files = listed_in(split, folder, labels_needed=True)
         unlisted = sorted(set(names) - {file.path for file in files})
-        notes = (
-            [f"{len(unlisted)} videos are not in {split}: {shortened([names[p] for p in unlisted])}"]
-            if unlisted
-            else []
-        )
+        notes = noted(f"videos are not in {split}", [names[path] for path in unlisted])
     else:
         files = _from_folders(names)
-        notes = list(_remarks(folder, files))
+        notes = tuple(_remarks(folder, files))
     if not files:
         endings = ", ".join(sorted(VIDEO_ENDINGS))
         seen = f" ({'; '.join(found.notes)})" if found.notes else ""
@@ -85,8 +81,7 @@ def _from_folders(names: Mapping[Path, str]) -> list[DatasetFile]:
 def _remarks(folder: Path, files: Iterable[DatasetFile]) -> Iterator[str]:
     """Name the levels of folders that are not used."""
     deep = [f.name for f in files if f.class_name and "/" in f.name.partition(f"{f.class_name}/")[2]]
-    if deep:
-        yield f"{len(deep)} videos lie in folders below that of their class, which are not used: {shortened(deep)}"
+    yield from noted("videos lie in folders below that of their class, which are not used", deep)
     classes = {file.class_name for file in files} - {None}
     if deep and len(classes) == 1:
         (only,) = classes

@@ -4,7 +4,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attrs import evolve, field, frozen
@@ -144,12 +144,10 @@ def is_folder(path: Path) -> bool:
 def at_frame_rate(listing: Listing, rate: float) -> Listing:
     """Give the folders of frames ``rate`` frames a second, unless their list names another."""
     bare = [file.name for file in listing.files if not file.rate and is_folder(file.path)]
-    if not bare:
-        return listing
     wanted = set(bare)
     files = tuple(evolve(file, rate=rate) if file.name in wanted else file for file in listing.files)
-    note = f"{len(bare)} folders of images taken as {rate:g} frames a second (--frame-rate): {shortened(bare)}"
-    return evolve(listing, files=files, notes=(*listing.notes, note))
+    note = noted(f"folders of images taken as {rate:g} frames a second (--frame-rate)", bare)
+    return evolve(listing, files=files, notes=(*listing.notes, *note))
 
 
 def source_of(name: str) -> str:
@@ -218,6 +216,11 @@ def shortened(names: Sequence[str], most: int = 3) -> str:
     return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
 
 
+def noted(what: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return a sentence that counts and names ``what``; none without names."""
+    return (f"{len(names)} {what}: {shortened(names)}",) if names else ()
+
+
 def name_below(path: Path, folder: Path) -> str:
     """Return the path below ``folder`` with slashes; bytes that are not UTF-8 are written as ``\\xNN``.
 
@@ -248,7 +251,9 @@ def find_clips(
     ``replacement...`` (Kinetics), then the first. No file is taken twice.
     """
     below = video_files(folder)
-    by_stem = _by_stem(below.paths, ignore_case)
+    by_stem: dict[str, list[Path]] = {}
+    for path in below.paths:
+        by_stem.setdefault(_key(path.stem, ignore_case), []).append(path)
     taken: set[Path] = set()
     found: dict[str, Path] = {}
     doubles = 0
@@ -283,13 +288,6 @@ def find_clips(
 
 def _refuse(error: OSError) -> None:
     raise VimixError(f"{error.filename}: the folder cannot be read ({error.strerror})")
-
-
-def _by_stem(paths: Iterable[Path], ignore_case: bool) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
-    for path in paths:
-        found.setdefault(_key(path.stem, ignore_case), []).append(path)
-    return found
 
 
 def _key(stem: str, ignore_case: bool) -> str:

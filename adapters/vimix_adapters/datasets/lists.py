@@ -45,10 +45,11 @@ def list_videos(files: Sequence[Path], folder: Path | None = None, classes: Path
     file name. Labels that are numbers stay numbers, named by the lines of ``classes`` if it is given. A video without
     label serves pretraining only. Raises VimixError that names the line if a list cannot be read.
     """
-    if any(is_kinetics(file) for file in files):
+    if any("youtube_id" in csv_header(file) for file in files):
         return list_kinetics(folder or files[0].parent, files)
     listed: dict[str, DatasetFile] = {}
-    contents = [(file, _format_of(file).read(file, folder or file.parent)) for file in files]
+    formats = [next(known for known in FORMATS if known.fits(file)) for file in files]
+    contents = [(file, known.read(file, folder or file.parent)) for file, known in zip(files, formats, strict=True)]
     for file, content in contents:
         places = Places(folder or file.parent)
         in_this: set[str] = set()
@@ -70,15 +71,6 @@ def list_videos(files: Sequence[Path], folder: Path | None = None, classes: Path
     return evolve(listing, notes=(*(note for _, content in contents for note in content.notes), *listing.notes))
 
 
-def is_kinetics(file: Path) -> bool:
-    """Return whether a file is a CSV list of Kinetics."""
-    return "youtube_id" in csv_header(file)
-
-
-def _format_of(file: Path) -> ListFormat:
-    return next(known for known in FORMATS if known.fits(file))
-
-
 def _with_classes(listing: Listing, ordered: Sequence[str], names: Path | None) -> Listing:
     """Put the classes into the order of the list; numbers that ``names`` names get their names."""
     found = set(listing.classes)
@@ -96,10 +88,6 @@ def _with_classes(listing: Listing, ordered: Sequence[str], names: Path | None) 
     if ordered:
         return evolve(listing, classes=(*ordered, *sorted(found - set(ordered))))
     return listing
-
-
-def _has_header(file: Path) -> bool:
-    return "path" in csv_header(file, ALIASES)
 
 
 def _first_line(file: Path) -> str:
@@ -172,7 +160,7 @@ def _path_and_label(text: str, line: str, places: Places) -> tuple[str, str | No
 
 
 FORMATS: tuple[ListFormat, ...] = (
-    ListFormat("CSV with a header", _has_header, lambda file, _: read_csv(file)),
+    ListFormat("CSV with a header", lambda file: "path" in csv_header(file, ALIASES), lambda file, _: read_csv(file)),
     ListFormat("JSON of Something-Something", lambda file: _first_line(file)[:1] in ("[", "{"), _read_json),
     ListFormat("id;label of Jester and Something-Something", lambda file: ";" in _first_line(file), _read_semicolons),
     ListFormat("path label of SlowFast, VideoMAE and mmaction2", lambda _: True, _read_lines),

@@ -11,6 +11,7 @@ from pathlib import Path
 from attrs import frozen
 
 from vimix.values.errors import VimixError
+from vimix_adapters.reading import read_text
 
 EDITIONS = {60: 17, 120: 32}
 """Number of setups of each edition, by its number of actions."""
@@ -111,10 +112,7 @@ def missing_skeletons(file: Path | None = None) -> frozenset[str]:
     if file is None:
         text = (resources.files("vimix_adapters.datasets") / "ntu_missing_skeletons.txt").read_text(encoding="utf-8")
     else:
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise VimixError(f"{file}: expected a list of samples, but it cannot be read ({error})") from error
+        text = read_text(file, "a list of samples")
     names = frozenset(line.strip()[:20] for line in text.splitlines() if _NAME.match(line.strip()))
     if not names:
         raise VimixError(f"{file}: expected a sample such as S001C002P005R002A008 in each line, found none")

@@ -2,19 +2,17 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.datasets.csv_list import listed_in
-from vimix_adapters.datasets.listing import DatasetFile, Listing, name_below, own_listing
+from vimix_adapters.datasets.listing import DatasetFile, Listing, name_below, noted, own_listing
 from vimix_adapters.datasets.ntu import OFFICIAL, class_names, missing_skeletons, parse_name, splits_of
 from vimix_adapters.files import require_folder
 
-_MSR_NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_")
-_UCLA_NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)")
 # fmt: off
 _MSR_ACTIONS = (
     "high arm wave", "horizontal arm wave", "hammer", "hand catch", "forward punch", "high throw", "draw x",
@@ -22,8 +20,8 @@ _MSR_ACTIONS = (
     "jogging", "tennis swing", "tennis serve", "golf swing", "pick up and throw",
 )
 # fmt: on
-MSR_CLASSES = tuple(f"a{number:02d} {action}" for number, action in enumerate(_MSR_ACTIONS, 1))
-"""Classes of MSRAction3D (Li et al. 2010) in the order of their labels."""
+MSR_CLASSES = {number: f"a{number:02d} {action}" for number, action in enumerate(_MSR_ACTIONS, 1)}
+"""Classes of MSRAction3D (Li et al. 2010) by the number in the files' names."""
 UCLA_CLASSES = {
     1: "a01 pick up with one hand",
     2: "a02 pick up with two hands",
@@ -39,13 +37,49 @@ UCLA_CLASSES = {
 """Classes of NW-UCLA (Wang et al. 2014) by the number in the files' names."""
 
 
+@frozen
+class NamedFiles:
+    """A data set whose file names say the action and the split."""
+
+    dataset: str
+    name: re.Pattern[str]
+    """Start of a file name; its first group is the number of the action."""
+    classes: Mapping[int, str]
+    split: Callable[[re.Match[str]], str | None]
+    """Split of a file by its name; None if the data set has no such file."""
+    expected: str
+    """The right name, for messages."""
+    others: tuple[str, ...] = ("",)
+    """Endings of files with other names that are reported; the rest are ignored."""
+
+
+NAMED_FILES = (
+    NamedFiles(
+        "nw-ucla",
+        re.compile(r"a(\d\d)_s\d\d_e\d\d_v(\d\d)"),
+        UCLA_CLASSES,
+        lambda name: {1: "train", 2: "train", 3: "test"}.get(int(name[2])),
+        "aAA_sSS_eEE_vVV with an action and a view of NW-UCLA",
+    ),
+    NamedFiles(
+        "msraction3d",
+        re.compile(r"a(\d\d)_s(\d\d)_e\d\d_"),
+        MSR_CLASSES,
+        lambda name: "train" if int(name[2]) % 2 else "test",
+        "aAA_sSS_eEE_*.txt with an action of 1 to 20",
+        (".skeleton",),
+    ),
+)
+
+
 def list_ntu(folder: Path, edition: int, missing: Path | None = None) -> Listing:
     """List the samples of NTU RGB+D 60 or 120 below ``folder``; 60 ignores those of the extension.
 
     The authors exclude samples with missing skeletons; ``missing`` is a list to use instead of theirs.
     Raises VimixError if the folder is missing or has no sample, or two files have one name.
     """
-    return _ntu(folder, _files_below(folder, (".skeleton",)), edition, missing)
+    require_folder(folder, "skeleton files below it")
+    return _ntu(folder, sorted(folder.rglob("*.skeleton")), edition, missing)
 
 
 def _ntu(folder: Path, paths: Sequence[Path], edition: int, missing: Path | None = None) -> Listing:
@@ -86,9 +120,9 @@ def by_names(folder: Path, found: Sequence[DatasetFile]) -> Listing:
     one of these, or two files have one name.
     """
     paths = [file.path for file in found]
-    for pattern, listed in ((_UCLA_NAME, _ucla), (_MSR_NAME, _msr)):
-        if any(pattern.match(path.name) for path in paths):
-            return listed(folder, paths)
+    for known in NAMED_FILES:
+        if any(known.name.match(path.name) for path in paths):
+            return _named(folder, paths, known)
     samples = [name for path in paths if (name := parse_name(path.name))]
     if not samples:
         raise VimixError(
@@ -121,53 +155,28 @@ def by_list(found: Sequence[DatasetFile], folder: Path, split: Path) -> Listing:
         files.append(row if file is None else evolve(row, path=file.path, name=file.name, part=file.part))
     listing = own_listing("skeletons", files, missing)
     unlisted = sorted(_stem(file) for file in found if _stem(file) not in wanted)
-    return evolve(listing, notes=unused(f"files are not in {split}", unlisted))
-
-
-def unused(why: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return a note that counts and names what is not used; none if everything is used."""
-    shown = ", ".join([*names[:3], *(["..."] if len(names) > 3 else [])])
-    return (f"{len(names)} {why} and were not used: {shown}",) if names else ()
+    return evolve(listing, notes=noted(f"files are not in {split} and were not used", unlisted))
 
 
 def _stem(file: DatasetFile) -> str:
     return Path(file.part or file.path.name).stem
 
 
-def _files_below(folder: Path, endings: Sequence[str]) -> list[Path]:
-    require_folder(folder, "skeleton files below it")
-    return [path for path in sorted(folder.rglob("*")) if path.suffix in endings]
-
-
-def _ucla(folder: Path, paths: Sequence[Path]) -> Listing:
+def _named(folder: Path, paths: Sequence[Path], known: NamedFiles) -> Listing:
     files, left_out = [], []
     for path in paths:
-        match, name = _UCLA_NAME.match(path.name), name_below(path, folder)
-        action, view = (int(match[1]), int(match[4])) if match else (0, 0)
-        if action in UCLA_CLASSES and 1 <= view <= 3:
-            split = "test" if view == 3 else "train"
-            files.append(DatasetFile(path, name, UCLA_CLASSES[action], path.stem, (split,)))
-        else:
-            left_out.append((name, "its name is not aAA_sSS_eEE_vVV with an action and a view of NW-UCLA"))
+        match, name = known.name.match(path.name), name_below(path, folder)
+        class_name = known.classes.get(int(match[1])) if match else None
+        split = known.split(match) if match else None
+        if class_name and split:
+            files.append(DatasetFile(path, name, class_name, path.stem, (split,)))
+        elif match or path.name.endswith(known.others):
+            left_out.append((name, f"its name is not {known.expected}"))
     _require_unique(file.path.stem for file in files)
-    return evolve(own_listing("nw-ucla", files), classes=tuple(UCLA_CLASSES.values()), left_out=tuple(left_out))
+    return evolve(own_listing(known.dataset, files), classes=tuple(known.classes.values()), left_out=tuple(left_out))
 
 
 def _require_unique(stems: Iterable[str]) -> None:
     for stem, times in Counter(stems).most_common(1):
         if times > 1:
             raise VimixError(f"{times} files are named {stem}: expected one file for each sample")
-
-
-def _msr(folder: Path, paths: Sequence[Path]) -> Listing:
-    files, left_out = [], []
-    for path in paths:
-        match, name = _MSR_NAME.match(path.name), name_below(path, folder)
-        action, subject = (int(match[1]), int(match[2])) if match else (0, 0)
-        if 1 <= action <= len(MSR_CLASSES):
-            split = "train" if subject % 2 else "test"
-            files.append(DatasetFile(path, name, MSR_CLASSES[action - 1], path.stem, (split,)))
-        elif path.suffix == ".skeleton" or match:
-            left_out.append((name, "its name is not aAA_sSS_eEE_*.txt with an action of 1 to 20"))
-    _require_unique(file.path.stem for file in files)
-    return evolve(own_listing("msraction3d", files), classes=MSR_CLASSES, left_out=tuple(left_out))

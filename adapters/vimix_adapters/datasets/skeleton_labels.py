@@ -1,6 +1,5 @@
 """Label files that come with data sets of skeletons: Kinetics-skeleton's JSON, and PKU-MMD's segments."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,10 +8,10 @@ from attrs import evolve
 
 from vimix.values.errors import VimixError
 from vimix_adapters.datasets.csv_list import listed_in
-from vimix_adapters.datasets.listing import DatasetFile, Listing, own_listing
-from vimix_adapters.datasets.skeleton_files import unused
+from vimix_adapters.datasets.listing import DatasetFile, Listing, noted, own_listing
 from vimix_adapters.datasets.text import numbered_lines
 from vimix_adapters.files import require_folder
+from vimix_adapters.reading import read_json
 
 KINETICS_LABELS = re.compile(r"(?:.*_)?(train|val|test)_label\.json")
 
@@ -39,15 +38,13 @@ def by_kinetics_labels(found: Sequence[DatasetFile], lists: Sequence[Path]) -> L
                 files.append(evolve(file, class_name=str(about["label"]), splits=(split,)))
     listing = own_listing("kinetics-skeleton", sorted(files, key=lambda file: file.name), missing)
     named = {Path(file.name).stem for file in files} | {Path(name).stem for name, _ in excluded}
-    notes = unused("files are in no list of labels", [file.name for file in found if file.path.stem not in named])
+    unused = [file.name for file in found if file.path.stem not in named]
+    notes = noted("files are in no list of labels and were not used", unused)
     return evolve(listing, excluded=tuple(excluded), notes=notes)
 
 
 def _kinetics(path: Path) -> Mapping[str, Mapping[str, object]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise VimixError(f"{path}: expected a list of labels in JSON ({error})") from error
+    content = read_json(path, "a list of labels in JSON")
     if not isinstance(content, dict) or not all(isinstance(row, dict) and "label" in row for row in content.values()):
         raise VimixError(f'{path}: expected {{"NAME": {{"label": ...}}}} for each file')
     return content
@@ -81,7 +78,10 @@ def by_segments(found: Sequence[DatasetFile], labels: Path, split: Path | None) 
     twice = [file.name for file in files if unique[file.name] is not file]
     stems = {file.path.stem for file in found}
     alone = sorted(path.name for path in labels.glob("*.txt") if path.stem not in stems)
-    notes = unused("segments have the frames of another one", twice) + unused("label files have no recording", alone)
+    notes = (
+        *noted("segments have the frames of another one and were not used", twice),
+        *noted("label files have no recording and were not used", alone),
+    )
     listing = own_listing("segments", [file for file in files if unique[file.name] is file], ())
     classes = tuple(sorted(listing.classes, key=lambda name: (len(name), name)))
     return evolve(listing, classes=classes, left_out=tuple(left_out), excluded=tuple(excluded), notes=notes)

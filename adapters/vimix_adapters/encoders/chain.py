@@ -64,6 +64,11 @@ class StageChain(nn.Module):
         return _full(hidden).mean(dim=(2, 3, 4))
 
 
+def scaled(channels: int, width: float) -> int:
+    """Number of channels of a layer of ``channels`` in an encoder of that width."""
+    return max(1, round(channels * width))
+
+
 def _full(x: Tensor) -> Tensor:
     """Half precision as float32; float64 stays, so that a network can be checked in it."""
     return x if x.dtype == torch.float64 else x.float()

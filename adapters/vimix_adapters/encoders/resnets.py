@@ -8,7 +8,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, Conv3DNoTem
 
 from vimix.values.skeleton import SkeletonLayout
 from vimix_adapters.config.encoder_settings import ModalitySettings
-from vimix_adapters.encoders.chain import StageChain
+from vimix_adapters.encoders.chain import StageChain, scaled
 
 PLANES = (64, 128, 256, 512)
 """Channels of the four layers, of two blocks each."""
@@ -34,7 +34,7 @@ class ResNetEncoder(StageChain):
         width: float = 1.0,
         batch_norm_momentum: float = 0.1,
     ) -> None:
-        sizes = [_scaled(size, width) for size in (PLANES[0], *PLANES)]
+        sizes = [scaled(size, width) for size in (PLANES[0], *PLANES)]
         layers = [
             _layer(convolution, incoming, planes, stride=1 if number == 0 else 2)
             for number, (convolution, incoming, planes) in enumerate(
@@ -49,17 +49,13 @@ class ResNetEncoder(StageChain):
                 module.momentum = batch_norm_momentum
 
 
-def _scaled(channels: int, width: float) -> int:
-    return max(1, round(channels * width))
-
-
 def _plain_stem(channels: int, width: float) -> nn.Sequential:
-    outgoing = _scaled(64, width)
+    outgoing = scaled(64, width)
     return nn.Sequential(*_normed(channels, outgoing, (3, 7, 7), (1, 2, 2)))
 
 
 def _factored_stem(channels: int, width: float) -> nn.Sequential:
-    middle, outgoing = _scaled(45, width), _scaled(64, width)
+    middle, outgoing = scaled(45, width), scaled(64, width)
     space = _normed(channels, middle, (1, 7, 7), (1, 2, 2))
     return nn.Sequential(*space, *_normed(middle, outgoing, (3, 1, 1), (1, 1, 1)))
 

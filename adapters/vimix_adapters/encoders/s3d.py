@@ -9,7 +9,7 @@ from torchvision.ops.misc import Conv3dNormActivation
 
 from vimix.values.skeleton import SkeletonLayout
 from vimix_adapters.config.encoder_settings import ModalitySettings
-from vimix_adapters.encoders.chain import StageChain
+from vimix_adapters.encoders.chain import StageChain, scaled
 from vimix_adapters.encoders.planar import PlanarBatchNorm3d, in_planes
 
 # Channels (in, 1x1, reduce, 3x3x3, reduce, 3x3x3, pool branch) of the nine inception blocks, as in torchvision.
@@ -75,21 +75,17 @@ def torchvisions(channels: int, width: float, norm: Callable[..., nn.BatchNorm3d
     norm = partial(norm, eps=BATCH_NORM_EPS)
     features: nn.Sequential = S3D(norm_layer=norm).features if width == 1 else _narrow_features(width, norm)
     if channels != 3 or width != 1:
-        features[0] = TemporalSeparableConv(channels, _scaled(64, width), 7, 2, 3, norm_layer=norm)
+        features[0] = TemporalSeparableConv(channels, scaled(64, width), 7, 2, 3, norm_layer=norm)
     return features
 
 
 def _feature_size(width: float) -> int:
-    return sum(_scaled(channels, width) for channels in (384, 384, 128, 128))
-
-
-def _scaled(channels: int, width: float) -> int:
-    return max(1, round(channels * width))
+    return sum(scaled(channels, width) for channels in (384, 384, 128, 128))
 
 
 def _narrow_features(width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Sequential:
     """The modules of torchvision's S3D with every channel count times ``width``."""
-    stem, middle = _scaled(64, width), _scaled(192, width)
+    stem, middle = scaled(64, width), scaled(192, width)
     blocks = [_inception(row, width, norm) for row in _INCEPTION]
     return nn.Sequential(
         nn.Identity(),  # the first convolution depends on the input's channels
@@ -107,7 +103,7 @@ def _narrow_features(width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Se
 
 def _inception(row: tuple[int, ...], width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Module:
     # The input of a block has as many channels as the output of the previous one: the sum of four rounded widths.
-    outputs = {sum(r[i] for i in (1, 3, 5, 6)): sum(_scaled(r[i], width) for i in (1, 3, 5, 6)) for r in _INCEPTION}
-    incoming = outputs.get(row[0], _scaled(row[0], width))
-    block: nn.Module = SepInceptionBlock3D(incoming, *(_scaled(c, width) for c in row[1:]), norm)
+    outputs = {sum(r[i] for i in (1, 3, 5, 6)): sum(scaled(r[i], width) for i in (1, 3, 5, 6)) for r in _INCEPTION}
+    incoming = outputs.get(row[0], scaled(row[0], width))
+    block: nn.Module = SepInceptionBlock3D(incoming, *(scaled(c, width) for c in row[1:]), norm)
     return block

@@ -73,18 +73,24 @@ class StoreBuilder(Protocol):
 
     def check(self) -> None:
         """Raise VimixError, before any work, for what would fail in every file."""
+        return
 
     def is_done(self, part: Path) -> bool:
         """Whether the part is finished and need not be made again."""
 
-    def kept(self, store: Hdf5VideoStore) -> Mapping[str, str]:
-        """Return the group of each video, by name, that a new store can take from the old one without its file."""
+    def kept(self, _store: Hdf5VideoStore, /) -> Mapping[str, str]:
+        """Return the group of each video, by name, that a new store can take from the old one without its file.
+
+        None of skeletons: reading all files again takes minutes.
+        """
+        return {}
 
     def failures(self, job: PartJob, reason: str | None) -> Sequence[str | None]:
         """Return why each file of the job was left out, None for a file in the part; ``reason``: why the job failed."""
 
-    def timings(self, files: Sequence[StoredFile], /) -> Sequence[FileTiming]:
+    def timings(self, _files: Sequence[StoredFile], /) -> Sequence[FileTiming]:
         """Return frame rate and number of frames of each file with a frame rate; called before ``write``."""
+        return ()
 
     def disk_use(self, files: Sequence[DatasetFile]) -> DiskUse | None:
         """Estimate the size of the store; None if no file can be read."""
@@ -167,10 +173,12 @@ def _written(
 
     After a kill between the two, the list names no less than what the store lacks.
     """
-    failures = tuple(sorted([*failed.values(), *_unlisted(listing.left_out)], key=lambda row: (row.name, row.reason)))
+    left_out = (LeftOut(*row) for row in listing.left_out)
+    failures = tuple(sorted([*failed.values(), *left_out], key=lambda row: (row.name, row.reason)))
+    without = [*failures, *(LeftOut(*row) for row in listing.excluded)]
     listed = len(listing.files) + len(listing.left_out)
     if made is None:
-        write_quarantine(store, [*failures, *_unlisted(listing.excluded)])
+        write_quarantine(store, without)
     if not stored:
         first = failures[0]
         raise VimixError(f"none of {listed} {builder.unit} could be read, the first: {first.name}: {first.reason}")
@@ -178,15 +186,11 @@ def _written(
     if failed and all_needed:
         return BuildResult(listed, len(stored), failures, made is not None, timings)
     if made is None or len(stored) > len(made.videos):
-        builder.write(store, stored, listing.classes, len(failures) + len(listing.excluded))
+        builder.write(store, stored, listing.classes, len(without))
     if made is not None:
-        write_quarantine(store, [*failures, *_unlisted(listing.excluded)])
+        write_quarantine(store, without)
     shutil.rmtree(parts_of(store), ignore_errors=True)
     return BuildResult(listed, len(stored), failures, True, timings)
-
-
-def _unlisted(rows: Sequence[tuple[str, str]]) -> list[LeftOut]:
-    return [LeftOut(name, reason) for name, reason in rows]
 
 
 def _first(listing: Listing) -> str:

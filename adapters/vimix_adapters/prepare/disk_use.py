@@ -13,8 +13,8 @@ from vimix_adapters.clips.decode import FrameSource, first_frames
 from vimix_adapters.clips.display import Frame, resized
 from vimix_adapters.clips.hdf5_writer import as_jpeg
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.flow.dis import DisFlow
 from vimix_adapters.flow.fields import flow_fields
+from vimix_adapters.flow.opencv import DisFlow
 from vimix_adapters.prepare.worker_pool import run_jobs
 
 SAMPLE = 24

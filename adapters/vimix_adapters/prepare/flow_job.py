@@ -17,6 +17,9 @@ from vimix_adapters.flow.fields import FlowOfPieces, quantise, resized
 from vimix_adapters.flow.images import FlowImages, Folders, count_fields, read_fields
 from vimix_adapters.prepare.video_store import flow_estimator
 
+_opened = lru_cache(maxsize=1)(Hdf5VideoStore)
+"""Opens the store once in each worker process."""
+
 
 @frozen
 class FlowJob:
@@ -69,9 +72,3 @@ def import_part(job: FlowJob, store: Path, settings: PackSettings, images: FlowI
         for _ in range(count, video.frames):  # the last field is repeated, as in computed flow
             part.append(FLOW, last)
         part.finish(video.rate)
-
-
-@lru_cache(maxsize=1)
-def _opened(path: Path) -> Hdf5VideoStore:
-    """Open the store once in each worker process."""
-    return Hdf5VideoStore(path)

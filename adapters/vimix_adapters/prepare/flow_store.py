@@ -12,13 +12,13 @@ from rich.console import Console
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW
 from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore
-from vimix_adapters.clips.hdf5_assembly import Head, Placed
+from vimix_adapters.clips.hdf5_assembly import Placed
 from vimix_adapters.clips.hdf5_writer import is_part
 from vimix_adapters.clips.shard_writer import write_videos
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.files import require_folder
 from vimix_adapters.flow.images import FlowImages, Folders, find_folders, image_size, layout_of
-from vimix_adapters.flow.tvl1 import TvL1Flow
+from vimix_adapters.flow.opencv import TvL1Flow
 from vimix_adapters.locks import locked_file
 from vimix_adapters.prepare.engines import Engine
 from vimix_adapters.prepare.flow_job import FlowJob, compute_part, import_part
@@ -228,6 +228,4 @@ def _combine(store: Hdf5VideoStore, settings: PackSettings, jobs: Sequence[FlowJ
         if FLOW in store.formats:  # of a modality in two pieces the first is taken
             pieces.reverse()
         videos.append(Placed(video.name, video.label, video.source, tuple(pieces)))
-    splits = {name: store.members(name) for name in store.splits}
-    head = Head(tuple(store.classes), splits, settings, store.quarantined)
-    write_videos(store.path, videos, head, store.shard_bytes)
+    write_videos(store.path, videos, evolve(store.head, settings=settings), store.shard_bytes)

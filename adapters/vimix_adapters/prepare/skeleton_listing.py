@@ -7,12 +7,12 @@ from pathlib import Path
 from attrs import evolve
 
 from vimix.values.errors import VimixError
-from vimix_adapters.datasets.listing import DatasetFile, Listing, name_below, own_listing, source_of
-from vimix_adapters.datasets.skeleton_files import by_list, by_names, unused
+from vimix_adapters.datasets.listing import DatasetFile, Listing, name_below, noted, own_listing, source_of
+from vimix_adapters.datasets.skeleton_files import by_list, by_names
 from vimix_adapters.datasets.skeleton_labels import KINETICS_LABELS, by_kinetics_labels, by_segments
-from vimix_adapters.skeletons.container import Sample
 from vimix_adapters.skeletons.formats import ENDINGS, SEVERAL, samples_in
 from vimix_adapters.skeletons.json_files import OPENPOSE
+from vimix_adapters.skeletons.sequence import Sample
 
 
 def list_skeletons(root: Path, split: Path | None = None, labels: Path | None = None, axes: str = "") -> Listing:
@@ -98,7 +98,7 @@ def _opened(
             else:
                 files.append(_of_sample(file, sample, len(several) > 1))
     files.sort(key=lambda file: file.name)
-    return files, unreadable, unused("sequences are in no split of their file", without_split)
+    return files, unreadable, noted("sequences are in no split of their file and were not used", without_split)
 
 
 def _of_sample(file: DatasetFile, sample: Sample, several: bool) -> DatasetFile:

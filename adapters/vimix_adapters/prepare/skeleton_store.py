@@ -1,16 +1,12 @@
 """Skeleton files as parts, and the parts as a store of one array."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from attrs import evolve, frozen
-from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
-from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.clips.hdf5_writer import FileTiming
 from vimix_adapters.clips.skeleton_writer import (
     SkeletonEntry,
     part_outcomes,
@@ -20,7 +16,7 @@ from vimix_adapters.clips.skeleton_writer import (
 from vimix_adapters.config.store_settings import CHANNELS, SkeletonSettings
 from vimix_adapters.datasets.listing import DatasetFile, Listing
 from vimix_adapters.files import Outage, telling_outages
-from vimix_adapters.prepare.build_store import PartJob, StoredFile
+from vimix_adapters.prepare.build_store import PartJob, StoreBuilder, StoredFile
 from vimix_adapters.prepare.disk_use import DiskUse
 from vimix_adapters.skeletons.convert import pack_file
 from vimix_adapters.skeletons.formats import read_skeletons
@@ -34,7 +30,7 @@ PROBED = 5
 
 
 @frozen
-class SkeletonStoreBuilder:
+class SkeletonStoreBuilder(StoreBuilder):
     """Implements ``vimix_adapters.prepare.build_store.StoreBuilder``."""
 
     settings: SkeletonSettings
@@ -49,17 +45,10 @@ class SkeletonStoreBuilder:
         """Function that a worker process calls to make a part."""
         return partial(write_part_of_skeletons, settings=self.settings)
 
-    def check(self) -> None:
-        """Do nothing: each file fails for reasons of its own."""
-
     def is_done(self, part: Path) -> bool:
         """Whether the part holds all its files: those that failed are read again, since the disk may be to blame."""
         outcomes = part_outcomes(part)
         return bool(outcomes) and not any(isinstance(outcome, str) for outcome in outcomes)
-
-    def kept(self, _store: Hdf5VideoStore, /) -> Mapping[str, str]:
-        """Return nothing: reading all files again takes minutes."""
-        return {}
 
     def failures(self, job: PartJob, reason: str | None) -> Sequence[str | None]:
         """Return why each file was left out, None for a file in the part. Raises VimixError if the job failed."""
@@ -69,10 +58,6 @@ class SkeletonStoreBuilder:
                 "--workers if memory is short"
             )
         return [outcome if isinstance(outcome, str) else None for outcome in part_outcomes(job.part)]
-
-    def timings(self, _files: Sequence[StoredFile], /) -> Sequence[FileTiming]:
-        """Return nothing: skeleton files do not name their rate."""
-        return ()
 
     def disk_use(self, files: Sequence[DatasetFile]) -> DiskUse | None:
         """Return the size of the array, which all sequences share alike."""
@@ -152,14 +137,6 @@ def _probed(files: Sequence[DatasetFile], expected: Expected) -> tuple[tuple[str
         places.append(raw.places)
     most = min(2, max(places, default=2))
     return min(channels, key=CHANNELS.index, default=("x", "y", "z")), most
-
-
-def pack_skeleton(path: Path, settings: SkeletonSettings) -> NDArray[np.float32]:
-    """Read a skeleton file as a store with ``settings`` holds it: float32 [T, V, M, C].
-
-    Raises VimixError with the reason if the file cannot be read.
-    """
-    return pack_file(path, settings).joints
 
 
 def write_part_of_skeletons(job: PartJob, settings: SkeletonSettings) -> None:

@@ -1,13 +1,13 @@
 """``vimix store``: check stores, join them, divide one into shards, and write a video of one."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import asdict, frozen
+from attrs import asdict, evolve
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -15,8 +15,9 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, Modality
 from vimix.values.video import Video
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of
-from vimix_adapters.clips.hdf5_assembly import Head, Placed, write_store
+from vimix_adapters.clips.hdf5_assembly import Placed, write_store
 from vimix_adapters.clips.hdf5_check import Overview, check_video, overview
+from vimix_adapters.clips.hdf5_head import Head
 from vimix_adapters.clips.shard_writer import Member, write_index, write_videos
 from vimix_adapters.clips.shards import INDEX, bytes_of, head_file, is_store
 from vimix_adapters.files import require_file, require_folder, require_new
@@ -83,9 +84,8 @@ def merge(out: Path, paths: Sequence[Path], force: bool = False) -> Hdf5VideoSto
     """
     stores = [Hdf5VideoStore(path) for path in paths]
     require_new(out, force, [file for store in stores for file in store.files])
-    joined = _joined(stores)
-    settings = stores[0].picture_settings
-    write_store(out, _placed(joined.order), Head(joined.classes, joined.splits, settings, joined.quarantined))
+    order, head = _joined(stores)
+    write_store(out, _placed(order), evolve(head, settings=stores[0].picture_settings))
     return Hdf5VideoStore(out)
 
 
@@ -98,8 +98,7 @@ def split(path: Path, out: Path, shard_bytes: int, force: bool = False) -> Hdf5V
     if out.is_dir() and not is_store(out) and any(out.glob("*.h5")):
         raise VimixError(f"{out} holds other HDF5 files: choose another folder")
     require_new(out / INDEX, force, [head_file(path)])
-    splits = {name: store.members(name) for name in store.splits}
-    head = Head(tuple(store.classes), splits, store.picture_settings, store.quarantined)
+    head = evolve(store.head, settings=store.picture_settings)
     write_videos(out, _placed(Member(store, number) for number in range(len(store.videos))), head, shard_bytes)
     return Hdf5VideoStore(out)
 
@@ -116,19 +115,8 @@ def index(folder: Path, force: bool = False) -> Hdf5VideoStore:
         raise VimixError(f"{folder}: there is no store (*.h5) in it; make some with vimix prepare")
     require_new(folder / INDEX, force)
     stores = [Hdf5VideoStore(path) for path in paths]
-    joined = _joined(stores)
-    write_index(folder, joined.order, joined.classes, joined.splits, stores[0].settings, joined.quarantined)
+    write_index(folder, *_joined(stores))
     return Hdf5VideoStore(folder)
-
-
-@frozen
-class _Joined:
-    """The videos of some stores as one store has them."""
-
-    order: tuple[Member, ...]
-    classes: tuple[str, ...]
-    splits: Mapping[str, Sequence[int]]
-    quarantined: int
 
 
 def _placed(order: Iterable[Member]) -> list[Placed]:
@@ -136,8 +124,8 @@ def _placed(order: Iterable[Member]) -> list[Placed]:
     return [Placed(video.name, video.label, video.source, (place,)) for video, place in videos]
 
 
-def _joined(stores: Sequence[Hdf5VideoStore]) -> _Joined:
-    """Return the videos of all stores, each once, sorted by name if there are several stores."""
+def _joined(stores: Sequence[Hdf5VideoStore]) -> tuple[list[Member], Head]:
+    """Return the videos of all stores, each once, sorted by name if there are several stores, and their head."""
     for store in stores[1:]:
         _require_alike(stores[0], store)
     chosen: dict[str, Member] = {}
@@ -154,7 +142,7 @@ def _joined(stores: Sequence[Hdf5VideoStore]) -> _Joined:
     names = sorted(chosen) if len(stores) > 1 else list(chosen)
     splits = {split: [i for i, name in enumerate(names) if name in members[split]] for split in sorted(members)}
     quarantined = sum(store.quarantined for store in stores)
-    return _Joined(tuple(chosen[name] for name in names), tuple(stores[0].classes), splits, quarantined)
+    return [chosen[name] for name in names], evolve(stores[0].head, splits=splits, quarantined=quarantined)
 
 
 def _content(member: Member) -> tuple[Video, str]:

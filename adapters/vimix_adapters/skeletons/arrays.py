@@ -13,8 +13,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
-from vimix_adapters.skeletons.container import Sample
-from vimix_adapters.skeletons.sequence import Expected, RawSequence, sequence_of
+from vimix_adapters.skeletons.sequence import Expected, RawSequence, Sample, sequence_of
 
 Array = NDArray[np.float64]
 

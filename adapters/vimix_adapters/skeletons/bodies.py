@@ -34,11 +34,6 @@ class _Track:
     joints: Array
     scores: Array
 
-    @property
-    def extent(self) -> float:
-        """Variance of all points, summed over the axes; pyskl calls it "motion"."""
-        return _extent(self.joints)
-
 
 def chosen_persons(raw: RawSequence, persons: int, denoise: str) -> Array:
     """Return the joints [T, persons, V, C], zero where a person is absent. Frames without persons are dropped.
@@ -70,7 +65,7 @@ def _by_energy(raw: RawSequence, persons: int) -> list[tuple[int, _Track]]:
 
 
 def _like_pyskl(raw: RawSequence, persons: int) -> list[tuple[int, _Track]]:
-    tracks = sorted(_tracks(raw), key=lambda track: -track.extent)
+    tracks = sorted(_tracks(raw), key=lambda track: -_extent(track.joints))
     if len(tracks) > 1:
         long = [track for track in tracks if len(track.frames) >= SHORTEST] or tracks[:1]
         tracks = long if len(long) == 1 else _narrow(long)
@@ -96,6 +91,7 @@ def _track(raw: RawSequence, rows: NDArray[np.bool_]) -> _Track:
 
 
 def _extent(joints: Array) -> float:
+    """Variance of all points, summed over the axes; pyskl calls it "motion"."""
     return float(_variance(joints.reshape(-1, joints.shape[-1])).sum())
 
 
@@ -114,7 +110,7 @@ def _narrow(tracks: Sequence[_Track]) -> list[_Track]:
         spread = np.nanmax(track.joints, axis=1) - np.nanmin(track.joints, axis=1)
         good = spread[:, 0] <= WIDEST * spread[:, 1]
         if 1 - good.mean() < NOISIEST:
-            kept.append((min(track.extent, _extent(track.joints[good])), track))
+            kept.append((min(_extent(track.joints), _extent(track.joints[good])), track))
     return [track for _, track in sorted(kept, key=lambda pair: -pair[0])] or list(tracks[:1])
 
 

@@ -10,7 +10,7 @@ from vimix.values.errors import VimixError
 from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.skeletons.formats import read_skeletons
 from vimix_adapters.skeletons.preprocess import preprocessed
-from vimix_adapters.skeletons.sequence import Expected, RawSequence
+from vimix_adapters.skeletons.sequence import Expected
 
 
 @frozen(eq=False)
@@ -23,9 +23,14 @@ class PackedSkeleton:
 
 def pack_file(path: Path, how: SkeletonSettings, part: str = "") -> PackedSkeleton:
     """Read and preprocess a file, or a part of it. Raises VimixError with the reason if it cannot be read."""
-    raw = _with_channels(read_skeletons(path, _expected_by(how), part), how)
+    raw = read_skeletons(path, Expected(len(how.layout.joints), how.channels, how.axes), part)
+    if raw.joints.shape[2] < how.dimensions or (how.score and raw.scores is None):
+        raise VimixError(
+            f"it has {' '.join(raw.channels)}, the store {' '.join(how.channels)}: make a store of its own "
+            "from it, or name channels that all files have with --channels"
+        )
     joints = preprocessed(
-        raw,
+        evolve(raw, joints=raw.joints[..., : how.dimensions], scores=raw.scores if how.score else None),
         how.layout,
         frames=how.frames,
         persons=how.persons,
@@ -34,19 +39,3 @@ def pack_file(path: Path, how: SkeletonSettings, part: str = "") -> PackedSkelet
         not_found=how.not_found,
     )
     return PackedSkeleton(joints, int(raw.frame[-1]) + 1)
-
-
-def _expected_by(settings: SkeletonSettings) -> Expected:
-    """Return the facts that a reader needs."""
-    return Expected(len(settings.layout.joints), settings.channels, settings.axes)
-
-
-def _with_channels(raw: RawSequence, how: SkeletonSettings) -> RawSequence:
-    """Return the sequence with the store's channels. Raises VimixError if it lacks one."""
-    lacks = raw.joints.shape[2] < how.dimensions or (how.score and raw.scores is None)
-    if lacks:
-        raise VimixError(
-            f"it has {' '.join(raw.channels)}, the store {' '.join(how.channels)}: make a store of its own "
-            "from it, or name channels that all files have with --channels"
-        )
-    return evolve(raw, joints=raw.joints[..., : how.dimensions], scores=raw.scores if how.score else None)

@@ -13,10 +13,9 @@ from attrs import frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.files import regular_file
 from vimix_adapters.skeletons.arrays import open_array
-from vimix_adapters.skeletons.container import Container, Sample
 from vimix_adapters.skeletons.json_files import parse_json, read_openpose
 from vimix_adapters.skeletons.pickles import open_pickle
-from vimix_adapters.skeletons.sequence import Expected, RawSequence, frames_between
+from vimix_adapters.skeletons.sequence import Container, Expected, RawSequence, Sample, frames_between
 from vimix_adapters.skeletons.tables import parse_table
 from vimix_adapters.skeletons.texts import parse_ntu
 
@@ -59,9 +58,13 @@ def read_skeletons(path: Path, expected: Expected, part: str = "") -> RawSequenc
         return read_openpose(path, part, expected)
     kind = _kind(path)
     if kind.parse is None:
-        return _from_container(path, expected, part)
+        return _from_container(_opened(path, expected.axes), expected, part)
     raw = kind.parse(_content(path, LARGEST), expected)
-    return _cut(raw, part) if part else raw
+    if not part:
+        return raw
+    if not (frames := re.fullmatch(r"(\d+)-(\d+)", part)):
+        raise VimixError(f"part {part!r}: expected frames START-END")
+    return frames_between(raw, int(frames[1]), int(frames[2]))
 
 
 def samples_in(path: Path, axes: str = "") -> Sequence[Sample]:
@@ -69,21 +72,13 @@ def samples_in(path: Path, axes: str = "") -> Sequence[Sample]:
     return _opened(path, axes).samples
 
 
-def _from_container(path: Path, expected: Expected, part: str) -> RawSequence:
-    container = _opened(path, expected.axes)
+def _from_container(container: Container, expected: Expected, part: str) -> RawSequence:
     names = {sample.name for sample in container.samples}
     if not part and len(names) > 1:
         raise VimixError(f"it has {len(names)} sequences: expected a file with one")
     if part and part not in names:
         raise VimixError(f"it has no sequence {part!r}")
     return container.read(part, expected)
-
-
-def _cut(raw: RawSequence, part: str) -> RawSequence:
-    frames = re.fullmatch(r"(\d+)-(\d+)", part)
-    if frames is None:
-        raise VimixError(f"part {part!r}: expected frames START-END")
-    return frames_between(raw, int(frames[1]), int(frames[2]))
 
 
 def _kind(path: Path) -> SkeletonFormat:
@@ -94,10 +89,7 @@ def _kind(path: Path) -> SkeletonFormat:
 
 
 def _opened(path: Path, axes: str) -> Container:
-    try:
-        state = path.stat()
-    except OSError as error:
-        raise VimixError(f"cannot be opened: {error.strerror}") from error
+    state = regular_file(path)
     return _container(path, axes, state.st_size, state.st_mtime_ns)
 
 

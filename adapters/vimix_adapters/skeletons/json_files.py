@@ -99,8 +99,8 @@ def _sequence(frames: Sequence[Any], expected: Expected) -> RawSequence:
         scores = None if bodies[0].scores is None else np.stack([body.scores for body in bodies])  # type: ignore[misc]  # all alike
         return raw_sequence(numbers, slots, slots, values, scores)
     joints, scores = split_channels(values, expected)
-    if values.shape[2] == 4:
-        scores = _as_scores(values[..., 3])
+    if values.shape[2] == 4 and bool(((values[..., 3] >= 0) & (values[..., 3] <= 1)).all()):
+        scores = values[..., 3]
     return raw_sequence(numbers, slots, slots, joints, scores)
 
 
@@ -162,10 +162,6 @@ def _numbers(value: Any) -> Array | None:
         return np.array(value, dtype=np.float64)
     except (TypeError, ValueError):
         return None
-
-
-def _as_scores(values: Array) -> Array | None:
-    return values if bool(((values >= 0) & (values <= 1)).all()) else None
 
 
 def _kind(value: Any) -> str:

@@ -15,8 +15,7 @@ import numpy as np
 from attrs import frozen
 
 from vimix.values.errors import VimixError
-from vimix_adapters.skeletons.container import Sample
-from vimix_adapters.skeletons.sequence import Expected, RawSequence, sequence_of
+from vimix_adapters.skeletons.sequence import Expected, RawSequence, Sample, sequence_of
 
 
 def _latin(text: str, encoding: str) -> bytes:

@@ -1,6 +1,7 @@
-"""Skeletons as they were recorded, before persons are chosen and coordinates change."""
+"""Skeletons as they were recorded, before persons are chosen and coordinates change, and files of several."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from attrs import frozen
@@ -49,6 +50,30 @@ class RawSequence:
         """Channels of a store of such sequences: a score is stored beside x y only."""
         flat = self.joints.shape[-1] == 2
         return ("x", "y", *(["score"] if self.scores is not None else [])) if flat else ("x", "y", "z")
+
+
+@frozen
+class Sample:
+    """One sequence of a file, with the class and splits that the file gives."""
+
+    name: str
+    """Unique in the file; empty if it has only one sequence."""
+    label: str | None = None
+    """Name or number of its class."""
+    splits: tuple[str, ...] = ()
+
+
+class Container(Protocol):
+    """An open file of sequences."""
+
+    @property
+    def samples(self) -> tuple[Sample, ...]:
+        """The sequences, in the order of the file."""
+        ...
+
+    def read(self, name: str, expected: Expected) -> RawSequence:
+        """Read the sequence of that name. Raises VimixError with the reason if it cannot be read."""
+        ...
 
 
 def raw_sequence(

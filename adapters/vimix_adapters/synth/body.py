@@ -13,7 +13,6 @@ Array: TypeAlias = NDArray[np.float64]
 Curve: TypeAlias = Array | float
 """An angle over time ``[T]``, or a constant angle, in degrees."""
 
-JOINTS = 25
 LEFT, RIGHT = 0, 1
 SIGN = (1.0, -1.0)
 SHOULDERS, ELBOWS, WRISTS, HANDS = (4, 8), (5, 9), (6, 10), (7, 11)
