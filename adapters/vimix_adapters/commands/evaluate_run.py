@@ -48,10 +48,7 @@ def evaluate_run(
     returns the rows, the other ranks return none.
     """
     recipe, compute, group = session.recipe, session.compute, session.group
-    modalities = [m for m in map(Modality, recipe.modalities) if any(m in trained for trained in arms.values())]
-    networks = {UNTRAINED: {m: wiring.build_network(recipe, m, compute) for m in modalities}}
-    for arm, newest in arms.items():
-        networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
+    networks = scores.build_networks(recipe, arms, compute)
     cache = FeatureCache(out / "features") if group.size == 1 else None
     pairs: dict[tuple[str, str], scores.Pairs] = {}
     for arm, target in product(networks, targets):

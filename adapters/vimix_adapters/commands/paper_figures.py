@@ -11,7 +11,7 @@ from vimix_adapters import config
 from vimix_adapters.files import require_new
 from vimix_adapters.reports import figures, stage_tables
 from vimix_adapters.reports.console import show_table
-from vimix_adapters.reports.curves import of_view, read_metrics
+from vimix_adapters.reports.curves import StageMetrics, of_view, read_metrics
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.summaries import require_sample
 
@@ -26,20 +26,6 @@ QUANTITIES: Mapping[int, Sequence[tuple[str, str, float]]] = {
 
 NEEDED = ("step", "epoch")
 """Numbers that every row of metrics must have."""
-
-
-@frozen(eq=False)
-class StageMetrics:
-    """The metrics of a stage that a run has begun."""
-
-    folder: str
-    """Name of the stage's folder."""
-    modalities: Sequence[str]
-    """Modalities that the stage trains."""
-    epochs: int
-    """Number of epochs in the plan."""
-    rows: Sequence[Mapping[str, float]]
-    """Rows of metrics, in order."""
 
 
 @frozen(eq=False)
@@ -62,10 +48,6 @@ class RunMetrics:
                 before += stage.epochs
         epochs = sorted(points)
         return figures.Curve(np.array(epochs), np.array([np.mean(points[at]) for at in epochs]), self.recipe.seed)
-
-    def title(self, arm: str) -> str:
-        """Title of an arm, as in the table of results."""
-        return self.recipe.title(arm)
 
 
 def draw_figure(number: int, folder: Path, out: Path, modality: str, arms: Sequence[str], force: bool = False) -> None:
@@ -187,7 +169,7 @@ def _curves(
 
 
 def _title(runs: Sequence[RunMetrics], arm: str) -> str:
-    return next((run.title(arm) for run in runs if arm in run.stages), arm)
+    return next((run.recipe.title(arm) for run in runs if arm in run.stages), arm)
 
 
 def _lines(runs: Sequence[RunMetrics], arm: str) -> list[stage_tables.StageLine]:

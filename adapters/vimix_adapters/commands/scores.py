@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vimix.app.cross_modal import cross_modal
 from vimix.app.extract import extract_features
-from vimix.app.parallel import SingleProcess, videos_of_rank
+from vimix.app.parallel import SINGLE_PROCESS, videos_of_rank
 from vimix.app.probe import best_epoch, linear_probe
 from vimix.app.retrieve import retrieve
 from vimix.app.streams import Streams, side_by_side
@@ -18,6 +18,7 @@ from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
 from vimix.ports.probe import LinearProbe, ProbeOutcome
 from vimix.ports.process_group import ProcessGroup
+from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import Modality
@@ -159,11 +160,24 @@ def require_fair_splits(store: VideoStore, train: str, test: str) -> None:
         )
 
 
+def build_networks(
+    recipe: config.Recipe, arms: Mapping[str, Mapping[Modality, Checkpoint]], compute: Compute
+) -> dict[str, dict[Modality, Network]]:
+    """Untrained networks of all modalities in ``arms``, then the networks of each arm's checkpoints, by arm."""
+    modalities = [m for m in map(Modality, recipe.modalities) if any(m in trained for trained in arms.values())]
+    networks: dict[str, dict[Modality, Network]] = {
+        UNTRAINED: {m: wiring.build_network(recipe, m, compute) for m in modalities}
+    }
+    for arm, trained in arms.items():
+        networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in trained.items()}
+    return networks
+
+
 def extract(
     target: EvaluationTarget,
     networks: Mapping[Modality, Network],
     compute: Compute,
-    group: ProcessGroup | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
     cache: FeatureCache | None = None,
 ) -> dict[Modality, FeaturePair]:
     """Extract features of gallery and queries by modality; those in ``cache`` are read instead.
@@ -173,7 +187,7 @@ def extract(
     """
     recipe, store = target.recipe, target.store
     require_fair_splits(store, recipe.evaluate.gallery, recipe.evaluate.queries)
-    sources, group = wiring.sources_of(store), group or SingleProcess()
+    sources = wiring.sources_of(store)
 
     def computed(modality: Modality, split: str) -> VideoFeatures:
         mine = videos_of_rank(store.members(split), group)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from vimix.values.scores import CrossModalCell, CrossModalScores
+from vimix_adapters.reports.console import text_table
 
 
 def cross_modal_table(scores: Mapping[str, CrossModalScores], title: str = "") -> Table:
@@ -13,19 +14,17 @@ def cross_modal_table(scores: Mapping[str, CrossModalScores], title: str = "") -
     R@k is in per cent; the last line is that of neighbours drawn at random.
     """
     first = next(iter(scores.values()))
-    table = Table(title=title or None, caption="R@k and mutual neighbours in per cent; -: cannot be compared")
-    for heading in ("queries", "gallery", "encoders"):
-        table.add_column(heading)
-    headings = [*(f"R@{k}" for k in first.chance), "CKA", f"mutual of {first.neighbours}"]
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for at, pair in enumerate(first.cells):
-        for name, found in scores.items():
-            last = name == list(scores)[-1]
-            table.add_row(pair.queries, pair.gallery, name, *_numbers(found.cells[at], first), end_section=last)
+    headings = ["queries", "gallery", "encoders", *(f"R@{k}" for k in first.chance)]
+    headings += ["CKA", f"mutual of {first.neighbours}"]
+    rows = [
+        [pair.queries, pair.gallery, name, *_numbers(found.cells[at], first)]
+        for at, pair in enumerate(first.cells)
+        for name, found in scores.items()
+    ]
     chance = [f"{100 * value:.1f}" for value in first.chance.values()]
-    table.add_row("any", "any", "by chance", *chance, "0.00", f"{100 * first.chance_mutual:.1f}")
-    return table
+    rows.append(["any", "any", "by chance", *chance, "0.00", f"{100 * first.chance_mutual:.1f}"])
+    caption = "R@k and mutual neighbours in per cent; -: cannot be compared"
+    return text_table(headings, rows, "lllr", title, caption, sections=[row[:2] for row in rows])
 
 
 def _numbers(cell: CrossModalCell, scores: CrossModalScores) -> list[str]:

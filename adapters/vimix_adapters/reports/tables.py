@@ -9,6 +9,7 @@ from attrs import frozen
 from rich.table import Table
 
 from vimix_adapters.files import write_text
+from vimix_adapters.reports.console import text_table
 from vimix_adapters.reports.markdown import markdown_table
 from vimix_adapters.reports.results import write_json
 
@@ -60,16 +61,10 @@ def streams_of(modality: str) -> frozenset[str]:
 
 def console_table(rows: Sequence[Row], title: str = "", headings: Mapping[str, str] = LINEAR) -> Table:
     """Return a table for the console: per cent with one decimal, one section per arm, ``headings`` by score."""
-    table = Table(title=title or None, caption="per cent")
-    for heading in ("arm", "modality"):
-        table.add_column(heading)
     names = _measured(rows)
-    for name in names:
-        table.add_column(headings.get(name, name), justify="right")
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        last = following is not None and following.title != row.title
-        table.add_row(row.label, row.modality, *_cells(row, names), end_section=last)
-    return table
+    shown = ["arm", "modality", *(headings.get(name, name) for name in names)]
+    texts = [[row.label, row.modality, *_cells(row, names)] for row in rows]
+    return text_table(shown, texts, "llr", title, "per cent", sections=[row.title for row in rows])
 
 
 def scores_markdown(rows: Sequence[Row]) -> str:

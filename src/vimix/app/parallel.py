@@ -49,6 +49,9 @@ class SingleProcess:
         return wish
 
 
+SINGLE_PROCESS = SingleProcess()
+
+
 def videos_of_rank(videos: Sequence[int], group: ProcessGroup) -> list[int]:
     """The videos of this rank: a contiguous part of the list; the ranks together have each video once."""
     return [int(video) for video in np.array_split(videos, group.size)[group.rank]]
