@@ -337,7 +337,7 @@ stages = [
     assert [stage.name for stage in stages] == names
     assert (stages[0].trained, stages[0].plain_epochs) == (("flow", "rgb"), 4)
     assert [dict(stage.views_needed) for stage in stages[:2]] == [{"flow": 2, "rgb": 2}, {"rgb": 2, "flow": 1}]
-    assert [stage.beside for stage in stages] == [(), ("flow",), ("rgb",), (), ()]
+    assert [stage.queued_partners for stage in stages] == [(), ("flow",), ("rgb",), (), ()]
     assert read_again(recipe) == recipe
     identities = stage_identities(recipe, "a")
     arm = recipe.arms["a"]

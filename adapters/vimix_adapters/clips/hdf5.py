@@ -22,7 +22,6 @@ from typing import Any
 import cv2
 import h5py
 import numpy as np
-from attrs import asdict
 from numpy.typing import NDArray
 
 from vimix.ports.clips import Frames
@@ -277,8 +276,7 @@ def formats_of(settings: StoreSettings) -> dict[Modality, ModalityFormat]:
         return settings.formats
     formats = {RGB: ModalityFormat(RGB, channels=3)}
     if settings.flow != "none":
-        about = json.dumps({key: value for key, value in asdict(settings).items() if key.startswith("flow")})
-        formats[FLOW] = ModalityFormat(FLOW, channels=2, bound=settings.flow_bound, extra=about)
+        formats[FLOW] = ModalityFormat(FLOW, channels=2, bound=settings.flow_bound)
     return formats
 
 

@@ -192,8 +192,7 @@ def evaluate_supervised(request: EvaluationRequest, name: str) -> None:
         record = evolve(_record(session, target, name, inits), protocol=protocol)
         baseline = _baseline(request.baseline, record) if request.baseline else {}  # refused before hours of training
         tested = {m: _train_and_test(session, request, trainings[m], init) for m, init in inits.items()}
-        train_videos = len(store.members(recipe.data.train_split))
-        found = finetune_scores(tested, train=train_videos, fusion=wiring.build_fusion(recipe))
+        found = finetune_scores(tested, wiring.build_fusion(recipe))
         if not session.writes:
             return
         by_class = write_details(request.out, store, found)

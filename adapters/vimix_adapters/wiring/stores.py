@@ -1,16 +1,21 @@
 """Builds stores, augmentations and clips."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
-from vimix.ports.clips import EvaluationClips, TrainingClips, VideoStore
+from vimix.app.parallel import SINGLE_PROCESS
+from vimix.ports.clips import EvaluationClips, Frames, TrainingClips, VideoStore
 from vimix.ports.process_group import ProcessGroup
+from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
+from vimix.values.video import ModalityFormat
 from vimix_adapters import config
+from vimix_adapters.clips.arrays import ArrayStore
 from vimix_adapters.clips.augmentation import ClipAugmentation
 from vimix_adapters.clips.by_format import augmentation_of
 from vimix_adapters.clips.evaluation import WindowedClips
@@ -72,7 +77,7 @@ def build_training_clips(
     views: Mapping[Modality, int],
     seed: int,
     compute: Compute,
-    group: ProcessGroup | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> TrainingClips:
     """Shuffled, augmented batches of the training split: the rows of this rank."""
     data = recipe.data
@@ -87,7 +92,7 @@ def build_training_clips(
         device=compute.device,
         workers=data.workers,
         max_bad_fraction=data.max_bad_fraction,
-        share=(0, 1) if group is None else (group.rank, group.size),
+        share=(group.rank, group.size),
     )
 
 
@@ -117,6 +122,35 @@ def build_evaluation_clips(
         most=recipe.evaluate.batch_clips,
         workers=recipe.data.workers,
     )
+
+
+@frozen(eq=False)
+class UnstoredClips:
+    """Implements ``vimix.ports.clips.EvaluationClips`` for ``count`` videos that ``frames(number)`` gives one by one.
+
+    Frames are uint8 [T, H, W, C], of a skeleton float32 [T, V, M, C]. One video is in memory at a time.
+    """
+
+    recipe: config.Recipe
+    count: int
+    frames: Callable[[int], Frames]
+    kind: ModalityFormat
+    compute: Compute
+    crops: str = "protocol"
+    """Name of the crops, as ``build_evaluation_clips`` takes it."""
+
+    def __len__(self) -> int:
+        """Number of videos."""
+        return self.count
+
+    def videos(self) -> Iterator[VideoClips]:
+        """The videos in the order of their numbers, with label -1. Raises what ``frames`` raises."""
+        recipe = evolve(self.recipe, data=evolve(self.recipe.data, workers=0))
+        for number in range(self.count):
+            store = ArrayStore(self.frames(number), self.kind)
+            clips = build_evaluation_clips(recipe, store, [0], self.kind.modality, self.compute, self.crops)
+            for part in clips.videos():
+                yield evolve(part, video=number)
 
 
 def window_stride(recipe: config.Recipe) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vimix.app.parallel import SingleProcess, gathered, synchronised
+from vimix.app.parallel import SINGLE_PROCESS, gathered, synchronised
 from vimix.domain.scores.features import mean_row
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import FeatureExtractor
@@ -25,7 +25,7 @@ def extract_features(
     sources: Sequence[int] | NDArray[np.int64],
     batch: int = 16,
     pool: Callable[[Rows], Rows] = mean_row,
-    group: ProcessGroup | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> VideoFeatures:
     """One feature a video: the mean, or another ``pool``, of the clip features [n, D] of its windows.
 
@@ -34,7 +34,6 @@ def extract_features(
     ranks get the features of all videos, in order of rank. Raises VimixError if there is no video, or a feature is not
     finite (training diverged).
     """
-    group = group or SingleProcess()
     features, labels, videos = [], [], []
     for video, group_of_parts in groupby(
         synchronised(_parts(network, clips, batch), group), lambda part: part[0].video

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from vimix.app.learner import StepOutcome
-from vimix.app.parallel import SingleProcess, gathered, synchronised
+from vimix.app.parallel import SINGLE_PROCESS, gathered, synchronised
 from vimix.domain.scores.accuracy import top_k_accuracy
 from vimix.domain.scores.features import mean_row
 from vimix.domain.scores.fusion import MEAN_PROBABILITY, Fusion
@@ -71,14 +71,13 @@ def supervised_step(learner: SupervisedLearner) -> Callable[[ClipBatch, np.rando
 
 
 def classify(
-    classifier: Classifier, clips: EvaluationClips, batch: int, group: ProcessGroup | None = None
+    classifier: Classifier, clips: EvaluationClips, batch: int, group: ProcessGroup = SINGLE_PROCESS
 ) -> VideoProbabilities:
     """Softmax averaged over all windows and crops of each video; ``batch`` clips pass the network at a time.
 
     In a group each rank classifies the videos of its ``clips``, perhaps none, and all ranks get all predictions.
     Raises VimixError if there is no video, or a probability is not finite (training diverged).
     """
-    group = group or SingleProcess()
     rows, labels, videos = [], [], []
     for video, views in groupby(synchronised(clips.videos(), group), key=lambda view: view.video):
         predictions: list[NDArray[np.float32]] = []
@@ -116,9 +115,9 @@ def _of_view(classifier: Classifier, view: VideoClips, batch: int) -> NDArray[np
 
 
 def finetune_scores(
-    streams: Mapping[Modality, VideoProbabilities], train: int, fusion: Fusion = MEAN_PROBABILITY
+    streams: Mapping[Modality, VideoProbabilities], fusion: Fusion = MEAN_PROBABILITY
 ) -> FinetuneScores:
-    """Top-1 and top-5 accuracy, the modalities fused; ``train`` is the number of training videos.
+    """Top-1 and top-5 accuracy, the modalities fused.
 
     Raises VimixError if the modalities were tested on different videos.
     """
@@ -129,6 +128,5 @@ def finetune_scores(
     return FinetuneScores(
         top1=top_k_accuracy(probabilities, first.labels, 1),
         top5=top_k_accuracy(probabilities, first.labels, 5),
-        train=train,
         tested=VideoProbabilities(probabilities, first.labels, first.videos),
     )
