@@ -14,14 +14,11 @@ from vimix.domain.scores.features import mean_row, unit_rows
 from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
 from vimix_adapters.archives import write_arrays
-from vimix_adapters.checkpoints.digests import state_digest
-from vimix_adapters.commands import scores
-from vimix_adapters.commands.embed import EmbeddedStore, checkpoint_files, embed_store
+from vimix_adapters.commands.embed import EmbeddedStore, checkpoint_files, embed_store, encoder_record
 from vimix_adapters.csv_tables import write_csv
 from vimix_adapters.files import replacing, require_new, write_text
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.reports.console import print_note
-from vimix_adapters.reports.environment import commit, versions
 
 FORMAT = "vimix-feature-file-1"
 
@@ -60,16 +57,10 @@ def extract_to_file(
     embedded = embed_store(recipe, checkpoint, store, device)
     manifest = {
         "format": FORMAT,
-        "modality": str(embedded.modality),
         "rows": per,
-        "l2_normalised": l2,
-        "weights": state_digest(embedded.network.state_dict()),
-        "checkpoint": dict(embedded.checkpoint.about),
         "store": embedded.store.fingerprint,
         "classes": list(embedded.store.classes),
-        "protocol": scores.protocol(embedded.recipe),
-        "commit": commit(),
-        "versions": versions(),
+        **encoder_record(embedded.modality, embedded.network.state_dict(), embedded.checkpoint, embedded.recipe, l2),
     }
     table = _table(embedded, per, l2, manifest)
     WRITERS[out.suffix](out, table)

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters import config
+from vimix_adapters.commands.stage_folders import stages_of_arm
 from vimix_adapters.files import require_new
 from vimix_adapters.reports import figures, stage_tables
 from vimix_adapters.reports.console import show_table
@@ -110,12 +111,7 @@ def read_run_metrics(folder: Path) -> list[RunMetrics]:
 
 def _run_metrics(file: Path) -> RunMetrics:
     recipe = config.read_recipe(file)
-    folders = {
-        name: [
-            (file.parent / name / f"{number}-{stage.name}", stage) for number, stage in enumerate(arm.stages, start=1)
-        ]
-        for name, arm in recipe.arms.items()
-    }
+    folders = {name: stages_of_arm(recipe, file.parent, name) for name in recipe.arms}
     single = {stage.name: [(file.parent / stage.name, stage)] for stage in _single_stages(recipe)}
     begun = {name: _begun(recipe, stages) for name, stages in {**folders, **single}.items()}
     return RunMetrics(recipe, {name: stages for name, stages in begun.items() if stages})

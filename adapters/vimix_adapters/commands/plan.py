@@ -72,7 +72,7 @@ def print_plan(recipe: config.Recipe, out: Path, device: str, seeds: int = 1) ->
         if name not in missing:
             from vimix_adapters.commands import scores
 
-            scores.other_target(recipe, name)
+            scores.evaluation_target(recipe, name)
     show_table(_table(title, stages, seeds))
     if not has_store:
         print(f"steps, disk and time need the store: {recipe.data.store} does not exist yet")
@@ -103,7 +103,7 @@ def _on_store(
     from vimix_adapters.commands.step_timer import StepTimer
 
     if recipe.evaluate.own:
-        scores.own_target(recipe, store)
+        scores.evaluation_target(recipe, store=store)
     steps_per_epoch = _steps_per_epoch(recipe, store)
     timer = StepTimer(recipe, compute)
     for planned in stages:

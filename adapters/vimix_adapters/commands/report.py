@@ -19,6 +19,7 @@ from vimix_adapters.commands.paper_figures import RunMetrics, read_run_metrics
 from vimix_adapters.commands.report_clips import encoded_clip
 from vimix_adapters.commands.report_panels import ArmFeatures, Panels, build_panels
 from vimix_adapters.commands.scores import EvaluationTarget
+from vimix_adapters.commands.stage_folders import stages_of_arm
 from vimix_adapters.config.tree import tree_of
 from vimix_adapters.files import require_new
 from vimix_adapters.metrics.logs import configure_logging
@@ -201,8 +202,8 @@ def arm_features(recipe: config.Recipe, arm: str, pairs: scores.Pairs) -> ArmFea
 def _newest(run: FoundRun, arm: str) -> dict[Modality, Checkpoint]:
     """The newest checkpoint of each modality that the arm has trained."""
     found: dict[Modality, Checkpoint] = {}
-    for number, stage in enumerate(run.recipe.arms[arm].stages, start=1):
-        checkpoints = FolderCheckpointStore(run.folder / arm / f"{number}-{stage.name}")
+    for folder, stage in stages_of_arm(run.recipe, run.folder, arm):
+        checkpoints = FolderCheckpointStore(folder)
         progress = checkpoints.progress() if checkpoints.exists() else None
         if progress is not None and progress.finished and (last := checkpoints.last()) is not None:
             found[Modality(stage.modality)] = evolve(last, parts={"query": last.parts["query"]})

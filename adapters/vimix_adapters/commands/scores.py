@@ -1,7 +1,6 @@
 """Scores of encoders on a store: features are extracted once, and every score is computed from them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -25,7 +24,6 @@ from vimix.values.modality import Modality
 from vimix.values.scores import CrossModalScores, ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.feature_cache import FeatureCache, manifest_of
-from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.reports.tables import UNTRAINED, Row
@@ -106,39 +104,24 @@ def evaluation_targets(recipe: config.Recipe, store: VideoStore) -> list[Evaluat
     for arm in recipe.arms:
         if UNTRAINED in (arm, recipe.title(arm)):
             raise VimixError(f"[arms.{arm}]: {UNTRAINED!r} names the row of untrained encoders: rename the arm")
-    own = [own_target(recipe, store)] if recipe.evaluate.own else []
-    return [*own, *(other_target(recipe, name) for name in recipe.evaluate.stores)]
+    own = [evaluation_target(recipe, store=store)] if recipe.evaluate.own else []
+    return [*own, *(evaluation_target(recipe, name) for name in recipe.evaluate.stores)]
 
 
-def own_target(recipe: config.Recipe, store: VideoStore) -> EvaluationTarget:
-    """Return the recipe's own store as a target. Raises VimixError if nothing can be scored on it."""
-    with _naming("evaluate"):
-        require_scorable(recipe, store)
-    return EvaluationTarget("", recipe, store)
+def evaluation_target(recipe: config.Recipe, name: str = "", store: VideoStore | None = None) -> EvaluationTarget:
+    """Return the store ``name`` of [evaluate.stores], or the recipe's own, which is ``store`` if it is open.
 
-
-def other_target(recipe: config.Recipe, name: str) -> EvaluationTarget:
-    """Return a store of [evaluate.stores]. Raises VimixError if it is missing or nothing can be scored on it."""
-    moved = recipe.on(name)
-    with _naming(f"evaluate.stores.{name}"):
-        store = wiring.build_store(moved)
-        require_scorable(moved, store)
-    return EvaluationTarget(name, moved, store)
-
-
-@contextmanager
-def _naming(key: str) -> Iterator[None]:
+    Raises VimixError naming the table's key if the store is missing, or retrieval and linear probe cannot be scored on
+    it: splits that overlap, a gallery of one class.
+    """
+    key, moved = (f"evaluate.stores.{name}", recipe.on(name)) if name else ("evaluate", recipe)
     try:
-        yield
+        opened = wiring.build_store(moved) if store is None else store
+        require_fair_splits(opened, moved.evaluate.gallery, moved.evaluate.queries)
+        require_classes(opened, moved.evaluate.gallery)
     except VimixError as error:
         raise VimixError(f"{key}: {error}") from error
-
-
-def require_scorable(recipe: config.Recipe, store: VideoStore) -> None:
-    """Raise VimixError unless retrieval and linear probe can be scored: fair splits, a gallery of two classes."""
-    gallery, queries = recipe.evaluate.gallery, recipe.evaluate.queries
-    require_fair_splits(store, gallery, queries)
-    require_classes(store, gallery)
+    return EvaluationTarget(name, moved, opened)
 
 
 def require_classes(store: VideoStore, split: str) -> None:
@@ -240,23 +223,21 @@ def _probed(recipe: config.Recipe, pairs: Pairs) -> tuple[LinearProbe, Streams, 
     return wiring.build_probe(recipe, widths), side_by_side(gallery), side_by_side(queries)
 
 
-def epochs_of_probe(recipe: config.Recipe) -> LinearSgd:
-    """Settings of the protocol's linear layer. Raises VimixError if the protocol trains it without epochs."""
-    settings = config.protocol_of(recipe).probe
-    if settings is None:
+def require_epochs(recipe: config.Recipe) -> None:
+    """Raise VimixError if the protocol trains its linear layer without epochs."""
+    if config.protocol_of(recipe).probe is None:
         raise VimixError(
             f"--best-on-test: protocol {recipe.evaluate.protocol} chooses nothing on test videos: use --protocol "
             "coclr or crosclr"
         )
-    return settings
 
 
 def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]:
     """Epoch at which the linear layers are best on the test videos, and their accuracy, as the peers report it.
 
-    Raises VimixError as ``epochs_of_probe`` does.
+    Raises VimixError as ``require_epochs`` does.
     """
-    epochs_of_probe(recipe)
+    require_epochs(recipe)
     probe, gallery, queries = _probed(recipe, pairs)
     by_epoch = {
         m: probe.fit_predict(known.features, known.labels, known.sources, queries[m].features, recipe.seed).by_epoch

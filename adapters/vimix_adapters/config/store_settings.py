@@ -1,6 +1,6 @@
 """Settings with which a store was prepared; a store carries them, so that it can be read alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -52,6 +52,10 @@ def hashed(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {key: settings[key] for key, value in plain.items() if key not in LATER or value != LATER[key]}
 
 
+def _names(value: Sequence[str]) -> tuple[str, ...]:
+    return tuple(value)
+
+
 def _layout(value: SkeletonLayout | Mapping[str, Any]) -> SkeletonLayout:
     return value if isinstance(value, SkeletonLayout) else SkeletonLayout(**value)
 
@@ -70,7 +74,7 @@ class SkeletonSettings:
     """Choice of the persons among the recorded bodies."""
     align: str = field(default="shoulders", validator=in_(("none", "shoulders", "crosclr")))
     """Way in which bodies are turned to the front."""
-    channels: tuple[str, ...] = field(default=("x", "y", "z"), converter=tuple, validator=in_(CHANNELS))
+    channels: tuple[str, ...] = field(default=("x", "y", "z"), converter=_names, validator=in_(CHANNELS))
     """Numbers C of a joint; a score is in [0, 1] and no coordinate."""
     not_found: str = field(default="fill", validator=in_(("fill", "mask")))
     """Treatment of joints that were not found: ``fill`` interpolates them in time, ``mask`` stores them as NaN."""

@@ -66,7 +66,7 @@ def build_stage_run(
         require_labels(store, recipe.data.train_split)
     clips = build_training_clips(recipe, store, stage.views_needed, seed, compute, group)
     learner = build_stage_learner(recipe, stage, compute, group, clips.steps)
-    views = learners_of(learner)
+    views = learner.views if isinstance(learner, JointLearner) else {learner.modality: learner}
     for modality, view in views.items():
         if modality in inits:
             _load_weights(view, inits[modality], store.fingerprint, queue=len(views) == 1)
@@ -132,11 +132,6 @@ def step_of(stage: Stage, learner: Learner | JointLearner, partner: Network | No
     if stage.layers is None:
         return mining_step(learner, partner, stage.partner, stage.policy)
     return cmmc_step(learner, partner, stage.partner, stage.policy, stage.layers)
-
-
-def learners_of(learner: Learner | JointLearner) -> Mapping[Modality, Learner]:
-    """The learners of the modalities that are trained."""
-    return learner.views if isinstance(learner, JointLearner) else {learner.modality: learner}
 
 
 def seeded(step: Step, device: torch.device, rank: int = 0) -> Step:

@@ -16,7 +16,6 @@ from vimix.values.modality import FLOW, RGB, Modality
 from vimix.values.video import ModalityFormat
 from vimix_adapters import config
 from vimix_adapters.clips.arrays import ArrayStore
-from vimix_adapters.clips.augmentation import ClipAugmentation
 from vimix_adapters.clips.by_format import augmentation_of
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
@@ -58,14 +57,6 @@ def build_store(recipe: config.Recipe) -> Hdf5VideoStore:
     return store
 
 
-def build_augmentations(recipe: config.Recipe, store: VideoStore) -> dict[Modality, ClipAugmentation]:
-    """The augmentation of each modality; the format of the store decides its kind."""
-    return {
-        Modality(name): augmentation_of(store.formats[Modality(name)], recipe.augment, recipe.augment_skeleton)
-        for name in recipe.modalities
-    }
-
-
 def clip_shape(recipe: config.Recipe) -> ClipShape:
     """Frames, size and stride of a clip of pictures."""
     return ClipShape(recipe.data.frames, recipe.data.size, recipe.data.stride)
@@ -81,6 +72,10 @@ def build_training_clips(
 ) -> TrainingClips:
     """Shuffled, augmented batches of the training split: the rows of this rank."""
     data = recipe.data
+    augmentations = {
+        m: augmentation_of(store.formats[m], recipe.augment, recipe.augment_skeleton)
+        for m in map(Modality, recipe.modalities)
+    }
     return TrainingLoader(
         store,
         data.train_split,
@@ -88,7 +83,7 @@ def build_training_clips(
         clip=clip_shape(recipe),
         batch=recipe.optim.batch,
         seed=seed,
-        augmentations=build_augmentations(recipe, store),
+        augmentations=augmentations,
         device=compute.device,
         workers=data.workers,
         max_bad_fraction=data.max_bad_fraction,

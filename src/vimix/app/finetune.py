@@ -1,7 +1,6 @@
 """Training with labels, and classification of test videos by the mean over all their views."""
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from vimix.app.learner import StepOutcome
-from vimix.app.parallel import SINGLE_PROCESS, gathered, synchronised
+from vimix.app.parallel import SINGLE_PROCESS, rows_by_video
 from vimix.domain.scores.accuracy import top_k_accuracy
 from vimix.domain.scores.features import mean_row
 from vimix.domain.scores.fusion import MEAN_PROBABILITY, Fusion
@@ -78,16 +77,8 @@ def classify(
     In a group each rank classifies the videos of its ``clips``, perhaps none, and all ranks get all predictions.
     Raises VimixError if there is no video, or a probability is not finite (training diverged).
     """
-    rows, labels, videos = [], [], []
-    for video, views in groupby(synchronised(clips.videos(), group), key=lambda view: view.video):
-        predictions: list[NDArray[np.float32]] = []
-        for view in views:
-            label = view.label
-            predictions.append(_of_view(classifier, view, batch))
-        rows.append(mean_row(np.concatenate(predictions)))
-        labels.append(label)
-        videos.append(video)
-    rows, labels, videos = gathered(rows, labels, videos, group)
+    views = ((view, _of_view(classifier, view, batch)) for view in clips.videos())
+    rows, labels, videos = rows_by_video(views, mean_row, group)
     if not rows:
         raise VimixError("there is no video to classify: the split is empty; name another split")
     return VideoProbabilities(np.stack(rows), np.array(labels, dtype=np.int64), np.array(videos, dtype=np.int64))

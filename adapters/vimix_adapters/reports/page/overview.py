@@ -1,6 +1,6 @@
 """The overview of the page: scores of all runs, differences between arms, and facts about the runs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from vimix_adapters.reports.summaries import (
     spread,
 )
 from vimix_adapters.reports.tables import UNTRAINED, score_names
-from vimix_adapters.structuring import structured
+from vimix_adapters.structuring import dotted, structured
 
 WORDS: Mapping[str, str] = {
     "R@1": "the nearest video has the right class for",
@@ -166,16 +166,8 @@ def facts_of(content: object, file: Path, known: RunFacts) -> RunFacts:
 
 def changed_keys(tree: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:
     """Values of a recipe's tree, by dotted key, that differ from those of the tree of defaults."""
-    ours, theirs = dict(_flat(tree)), dict(_flat(defaults))
+    ours, theirs = ({key: _text(value) for key, value in dotted(one).items()} for one in (tree, defaults))
     return {key: value for key, value in ours.items() if theirs.get(key) != value}
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _text(value)
 
 
 def _text(value: object) -> str:
