@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.test_contrast import seeds, unit
 from vimix.domain.contrast.diagnostics import alignment, effective_rank, looks_collapsed, margin, uniformity
 from vimix.domain.contrast.snapshot import Snapshot
-from vimix_adapters.metrics.collapse_warning import REPEAT, CollapseWarning
+from vimix_adapters.metrics.training_warnings import REPEAT, CollapseWarning
 
 
 @given(rows=st.integers(2, 7), size=st.integers(1, 6), seed=seeds)

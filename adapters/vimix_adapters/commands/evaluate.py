@@ -24,10 +24,9 @@ from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.files import require_new
 from vimix_adapters.reports.console import show_table
-from vimix_adapters.reports.cross_modal import cross_modal_table
 from vimix_adapters.reports.environment import machine
 from vimix_adapters.reports.results import ResultRecord, read_results, unlike, write_results
-from vimix_adapters.reports.tables import UNTRAINED, Row, console_table
+from vimix_adapters.reports.tables import UNTRAINED, Row, console_table, cross_modal_table
 
 Kind = TypeVar("Kind", RetrievalScores, ProbeScores, CrossModalScores)
 Score = Callable[[config.Recipe, scores.Pairs], Kind]

@@ -27,8 +27,7 @@ from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
 from vimix_adapters.encoders.contrastive_network import Compute
-from vimix_adapters.metrics.collapse_warning import CollapseWarning
-from vimix_adapters.metrics.input_bound_hint import InputBoundHint
+from vimix_adapters.metrics.training_warnings import CollapseWarning, InputBoundHint
 from vimix_adapters.wiring.initial_weights import fitting, inherited_parts
 from vimix_adapters.wiring.knn import build_online_knn
 from vimix_adapters.wiring.metrics import metrics_in
