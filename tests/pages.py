@@ -13,10 +13,11 @@ from vimix_adapters.commands.report_clips import encoded_clip
 from vimix_adapters.commands.report_panels import ArmFeatures, build_panels
 from vimix_adapters.commands.scores import EvaluationTarget, FeaturePair
 from vimix_adapters.config import Recipe, recipe_from_toml
+from vimix_adapters.reports.curves import StageMetrics
 from vimix_adapters.reports.page.catalogue import Catalogue
 from vimix_adapters.reports.page.overview import RunFacts, overview_of
 from vimix_adapters.reports.page.page import Page
-from vimix_adapters.reports.page.training import StageTrace, boundaries_of, curves_of, panels_of
+from vimix_adapters.reports.page.training import boundaries_of, curves_of, panels_of
 from vimix_adapters.reports.summaries import RunResults
 from vimix_adapters.reports.tables import Row
 
@@ -63,12 +64,12 @@ def arms(count: int) -> tuple[ArmFeatures, ...]:
     return tuple(arm(store, title, noise, noise < 3) for title, noise in titles.items())
 
 
-def traces() -> list[StageTrace]:
+def traces() -> list[StageMetrics]:
     rows = [
         {"step": step + 1, "epoch": step // 4, "loss": 4 - step / 8, "effective_rank": 3.0, "found_positives": 0.5}
         for step in range(8)
     ]
-    return [StageTrace("1-pretrain-rgb", "rgb", 2, rows), StageTrace("2-cmmc-rgb-from-flow", "rgb", 2, rows)]
+    return [StageMetrics("1-pretrain-rgb", ["rgb"], 2, rows), StageMetrics("2-cmmc-rgb-from-flow", ["rgb"], 2, rows)]
 
 
 def sample_page(store: FakeVideoStore, clips: int = 500, name: str = "small") -> Page:

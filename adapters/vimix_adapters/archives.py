@@ -106,20 +106,19 @@ def read_arrays(path: Path, names: Sequence[str], expected: str) -> dict[str, ND
         raise VimixError(f"{path}: expected {expected}, but it cannot be read ({reason_of(error)})") from error
 
 
-DAMAGED = (
+MALFORMED = (
     OSError,
     EOFError,
     ValueError,
     LookupError,
     AttributeError,
     TypeError,
-    SyntaxError,
     RuntimeError,
-    MemoryError,
-    OverflowError,
     zipfile.BadZipFile,
 )
-"""Errors that zipfile and NumPy raise, depending on where a file is damaged."""
+"""Errors that zipfile, NumPy and ``torch.load`` raise, depending on where a file is damaged."""
+DAMAGED = (*MALFORMED, SyntaxError, MemoryError, OverflowError)
+"""The same with those that NumPy alone raises."""
 
 
 def _digest(file: IO[bytes], most: int | None) -> bytes:

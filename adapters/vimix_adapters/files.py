@@ -125,14 +125,20 @@ def no_room(error: BaseException) -> str | None:
 
     HDF5 sometimes reports a failed write as a RuntimeError with the error number in its text.
     """
-    cause: BaseException | None = error
-    while cause is not None:
+    for cause in _causes(error):
         match = re.search(r"errno = (\d+)", str(cause))
         number = cause.errno if isinstance(cause, OSError) else int(match[1]) if match else None
         if number in NO_ROOM:
             return os.strerror(number)
-        cause = cause.__context__
     return None
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those during whose handling it was raised."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__context__
 
 
 @contextmanager
@@ -165,25 +171,18 @@ def _unreadable(path: Path) -> str | None:
 
 
 def _lacks_memory(error: BaseException) -> bool:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemoryError) or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM):
-            return True
-        cause = cause.__context__
-    return False
+    return any(
+        isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM for cause in _causes(error)
+    )
 
 
 def sweep(path: Path) -> None:
     """Remove temporary files of ``path``, which may be large, that killed processes of this machine left."""
-    _sweep(path.parent, re.escape(path.name))
+    sweep_folder(path.parent, re.escape(path.name))
 
 
-def sweep_folder(folder: Path) -> None:
-    """Remove temporary files of all files in ``folder`` that killed processes of this machine left."""
-    _sweep(folder, ".*")
-
-
-def _sweep(folder: Path, name: str) -> None:
+def sweep_folder(folder: Path, name: str = ".*") -> None:
+    """Remove temporary files of files ``name`` in ``folder`` that killed processes of this machine left."""
     pattern = re.compile(rf"\.{name}\.{_NODE}-(\d+)\.tmp")
     for leftover in list(folder.iterdir()) if folder.is_dir() else ():
         match = pattern.fullmatch(leftover.name)
@@ -197,7 +196,7 @@ def _runs(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass  # it is another user's
     return True
 
 

@@ -197,11 +197,7 @@ def encoder_with(
     """
     if checkpoint.modality not in recipe.modalities:
         raise VimixError(f"{path} is a checkpoint of {checkpoint.modality}, which the recipe does not have")
-    packing = packing_of(path, checkpoint, recipe, store)
-    # From here on the packing stands for the store: a file that happens to lie at the recipe's path has no say.
-    recipe = evolve(recipe, data=evolve(recipe.data, store=""))
-    checkpoint = evolve(checkpoint, about={**checkpoint.about, **wiring.packing_record(packing)})
-    kind = format_of(path, Modality(checkpoint.modality), recipe, packing)
+    checkpoint, recipe, packing, kind = without_store(path, checkpoint, recipe, store)
     compute = wiring.build_compute(recipe, device)
     network = wiring.build_trained(recipe, checkpoint, compute)
     return PretrainedEncoder(network.encoder, kind, recipe, packing, compute.dtype).eval()
@@ -237,13 +233,22 @@ def _exported(path: Path) -> Checkpoint:
     return Checkpoint(weights.about["modality"], weights.about["recipe"], {"query": query}, about)
 
 
-def packing_of(
+def without_store(
     path: Path, checkpoint: Checkpoint, recipe: config.Recipe, store: AnyPath | None = None
-) -> StoreSettings:
-    """The settings of the store that the caller names, that the checkpoint records, or that the recipe names.
+) -> tuple[Checkpoint, config.Recipe, StoreSettings, ModalityFormat]:
+    """Checkpoint and recipe that need no store, the settings by which its videos were packed, and their format.
 
-    Raises VimixError, naming the checkpoint's ``path``, if there is none of them.
+    The settings are those of the store that the caller names, that the checkpoint records, or that the recipe names.
+    They then stand for the store: a file that happens to lie at the recipe's path has no say. Raises VimixError, naming
+    the checkpoint's ``path``, if there are none, or such a store does not have the modality.
     """
+    packing = _packing(path, checkpoint, recipe, store)
+    recipe = evolve(recipe, data=evolve(recipe.data, store=""))
+    checkpoint = evolve(checkpoint, about={**checkpoint.about, **wiring.packing_record(packing)})
+    return checkpoint, recipe, packing, _format(path, Modality(checkpoint.modality), recipe, packing)
+
+
+def _packing(path: Path, checkpoint: Checkpoint, recipe: config.Recipe, store: AnyPath | None) -> StoreSettings:
     if store is not None:
         return Hdf5VideoStore(Path(store)).settings
     found = wiring.recorded_packing(checkpoint.about) or wiring.store_settings(recipe.data.store)
@@ -256,11 +261,8 @@ def packing_of(
     return found or imported
 
 
-def format_of(path: Path, modality: Modality, recipe: config.Recipe, packing: StoreSettings) -> ModalityFormat:
-    """Format of the modality's frames in such a store; a modality that the store lacks is taken for pictures.
-
-    Raises VimixError, naming the checkpoint's ``path``, if such a store does not have the modality.
-    """
+def _format(path: Path, modality: Modality, recipe: config.Recipe, packing: StoreSettings) -> ModalityFormat:
+    """Format of the modality's frames in such a store; a modality that the store lacks is taken for pictures."""
     formats, channels = formats_of(packing), recipe.modalities[modality].channels
     alike = isinstance(packing, SkeletonSettings) == (modality in recipe.skeletons)
     if alike and modality in formats:

@@ -1,6 +1,5 @@
 """``vimix flow``: into a store that has none, by shards, broken off, and from pictures of other tools."""
 
-import json
 from pathlib import Path
 
 import cv2
@@ -62,7 +61,7 @@ def test_a_store_gets_flow_of_its_stored_frames_and_keeps_all_else(tmp_path) -> 
     assert (store.head.classes, store.head.splits) == (before.head.classes, before.head.splits)
     assert (store.quarantined, store.classes) == (1, ("bow", "wave"))
     assert store.formats[FLOW].bound == 5.0
-    assert json.loads(store.formats[FLOW].extra)["flow_origin"] == STORED_FRAMES
+    assert store.settings.flow_origin == STORED_FRAMES
     for number, frames in enumerate(pictures):
         assert np.array_equal(store.read(number, RGB, 0, len(frames)), frames)
         expected = flow_fields(frames, DisFlow(), 48, (48, 64), 5.0)

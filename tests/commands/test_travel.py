@@ -13,9 +13,10 @@ from tests.builders import bow_and_wave_store
 from tests.cli import sets, vimix
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.digests import state_digest
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.commands import scores
-from vimix_adapters.commands.feature_cache import FeatureCache, cache_beside, weights_hash
+from vimix_adapters.commands.feature_cache import FeatureCache, cache_beside
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.s3d import S3DEncoder
 
@@ -193,10 +194,10 @@ def test_features_are_computed_once_and_again_only_when_what_they_depend_on_chan
 
 def test_the_hash_of_weights_sees_every_tensor(place) -> None:
     network = network_of(place)
-    seen = {weights_hash(network)}
+    seen = {state_digest(network.state_dict())}
     for value in list(network.state_dict().values())[:20]:
         value.add_(1)
-        seen.add(weights_hash(network))
+        seen.add(state_digest(network.state_dict()))
     assert len(seen) == 21
 
 

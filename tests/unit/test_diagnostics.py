@@ -20,7 +20,7 @@ from vimix.domain.contrast.diagnostics import (
     uniformity,
 )
 from vimix.domain.contrast.snapshot import Snapshot
-from vimix_adapters.metrics.collapse_warning import REPEAT, CollapseWarning
+from vimix_adapters.metrics.training_warnings import REPEAT, CollapseWarning
 
 
 @given(rows=st.integers(2, 7), size=st.integers(1, 6), seed=seeds)

@@ -42,9 +42,9 @@ def stage(epochs: int = 30, **changes) -> StageRun:
 
 def test_a_finetuned_classifier_knows_its_training_videos() -> None:
     run = stage()
-    before = finetune_scores({RGB: classify(run.learner.classifier, FakeEvaluationClips(), batch=2)}, train=6)
+    before = finetune_scores({RGB: classify(run.learner.classifier, FakeEvaluationClips(), batch=2)})
     train(run)
-    after = finetune_scores({RGB: classify(run.learner.classifier, FakeEvaluationClips(), batch=2)}, train=6)
+    after = finetune_scores({RGB: classify(run.learner.classifier, FakeEvaluationClips(), batch=2)})
     assert after.top1 == 1.0 > before.top1
     assert run.metrics.rows[-1]["loss"] < run.metrics.rows[0]["loss"]
 
@@ -63,10 +63,10 @@ def test_streams_are_averaged_and_must_show_the_same_videos() -> None:
         return VideoProbabilities(np.array(rows, dtype=np.float32), np.array([0, 1]), np.array(videos))
 
     rgb, flow = predicted([0.9, 0.1], [0.6, 0.4]), predicted([0.4, 0.6], [0.1, 0.9])
-    assert finetune_scores({RGB: rgb}, 3).top1 == 0.5
-    assert finetune_scores({RGB: rgb, FLOW: flow}, 3).top1 == 1.0
+    assert finetune_scores({RGB: rgb}).top1 == 0.5
+    assert finetune_scores({RGB: rgb, FLOW: flow}).top1 == 1.0
     with pytest.raises(VimixError, match="different videos"):
-        finetune_scores({RGB: rgb, FLOW: predicted([1, 0], [1, 0], videos=(0, 2))}, 3)
+        finetune_scores({RGB: rgb, FLOW: predicted([1, 0], [1, 0], videos=(0, 2))})
 
 
 def test_an_empty_split_and_a_diverged_classifier_are_refused() -> None:

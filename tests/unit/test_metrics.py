@@ -8,10 +8,10 @@ from rich.console import Console
 from structlog.testing import capture_logs
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from vimix_adapters.metrics.input_bound_hint import InputBoundHint
 from vimix_adapters.metrics.jsonl import JsonlMetrics
 from vimix_adapters.metrics.progress_bar import ProgressMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
+from vimix_adapters.metrics.training_warnings import InputBoundHint
 
 
 def rows(path) -> list[dict[str, float]]:

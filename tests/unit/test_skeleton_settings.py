@@ -26,7 +26,6 @@ def test_formats_have_the_channels_of_the_store() -> None:
     settings = SkeletonSettings(FIVE, align="none", channels=("x", "y", "score"), not_found="mask")
     assert {(kind.channels, kind.score) for kind in settings.formats.values()} == {(3, True)}
     assert set(settings.formats) == {JOINT, MOTION, BONE}
-    assert "not found = mask" in settings.formats[JOINT].extra
     assert SkeletonSettings(FIVE, align="none", channels=["x", "y"]).formats[JOINT].channels == 2
     assert settings_of(asdict(settings)) == settings
 

@@ -1,6 +1,6 @@
 """Work of a training step: floating-point operations, bytes, kernels, and the share of time by kind of kernel."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +35,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Parts of the names of operators and CUDA kernels, by kind; a name is of the first kind that fits."""
+LONGEST_NAME = 60
+"""Number of characters of an operator's name that are shown."""
 
 
 def kind(name: str) -> str:
@@ -60,6 +62,23 @@ class Kernels:
 
 def kernels(work: Work, device: torch.device) -> Kernels:
     """Call ``work`` under the profiler, and count and classify what it runs."""
+    count, spent = 0, defaultdict[str, float](float)
+    for name, seconds, calls in _profiled(work, device):
+        count += calls
+        spent[kind(name)] += seconds
+    return Kernels(count, dict(spent))
+
+
+def top_operators(work: Work, device: torch.device, count: int = 5) -> str:
+    """Return the operators that take the most time of a call, with their shares of it."""
+    spent = {name: seconds for name, seconds, _ in _profiled(work, device)}
+    whole = sum(spent.values()) or 1
+    best = sorted(spent, key=lambda name: -spent[name])[:count]
+    return ", ".join(f"{_short(name)} {100 * spent[name] / whole:.0f} %" for name in best)
+
+
+def _profiled(work: Work, device: torch.device) -> list[tuple[str, float, int]]:
+    """(name, seconds, calls) of the CUDA kernels of a call; on a CPU those of its operators."""
     from torch.profiler import ProfilerActivity, profile
 
     on_gpu = device.type == "cuda"
@@ -67,13 +86,15 @@ def kernels(work: Work, device: torch.device) -> Kernels:
         work()
         if on_gpu:
             torch.cuda.synchronize()
-    count, spent = 0, Counter[str]()
-    for event in taken.key_averages():
-        micro = event.self_device_time_total if on_gpu else event.self_cpu_time_total
-        if micro > 0:
-            count += event.count
-            spent[kind(event.key)] += micro
-    return Kernels(count, {name: micro / 1e6 for name, micro in spent.items()})
+    micro = [(e, e.self_device_time_total if on_gpu else e.self_cpu_time_total) for e in taken.key_averages()]
+    return [(event.key, time / 1e6, event.count) for event, time in micro if time > 0]
+
+
+def _short(name: str) -> str:
+    """Shorten an operator's name. A CUDA kernel's name contains its types; only its beginning is kept."""
+    for noise in ("aten::", "void ", "at::native::", "(anonymous namespace)::"):
+        name = name.replace(noise, "")
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
 
 
 def flops(work: Work) -> int:

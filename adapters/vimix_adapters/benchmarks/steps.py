@@ -1,6 +1,6 @@
 """Benchmarks of S3D's training steps: vimix against plain PyTorch, CMMC against MoCo, and the cost of blending."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -18,17 +18,9 @@ from vimix.values.mixing import MixPlan
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.benchmarks.bench_settings import BenchSettings
+from vimix_adapters.benchmarks.operations import top_operators
 from vimix_adapters.benchmarks.plain import PlainMoco, PlainNetwork, masked_mix
-from vimix_adapters.benchmarks.timing import (
-    Finding,
-    Measure,
-    Remark,
-    TimedPair,
-    Work,
-    interleaved,
-    seconds,
-    top_operators,
-)
+from vimix_adapters.benchmarks.timing import Finding, Measure, Remark, TimedPair, Work, interleaved, seconds
 from vimix_adapters.encoders.contrastive_network import Compute
 
 MAPS = ((64, 16, 64, 64), (192, 16, 32, 32), (480, 16, 16, 16), (832, 8, 8, 8))
@@ -176,19 +168,13 @@ def _blend_pair(
     plan = CrossModalCutMix().plan(batch=batch, grid=grid, donor=grid, rng=np.random.default_rng(1))
     grad, (donor, mask) = torch.randn_like(g1), moved_boxes(g1, g2, plan)
 
-    def theirs() -> None:
-        mixed = masked_mix(g1, donor, mask)
+    def passes(mix: Callable[[], Tensor]) -> None:
+        mixed = mix()
         if gradient:
             mixed.backward(grad)  # type: ignore[no-untyped-call]  # torch leaves backward without annotations
             g1.grad = None
 
-    def ours() -> None:
-        mixed = blend(g1, g2, plan)
-        if gradient:
-            mixed.backward(grad)  # type: ignore[no-untyped-call]  # torch leaves backward without annotations
-            g1.grad = None
-
-    return theirs, ours
+    return lambda: passes(lambda: masked_mix(g1, donor, mask)), lambda: passes(lambda: blend(g1, g2, plan))
 
 
 def moved_boxes(g1: Tensor, g2: Tensor, plan: MixPlan) -> tuple[Tensor, Tensor]:

@@ -13,9 +13,6 @@ Clock = Callable[[], float]
 CLOCKS: Mapping[str, Clock] = {"wall": perf_counter, "cpu": process_time}
 """``cpu`` counts only this process's work. With one thread it equals the wall clock of an idle machine."""
 
-LONGEST_NAME = 60
-"""Number of characters of an operator's name that are shown."""
-
 
 @frozen
 class TimedPair:
@@ -105,23 +102,3 @@ def seconds(work: Work, clock: Clock = perf_counter) -> float:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
     return clock() - begun
-
-
-def top_operators(work: Work, device: torch.device, count: int = 5) -> str:
-    """Return the operators that take the most time of a call, with their shares of it."""
-    from torch.profiler import ProfilerActivity, profile
-
-    on_gpu = device.type == "cuda"
-    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as taken:
-        work()
-    spent = {e.key: e.self_device_time_total if on_gpu else e.self_cpu_time_total for e in taken.key_averages()}
-    whole = sum(spent.values()) or 1
-    best = sorted(spent, key=lambda name: -spent[name])[:count]
-    return ", ".join(f"{_short(name)} {100 * spent[name] / whole:.0f} %" for name in best)
-
-
-def _short(name: str) -> str:
-    """Shorten an operator's name. A CUDA kernel's name contains its types; only its beginning is kept."""
-    for noise in ("aten::", "void ", "at::native::", "(anonymous namespace)::"):
-        name = name.replace(noise, "")
-    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."

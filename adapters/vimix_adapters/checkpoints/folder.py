@@ -12,20 +12,10 @@ from attrs import frozen
 
 from vimix.values.checkpoint import FORMAT, Checkpoint, Progress
 from vimix.values.errors import VimixError
-from vimix_adapters.archives import DamagedError, require_whole, seal
+from vimix_adapters.archives import MALFORMED, DamagedError, require_whole, seal
 from vimix_adapters.files import replacing, require_file, sync_directory
 
-UNREADABLE = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    LookupError,
-    OSError,
-    AttributeError,
-    TypeError,
-)
+UNREADABLE = (pickle.UnpicklingError, *MALFORMED)
 """Errors that ``torch.load`` raises, depending on where a file is damaged."""
 KEYS = ("modality", "recipe", "parts", "about")
 

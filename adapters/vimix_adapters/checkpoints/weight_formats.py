@@ -134,33 +134,29 @@ def _ctp(name: str) -> str | None:
     return _resnet(re.sub(r"\.bn(\d)\.", r".conv\1.1.", name))
 
 
-_RESNETS = {"prefers": ("encoder_q", "video_network", "backbone"), "heads": ("fc.", "head.", "mlp")}
-_TORCHVISION_NORM = {"batch_norm_eps": 1e-3, "batch_norm_momentum": 1e-3}
+def _s3d(about: str, *prefers: str) -> WeightFormat:
+    """A family of files with torchvision's S3D."""
+    return WeightFormat(about, _same, batch_norm_eps=1e-3, batch_norm_momentum=1e-3, prefers=prefers)
+
+
+def _resnet_of(about: str, encoder: str, rename: Rename = _resnet) -> WeightFormat:
+    """A family of files with one of torchvision's residual networks."""
+    prefers = ("encoder_q", "video_network", "backbone")
+    return WeightFormat(about, rename, encoder, heads=("fc.", "head.", "mlp"), prefers=prefers)
+
 
 LAYOUTS: Mapping[str, WeightFormat] = {
     "vimix": WeightFormat("an encoder exported by vimix as safetensors", _same),
-    "torchvision": WeightFormat("torchvision.models.video.s3d", _same, **_TORCHVISION_NORM),  # type: ignore[arg-type]  # floats
-    "moco": WeightFormat(
-        "torchvision's S3D within MoCo (encoder_q, base_encoder)",
-        _same,
-        prefers=("encoder_q", "base_encoder"),
-        **_TORCHVISION_NORM,  # type: ignore[arg-type]  # floats
-    ),
-    "simclr": WeightFormat(
-        "torchvision's S3D within SimCLR and similar methods (backbone, encoder)",
-        _same,
-        prefers=("backbone", "encoder"),
-        **_TORCHVISION_NORM,  # type: ignore[arg-type]  # floats
-    ),
-    "r3d_18": WeightFormat("torchvision.models.video.r3d_18 and methods around it", _resnet, "r3d_18", **_RESNETS),  # type: ignore[arg-type]  # tuples of words
-    "mc3_18": WeightFormat("torchvision.models.video.mc3_18 and methods around it", _resnet, "mc3_18", **_RESNETS),  # type: ignore[arg-type]  # tuples of words
-    "r2plus1d_18": WeightFormat(
+    "torchvision": _s3d("torchvision.models.video.s3d"),
+    "moco": _s3d("torchvision's S3D within MoCo (encoder_q, base_encoder)", "encoder_q", "base_encoder"),
+    "simclr": _s3d("torchvision's S3D within SimCLR and similar methods (backbone, encoder)", "backbone", "encoder"),
+    "r3d_18": _resnet_of("torchvision.models.video.r3d_18 and methods around it", "r3d_18"),
+    "mc3_18": _resnet_of("torchvision.models.video.mc3_18 and methods around it", "mc3_18"),
+    "r2plus1d_18": _resnet_of(
         "torchvision.models.video.r2plus1d_18 and methods around it (MoCo, VideoMoCo, RSPNet, PCL, GDT, SeLaVi)",
-        _resnet,
         "r2plus1d_18",
-        **_RESNETS,  # type: ignore[arg-type]  # tuples of words
     ),
-    "ctp": WeightFormat("CtP's R(2+1)D", _ctp, "r2plus1d_18", **_RESNETS),  # type: ignore[arg-type]  # tuples of words
+    "ctp": _resnet_of("CtP's R(2+1)D", "r2plus1d_18", _ctp),
     "coclr": WeightFormat("CoCLR's S3D (backbone/s3dg.py)", _coclr, prefers=("encoder_q", "backbone")),
     "crosclr": WeightFormat(
         "ST-GCN, its authors' or that of SkeletonCLR or CrosSCLR (net/st_gcn.py)",

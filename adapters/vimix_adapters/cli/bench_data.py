@@ -29,12 +29,15 @@ def bench_data(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure how fast training clips are read from a store, and whether a training step would have to wait."""
-    from vimix_adapters.commands.bench_data import PlainClip, bench_store
+    from vimix_adapters.commands.bench_data import bench_store, plain_recipe
     from vimix_adapters.config import read_recipe
 
-    chosen = None if recipe is None else read_recipe(recipe, [*(overrides or ()), f"data.store={store}"])
-    clip = PlainClip(frames, size, batch, split, modality)
-    bench_store(store, clip, _numbers(workers), seconds, chosen, device, as_json)
+    numbers = _numbers(workers)
+    if recipe is None:
+        chosen = plain_recipe(store, frames, size, batch, split, modality)
+    else:
+        chosen = read_recipe(recipe, [*(overrides or ()), f"data.store={store}"])
+    bench_store(chosen, numbers, seconds, device, recipe is not None, as_json)
 
 
 def _numbers(workers: str) -> list[int]:

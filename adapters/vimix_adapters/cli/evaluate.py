@@ -1,12 +1,16 @@
 """``vimix evaluate``: retrieval, linear probe and training with labels."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vimix_adapters.cli.options import Device, Force, Overrides, RecipeFile
+from vimix_adapters.cli.options import Device, Force, Overrides, RecipeFile, with_options
 from vimix_adapters.commands.signals import stop_at_once
+
+if TYPE_CHECKING:
+    from vimix_adapters.commands.evaluate import EvaluationRequest
 
 app = typer.Typer(help="Evaluate trained encoders.", no_args_is_help=True)
 
@@ -41,8 +45,12 @@ FromScratch = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in the folder FILE.")]
 
 
-@app.command()
-def retrieval(
+def _with_request(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that scores frozen encoders the options of ``_request`` in place of its parameter ``request``."""
+    return with_options(command, _request, "request")
+
+
+def _request(
     recipe: RecipeFile,
     checkpoint: Checkpoints,
     out: Out,
@@ -51,22 +59,27 @@ def retrieval(
     force: Force = False,
     overrides: Overrides = None,
     device: Device = "auto",
-) -> None:
-    """Measure recall at 1, 5, 10 and 20: test videos query the training videos."""
-    from vimix_adapters.commands.evaluate import EvaluationRequest, evaluate_retrieval
+) -> "EvaluationRequest":
+    from vimix_adapters.commands.evaluate import EvaluationRequest
     from vimix_adapters.config import read_recipe
 
     settings = read_recipe(recipe, _settings(overrides, protocol))
-    evaluate_retrieval(EvaluationRequest(settings, checkpoint, out, device, on=on, force=force))
+    return EvaluationRequest(settings, checkpoint, out, device, on=on, force=force)
 
 
 @app.command()
+@_with_request
+def retrieval(request: "EvaluationRequest") -> None:
+    """Measure recall at 1, 5, 10 and 20: test videos query the training videos."""
+    from vimix_adapters.commands.evaluate import evaluate_retrieval
+
+    evaluate_retrieval(request)
+
+
+@app.command()
+@_with_request
 def linear(
-    recipe: RecipeFile,
-    checkpoint: Checkpoints,
-    out: Out,
-    protocol: Protocol = None,
-    on: On = None,
+    request: "EvaluationRequest",
     best_on_test: Annotated[
         bool, typer.Option("--best-on-test", help="Also report the epoch that is best on the test videos.")
     ] = False,
@@ -75,47 +88,22 @@ def linear(
         typer.Option(help="Also train on these fractions of each class's training videos, such as 0.01,0.1,1."),
     ] = None,
     draws: Annotated[int, typer.Option(help="Number of random draws of each fraction below 1.", min=1)] = 5,
-    force: Force = False,
-    overrides: Overrides = None,
-    device: Device = "auto",
 ) -> None:
     """Measure top-1 and top-5 accuracy of a linear probe on frozen features."""
-    from vimix_adapters.commands.evaluate import EvaluationRequest, evaluate_linear
-    from vimix_adapters.config import read_recipe
+    from attrs import evolve
 
-    settings = read_recipe(recipe, _settings(overrides, protocol))
-    evaluate_linear(
-        EvaluationRequest(
-            settings,
-            checkpoint,
-            out,
-            device,
-            on=on,
-            best_on_test=best_on_test,
-            fractions=_fractions(fractions),
-            draws=draws,
-            force=force,
-        )
-    )
+    from vimix_adapters.commands.evaluate import evaluate_linear
+
+    evaluate_linear(evolve(request, best_on_test=best_on_test, fractions=_fractions(fractions), draws=draws))
 
 
 @app.command("cross-modal")
-def cross_modal(
-    recipe: RecipeFile,
-    checkpoint: Checkpoints,
-    out: Out,
-    protocol: Protocol = None,
-    on: On = None,
-    force: Force = False,
-    overrides: Overrides = None,
-    device: Device = "auto",
-) -> None:
+@_with_request
+def cross_modal(request: "EvaluationRequest") -> None:
     """Compare every modality with every other: recall from one to the other, CKA and mutual neighbours."""
-    from vimix_adapters.commands.evaluate import EvaluationRequest, evaluate_cross_modal
-    from vimix_adapters.config import read_recipe
+    from vimix_adapters.commands.evaluate import evaluate_cross_modal
 
-    settings = read_recipe(recipe, _settings(overrides, protocol))
-    evaluate_cross_modal(EvaluationRequest(settings, checkpoint, out, device, on=on, force=force))
+    evaluate_cross_modal(request)
 
 
 def _add_training(name: str, about: str) -> None:

@@ -1,8 +1,7 @@
 """``vimix experiments``: the paper's tables and figures, compared with our runs."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 
 import typer
 
@@ -13,36 +12,16 @@ app = typer.Typer(help="Compare runs with the paper's tables and figures, and ov
 Runs = Annotated[
     list[Path], typer.Argument(help="Folders of runs of one recipe with different seeds.", metavar="RUN...")
 ]
-
-
-class Encoder(StrEnum):
-    """Encoders of the paper."""
-
-    s3d = "s3d"
-    stgcn = "stgcn"
-
-
-class Form(StrEnum):
-    """Format of a printed table."""
-
-    console = "console"
-    markdown = "markdown"
-    json = "json"
-
-
-class Figure(StrEnum):
-    """Figures that are drawn from the metrics of runs."""
-
-    two = "2"
-    three = "3"
-    mixing = "mixing"
+Encoder = Literal["s3d", "stgcn"]
+Form = Literal["console", "markdown", "json"]
+Figure = Literal["2", "3", "mixing"]
 
 
 @app.command()
 def table(
     number: Annotated[int, typer.Argument(help="Number of the table, 1 to 5.", min=1, max=5, metavar="N")],
     runs: Annotated[Path | None, typer.Option(help="Folder with our runs.", metavar="DIR")] = None,
-    form: Annotated[Form, typer.Option("--format", help="Format of the table.")] = Form.console,
+    form: Annotated[Form, typer.Option("--format", help="Format of the table.")] = "console",
     out: Annotated[
         Path | None, typer.Option(help="File to write instead of printing (Markdown, or JSON).", metavar="FILE")
     ] = None,
@@ -55,7 +34,7 @@ def table(
     """Print a table of the paper beside our numbers: mean ± deviation over seeds, - where there is no run."""
     from vimix_adapters.commands.paper_tables import print_table
 
-    print_table(number, runs, form.value, out, recipe, modality, force)
+    print_table(number, runs, form, out, recipe, modality, force)
 
 
 @app.command()
@@ -76,7 +55,7 @@ def figure(
     """
     from vimix_adapters.commands.paper_figures import draw_figure
 
-    draw_figure(name.value, runs, out, modality, arms.split(",") if arms else [], force)
+    draw_figure(name, runs, out, modality, arms.split(",") if arms else [], force)
 
 
 @app.command()
@@ -130,4 +109,4 @@ def weights(
     """Print the mean share of a query's own map that the tesseract leaves, by layers k and l and by extent."""
     from vimix_adapters.commands.mix_weights import show_weights
 
-    show_weights([encoder.value] if encoder else [item.value for item in Encoder], out, force)
+    show_weights([encoder] if encoder else get_args(Encoder), out, force)

@@ -1,23 +1,14 @@
 """``vimix export``: weights for other programs."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from vimix_adapters.cli.options import Force
 
 CheckpointFile = Annotated[Path, typer.Argument(help="Checkpoint file or stage folder.", metavar="CHECKPOINT")]
-
-
-class Format(StrEnum):
-    """Format of exported weights."""
-
-    torchvision = "torchvision"
-    safetensors = "safetensors"
-    onnx = "onnx"
-    torch_export = "torch-export"
+Format = Literal["torchvision", "safetensors", "onnx", "torch-export"]
 
 
 def export(
@@ -29,4 +20,4 @@ def export(
     """Write the encoder of a checkpoint in a format that other programs load, with a model card."""
     from vimix_adapters.commands.export import export_checkpoint
 
-    export_checkpoint(checkpoint, format_name.value, out, force)
+    export_checkpoint(checkpoint, format_name, out, force)

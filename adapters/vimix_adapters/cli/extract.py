@@ -1,20 +1,12 @@
 """``vimix extract``: features of the videos of a store, or of windows of untrimmed video files."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from vimix_adapters.cli.export import CheckpointFile
 from vimix_adapters.cli.options import Device, Force, Overrides, RecipeFile
-
-
-class Per(StrEnum):
-    """Unit that a row of features describes."""
-
-    video = "video"
-    clip = "clip"
 
 
 def extract(
@@ -27,9 +19,9 @@ def extract(
     out: Annotated[
         Path, typer.Option(help="File to write: .npz, .h5 or .csv; with --window, a folder.", metavar="FILE|FOLDER")
     ],
-    per: Annotated[Per, typer.Option(help="Write one row per video (the mean over its clips) or per clip.")] = (
-        Per.video
-    ),
+    per: Annotated[
+        Literal["video", "clip"], typer.Option(help="Write one row per video (the mean over its clips) or per clip.")
+    ] = "video",
     l2: Annotated[bool, typer.Option("--l2", help="Scale rows to unit length.")] = False,
     window: Annotated[
         float | None,
@@ -62,4 +54,4 @@ def extract(
     else:
         from vimix_adapters.commands.extract import extract_to_file
 
-        extract_to_file(settings, checkpoint, sources[0], out, device, per.value, l2, force)
+        extract_to_file(settings, checkpoint, sources[0], out, device, per, l2, force)

@@ -1,37 +1,21 @@
 """``vimix flow``: add optical flow to a store."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from vimix_adapters.cli.options import Address, EngineName, EngineOption, Workers, engine_and_workers
-
-
-class Method(StrEnum):
-    """Optical flow estimators."""
-
-    tvl1 = "tvl1"
-    tvl1_torch = "tvl1-torch"
-    dis = "dis"
-
-
-class Rounding(StrEnum):
-    """Ways in which displacements were rounded to grey levels."""
-
-    round = "round"
-    truncate = "truncate"
+from vimix_adapters.cli.options import Address, EngineOption, Workers, engine_and_workers
 
 
 def flow(
     store: Annotated[Path, typer.Argument(help="Store that was prepared with --flow none.", metavar="STORE.h5")],
     method: Annotated[
-        Method,
+        Literal["tvl1", "tvl1-torch", "dis"],
         typer.Option(
             help="Estimator: tvl1 is the paper's, tvl1-torch is TV-L1 in PyTorch (CPU or GPU), dis is much faster."
         ),
-    ] = Method.tvl1,
+    ] = "tvl1",
     workers: Workers = 0,
     shard: Annotated[
         str, typer.Option(help="Take only every N-th video, starting from number I: for job arrays.", metavar="I/N")
@@ -58,12 +42,13 @@ def flow(
         float, typer.Option(help="Displacement of the highest level of the imported images, in pixels.")
     ] = 20.0,
     import_rounding: Annotated[
-        Rounding, typer.Option(help="How displacements were rounded to grey levels; mmaction2 truncates.")
-    ] = Rounding.round,
+        Literal["round", "truncate"],
+        typer.Option(help="How displacements were rounded to grey levels; mmaction2 truncates."),
+    ] = "round",
     time_limit: Annotated[
         float, typer.Option(help="Time limit per frame in seconds, on average over a video.", min=0.01)
     ] = 30.0,
-    engine: EngineOption = EngineName.local,
+    engine: EngineOption = "local",
     address: Address = "",
     force: Annotated[bool, typer.Option("--force", help="Replace the flow that the store has.")] = False,
 ) -> None:
@@ -86,9 +71,9 @@ def flow(
     options = FlowOptions(count, time_limit, parse_shard(shard) if shard else None, force, chosen)
     console = plain_console(stderr=True)
     if import_from is not None:
-        report = import_flow(store, import_from, import_bound, import_rounding.value, flow_bound, options, console)
+        report = import_flow(store, import_from, import_bound, import_rounding, flow_bound, options, console)
     else:
-        report = compute_flow(store, method.value, flow_short_side, flow_bound or 20.0, options, console)
+        report = compute_flow(store, method, flow_short_side, flow_bound or 20.0, options, console)
     later = "call without --shard when all have" if shard else "not added yet"
     state = "the store has it now" if report.complete else later
     print(f"{report.finished} of {report.videos} videos of {store} have flow: {state}")

@@ -1,9 +1,10 @@
 """Options and arguments that several commands share."""
 
+import inspect
 import os
-from enum import StrEnum
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -25,13 +26,7 @@ def worker_count(workers: int) -> int:
     return workers or os.cpu_count() or 1
 
 
-class EngineName(StrEnum):
-    """Engines that run the jobs of a command."""
-
-    local = "local"
-    ray = "ray"
-
-
+EngineName = Literal["local", "ray"]
 EngineOption = Annotated[
     EngineName,
     typer.Option(
@@ -56,8 +51,33 @@ def engine_and_workers(name: EngineName, address: str, workers: int) -> tuple["E
     from vimix_adapters.prepare.engines import RayEngine
     from vimix_adapters.prepare.worker_pool import run_jobs
 
-    if name is EngineName.ray:
+    if name == "ray":
         return RayEngine(address), workers
     if address:
         raise VimixError("--address is that of a Ray cluster: add --engine ray")
     return run_jobs, worker_count(workers)
+
+
+def with_options(
+    command: Callable[..., None], build: Callable[..., Any], name: str, **defaults: Any
+) -> Callable[..., None]:
+    """Give a command the options of ``build``, whose result it gets as its parameter ``name``.
+
+    ``defaults`` replace defaults of these options.
+    """
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != name]
+    shared = [
+        p.replace(kind=inspect.Parameter.KEYWORD_ONLY, default=defaults.get(p.name, p.default))
+        for p in inspect.signature(build).parameters.values()
+    ]
+    names = {parameter.name for parameter in shared}
+
+    def wrapped(**given: Any) -> None:
+        built = build(**{key: value for key, value in given.items() if key in names})
+        command(**{key: value for key, value in given.items() if key not in names}, **{name: built})
+
+    parameters = [*own, *shared]
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
+    return wrapped

@@ -18,16 +18,11 @@ app = typer.Typer(help="Make a store from video or skeleton files.", no_args_is_
 app.command()(with_video_options(prepare_published.ucf101, PUBLISHED_SIDE))
 app.command()(with_video_options(prepare_published.hmdb51, PUBLISHED_SIDE))
 app.command()(with_video_options(prepare_published.kinetics, PUBLISHED_SIDE))
-app.command("ntu60-videos")(with_video_options(prepare_published.ntu60_videos, PUBLISHED_SIDE))
-app.command("ntu120-videos")(with_video_options(prepare_published.ntu120_videos, PUBLISHED_SIDE))
+app.command("ntu60-videos")(with_video_options(prepare_published.ntu_videos_command(60), PUBLISHED_SIDE))
+app.command("ntu120-videos")(with_video_options(prepare_published.ntu_videos_command(120), PUBLISHED_SIDE))
 app.command("ntu60")(prepare_skeletons.ntu_command(60))
 app.command("ntu120")(prepare_skeletons.ntu_command(120))
 app.command()(prepare_skeletons.skeletons)
-
-
-@app.callback()
-def _group() -> None:
-    """Make a store from video or skeleton files."""
 
 
 FrameRate = Annotated[float, typer.Option(help="Frames per second of folders of images.", min=0.01, metavar="RATE")]

@@ -1,14 +1,12 @@
 """Options that all ``vimix prepare`` commands share, and the printing of their report."""
 
-import inspect
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vimix_adapters.cli.options import Address, EngineName, EngineOption, Force, Workers, engine_and_workers
+from vimix_adapters.cli.options import Address, EngineOption, Force, Workers, engine_and_workers, with_options
 
 if TYPE_CHECKING:
     from vimix_adapters.datasets.listing import Listing
@@ -21,26 +19,11 @@ Retry = Annotated[
 ]
 
 
-class Flow(StrEnum):
-    """Optical flow estimators."""
-
-    tvl1 = "tvl1"
-    tvl1_torch = "tvl1-torch"
-    dis = "dis"
-    none = "none"
-
-
-class Codec(StrEnum):
-    """Codecs of stored frames."""
-
-    jpeg = "jpeg"
-    raw = "raw"
-
-
 def video_options(
     flow: Annotated[
-        Flow, typer.Option(help="Optical flow estimator: tvl1 is the paper's, dis is a hundred times faster.")
-    ] = Flow.tvl1,
+        Literal["tvl1", "tvl1-torch", "dis", "none"],
+        typer.Option(help="Optical flow estimator: tvl1 is the paper's, dis is a hundred times faster."),
+    ] = "tvl1",
     short_side: Annotated[int, typer.Option(help="Short side of the stored frames, in pixels.")] = 128,
     workers: Workers = 0,
     flow_short_side: Annotated[
@@ -50,7 +33,9 @@ def video_options(
     rate: Annotated[
         float, typer.Option(help="Most stored frames per second; faster videos are thinned. 0: all frames.")
     ] = 30.0,
-    codec: Annotated[Codec, typer.Option(help="Codec of the frames: jpeg is small, raw is fast to read.")] = Codec.jpeg,
+    codec: Annotated[
+        Literal["jpeg", "raw"], typer.Option(help="Codec of the frames: jpeg is small, raw is fast to read.")
+    ] = "jpeg",
     quality: Annotated[int, typer.Option(help="JPEG quality.", min=1, max=100)] = 95,
     time_limit: Annotated[
         float, typer.Option(help="Time limit in seconds for each ten minutes of a video.", min=0.1)
@@ -60,7 +45,7 @@ def video_options(
         typer.Option("--dry-run", help="Only count the videos and estimate the size of the store."),
     ] = False,
     retry: Retry = False,
-    engine: EngineOption = EngineName.local,
+    engine: EngineOption = "local",
     address: Address = "",
     force: Force = False,
 ) -> "PrepareOptions":
@@ -73,11 +58,11 @@ def video_options(
     try:
         settings = PackSettings(
             short_side=short_side,
-            flow=flow.value,
-            flow_short_side=short_side if flow is Flow.none else flow_short_side or short_side,
+            flow=flow,
+            flow_short_side=short_side if flow == "none" else flow_short_side or short_side,
             flow_bound=flow_bound,
             rate=rate,
-            codec=codec.value,
+            codec=codec,
             quality=quality,
         )
     except ValueError as error:
@@ -91,21 +76,7 @@ def with_video_options(command: Callable[..., None], short_side: int = 128) -> C
 
     ``short_side`` is the default of ``--short-side``.
     """
-    own = [p for p in inspect.signature(command).parameters.values() if p.name != "options"]
-    signature = inspect.signature(video_options)
-    shared = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in signature.parameters.values()]
-    shared = [p.replace(default=short_side) if p.name == "short_side" else p for p in shared]
-    names = {parameter.name for parameter in shared}
-
-    def wrapped(**given: Any) -> None:
-        options = video_options(**{name: value for name, value in given.items() if name in names})
-        command(**{name: value for name, value in given.items() if name not in names}, options=options)
-
-    parameters = [*own, *shared]
-    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
-    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # typer reads it
-    return wrapped
+    return with_options(command, video_options, "options", short_side=short_side)
 
 
 def prepare_and_print(listing: "Listing", out: Path, options: "PrepareOptions", allow_partial: bool = False) -> None:

@@ -1,5 +1,6 @@
 """``vimix prepare ucf101``, ``hmdb51``, ``kinetics``, ``ntu60-videos``, ``ntu120-videos``: data sets as published."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,15 +56,13 @@ def kinetics(
     prepare_and_print(list_kinetics(videos, files), out, options, allow_partial)
 
 
-def ntu60_videos(videos: Videos, out: Out, options: "PrepareOptions", allow_partial: AllowPartial = False) -> None:
-    """Store the colour videos of NTU RGB+D 60 with the splits of ``prepare ntu60``."""
-    from vimix_adapters.datasets.ntu_videos import list_ntu_videos
+def ntu_videos_command(edition: int) -> Callable[..., None]:
+    """Make the command for the colour videos of NTU RGB+D 60 or 120."""
 
-    prepare_and_print(list_ntu_videos(videos, 60), out, options, allow_partial)
+    def command(videos: Videos, out: Out, options: "PrepareOptions", allow_partial: AllowPartial = False) -> None:
+        from vimix_adapters.datasets.ntu_videos import list_ntu_videos
 
+        prepare_and_print(list_ntu_videos(videos, edition), out, options, allow_partial)
 
-def ntu120_videos(videos: Videos, out: Out, options: "PrepareOptions", allow_partial: AllowPartial = False) -> None:
-    """Store the colour videos of NTU RGB+D 120 with the splits of ``prepare ntu120``."""
-    from vimix_adapters.datasets.ntu_videos import list_ntu_videos
-
-    prepare_and_print(list_ntu_videos(videos, 120), out, options, allow_partial)
+    command.__doc__ = f"Store the colour videos of NTU RGB+D {edition} with the splits of ``prepare ntu{edition}``."
+    return command

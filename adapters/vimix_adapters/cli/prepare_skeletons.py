@@ -1,9 +1,8 @@
 """``vimix prepare ntu60``, ``ntu120`` and ``skeletons``: make a store from skeleton files."""
 
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,30 +13,7 @@ if TYPE_CHECKING:
     from vimix_adapters.datasets.listing import Listing
     from vimix_adapters.prepare.skeleton_store import SkeletonOptions
 
-
-class Denoise(StrEnum):
-    """Ways to choose the persons among the recorded bodies."""
-
-    none = "none"
-    energy = "energy"
-    pyskl = "pyskl"
-
-
-class Align(StrEnum):
-    """Ways to turn the skeletons to the front."""
-
-    none = "none"
-    shoulders = "shoulders"
-    crosclr = "crosclr"
-
-
-class NotFound(StrEnum):
-    """Ways to treat joints that were not found."""
-
-    fill = "fill"
-    mask = "mask"
-
-
+Align = Literal["none", "shoulders", "crosclr"]
 Skeletons = Annotated[Path, typer.Option(help="Folder with the .skeleton files.", metavar="DIR")]
 Missing = Annotated[
     Path | None,
@@ -46,7 +22,7 @@ Missing = Annotated[
 Frames = Annotated[int, typer.Option(help="Number of frames to which each sequence is resized.", min=2)]
 Persons = Annotated[int, typer.Option(help="Largest number of persons in a sequence.", min=1)]
 DenoiseBy = Annotated[
-    Denoise,
+    Literal["none", "energy", "pyskl"],
     typer.Option(
         "--denoise",
         help="Which bodies are the persons: none takes the first in the file (CrosSCLR), energy takes those that move "
@@ -70,8 +46,8 @@ def ntu_command(edition: int) -> Callable[..., None]:
         skeletons: Skeletons,
         out: Out,
         missing: Missing = None,
-        denoise: DenoiseBy = Denoise.none,
-        align: AlignBy = Align.shoulders,
+        denoise: DenoiseBy = "none",
+        align: AlignBy = "shoulders",
         frames: Frames = 50,
         persons: Persons = 2,
         workers: Workers = 0,
@@ -83,7 +59,7 @@ def ntu_command(edition: int) -> Callable[..., None]:
         from vimix_adapters.prepare.skeleton_store import SkeletonOptions
 
         listing = list_ntu(skeletons, edition, missing)
-        options = SkeletonOptions("ntu", frames, persons, denoise.value, align.value, ("x", "y", "z"))
+        options = SkeletonOptions("ntu", frames, persons, denoise, align, ("x", "y", "z"))
         _prepare(listing, out, options, workers, force, retry, allow_partial)
 
     second = "xview" if edition == 60 else "xset"
@@ -136,13 +112,13 @@ def skeletons(
         ),
     ] = "",
     not_found: Annotated[
-        NotFound,
+        Literal["fill", "mask"],
         typer.Option(
             help="Joints that were not found (0 0 0, NaN or score 0): fill interpolates them in time, mask hides them "
             "in every stream."
         ),
-    ] = NotFound.fill,
-    denoise: DenoiseBy = Denoise.none,
+    ] = "fill",
+    denoise: DenoiseBy = "none",
     align: Annotated[
         Align | None,
         typer.Option(
@@ -171,9 +147,7 @@ def skeletons(
 
     listing = list_skeletons(path, split, labels, axes)
     named = tuple(channels.replace(",", " ").split())
-    options = SkeletonOptions(
-        layout, frames, persons, denoise.value, align.value if align else "", named, not_found.value, axes
-    )
+    options = SkeletonOptions(layout, frames, persons, denoise, align or "", named, not_found, axes)
     _prepare(listing, out, options, workers, force, retry)
 
 

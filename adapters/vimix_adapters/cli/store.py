@@ -1,26 +1,13 @@
 """``vimix store``: describe, check, merge and divide stores, and write a video of one as a file."""
 
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from vimix_adapters.cli.options import Force, Workers, worker_count
 
 app = typer.Typer(help="Describe, check, merge and divide stores.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Describe, check, merge and divide stores."""
-
-
-class Exported(StrEnum):
-    """Modalities that can be exported."""
-
-    rgb = "rgb"
-    flow = "flow"
 
 
 @app.command()
@@ -113,8 +100,9 @@ def export(
     video: Annotated[str, typer.Argument(help="Name or number of the video.", metavar="VIDEO")],
     out: Annotated[Path, typer.Option(help="Video file to write.", metavar="FILE.mp4")],
     modality: Annotated[
-        Exported, typer.Option(help="rgb, or flow in colours: the hue is the direction, the brightness the speed.")
-    ] = Exported.rgb,
+        Literal["rgb", "flow"],
+        typer.Option(help="rgb, or flow in colours: the hue is the direction, the brightness the speed."),
+    ] = "rgb",
     scale: Annotated[
         float,
         typer.Option(
@@ -127,4 +115,4 @@ def export(
     from vimix.values.modality import Modality
     from vimix_adapters.prepare.store_tools import export as write
 
-    print(write(store, video, out, Modality(modality.value), scale or None, force))
+    print(write(store, video, out, Modality(modality), scale or None, force))

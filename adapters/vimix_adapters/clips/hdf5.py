@@ -10,7 +10,6 @@ u above v, because a colour picture would mix details of u and v. A store of ske
 
 import hashlib
 import itertools
-import json
 import math
 import os
 import weakref
@@ -22,7 +21,6 @@ from typing import Any
 import cv2
 import h5py
 import numpy as np
-from attrs import asdict
 from numpy.typing import NDArray
 
 from vimix.ports.clips import Frames
@@ -283,8 +281,7 @@ def formats_of(settings: StoreSettings) -> dict[Modality, ModalityFormat]:
         return settings.formats
     formats = {RGB: ModalityFormat(RGB, channels=3)}
     if settings.flow != "none":
-        about = json.dumps({key: value for key, value in asdict(settings).items() if key.startswith("flow")})
-        formats[FLOW] = ModalityFormat(FLOW, channels=2, bound=settings.flow_bound, extra=about)
+        formats[FLOW] = ModalityFormat(FLOW, channels=2, bound=settings.flow_bound)
     return formats
 
 

@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 from attrs import asdict, evolve, frozen
 from rich.table import Table
 
+from vimix.domain.schedule.stages import Stage
 from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
@@ -17,27 +17,14 @@ from vimix_adapters import config, wiring
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.commands.step_timer import StepTimer
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.reports.console import print_note, show_table
+from vimix_adapters.encoders.contrastive_network import Compute
+from vimix_adapters.reports.console import print_note, show_table, text_table
 from vimix_adapters.reports.environment import cores
 
 SAMPLED = 20
 """Number of videos whose frame size is measured."""
 RESERVE = 1.1
 """How much faster than the step the loader must be, so that the step never waits."""
-
-
-@frozen
-class PlainClip:
-    """The training clips to read without a recipe."""
-
-    frames: int
-    size: int
-    """Side in pixels."""
-    batch: int
-    split: str | None
-    """Split to read; None for the first that begins with ``train``."""
-    modality: str | None
-    """Modality to read two views of; None for the store's first."""
 
 
 @frozen
@@ -63,114 +50,77 @@ class Step:
     """Clips per second if the step never waits."""
 
 
-@frozen
-class Bench:
-    """All measurements of one call."""
-
-    store: str
-    split: str
-    views: Mapping[str, int]
-    """Number of views of each video by modality."""
-    frames: int
-    size: int
-    batch: int
-    device: str
-    rates: Sequence[Rate]
-    steps: Sequence[Step]
-    advice: Sequence[str]
-    """Sentences on the number of workers, or on what would help."""
-
-
 def bench_store(
-    store: Path,
-    clip: PlainClip,
-    workers: Sequence[int],
-    seconds: float,
-    recipe: config.Recipe | None,
-    device: str,
-    as_json: bool,
+    recipe: config.Recipe, workers: Sequence[int], seconds: float, device: str, time_steps: bool, as_json: bool
 ) -> None:
-    """Print how fast clips can be read from ``store``: those of ``recipe``, with its steps, or else ``clip``.
+    """Print how fast training clips are read with each number of workers, for the stage of the recipe that reads most.
 
-    Raises VimixError if the store does not fit.
+    ``seconds`` is the time to read for each number. ``time_steps`` times the steps of all stages too. Raises VimixError
+    if the store does not fit the recipe.
     """
-    if recipe is None:
-        chosen, stage = plain_recipe(store, clip)
-        measured = bench(chosen, [stage], workers, seconds, device, time_steps=False)
-    else:
-        measured = bench(recipe, stages_of(recipe), workers, seconds, device, time_steps=True)
+    compute, store, data = wiring.build_compute(recipe, device), wiring.build_store(recipe), recipe.data
+    stages = {stage.name: stage for stage in (wiring.build_stage(recipe, stage) for stage in _stages(recipe))}
+    needed = max((stage.views_needed for stage in stages.values()), key=lambda views: _clip_bytes(recipe, store, views))
+    rates = [_rate(recipe, store, needed, number, seconds, device) for number in workers]
+    steps = _steps(recipe, list(stages.values()), compute) if time_steps else []
+    packed = store.settings
+    short_side, codec = (packed.short_side, packed.codec) if isinstance(packed, PackSettings) else (0, "raw")
+    sentences = advice(rates, steps, short_side, data.size, codec, cores())
+    clips = {
+        "store": data.store,
+        "split": data.train_split,
+        "views": {str(name): count for name, count in needed.items()},
+        "frames": data.frames,
+        "size": data.size,
+        "batch": recipe.optim.batch,
+        "device": str(compute.device),
+    }
     if as_json:
-        print(json.dumps(as_data(measured), indent=2))
+        speeds = {"rates": [asdict(rate) for rate in rates], "steps": [asdict(step) for step in steps]}
+        print(json.dumps({"format": "vimix-bench-data-1", **clips, **speeds, "advice": sentences}, indent=2))
         return
-    show_table(bench_table(measured))
-    for line in measured.advice:
+    views = ", ".join(f"{count} × {name}" for name, count in needed.items())
+    clip = f"{data.frames} frames of {data.size} pixels, batch {recipe.optim.batch}"
+    show_table(_table(f"{data.store}, {data.train_split}: {views}, {clip}, on {compute.device}", rates, steps))
+    for line in sentences:
         print(line)
 
 
-def bench(
-    recipe: config.Recipe,
-    stages: Sequence[config.Stage],
-    workers: Sequence[int],
-    seconds: float,
-    device: str,
-    time_steps: bool,
-) -> Bench:
-    """Measure the training loader for ``seconds`` with each number of workers, for the stage that reads most.
+def plain_recipe(
+    store: Path, frames: int, size: int, batch: int, split: str | None, modality: str | None
+) -> config.Recipe:
+    """Return a recipe for a store without one: pretraining on one modality, by default the store's first.
 
-    ``time_steps`` measures the steps of all stages too. Raises VimixError if the store does not fit the recipe.
+    ``split`` is by default the first that begins with ``train``. Raises VimixError if the store lacks the modality.
     """
-    compute, store = wiring.build_compute(recipe, device), wiring.build_store(recipe)
-    built = {stage.name: stage for stage in (wiring.build_stage(recipe, stage) for stage in stages)}
-    needed = max((stage.views_needed for stage in built.values()), key=lambda views: _clip_bytes(recipe, store, views))
-    rates = []
-    for number in workers:
-        print_note(f"reading with {number} workers for {seconds:g} s ...")
-        rates.append(_rate(recipe, store, needed, number, seconds, device))
-    steps = []
-    if time_steps:
-        timer = StepTimer(recipe, compute)
-        for name, stage in built.items():
-            print_note(f"timing the step of {name} ...")
-            steps.append(Step(name, recipe.optim.batch / timer.seconds(stage)))
-    packed = store.settings
-    short_side, codec = (packed.short_side, packed.codec) if isinstance(packed, PackSettings) else (0, "raw")
-    return Bench(
-        store=recipe.data.store,
-        split=recipe.data.train_split,
-        views={str(name): count for name, count in needed.items()},
-        frames=recipe.data.frames,
-        size=recipe.data.size,
-        batch=recipe.optim.batch,
-        device=str(compute.device),
-        rates=rates,
-        steps=steps,
-        advice=advice(rates, steps, short_side, recipe.data.size, codec, cores()),
-    )
-
-
-def plain_recipe(store: Path, clip: PlainClip) -> tuple[config.Recipe, config.Stage]:
-    """Return a recipe for a store without one, and its stage. Raises VimixError if the store lacks the modality."""
     opened = Hdf5VideoStore(store)
-    chosen = clip.modality or next(iter(opened.formats))
+    chosen = modality or next(iter(opened.formats))
     if chosen not in opened.formats:
         raise VimixError(f"{store} holds {', '.join(opened.formats)}, not {chosen!r}")
     channels = opened.formats[Modality(chosen)].channels
     training = [name for name in opened.splits if name.startswith("train")]
-    split = clip.split or next(iter(sorted(training) or opened.splits))
-    fitting = min(clip.batch, len(opened.members(split)))
-    recipe = config.Recipe(
+    split = split or next(iter(sorted(training) or opened.splits))
+    fitting = min(batch, len(opened.members(split)))
+    return config.Recipe(
         name="bench-data",
-        data=config.Data(store=str(store), train_split=split, frames=clip.frames, size=clip.size),
+        data=config.Data(store=str(store), train_split=split, frames=frames, size=size),
         modalities={chosen: config.ModalitySettings(channels=channels)},
         optim=config.Optim(batch=max(2, fitting)),
     )
-    return recipe, config.PretrainStage(pretrain=chosen)
 
 
-def stages_of(recipe: config.Recipe) -> list[config.Stage]:
-    """Return the stages of all arms, or pretraining on each modality for a recipe without arms."""
+def _stages(recipe: config.Recipe) -> list[config.Stage]:
+    """The stages of all arms, or pretraining on each modality for a recipe without arms."""
     stages = [stage for arm in recipe.arms.values() for stage in arm.stages]
     return stages or [config.PretrainStage(pretrain=name) for name in recipe.modalities]
+
+
+def _steps(recipe: config.Recipe, stages: Sequence[Stage], compute: Compute) -> list[Step]:
+    timer, steps = StepTimer(recipe, compute), []
+    for stage in stages:
+        print_note(f"timing the step of {stage.name} ...")
+        steps.append(Step(stage.name, recipe.optim.batch / timer.seconds(stage)))
+    return steps
 
 
 def advice(
@@ -204,36 +154,20 @@ def advice(
     return lines
 
 
-def bench_table(measured: Bench) -> Table:
-    """Return the rates as a table for the console."""
-    views = ", ".join(f"{count} × {name}" for name, count in measured.views.items())
-    clip = f"{measured.frames} frames of {measured.size} pixels, batch {measured.batch}"
-    table = Table(title=f"{measured.store}, {measured.split}: {views}, {clip}, on {measured.device}")
-    headings = (
-        "workers",
-        "clips/s",
-        "MB/s",
-        "first batch",
-        *(f"{step.stage}: {step.clips:.1f}" for step in measured.steps),
-    )
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for rate in measured.rates:
-        verdicts = ("keeps up" if rate.clips >= RESERVE * step.clips else "too slow" for step in measured.steps)
-        row = (str(rate.workers), f"{rate.clips:.1f}", f"{rate.megabytes:.0f}", f"{rate.first:.1f} s")
-        table.add_row(*row, *verdicts)
-    return table
-
-
-def as_data(measured: Bench) -> dict[str, Any]:
-    """Return the measurements as plain data."""
-    return {"format": "vimix-bench-data-1", **asdict(measured)}
+def _table(title: str, rates: Sequence[Rate], steps: Sequence[Step]) -> Table:
+    headings = ["workers", "clips/s", "MB/s", "first batch", *(f"{step.stage}: {step.clips:.1f}" for step in steps)]
+    rows = []
+    for rate in rates:
+        verdicts = ("keeps up" if rate.clips >= RESERVE * step.clips else "too slow" for step in steps)
+        rows.append([str(rate.workers), f"{rate.clips:.1f}", f"{rate.megabytes:.0f}", f"{rate.first:.1f} s", *verdicts])
+    return text_table(headings, rows, "r", title)
 
 
 def _rate(
     recipe: config.Recipe, store: VideoStore, views: Mapping[Modality, int], workers: int, seconds: float, device: str
 ) -> Rate:
     """The rate over batches of several epochs, without the first batch, which waits for the start of the workers."""
+    print_note(f"reading with {workers} workers for {seconds:g} s ...")
     changed = evolve(recipe, data=evolve(recipe.data, workers=workers))
     clips = wiring.build_training_clips(changed, store, views, recipe.seed, wiring.build_compute(changed, device))
     begun, first, count, epoch = perf_counter(), 0.0, 0, 0

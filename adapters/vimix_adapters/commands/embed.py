@@ -1,6 +1,8 @@
 """Features of all clips of a store, for an index or a file of features."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from attrs import evolve, frozen
 
@@ -10,9 +12,12 @@ from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.digests import state_digest
 from vimix_adapters.checkpoints.folder import load_trained
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.commands import scores
 from vimix_adapters.encoders.contrastive_network import ContrastiveNetwork
+from vimix_adapters.reports.environment import commit, versions
 
 
 @frozen(eq=False)
@@ -45,3 +50,18 @@ def embed_store(recipe: config.Recipe, checkpoint: Path, store: Path, device: st
 def checkpoint_files(checkpoint: Path) -> list[Path]:
     """The files that a command reads for ``checkpoint``, which no output may replace."""
     return [checkpoint, checkpoint / "last.pt"]
+
+
+def encoder_record(
+    modality: str, state: Mapping[str, Any], trained: Checkpoint, recipe: config.Recipe, l2: bool
+) -> dict[str, Any]:
+    """Plain data on the encoder that features were computed with, whose weights are ``state``, and on the code."""
+    return {
+        "modality": str(modality),
+        "l2_normalised": l2,
+        "weights": state_digest(state),
+        "checkpoint": dict(trained.about),
+        "protocol": scores.protocol(recipe),
+        "commit": commit(),
+        "versions": versions(),
+    }

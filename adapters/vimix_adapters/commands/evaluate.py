@@ -24,10 +24,9 @@ from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.files import require_new
 from vimix_adapters.reports.console import show_table
-from vimix_adapters.reports.cross_modal import cross_modal_table
 from vimix_adapters.reports.environment import machine
 from vimix_adapters.reports.results import ResultRecord, read_results, unlike, write_results
-from vimix_adapters.reports.tables import UNTRAINED, Row, console_table
+from vimix_adapters.reports.tables import UNTRAINED, Row, console_table, cross_modal_table
 
 Kind = TypeVar("Kind", RetrievalScores, ProbeScores, CrossModalScores)
 Score = Callable[[config.Recipe, scores.Pairs], Kind]
@@ -75,21 +74,11 @@ class EvaluationRequest:
         return self.recipe.on(self.on)
 
 
-@frozen(eq=False)
-class SupervisedTask:
-    """A way of training with labels."""
-
-    training: Callable[[config.Recipe, Modality], wiring.SupervisedTraining]
-    """The training of one modality by the recipe."""
-    from_scratch: str
-    """Row heading of encoders with random weights."""
-
-
-SUPERVISED: Mapping[str, SupervisedTask] = {
-    "finetune": SupervisedTask(wiring.finetuning, "supervised from random weights"),
-    "linear-end-to-end": SupervisedTask(wiring.linear_training, "linear layer on random encoders"),
+SUPERVISED: Mapping[str, tuple[Callable[[config.Recipe, Modality], wiring.SupervisedTraining], str]] = {
+    "finetune": (wiring.finetuning, "supervised from random weights"),
+    "linear-end-to-end": (wiring.linear_training, "linear layer on random encoders"),
 }
-"""Trainings with labels by the name of their command."""
+"""Plan of the training of a modality, and heading of encoders with random weights, by the name of the command."""
 
 
 def evaluate_retrieval(request: EvaluationRequest) -> None:
@@ -106,7 +95,7 @@ def evaluate_linear(request: EvaluationRequest) -> None:
     Raises VimixError as ``evaluate_retrieval`` does, or if the best epoch is wanted of a protocol without epochs.
     """
     if request.best_on_test:
-        scores.epochs_of_probe(request.recipe)  # refused before any work
+        scores.require_epochs(request.recipe)  # refused before any work
     _evaluate_frozen(request, "linear", scores.linear, _table)
 
 
@@ -177,11 +166,11 @@ def evaluate_supervised(request: EvaluationRequest, name: str) -> None:
     a training and ``resume`` is false, or the baseline is not from random weights or was made with other settings.
     """
     _require_out(request)
-    task = SUPERVISED[name]
+    plan, from_scratch = SUPERVISED[name]
     with open_session(request.target_recipe, request.device) as session:
         recipe, store = session.recipe, session.store
         inits = _inits(recipe, request.checkpoints, request.scratch)
-        trainings = {m: task.training(recipe, m) for m in inits}
+        trainings = {m: plan(recipe, m) for m in inits}
         for modality, training in trainings.items():
             scores.require_fair_splits(store, training.trained_as.data.train_split, recipe.evaluate.queries)
             scores.require_classes(store, training.trained_as.data.train_split)
@@ -192,15 +181,14 @@ def evaluate_supervised(request: EvaluationRequest, name: str) -> None:
         record = evolve(_record(session, target, name, inits), protocol=protocol)
         baseline = _baseline(request.baseline, record) if request.baseline else {}  # refused before hours of training
         tested = {m: _train_and_test(session, request, trainings[m], init) for m, init in inits.items()}
-        train_videos = len(store.members(recipe.data.train_split))
-        found = finetune_scores(tested, train=train_videos, fusion=wiring.build_fusion(recipe))
+        found = finetune_scores(tested, wiring.build_fusion(recipe))
         if not session.writes:
             return
         by_class = write_details(request.out, store, found)
         write_results(request.out, evolve(record, scores=found.record, untrained=baseline, by_class=by_class))
         streams, only_random = " + ".join(inits), set(inits.values()) == {None}
-        rows = [Row(task.from_scratch, streams, baseline)] if baseline else []
-        rows.append(Row(task.from_scratch if only_random else "trained with labels", streams, found.record))
+        rows = [Row(from_scratch, streams, baseline)] if baseline else []
+        rows.append(Row(from_scratch if only_random else "trained with labels", streams, found.record))
         show_table(console_table(rows, f"{recipe.name}: {name}", headings={}))
         if not (baseline or only_random):
             options = " ".join(f"--from-scratch {m}" for m in inits)

@@ -21,6 +21,7 @@ from vimix_adapters.commands.report_clips import pictures
 from vimix_adapters.commands.report_panels import ArmFeatures
 from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import Session
+from vimix_adapters.commands.stage_folders import stages_of_arm
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.reports.curves import draw_curves, of_view, read_metrics
 from vimix_adapters.reports.environment import commit, machine, versions
@@ -48,10 +49,7 @@ def evaluate_run(
     returns the rows, the other ranks return none.
     """
     recipe, compute, group = session.recipe, session.compute, session.group
-    modalities = [m for m in map(Modality, recipe.modalities) if any(m in trained for trained in arms.values())]
-    networks = {UNTRAINED: {m: wiring.build_network(recipe, m, compute) for m in modalities}}
-    for arm, newest in arms.items():
-        networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
+    networks = scores.build_networks(recipe, arms, compute)
     cache = FeatureCache(out / "features") if group.size == 1 else None
     pairs: dict[tuple[str, str], scores.Pairs] = {}
     for arm, target in product(networks, targets):
@@ -83,8 +81,8 @@ def _remarks(recipe: config.Recipe, arm: str, out: Path, processes: int) -> dict
     """Remarks on the training of an arm by modality, each from the last stage that trained it."""
     possible = min(processes * recipe.optim.batch, recipe.contrast.embedding)
     remarks: dict[str, str] = {}
-    for number, stage in enumerate(recipe.arms[arm].stages, start=1):
-        file = out / arm / f"{number}-{stage.name}" / "metrics.jsonl"
+    for folder, stage in stages_of_arm(recipe, out, arm):
+        file = folder / "metrics.jsonl"
         rows = read_metrics(file) if file.exists() else []
         remarks |= {modality: training_remark(of_view(rows, modality), possible) for modality in stage.trained}
     return remarks

@@ -138,24 +138,20 @@ def _torchvision(exported: Exported) -> bytes:
 def _safetensors(exported: Exported) -> bytes:
     from safetensors.torch import save
 
-    metadata = _metadata(exported)
-    content: bytes = save(exported.state, {**metadata, DIGEST: weights_digest(exported.state, metadata)})
-    return content
-
-
-def _metadata(exported: Exported) -> dict[str, str]:
-    settings = exported.settings
-    return {
+    settings, checkpoint = exported.settings, exported.checkpoint
+    metadata = {
         "format": SAFETENSORS_FORMAT,
-        "modality": str(exported.checkpoint.modality),
+        "modality": str(checkpoint.modality),
         "encoder": settings.encoder,
         "width": str(settings.width),
         "channels": str(settings.channels),
         "feature_size": str(exported.encoder.feature_size),
         "batch_norm_eps": str(BATCH_NORM_EPS),
-        "about": json.dumps(dict(exported.checkpoint.about)),
-        "recipe": exported.checkpoint.recipe,
+        "about": json.dumps(dict(checkpoint.about)),
+        "recipe": checkpoint.recipe,
     }
+    content: bytes = save(exported.state, {**metadata, DIGEST: weights_digest(exported.state, metadata)})
+    return content
 
 
 def _require_video(exported: Exported, format_name: str) -> None:

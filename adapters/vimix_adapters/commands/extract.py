@@ -10,20 +10,15 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vimix.domain.scores.features import Rows, mean_row, unit_rows
-from vimix.ports.clips import VideoStore
+from vimix.domain.scores.features import mean_row, unit_rows
 from vimix.values.errors import VimixError
-from vimix.values.features import ClipFeatures
 from vimix_adapters import config, wiring
 from vimix_adapters.archives import write_arrays
-from vimix_adapters.commands import scores
-from vimix_adapters.commands.embed import checkpoint_files, embed_store
-from vimix_adapters.commands.feature_cache import weights_hash
+from vimix_adapters.commands.embed import EmbeddedStore, checkpoint_files, embed_store, encoder_record
 from vimix_adapters.csv_tables import write_csv
 from vimix_adapters.files import replacing, require_new, write_text
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.reports.console import print_note
-from vimix_adapters.reports.environment import commit, versions
 
 FORMAT = "vimix-feature-file-1"
 
@@ -62,37 +57,20 @@ def extract_to_file(
     embedded = embed_store(recipe, checkpoint, store, device)
     manifest = {
         "format": FORMAT,
-        "modality": str(embedded.modality),
         "rows": per,
-        "l2_normalised": l2,
-        "weights": weights_hash(embedded.network),
-        "checkpoint": dict(embedded.checkpoint.about),
         "store": embedded.store.fingerprint,
         "classes": list(embedded.store.classes),
-        "protocol": scores.protocol(embedded.recipe),
-        "commit": commit(),
-        "versions": versions(),
+        **encoder_record(embedded.modality, embedded.network.state_dict(), embedded.checkpoint, embedded.recipe, l2),
     }
-    pool = mean_row if per == "clip" else wiring.build_pooling(embedded.recipe)
-    window = embedded.recipe.data.frames * embedded.recipe.data.stride
-    table = table_of(embedded.features, embedded.store, window, per, pool, l2, manifest)
+    table = _table(embedded, per, l2, manifest)
     WRITERS[out.suffix](out, table)
     print_note(f"written {len(table.features)} features of {table.features.shape[1]} numbers to {out}")
 
 
-def table_of(
-    clips: ClipFeatures,
-    store: VideoStore,
-    window: int,
-    per: str,
-    pool: Callable[[Rows], Rows],
-    l2: bool,
-    manifest: Mapping[str, Any],
-) -> FeatureTable:
-    """Return the features with their columns; ``window`` is the length of a clip in frames.
-
-    ``pool`` makes a row [D] of the clip features [n, D] of that row.
-    """
+def _table(embedded: EmbeddedStore, per: str, l2: bool, manifest: Mapping[str, Any]) -> FeatureTable:
+    """The features of the videos, or of their clips, with their columns."""
+    clips, store, data = embedded.features, embedded.store, embedded.recipe.data
+    pool = mean_row if per == "clip" else wiring.build_pooling(embedded.recipe)
     rows = [np.flatnonzero(clips.videos == number) for number in dict.fromkeys(clips.videos.tolist())]
     if per == "clip":
         rows = [np.array([row]) for row in range(len(clips))]
@@ -100,7 +78,7 @@ def table_of(
     numbers = [int(clips.videos[row[0]]) for row in rows]
     videos = [store.videos[number] for number in numbers]
     splits = {split: set(store.members(split)) for split in store.splits}
-    ends = [min(int(clips.starts[row].max()) + window, v.frames) / v.rate for row, v in zip(rows, videos, strict=True)]
+    last = [int(clips.starts[row].max()) + data.frames * data.stride for row in rows]
     columns: dict[str, NDArray[Any]] = {
         "names": np.array([video.name for video in videos], dtype=np.str_),
         "labels": np.array([video.label for video in videos], dtype=np.int64),
@@ -108,7 +86,7 @@ def table_of(
         "sources": np.array([video.source for video in videos], dtype=np.str_),
         "splits": np.array([";".join(s for s in splits if n in splits[s]) for n in numbers], dtype=np.str_),
         "start": np.array([clips.starts[row].min() / v.rate for row, v in zip(rows, videos, strict=True)]),
-        "end": np.array(ends),
+        "end": np.array([min(stop, v.frames) / v.rate for stop, v in zip(last, videos, strict=True)]),
     }
     return FeatureTable(unit_rows(features) if l2 else features, columns, manifest)
 

@@ -11,17 +11,14 @@ from vimix.domain.scores.features import unit_rows
 from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix_adapters import config
-from vimix_adapters.checkpoints.digests import state_digest
 from vimix_adapters.checkpoints.folder import load_trained
-from vimix_adapters.commands import scores
-from vimix_adapters.commands.embed import checkpoint_files
+from vimix_adapters.commands.embed import checkpoint_files, encoder_record
 from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import replacing, require_new
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.prepare.single_file import stream_as_stored
 from vimix_adapters.pretrained import PretrainedEncoder, encoder_with
 from vimix_adapters.reports.console import print_note
-from vimix_adapters.reports.environment import commit, versions
 
 FORMAT = "vimix-window-features-1"
 
@@ -54,16 +51,8 @@ def extract_windows(
     encoder = encoder_with(checkpoint, loaded, recipe, device)
     if isinstance(encoder.packing, SkeletonSettings):
         raise VimixError(f"--window: {checkpoint} is an encoder of {encoder.modality}, whose clips are whole sequences")
-    manifest = {
-        "format": FORMAT,
-        "modality": encoder.modality,
-        "l2_normalised": l2,
-        "weights": state_digest(encoder.state_dict()),
-        "checkpoint": dict(loaded.about),
-        "protocol": scores.protocol(encoder.recipe),
-        "commit": commit(),
-        "versions": versions(),
-    }
+    record = encoder_record(encoder.modality, encoder.state_dict(), loaded, encoder.recipe, l2)
+    manifest = {"format": FORMAT, **record}
     for file, video in files.items():
         _write(file, *_features(encoder, video, span), manifest, l2)
         print_note(f"written to {file}")

@@ -46,7 +46,8 @@ class FeatureCache:
             return cached
         features = compute()
         try:
-            self._write(path, manifest, features)
+            arrays = {name: getattr(features, name) for name in ARRAYS}
+            write_arrays(path, {**arrays, "manifest": np.array(json.dumps(dict(manifest)))})
         except OSError as error:  # a full or read-only disk costs time later, but no result
             log.warning("features.not_kept", file=str(path), reason=str(error))
         return features
@@ -67,10 +68,6 @@ class FeatureCache:
         changed = sorted(key for key in {*written, *manifest} if written.get(key) != manifest.get(key))
         log.info("features.stale", file=path.name, changed=", ".join(changed))
         return None
-
-    def _write(self, path: Path, manifest: Manifest, features: VideoFeatures) -> None:
-        arrays = {name: getattr(features, name) for name in ARRAYS}
-        write_arrays(path, {**arrays, "manifest": np.array(json.dumps(dict(manifest)))})
 
 
 def cache_beside(checkpoint: Path) -> FeatureCache:
@@ -96,7 +93,7 @@ def manifest_of(
         "format": FORMAT,
         "modality": str(modality),
         "split": split,
-        "weights": weights_hash(network),
+        "weights": state_digest(network.state_dict()),
         "store": store.fingerprint,
         "protocol": dict(protocol),
         "precision": str(compute.dtype),
@@ -104,8 +101,3 @@ def manifest_of(
         "torch": torch.__version__,
     }
     return dict(json.loads(json.dumps(plain)))
-
-
-def weights_hash(network: Network) -> str:
-    """Return the SHA-256 of names, shapes and bytes of all parameters and buffers."""
-    return state_digest(network.state_dict())

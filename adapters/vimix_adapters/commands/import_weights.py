@@ -25,7 +25,7 @@ from vimix_adapters.encoders.folding import with_epsilon
 from vimix_adapters.encoders.graph import SUBSETS
 from vimix_adapters.encoders.s3d import BATCH_NORM_EPS
 from vimix_adapters.files import require_new
-from vimix_adapters.reports.console import print_note, show_table
+from vimix_adapters.reports.console import print_note, show_table, text_table
 from vimix_adapters.reports.environment import versions
 
 ENOUGH = 0.95
@@ -123,7 +123,7 @@ def _layout_of(file: Path, weights: ForeignWeights, layout: str) -> str:
         return "vimix"
     # vimix uses torchvision's names, so without metadata a file with these names is taken for torchvision's.
     others = {name: known for name, known in LAYOUTS.items() if name != "vimix"}
-    found = best_layout(weights.tensors, _shapes, others)
+    found = best_layout(weights.tensors, lambda known: _shapes(known.encoder), others)
     if found is None:
         raise VimixError(
             f"{file}: no name in it is one of an encoder that vimix knows (it begins with "
@@ -146,7 +146,7 @@ def _settings(
     if entry.maps == "graph" and "recipe" in weights.about:
         return _own_settings(file, weights, modality)
     if entry.maps == "graph":
-        return stgcn_settings(file, renamed(weights.tensors, {**_shapes(layout), GRAPH: _GRAPH_SHAPE}, layout))
+        return stgcn_settings(file, renamed(weights.tensors, {**_shapes(layout.encoder), GRAPH: _GRAPH_SHAPE}, layout))
     return _planar_settings(file, weights, layout, modality), {}
 
 
@@ -166,7 +166,7 @@ def _planar_settings(
     file: Path, weights: ForeignWeights, layout: WeightFormat, modality: Modality
 ) -> config.ModalitySettings:
     """Channels and width, read from the shapes of the convolutions. Raises VimixError if the first is missing."""
-    shapes = _shapes(layout)
+    shapes = _shapes(layout.encoder)
     stem = next(name for name, shape in shapes.items() if len(shape) == 5)
     named = renamed(weights.tensors, shapes, layout)
     if stem not in named:
@@ -187,7 +187,8 @@ _GRAPH_SHAPE = torch.Size((SUBSETS, len(SKELETON.joints), len(SKELETON.joints)))
 
 
 @cache
-def _encoder_shapes(encoder: str) -> Mapping[str, torch.Size]:
+def _shapes(encoder: str) -> Mapping[str, torch.Size]:
+    """Shapes of the encoder's tensors at full width, by their names in vimix."""
     if config.ENCODERS[encoder].maps == "graph":
         return stgcn_shapes()
     with torch.device("meta"):
@@ -195,20 +196,15 @@ def _encoder_shapes(encoder: str) -> Mapping[str, torch.Size]:
     return {name: value.shape for name, value in network.state_dict().items()}
 
 
-def _shapes(layout: WeightFormat) -> Mapping[str, torch.Size]:
-    """Shapes of the encoder's tensors at full width, by their names in vimix."""
-    return _encoder_shapes(layout.encoder)
-
-
 def _converted(match: WeightMatch, layout: WeightFormat) -> dict[str, Tensor]:
     """The matched tensors in float32, with the BatchNorm epsilon of vimix's encoder."""
     plain = {key: value.float() if value.is_floating_point() else value for key, value in match.found.items()}
-    whole = {key: value for key, value in plain.items() if not key.endswith("running_var") or _weight(key) in plain}
+    whole = {
+        key: value
+        for key, value in plain.items()
+        if not key.endswith("running_var") or f"{key.removesuffix('running_var')}weight" in plain
+    }
     return {**plain, **with_epsilon(whole, layout.batch_norm_eps, BATCH_NORM_EPS)}
-
-
-def _weight(variance: str) -> str:
-    return f"{variance.removesuffix('running_var')}weight"
 
 
 def _require_enough(
@@ -259,19 +255,13 @@ def _about(file: Path, layout: str, match: WeightMatch) -> dict[str, str | int |
 
 def match_table(file: Path, layout: str, match: WeightMatch) -> Table:
     """Return a table of the tensors that matched and of those that did not."""
-    table = Table(title=f"{file.name}: layout {layout}, prefix {match.prefix!r}")
-    for heading in ("", "tensors", "such as"):
-        table.add_column(heading, justify="right" if heading == "tensors" else "left")
-    table.add_row("matched", str(len(match.found)), f"{100 * match.share:.1f} % of the encoder")
-    for title, names in (
-        ("missing", match.missing),
-        ("other shape", match.misshapen),
-        ("unexpected", match.unexpected),
-    ):
-        table.add_row(title, str(len(names)), ", ".join(names[:3]))
-    table.add_row("left out", str(sum(match.dropped.values())), _counted(match.dropped))
-    return table
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} of {name}" for name, count in counts.items())
+    found = ["matched", str(len(match.found)), f"{100 * match.share:.1f} % of the encoder"]
+    wrong = {"missing": match.missing, "other shape": match.misshapen, "unexpected": match.unexpected}
+    counted = ", ".join(f"{count} of {name}" for name, count in match.dropped.items())
+    rows = [
+        found,
+        *([title, str(len(names)), ", ".join(names[:3])] for title, names in wrong.items()),
+        ["left out", str(sum(match.dropped.values())), counted],
+    ]
+    title = f"{file.name}: layout {layout}, prefix {match.prefix!r}"
+    return text_table(["", "tensors", "such as"], rows, "lrl", title)

@@ -14,17 +14,17 @@ from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.digests import state_digest
 from vimix_adapters.checkpoints.folder import load_trained
 from vimix_adapters.clips.hdf5 import formats_of, settings_of
 from vimix_adapters.commands.embed import checkpoint_files, embed_store
-from vimix_adapters.commands.feature_cache import weights_hash
 from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import require_new
 from vimix_adapters.indexes.store_index import ClipIndex, VideoMatch
 from vimix_adapters.locks import locked_file
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.prepare.single_file import read_with_rate
-from vimix_adapters.reports.console import show_table
+from vimix_adapters.reports.console import show_table, text_table
 
 
 def build_index(
@@ -50,7 +50,7 @@ def _build(recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, devi
         "checkpoint_from_here": os.path.relpath(checkpoint.resolve(), out.parent.resolve()),
         "trained": dict(embedded.checkpoint.about),
         "store": embedded.store.fingerprint,
-        "weights": weights_hash(embedded.network),
+        "weights": state_digest(embedded.network.state_dict()),
         "packing": asdict(packing),
         "recipe": config.recipe_to_toml(recipe),
     }
@@ -122,7 +122,7 @@ def _embed(path: Path, index: ClipIndex, query: Query, device: str) -> NDArray[n
     compute = wiring.build_compute(recipe, device)
     checkpoint = load_trained(checkpoint_file)
     network = wiring.build_trained(recipe, checkpoint, compute)
-    if index.about.get("weights", found := weights_hash(network)) != found:
+    if index.about.get("weights", found := state_digest(network.state_dict())) != found:
         raise VimixError(
             f"{path} was built with other weights than {checkpoint_file} holds now: build it again with "
             "vimix index build"
@@ -145,10 +145,14 @@ def _plain(match: VideoMatch) -> dict[str, object]:
 
 
 def _table(video: Path, matches: tuple[VideoMatch, ...]) -> Table:
-    table = Table(title=f"nearest to {video.name}")
-    for heading in ("", "video", "class", "similarity", "seconds"):
-        table.add_column(heading, justify="right" if heading in ("", "similarity", "seconds") else "left")
-    for rank, match in enumerate(matches, 1):
-        span = f"{match.start:.1f} - {match.end:.1f}"
-        table.add_row(str(rank), match.video.name, match.video.class_name or "?", f"{match.similarity:.3f}", span)
-    return table
+    rows = [
+        [
+            str(rank),
+            match.video.name,
+            match.video.class_name or "?",
+            f"{match.similarity:.3f}",
+            f"{match.start:.1f} - {match.end:.1f}",
+        ]
+        for rank, match in enumerate(matches, 1)
+    ]
+    return text_table(["", "video", "class", "similarity", "seconds"], rows, "rllr", f"nearest to {video.name}")

@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from attrs import frozen
-from rich.table import Table
 
 from vimix.app.probe import probe_on_fraction
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.evaluation_details import CURVE
 from vimix_adapters.commands.scores import Pairs, sides
-from vimix_adapters.reports.console import show_table
-from vimix_adapters.reports.fraction_curve import draw_fractions
+from vimix_adapters.reports.console import show_table, text_table
+from vimix_adapters.reports.curves import draw_fractions
+from vimix_adapters.reports.summaries import mean_and_deviation
 
 
 @frozen
@@ -24,16 +23,6 @@ class FractionScores:
     """Number of training videos, at least one of each class."""
     top1: Sequence[float]
     """Accuracy, 0 to 1, of each draw of these videos."""
-
-    @property
-    def mean(self) -> float:
-        """Mean over the draws."""
-        return float(np.mean(self.top1))
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation of a sample over the draws; 0 for a single draw."""
-        return float(np.std(self.top1, ddof=1)) if len(self.top1) > 1 else 0.0
 
     @property
     def record(self) -> dict[str, object]:
@@ -59,12 +48,12 @@ def label_curve(recipe: config.Recipe, pairs: Pairs, fractions: Sequence[float],
 
 def show_fractions(curve: Sequence[FractionScores], out: Path, title: str) -> None:
     """Print the accuracies, and draw them into a file beside the record ``out``."""
-    table = Table(title=title, caption="top-1 in per cent, mean and deviation over draws of the training videos")
-    for heading in ("fraction", "videos", "draws", "top-1", "deviation"):
-        table.add_column(heading, justify="right")
-    for point in curve:
-        scores = (f"{100 * value:.1f}" for value in (point.mean, point.deviation))
-        table.add_row(f"{point.fraction:g}", str(point.videos), str(len(point.top1)), *scores)
-    show_table(table)
-    fractions, means, deviations = zip(*((p.fraction, p.mean, p.deviation) for p in curve), strict=True)
-    draw_fractions(out.with_suffix(CURVE), fractions, means, deviations, title)
+    means, deviations = zip(*(mean_and_deviation(point.top1) for point in curve), strict=True)
+    spreads = [deviation or 0.0 for deviation in deviations]  # a single draw has none
+    rows = [
+        [f"{point.fraction:g}", str(point.videos), str(len(point.top1)), f"{100 * mean:.1f}", f"{100 * spread:.1f}"]
+        for point, mean, spread in zip(curve, means, spreads, strict=True)
+    ]
+    caption = "top-1 in per cent, mean and deviation over draws of the training videos"
+    show_table(text_table(["fraction", "videos", "draws", "top-1", "deviation"], rows, "r", title, caption))
+    draw_fractions(out.with_suffix(CURVE), [point.fraction for point in curve], means, spreads, title)

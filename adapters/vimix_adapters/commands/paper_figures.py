@@ -8,10 +8,11 @@ from attrs import frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters import config
+from vimix_adapters.commands.stage_folders import stages_of_arm
 from vimix_adapters.files import require_new
 from vimix_adapters.reports import figures, stage_tables
 from vimix_adapters.reports.console import show_table
-from vimix_adapters.reports.curves import of_view, read_metrics
+from vimix_adapters.reports.curves import StageMetrics, of_view, read_metrics
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.summaries import require_sample
 
@@ -37,20 +38,6 @@ NEEDED = ("step", "epoch")
 
 
 @frozen(eq=False)
-class StageMetrics:
-    """The metrics of a stage that a run has begun."""
-
-    folder: str
-    """Name of the stage's folder."""
-    modalities: Sequence[str]
-    """Modalities that the stage trains."""
-    epochs: int
-    """Number of epochs in the plan."""
-    rows: Sequence[Mapping[str, float]]
-    """Rows of metrics, in order."""
-
-
-@frozen(eq=False)
 class RunMetrics:
     """The metrics of all stages of a run."""
 
@@ -70,10 +57,6 @@ class RunMetrics:
                 before += stage.epochs
         epochs = sorted(points)
         return figures.Curve(np.array(epochs), np.array([np.mean(points[at]) for at in epochs]), self.recipe.seed)
-
-    def title(self, arm: str) -> str:
-        """Title of an arm, as in the table of results."""
-        return self.recipe.title(arm)
 
 
 def draw_figure(name: str, folder: Path, out: Path, modality: str, arms: Sequence[str], force: bool = False) -> None:
@@ -140,12 +123,7 @@ def read_run_metrics(folder: Path) -> list[RunMetrics]:
 
 def _run_metrics(file: Path) -> RunMetrics:
     recipe = config.read_recipe(file)
-    folders = {
-        name: [
-            (file.parent / name / f"{number}-{stage.name}", stage) for number, stage in enumerate(arm.stages, start=1)
-        ]
-        for name, arm in recipe.arms.items()
-    }
+    folders = {name: stages_of_arm(recipe, file.parent, name) for name in recipe.arms}
     single = {stage.name: [(file.parent / stage.name, stage)] for stage in _single_stages(recipe)}
     begun = {name: _begun(recipe, stages) for name, stages in {**folders, **single}.items()}
     return RunMetrics(recipe, {name: stages for name, stages in begun.items() if stages})
@@ -200,7 +178,7 @@ def _curves(
 
 
 def _title(runs: Sequence[RunMetrics], arm: str) -> str:
-    return next((run.title(arm) for run in runs if arm in run.stages), arm)
+    return next((run.recipe.title(arm) for run in runs if arm in run.stages), arm)
 
 
 def _lines(runs: Sequence[RunMetrics], arm: str) -> list[stage_tables.StageLine]:

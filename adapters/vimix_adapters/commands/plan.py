@@ -13,7 +13,7 @@ from rich.table import Table
 from vimix.values.errors import VimixError
 from vimix_adapters import config
 from vimix_adapters.commands.stage_folders import StageFolders
-from vimix_adapters.reports.console import show_table
+from vimix_adapters.reports.console import show_table, text_table
 
 if TYPE_CHECKING:
     from vimix.ports.clips import VideoStore
@@ -72,7 +72,7 @@ def print_plan(recipe: config.Recipe, out: Path, device: str, seeds: int = 1) ->
         if name not in missing:
             from vimix_adapters.commands import scores
 
-            scores.other_target(recipe, name)
+            scores.evaluation_target(recipe, name)
     show_table(_table(title, stages, seeds))
     if not has_store:
         print(f"steps, disk and time need the store: {recipe.data.store} does not exist yet")
@@ -103,7 +103,7 @@ def _on_store(
     from vimix_adapters.commands.step_timer import StepTimer
 
     if recipe.evaluate.own:
-        scores.own_target(recipe, store)
+        scores.evaluation_target(recipe, store=store)
     steps_per_epoch = _steps_per_epoch(recipe, store)
     timers: dict[int, StepTimer] = {}
     for planned in stages:
@@ -137,25 +137,26 @@ def _steps_per_epoch(recipe: config.Recipe, store: "VideoStore") -> int:
 
 
 def _table(title: str, stages: Sequence[PlannedStage], seeds: int) -> Table:
-    table = Table(title=title)
-    for heading in ("arm", "stage", "epochs", "steps", "disk", "memory", "time", "state"):
-        table.add_column(heading, justify="left" if heading in ("arm", "stage", "state") else "right")
-    for stage in stages:
-        numbers = (str(stage.epochs), "?" if stage.steps is None else str(stage.steps))
-        table.add_row(
+    rows = [
+        [
             stage.arm,
             stage.name,
-            *numbers,
-            *map(_megabytes, (stage.bytes, stage.memory)),
+            str(stage.epochs),
+            "?" if stage.steps is None else str(stage.steps),
+            _megabytes(stage.bytes),
+            _megabytes(stage.memory),
             _duration(stage.seconds),
             stage.state,
-        )
+        ]
+        for stage in stages
+    ]
     own = [stage for stage in stages if not stage.trained_in]
     to_do = _total([stage.seconds for stage in own if not stage.done])
-    table.caption = f"to do: {_duration(to_do)}, disk {_megabytes(_total([stage.bytes for stage in own]))}"
+    caption = f"to do: {_duration(to_do)}, disk {_megabytes(_total([stage.bytes for stage in own]))}"
     if seeds > 1:
-        table.caption += f"; {seeds} seeds, each as much"
-    return table
+        caption += f"; {seeds} seeds, each as much"
+    headings = ["arm", "stage", "epochs", "steps", "disk", "memory", "time", "state"]
+    return text_table(headings, rows, "llrrrrrl", title, caption)
 
 
 def _total(numbers: Sequence[float | None]) -> float | None:

@@ -14,6 +14,7 @@ from vimix.values.checkpoint import Checkpoint
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.commands.evaluate_run import SHEET_NEIGHBOURS, SHEET_QUERIES, thumbnail
+from vimix_adapters.commands.stage_folders import stages_of_arm
 from vimix_adapters.reports.sheet import SheetRow, draw_sheet
 
 
@@ -21,8 +22,8 @@ def draw_positives(recipe: config.Recipe, store: VideoStore, out: Path) -> None:
     """Draw the positives of each stage of a finished run that mines them; see ``draw_found``."""
     for arm in recipe.arms:
         own = config.of_arm(recipe, arm)
-        for number, stage in enumerate(own.arms[arm].stages, start=1):
-            built, folder = wiring.build_stage(own, stage), out / arm / f"{number}-{stage.name}"
+        for folder, stage in stages_of_arm(own, out, arm):
+            built = wiring.build_stage(own, stage)
             if built.finder.needs_similarities and not folder.is_symlink():
                 draw_found(store, built, load_checkpoint(folder, mmap=True), folder)
 

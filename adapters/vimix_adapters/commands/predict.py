@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import frozen
 from rich.table import Table
 
 from vimix.app.finetune import classify_windows
 from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
-from vimix.values.modality import Modality
 from vimix.values.scores import Rows, WindowProbabilities
 from vimix.values.video import ModalityFormat
 from vimix_adapters import config, wiring
@@ -21,8 +20,8 @@ from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.prepare.single_file import read_with_rate
-from vimix_adapters.pretrained import format_of, packing_of
-from vimix_adapters.reports.console import print_note, show_table
+from vimix_adapters.pretrained import without_store
+from vimix_adapters.reports.console import print_note, show_table, text_table
 
 
 @frozen
@@ -65,15 +64,12 @@ def open_classifier(path: Path, device: str) -> VideoClassifier:
     """The classifier of a checkpoint. Raises VimixError naming ``path`` if it has none, or no settings of its store."""
     checkpoint = load_trained(path)
     recipe = config.recipe_from_toml(checkpoint.recipe, f"the recipe in {path}", check=False)
-    packing = packing_of(path, checkpoint, recipe)
-    recipe = evolve(recipe, data=evolve(recipe.data, store=""))  # from here on the packing stands for the store
-    checkpoint = evolve(checkpoint, about={**checkpoint.about, **wiring.packing_record(packing)})
+    checkpoint, recipe, packing, kind = without_store(path, checkpoint, recipe)
     compute = wiring.build_compute(recipe, device)
     try:
         network = wiring.build_recorded_classifier(recipe, checkpoint, compute)
     except VimixError as error:
         raise VimixError(f"{path}: {error}") from error
-    kind = format_of(path, Modality(checkpoint.modality), recipe, packing)
     crops = recipe.finetune.crops if checkpoint.about.get("stage") == "finetune" else "protocol"
     return VideoClassifier(network, wiring.recorded_classes(checkpoint), recipe, kind, packing, compute, crops)
 
@@ -120,18 +116,15 @@ def _plain(prediction: Prediction, classes: Sequence[str], k: int) -> dict[str, 
 
 
 def _table(prediction: Prediction, classes: Sequence[str], k: int, by_window: bool) -> Table:
-    table = Table(caption="per cent")
     if not by_window or not prediction.spans:
-        table.add_column("class")
-        table.add_column("score", justify="right")
-        for name, score in _best(prediction.windows.video, classes, k).items():
-            table.add_row(name, f"{100 * score:.1f}")
-        return table
-    table.add_column("seconds", justify="right")
-    table.add_column("classes")
+        best = _best(prediction.windows.video, classes, k)
+        return text_table(
+            ["class", "score"], [[name, f"{100 * score:.1f}"] for name, score in best.items()], "lr", caption="per cent"
+        )
+    rows = []
     for (start, end), row in zip(prediction.spans, prediction.windows.probabilities, strict=True):
         best = _best(row, classes, k)
-        table.add_row(
-            f"{start:.1f} - {end:.1f}", ", ".join(f"{name} {100 * score:.1f}" for name, score in best.items())
+        rows.append(
+            [f"{start:.1f} - {end:.1f}", ", ".join(f"{name} {100 * score:.1f}" for name, score in best.items())]
         )
-    return table
+    return text_table(["seconds", "classes"], rows, "rl", caption="per cent")

@@ -1,13 +1,13 @@
 """``vimix report``: one page about several runs, made from their folders."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import structlog
 from attrs import evolve, frozen
 
-from vimix.ports.network import Network
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
@@ -19,18 +19,19 @@ from vimix_adapters.commands.paper_figures import RunMetrics, read_run_metrics
 from vimix_adapters.commands.report_clips import encoded_clip
 from vimix_adapters.commands.report_panels import ArmFeatures, Panels, build_panels
 from vimix_adapters.commands.scores import EvaluationTarget
+from vimix_adapters.commands.stage_folders import stages_of_arm
 from vimix_adapters.config.tree import tree_of
 from vimix_adapters.files import require_new
 from vimix_adapters.metrics.logs import configure_logging
 from vimix_adapters.prepare.progress import progress_bar
+from vimix_adapters.reading import read_json
 from vimix_adapters.reports.console import plain_console
-from vimix_adapters.reports.curves import of_view
 from vimix_adapters.reports.page.catalogue import Catalogue
 from vimix_adapters.reports.page.embedding import require_method
 from vimix_adapters.reports.page.overview import RunFacts, changed_keys, facts_of, overview_of
 from vimix_adapters.reports.page.page import Page, write_page
-from vimix_adapters.reports.page.training import Boundary, StageTrace, boundaries_of, curves_of, panels_of
-from vimix_adapters.reports.summaries import RunResults, require_sample, results_content, run_of
+from vimix_adapters.reports.page.training import boundaries_of, curves_of, panels_of
+from vimix_adapters.reports.summaries import RunResults, require_sample, run_of
 from vimix_adapters.reports.tables import UNTRAINED
 
 CLIPS = 500
@@ -144,7 +145,7 @@ def _read(folder: Path, settings: PageSettings) -> FoundRun:
     file = folder / "results.json"
     if not file.exists():
         return FoundRun(folder, recipe, metrics, None, facts)
-    content = results_content(file)
+    content = read_json(file, "the results of a run")
     return FoundRun(folder, recipe, metrics, run_of(content, file), facts_of(content, file, facts))
 
 
@@ -183,17 +184,11 @@ def _panels(
     missing += [
         f"{run.facts.folder}: no checkpoint of {arm}, so no clips and maps of it" for arm in trained if not trained[arm]
     ]
-    modalities = [m for m in map(Modality, recipe.modalities) if any(m in newest for newest in trained.values())]
-    if not modalities:
+    if not any(trained.values()):
         raise VimixError(f"{run.folder} holds no checkpoint of a finished stage")
-    networks: dict[str, Mapping[Modality, Network]] = {
-        UNTRAINED: {m: wiring.build_network(recipe, m, compute) for m in modalities}
-    }
-    for arm, newest in trained.items():
-        if newest:
-            networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in newest.items()}
+    networks = scores.build_networks(recipe, {arm: newest for arm, newest in trained.items() if newest}, compute)
     cache = FeatureCache(run.folder / "features")
-    pairs = {arm: scores.extract(target, networks[arm], compute, None, cache) for arm in networks}
+    pairs = {arm: scores.extract(target, networks[arm], compute, cache=cache) for arm in networks}
     arms = [arm_features(target.recipe, arm, pairs[arm]) for arm in networks]
     return build_panels(target, arms, catalogue, settings.method, encoding)
 
@@ -207,8 +202,8 @@ def arm_features(recipe: config.Recipe, arm: str, pairs: scores.Pairs) -> ArmFea
 def _newest(run: FoundRun, arm: str) -> dict[Modality, Checkpoint]:
     """The newest checkpoint of each modality that the arm has trained."""
     found: dict[Modality, Checkpoint] = {}
-    for number, stage in enumerate(run.recipe.arms[arm].stages, start=1):
-        checkpoints = FolderCheckpointStore(run.folder / arm / f"{number}-{stage.name}")
+    for folder, stage in stages_of_arm(run.recipe, run.folder, arm):
+        checkpoints = FolderCheckpointStore(folder)
         progress = checkpoints.progress() if checkpoints.exists() else None
         if progress is not None and progress.finished and (last := checkpoints.last()) is not None:
             found[Modality(stage.modality)] = evolve(last, parts={"query": last.parts["query"]})
@@ -219,11 +214,16 @@ def _write(
     out: Path, runs: Sequence[FoundRun], missing: Sequence[str], panels: Sequence[Panels], catalogue: Catalogue
 ) -> None:
     curves = [
-        curves_of(run.recipe.name, run.recipe.seed, run.metrics.title(arm), traces)
+        curves_of(run.recipe.name, run.recipe.seed, run.recipe.title(arm), stages)
         for run in runs
-        for arm, traces in _traces(run)
+        for arm, stages in run.metrics.stages.items()
     ]
-    boundaries = [one for run in runs for arm, traces in _traces(run) for one in _boundaries(run, arm, traces)]
+    boundaries = [
+        one
+        for run in runs
+        for arm, stages in run.metrics.stages.items()
+        for one in boundaries_of(run.recipe.name, run.recipe.title(arm), stages)
+    ]
     results = [run.results for run in runs if run.results is not None]
     names = list(dict.fromkeys(run.recipe.name for run in runs))
     page = Page(
@@ -241,35 +241,13 @@ def _write(
     write_page(page, out)
 
 
-def _traces(run: FoundRun) -> Iterator[tuple[str, list[StageTrace]]]:
-    for arm, stages in run.metrics.stages.items():
-        yield (
-            arm,
-            [
-                StageTrace(stage.folder, modality, stage.epochs, of_view(stage.rows, modality))
-                for stage in stages
-                for modality in stage.modalities
-            ],
-        )
-
-
-def _boundaries(run: FoundRun, arm: str, traces: Sequence[StageTrace]) -> list[Boundary]:
-    return boundaries_of(run.recipe.name, run.metrics.title(arm), traces)
-
-
 @contextmanager
 def _bar() -> Iterator[Callable[[int], Callable[[], None]]]:
     """Yield a function of a number of clips that shows a bar and returns the function to call after each clip."""
     with progress_bar("encoding clips", "clips", plain_console(stderr=True)) as show:
 
         def encoding(total: int) -> Callable[[], None]:
-            done = 0
-
-            def one() -> None:
-                nonlocal done
-                done += 1
-                show(done, total)
-
-            return one
+            numbers = count(1)
+            return lambda: show(next(numbers), total)
 
         yield encoding

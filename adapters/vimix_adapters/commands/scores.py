@@ -1,7 +1,6 @@
 """Scores of encoders on a store: features are extracted once, and every score is computed from them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from vimix.app.cross_modal import cross_modal
 from vimix.app.extract import extract_features
-from vimix.app.parallel import SingleProcess, videos_of_rank
+from vimix.app.parallel import SINGLE_PROCESS, videos_of_rank
 from vimix.app.probe import best_epoch, linear_probe
 from vimix.app.retrieve import retrieve
 from vimix.app.streams import Streams, side_by_side
@@ -18,13 +17,13 @@ from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
 from vimix.ports.probe import LinearProbe, ProbeOutcome
 from vimix.ports.process_group import ProcessGroup
+from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import Modality
 from vimix.values.scores import CrossModalScores, ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.feature_cache import FeatureCache, manifest_of
-from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.reports.tables import UNTRAINED, Row
@@ -105,39 +104,24 @@ def evaluation_targets(recipe: config.Recipe, store: VideoStore) -> list[Evaluat
     for arm in recipe.arms:
         if UNTRAINED in (arm, recipe.title(arm)):
             raise VimixError(f"[arms.{arm}]: {UNTRAINED!r} names the row of untrained encoders: rename the arm")
-    own = [own_target(recipe, store)] if recipe.evaluate.own else []
-    return [*own, *(other_target(recipe, name) for name in recipe.evaluate.stores)]
+    own = [evaluation_target(recipe, store=store)] if recipe.evaluate.own else []
+    return [*own, *(evaluation_target(recipe, name) for name in recipe.evaluate.stores)]
 
 
-def own_target(recipe: config.Recipe, store: VideoStore) -> EvaluationTarget:
-    """Return the recipe's own store as a target. Raises VimixError if nothing can be scored on it."""
-    with _naming("evaluate"):
-        require_scorable(recipe, store)
-    return EvaluationTarget("", recipe, store)
+def evaluation_target(recipe: config.Recipe, name: str = "", store: VideoStore | None = None) -> EvaluationTarget:
+    """Return the store ``name`` of [evaluate.stores], or the recipe's own, which is ``store`` if it is open.
 
-
-def other_target(recipe: config.Recipe, name: str) -> EvaluationTarget:
-    """Return a store of [evaluate.stores]. Raises VimixError if it is missing or nothing can be scored on it."""
-    moved = recipe.on(name)
-    with _naming(f"evaluate.stores.{name}"):
-        store = wiring.build_store(moved)
-        require_scorable(moved, store)
-    return EvaluationTarget(name, moved, store)
-
-
-@contextmanager
-def _naming(key: str) -> Iterator[None]:
+    Raises VimixError naming the table's key if the store is missing, or retrieval and linear probe cannot be scored on
+    it: splits that overlap, a gallery of one class.
+    """
+    key, moved = (f"evaluate.stores.{name}", recipe.on(name)) if name else ("evaluate", recipe)
     try:
-        yield
+        opened = wiring.build_store(moved) if store is None else store
+        require_fair_splits(opened, moved.evaluate.gallery, moved.evaluate.queries)
+        require_classes(opened, moved.evaluate.gallery)
     except VimixError as error:
         raise VimixError(f"{key}: {error}") from error
-
-
-def require_scorable(recipe: config.Recipe, store: VideoStore) -> None:
-    """Raise VimixError unless retrieval and linear probe can be scored: fair splits, a gallery of two classes."""
-    gallery, queries = recipe.evaluate.gallery, recipe.evaluate.queries
-    require_fair_splits(store, gallery, queries)
-    require_classes(store, gallery)
+    return EvaluationTarget(name, moved, opened)
 
 
 def require_classes(store: VideoStore, split: str) -> None:
@@ -159,11 +143,24 @@ def require_fair_splits(store: VideoStore, train: str, test: str) -> None:
         )
 
 
+def build_networks(
+    recipe: config.Recipe, arms: Mapping[str, Mapping[Modality, Checkpoint]], compute: Compute
+) -> dict[str, dict[Modality, Network]]:
+    """Untrained networks of all modalities in ``arms``, then the networks of each arm's checkpoints, by arm."""
+    modalities = [m for m in map(Modality, recipe.modalities) if any(m in trained for trained in arms.values())]
+    networks: dict[str, dict[Modality, Network]] = {
+        UNTRAINED: {m: wiring.build_network(recipe, m, compute) for m in modalities}
+    }
+    for arm, trained in arms.items():
+        networks[arm] = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in trained.items()}
+    return networks
+
+
 def extract(
     target: EvaluationTarget,
     networks: Mapping[Modality, Network],
     compute: Compute,
-    group: ProcessGroup | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
     cache: FeatureCache | None = None,
 ) -> dict[Modality, FeaturePair]:
     """Extract features of gallery and queries by modality; those in ``cache`` are read instead.
@@ -173,7 +170,7 @@ def extract(
     """
     recipe, store = target.recipe, target.store
     require_fair_splits(store, recipe.evaluate.gallery, recipe.evaluate.queries)
-    sources, group = wiring.sources_of(store), group or SingleProcess()
+    sources = wiring.sources_of(store)
 
     def computed(modality: Modality, split: str) -> VideoFeatures:
         mine = videos_of_rank(store.members(split), group)
@@ -226,23 +223,21 @@ def _probed(recipe: config.Recipe, pairs: Pairs) -> tuple[LinearProbe, Streams, 
     return wiring.build_probe(recipe, widths), side_by_side(gallery), side_by_side(queries)
 
 
-def epochs_of_probe(recipe: config.Recipe) -> LinearSgd:
-    """Settings of the protocol's linear layer. Raises VimixError if the protocol trains it without epochs."""
-    settings = config.protocol_of(recipe).probe
-    if settings is None:
+def require_epochs(recipe: config.Recipe) -> None:
+    """Raise VimixError if the protocol trains its linear layer without epochs."""
+    if config.protocol_of(recipe).probe is None:
         raise VimixError(
             f"--best-on-test: protocol {recipe.evaluate.protocol} chooses nothing on test videos: use --protocol "
             "coclr or crosclr"
         )
-    return settings
 
 
 def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]:
     """Epoch at which the linear layers are best on the test videos, and their accuracy, as the peers report it.
 
-    Raises VimixError as ``epochs_of_probe`` does.
+    Raises VimixError as ``require_epochs`` does.
     """
-    epochs_of_probe(recipe)
+    require_epochs(recipe)
     probe, gallery, queries = _probed(recipe, pairs)
     by_epoch = {
         m: probe.fit_predict(known.features, known.labels, known.sources, queries[m].features, recipe.seed).by_epoch

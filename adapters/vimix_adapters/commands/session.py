@@ -1,7 +1,7 @@
 """The session of a command that trains or evaluates: recipe, store, device and process group."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from attrs import frozen
@@ -36,18 +36,13 @@ class Session:
         """Whether this process is the one that prints and writes files."""
         return self.group.rank == 0
 
-    @contextmanager
-    def locked(self, folder: Path) -> Iterator[None]:
+    def locked(self, folder: Path) -> AbstractContextManager[None]:
         """Lock ``folder`` against other processes, such as a job that the cluster started twice.
 
         The operating system releases the lock when the process ends, however it ends. Raises VimixError if another
         process holds it, WriteError if the folder is not writable.
         """
-        if not self.writes:
-            yield
-            return
-        with locked_folder(folder, "training"):
-            yield
+        return locked_folder(folder, "training") if self.writes else nullcontext()
 
 
 @contextmanager

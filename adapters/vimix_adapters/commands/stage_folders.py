@@ -12,6 +12,12 @@ from vimix_adapters.files import make_folder
 log = structlog.get_logger()
 
 
+def stages_of_arm(recipe: config.Recipe, out: Path, arm: str) -> list[tuple[Path, config.Stage]]:
+    """The stages of an arm, each with the folder that it has in the run's folder ``out``."""
+    numbered = enumerate(recipe.arms[arm].stages, start=1)
+    return [(out / arm / f"{number}-{stage.name}", stage) for number, stage in numbered]
+
+
 @define
 class StageFolders:
     """The folder of each stage of each arm; a stage that another arm trains is a link to its folder."""
@@ -26,10 +32,10 @@ class StageFolders:
     @_alike.default
     def _by_identity(self) -> dict[Path, list[Path]]:
         alike: dict[str, list[Path]] = {}
-        for arm, settings in self.recipe.arms.items():
-            stages = zip(config.stage_identities(self.recipe, arm), settings.stages, strict=True)
-            for number, (identity, stage) in enumerate(stages, start=1):
-                alike.setdefault(identity, []).append(self.out / arm / f"{number}-{stage.name}")
+        for arm in self.recipe.arms:
+            stages = stages_of_arm(self.recipe, self.out, arm)
+            for identity, (folder, _) in zip(config.stage_identities(self.recipe, arm), stages, strict=True):
+                alike.setdefault(identity, []).append(folder)
         return {folder: folders for folders in alike.values() for folder in folders}
 
     def owner(self, arm: str, number: int, name: str) -> Path:

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from attrs import evolve
 
-from vimix.app.parallel import SingleProcess
+from vimix.app.parallel import SINGLE_PROCESS
 from vimix.domain.mixing.layers import RandomLayer
 from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
 from vimix.domain.schedule.stages import Stage
-from vimix.values.clips import ClipBatch
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
+from vimix_adapters.benchmarks.steps import random_batch
 from vimix_adapters.encoders.contrastive_network import Compute
 
 TIMED_CLIPS = (4, 8)
@@ -53,7 +53,7 @@ class StepTimer:
         return self._bytes[modality]
 
     def _timed(self, stage: Stage, clips: int) -> float:
-        learner = wiring.build_stage_learner(self._recipe, stage, self._compute, SingleProcess(), steps_per_epoch=0)
+        learner = wiring.build_stage_learner(self._recipe, stage, self._compute, SINGLE_PROCESS, steps_per_epoch=0)
         partner = None
         if stage.layers is not None:  # any cut takes as long as any other, whatever the arm's stages
             cut = {"layers": RandomLayer(), "policy": CrossModalCutMix()}
@@ -61,20 +61,11 @@ class StepTimer:
         if stage.partner is not None:
             partner = wiring.build_network(self._recipe, stage.partner, self._compute).eval().requires_grad_(False)
         step = wiring.step_of(stage, learner, partner)
-        batch, rng, seconds = self._noise(stage, clips), np.random.default_rng(0), []
+        sized = evolve(self._recipe, optim=evolve(self._recipe.optim, batch=clips))
+        batch = random_batch(sized, stage.views_needed, self._compute)
+        rng, seconds = np.random.default_rng(0), []
         for _ in range(3):
             begun = perf_counter()
             float(step(batch, rng).loss)
             seconds.append(perf_counter() - begun)
         return min(seconds[1:])
-
-    def _noise(self, stage: Stage, clips: int) -> ClipBatch:
-        ids = torch.arange(clips, device=self._compute.device)
-        views = {
-            modality: tuple(
-                torch.randn(clips, *wiring.batch_shape(self._recipe, modality), device=self._compute.device)
-                for _ in range(number)
-            )
-            for modality, number in stage.views_needed.items()
-        }
-        return ClipBatch(views=views, videos=ids, sources=ids, labels=ids)

@@ -16,7 +16,6 @@ from vimix_adapters.config.metric_sinks import SINKS, SinkEntry, register_sink
 from vimix_adapters.config.probe_settings import Finetuning, LinearSgd
 from vimix_adapters.config.protocols import (
     PROTOCOLS,
-    Protocol,
     changes,
     finetune_augment_of,
     finetuning_of,
@@ -24,46 +23,38 @@ from vimix_adapters.config.protocols import (
 )
 from vimix_adapters.config.read_recipe import read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.config.recipe_stages import (
-    Arm,
     Cmmc,
     CmmcStage,
     FindPositives,
     HiddenMix,
     InputMix,
-    JointStage,
     Pretrain,
     PretrainStage,
     Stage,
 )
-from vimix_adapters.config.schema import Contrast, Data, Evaluate, EvaluationStore, Finetune, Optim, Recipe, Run
+from vimix_adapters.config.schema import Contrast, Data, Finetune, Optim, Recipe
 
 __all__ = [
     "ENCODERS",
     "PROTOCOLS",
     "SINKS",
-    "Arm",
     "AugmentSettings",
     "Cmmc",
     "CmmcStage",
     "Contrast",
     "Data",
     "EncoderEntry",
-    "Evaluate",
-    "EvaluationStore",
     "FindPositives",
     "Finetune",
     "Finetuning",
     "HiddenMix",
     "InputMix",
-    "JointStage",
     "LinearSgd",
     "ModalitySettings",
     "Optim",
     "Pretrain",
     "PretrainStage",
-    "Protocol",
     "Recipe",
-    "Run",
     "SinkEntry",
     "Stage",
     "Stgcn",

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from attrs import Factory, field, frozen
 from attrs.validators import and_, ge, gt, le, lt, optional
 
+from vimix_adapters.structuring import dotted
+
 _factor: Any = and_(gt(0), le(1))
 
 
@@ -233,14 +235,6 @@ class JointStage:
 Stage = PretrainStage | CmmcStage | JointStage
 
 
-def _dotted(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """The values of nested tables by dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        flat |= _dotted(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat
-
-
 @frozen
 class Arm:
     """One way of training that is compared with the other arms."""
@@ -248,5 +242,5 @@ class Arm:
     stages: tuple[Stage, ...]
     about: str = ""
     """Title of the arm in tables; empty: its name."""
-    set: Mapping[str, Any] = field(factory=dict, converter=_dotted)
+    set: Mapping[str, Any] = field(factory=dict, converter=dotted)
     """Keys of the recipe with the values that they have in this arm, such as {"contrast.negatives": "queue"}."""

@@ -99,13 +99,10 @@ class SkeletonSettings:
     @property
     def formats(self) -> dict[Modality, ModalityFormat]:
         """Formats of joint, motion and bone; only joint is stored, the others are derived from it."""
-        about = f"{self.layout.name}, denoise = {self.denoise}, align = {self.align}"
-        about += ", not found = mask" if self.not_found == "mask" else ""
         return {
             modality: ModalityFormat(
                 modality,
                 channels=len(self.channels),
-                extra=about,
                 layout=self.layout,
                 derived_from=None if modality == JOINT else JOINT,
                 score=self.score,

@@ -1,17 +1,16 @@
-"""A network whose batch is spread over a process group."""
+"""Networks whose training batch is spread over a process group."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from vimix.ports.network import HiddenMixing
+from vimix.ports.network import Classifier, HiddenMixing, Network, Stateful
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.mixing import MixPlan
-from vimix_adapters.distributed.copies import OneOfManyCopies
 from vimix_adapters.distributed.statistics import SharedStatistics
 
 _NAME = "forward_sync_buffers"
@@ -19,6 +18,24 @@ _KNOWN = inspect.signature(DistributedDataParallel).parameters
 OWN_BUFFERS: dict[str, Any] = {_NAME if _NAME in _KNOWN else "broadcast_buffers": False}
 """DistributedDataParallel must not broadcast rank 0's statistics: SharedStatistics combines those of all ranks. The
 option has another name in newer torch."""
+
+
+class OneOfManyCopies:
+    """Wraps ``network``, one of equal copies in all processes. Its state does not depend on the number of processes."""
+
+    network: Stateful
+
+    def buffers(self) -> Iterable[Tensor]:
+        """Buffers of the network."""
+        return self.network.buffers()
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """State of the network, without the names that wrappers add."""
+        return self.network.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Load the network's state; every rank must load the same."""
+        self.network.load_state_dict(state)
 
 
 class SharedNetwork(OneOfManyCopies):
@@ -30,7 +47,7 @@ class SharedNetwork(OneOfManyCopies):
     """
 
     def __init__(self, network: Any, group: ProcessGroup, learns: bool = True) -> None:
-        self.network = network
+        self.network: Network = network
         self._group = group
         self._statistics = SharedStatistics(network, network.groups, group)
         self._wrapped = DistributedDataParallel(network, **OWN_BUFFERS) if learns else network
@@ -38,14 +55,12 @@ class SharedNetwork(OneOfManyCopies):
     @property
     def depth(self) -> int:
         """Number of stages L of the encoder."""
-        depth: int = self.network.depth
-        return depth
+        return self.network.depth
 
     @property
     def planar(self) -> bool:
         """Whether the last two axes of clips and maps are height and width."""
-        planar: bool = self.network.planar
-        return planar
+        return self.network.planar
 
     def embed(self, clips: Tensor) -> Tensor:
         """Embeddings [B, 128] of the clips of this rank."""
@@ -69,20 +84,40 @@ class SharedNetwork(OneOfManyCopies):
 
     def hidden(self, clips: Tensor, layer: int) -> Tensor:
         """The map below stage ``layer`` of the clips of this rank, in evaluation mode."""
-        hidden: Tensor = self.network.hidden(clips, layer)
-        return hidden
+        return self.network.hidden(clips, layer)
 
     def hidden_and_embedding(self, clips: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """The map below stage ``layer`` and the embeddings of the clips of this rank, in evaluation mode."""
-        both: tuple[Tensor, Tensor] = self.network.hidden_and_embedding(clips, layer)
-        return both
+        return self.network.hidden_and_embedding(clips, layer)
 
     def features(self, clips: Tensor) -> Tensor:
         """Features [B, D] of the clips of this rank, in evaluation mode."""
-        features: Tensor = self.network.features(clips)
-        return features
+        return self.network.features(clips)
 
     def parameters(self) -> Iterable[Tensor]:
         """Parameters of the network."""
-        parameters: Iterable[Tensor] = self.network.parameters()
-        return parameters
+        return self.network.parameters()
+
+
+class SharedClassifier(OneOfManyCopies):
+    """Implements ``vimix.ports.network.Classifier`` around a ``ClassifyingNetwork``, one copy in each process.
+
+    DistributedDataParallel averages the gradients. In training each process normalises its own rows, as if they were a
+    BatchNorm group of one process's batch. In evaluation the processes do not communicate.
+    """
+
+    def __init__(self, network: Any, group: ProcessGroup) -> None:
+        self.network: Classifier = network
+        self._statistics = SharedStatistics(network.moving, network.groups, group)
+        self._wrapped = DistributedDataParallel(network, **OWN_BUFFERS)
+
+    def logits(self, clips: Tensor) -> Tensor:
+        """Logits [B, classes] of the clips of this rank, in training mode."""
+        self._wrapped.train()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
+        with self._statistics.shared():
+            logits: Tensor = self._wrapped(clips)
+        return logits
+
+    def probabilities(self, clips: Tensor) -> Tensor:
+        """Softmax [B, classes] of the clips of this rank, in evaluation mode."""
+        return self.network.probabilities(clips)

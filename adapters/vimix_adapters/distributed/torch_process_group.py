@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch import distributed as dist
 
-from vimix.app.parallel import SingleProcess
+from vimix.app.parallel import SINGLE_PROCESS
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 
@@ -107,7 +107,7 @@ def join_process_group(device: torch.device, timeout: float) -> Iterator[Process
     Raises VimixError if other processes are gone or do not answer within ``timeout`` seconds.
     """
     if local_rank() is None or os.environ["WORLD_SIZE"] == "1":
-        yield SingleProcess()
+        yield SINGLE_PROCESS
         return
     group = TorchProcessGroup()
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"

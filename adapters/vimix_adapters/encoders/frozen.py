@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from vimix.app.parallel import SingleProcess
+from vimix.app.parallel import SINGLE_PROCESS
 from vimix.ports.process_group import ProcessGroup
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
@@ -27,10 +27,10 @@ class FrozenClassifier(ClassifyingNetwork):
         unit_features: bool,
         batch_norm: bool,
         compute: Compute,
-        group: ProcessGroup | None = None,
+        group: ProcessGroup = SINGLE_PROCESS,
     ) -> None:
         super().__init__(encoder, classes, 0.0, compute)
-        self.group = group or SingleProcess()
+        self.group = group
         self.encoder.requires_grad_(False)
         self.unit_features = unit_features
         self.norm = (nn.BatchNorm1d(encoder.feature_size) if batch_norm else nn.Identity()).to(compute.device)

@@ -1,7 +1,7 @@
 """An index over the clips of a store that finds the videos, and the clips in them, most similar to a query."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from attrs import asdict, frozen
 from numpy.typing import NDArray
 
 from vimix.domain.scores.features import centre, mean_row, unit_rows
+from vimix.ports.index import Neighbours
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
 from vimix.values.video import Video
@@ -100,7 +101,10 @@ class ClipIndex:
             clip_videos=clip_videos.astype(np.int64),
             starts=features.starts / rates,
             ends=np.minimum(features.starts + window, last) / rates,
-            videos=tuple(_indexed(int(number), videos[number], classes) for number in numbers),
+            videos=tuple(
+                IndexedVideo(int(number), video.name, classes[video.label] if video.label >= 0 else None)
+                for number, video in ((number, videos[number]) for number in numbers)
+            ),
             about=dict(about),
         )
 
@@ -115,18 +119,7 @@ class ClipIndex:
         that of the most similar pair of a query clip and one of its clips. Raises ValueError if k < 1, if there is no
         query clip, or for another D.
         """
-        rows = np.atleast_2d(features)
-        if len(rows) == 0 or rows.shape[1] != len(self.mean):
-            raise ValueError(f"expected query features [Q, {len(self.mean)}], got {features.shape}")
-        queries, k, reach = unit_rows(centre(rows, self.mean)), min(k, len(self.videos)), 4 * k
-        while True:
-            nearest = self.index.search(queries, reach)
-            best = self._best_by_video(nearest.ids, nearest.similarities)
-            # No other clip is more similar to a query clip than the last of that query clip's neighbours.
-            bound = float(nearest.similarities[:, -1].max()) if reach < len(self) else -np.inf
-            if len(best) >= k and best[k - 1].similarity > bound:
-                return tuple(best[:k])
-            reach *= 4
+        return self._search(features, min(k, len(self.videos)), 4 * k, self._best_by_video)
 
     def moments(self, features: Rows, k: int) -> tuple[VideoMatch, ...]:
         """Return the k moments most similar to the query, best first, fewer if there are no more.
@@ -134,17 +127,23 @@ class ClipIndex:
         ``features`` are as for ``query``, and so are the errors. A moment is a clip; a clip that overlaps a better one
         of the same video is left out.
         """
+        return self._search(features, k, 16 * k, self._apart)
+
+    def _search(
+        self, features: Rows, k: int, reach: int, collect: Callable[[Neighbours], list[VideoMatch]]
+    ) -> tuple[VideoMatch, ...]:
+        """The k best matches that ``collect`` finds among the ``reach`` nearest clips, or among more if need be."""
         rows = np.atleast_2d(features)
         if len(rows) == 0 or rows.shape[1] != len(self.mean):
             raise ValueError(f"expected query features [Q, {len(self.mean)}], got {features.shape}")
-        queries, reach = unit_rows(centre(rows, self.mean)), 16 * k
+        queries = unit_rows(centre(rows, self.mean))
         while True:
             nearest = self.index.search(queries, reach)
+            # No other clip is more similar to a query clip than the last of that query clip's neighbours.
             bound = float(nearest.similarities[:, -1].max()) if reach < len(self) else -np.inf
-            found = self._apart(nearest.ids, nearest.similarities)
-            sure = [moment for moment in found if moment.similarity > bound]
+            sure = [match for match in collect(nearest) if match.similarity > bound]
             if len(sure) >= k or reach >= len(self):
-                return tuple((sure if len(sure) >= k else found)[:k])
+                return tuple(sure[:k])
             reach *= 4
 
     def save(self, path: Path) -> None:
@@ -195,47 +194,33 @@ class ClipIndex:
             return f"its head lists {len(self.videos)} videos, but its clips are of {len(np.unique(clips))}"
         return ""
 
-    def _apart(self, clips: NDArray[np.int64], similarities: Rows) -> list[VideoMatch]:
-        """Return the best of the pairs [Q, n] of each clip, most similar first, without clips that overlap a better."""
-        query_clips = np.repeat(np.arange(len(clips)), clips.shape[1])
+    def _apart(self, nearest: Neighbours) -> list[VideoMatch]:
+        """The matches, most similar first, ties in the order of the clips, without clips that overlap a better one."""
         chosen: list[VideoMatch] = []
         taken: dict[int, list[tuple[float, float]]] = {}
-        for pair in np.lexsort((query_clips, clips.ravel(), -similarities.ravel())):
-            clip = int(clips.flat[pair])
-            start, end = float(self.starts[clip]), float(self.ends[clip])
-            spans = taken.setdefault(int(self.clip_videos[clip]), [])
+        for pair in np.lexsort((nearest.ids.ravel(), -nearest.similarities.ravel())):
+            match = self._match(nearest, pair)
+            spans, start, end = taken.setdefault(match.video.number, []), match.start, match.end
             if (start, end) in spans or any(start < stop and begin < end for begin, stop in spans):
                 continue
             spans.append((start, end))
-            chosen.append(
-                VideoMatch(
-                    video=self.videos[self.clip_videos[clip]],
-                    similarity=float(similarities.flat[pair]),
-                    start=start,
-                    end=end,
-                    query_clip=int(query_clips[pair]),
-                )
-            )
+            chosen.append(match)
         return chosen
 
-    def _best_by_video(self, clips: NDArray[np.int64], similarities: Rows) -> list[VideoMatch]:
-        """Return the best of the pairs [Q, n] for each video that occurs, most similar first, ties in store order."""
-        videos, negative = self.clip_videos[clips].ravel(), -similarities.ravel()
-        query_clips = np.repeat(np.arange(len(clips)), clips.shape[1])
-        order = np.lexsort((clips.ravel(), query_clips, negative, videos))
-        first = order[np.unique(videos[order], return_index=True)[1]]
-        ranked = first[np.lexsort((videos[first], negative[first]))]
-        return [
-            VideoMatch(
-                video=self.videos[videos[pair]],
-                similarity=-float(negative[pair]),
-                start=float(self.starts[clips.flat[pair]]),
-                end=float(self.ends[clips.flat[pair]]),
-                query_clip=int(query_clips[pair]),
-            )
-            for pair in ranked
-        ]
+    def _best_by_video(self, nearest: Neighbours) -> list[VideoMatch]:
+        """The best match of each video, most similar first, ties in the order of the store."""
+        videos = self.clip_videos[nearest.ids.ravel()]
+        order = np.lexsort((videos, -nearest.similarities.ravel()))
+        firsts = np.sort(np.unique(videos[order], return_index=True)[1])
+        return [self._match(nearest, pair) for pair in order[firsts]]
 
-
-def _indexed(number: int, video: Video, classes: Sequence[str]) -> IndexedVideo:
-    return IndexedVideo(number, video.name, classes[video.label] if video.label >= 0 else None)
+    def _match(self, nearest: Neighbours, pair: int) -> VideoMatch:
+        """The pair of a query clip and one of its neighbours with this number, counted row by row."""
+        clip = nearest.ids.flat[pair]
+        return VideoMatch(
+            video=self.videos[self.clip_videos[clip]],
+            similarity=float(nearest.similarities.flat[pair]),
+            start=float(self.starts[clip]),
+            end=float(self.ends[clip]),
+            query_clip=int(pair // nearest.ids.shape[1]),
+        )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vimix_adapters.metrics.tracked import TrackedMetrics
+from vimix_adapters.structuring import dotted
 
 
 class MlflowTracker:
@@ -33,9 +34,8 @@ class MlflowTracker:
         found = self._client.get_experiment_by_name(name)
         experiment = found.experiment_id if found else self._client.create_experiment(name)
         run = self._client.create_run(experiment, run_name="/".join(self._folder.resolve().parts[-3:])).info.run_id
-        parameters = [
-            Param(key, str(value)[:500]) for key, value in _flat(self._settings)
-        ]  # the least that servers take
+        # Servers take at least 500 characters a value.
+        parameters = [Param(key, str(value)[:500]) for key, value in dotted(self._settings).items()]
         for first in range(0, len(parameters), 100):  # the most that they take at once
             self._client.log_batch(run, params=parameters[first : first + 100])
         return str(run)
@@ -50,11 +50,6 @@ class MlflowTracker:
     def end(self) -> None:
         """Mark the run as finished."""
         self._client.set_terminated(self._run)
-
-
-def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, Any]]:
-    inner = [_flat(v, f"{above}{k}.") if isinstance(v, Mapping) else [(above + k, v)] for k, v in settings.items()]
-    return [pair for pairs in inner for pair in pairs]
 
 
 def build_mlflow(folder: Path, project: str, settings: Mapping[str, Any]) -> TrackedMetrics:

@@ -44,11 +44,15 @@ class SgdProbe:
             raise VimixError("a linear probe needs training videos of at least two classes; name another split")
         settings, generator = self.settings, torch.Generator().manual_seed(seed)
         widths = self.widths or (features.shape[1],)
-        model = _Trained(_MeanLogits(settings, widths, len(seen), generator), settings)
+        model = _MeanLogits(settings, widths, len(seen), generator)
+        optimiser = torch.optim.SGD(
+            model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
+        )
         x, x_test = (_input(settings, widths, rows) for rows in (features, queries))
         by_epoch = {}
         for epoch in range(settings.epochs):
-            _train_epoch(model, settings, epoch, x, torch.from_numpy(targets), generator)
+            rate = step_decay(settings.lr, epoch, settings.milestones, settings.decay)
+            _train_epoch(model, optimiser, rate, settings, x, torch.from_numpy(targets), generator)
             if epoch % settings.every == settings.first_tested or epoch == settings.epochs - 1:
                 by_epoch[epoch] = _predicted(model, x_test, seen, int(labels.max()) + 1)
         protocol = {"classifier": "linear layer, SGD; its last epoch", **asdict(settings)}
@@ -66,17 +70,6 @@ class _MeanLogits(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         parts = zip(self.layers, torch.split(rows, self.widths, dim=1), strict=True)
         return torch.stack([layer(part) for layer, part in parts]).mean(dim=0)
-
-
-class _Trained(nn.Module):
-    """The layers with their optimiser."""
-
-    def __init__(self, layers: nn.Module, settings: LinearSgd) -> None:
-        super().__init__()
-        self.layers = layers
-        self.optimiser = torch.optim.SGD(
-            layers.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay
-        )
 
 
 def _layer(settings: LinearSgd, size: int, classes: int, generator: torch.Generator) -> nn.Module:
@@ -98,10 +91,15 @@ def _input(settings: LinearSgd, widths: Sequence[int], rows: Rows) -> Tensor:
 
 
 def _train_epoch(
-    model: _Trained, settings: LinearSgd, epoch: int, x: Tensor, targets: Tensor, generator: torch.Generator
+    model: nn.Module,
+    optimiser: torch.optim.SGD,
+    rate: float,
+    settings: LinearSgd,
+    x: Tensor,
+    targets: Tensor,
+    generator: torch.Generator,
 ) -> None:
-    for group in model.optimiser.param_groups:
-        group["lr"] = step_decay(settings.lr, epoch, settings.milestones, settings.decay)
+    optimiser.param_groups[0]["lr"] = rate
     model.train()
     batch = min(settings.batch, len(x))
     for rows in torch.split(torch.randperm(len(x), generator=generator), batch):
@@ -109,17 +107,17 @@ def _train_epoch(
             continue
         if settings.drop_last and len(rows) < batch:
             continue
-        loss = nn.functional.cross_entropy(model.layers(x[rows]), targets[rows])
-        model.optimiser.zero_grad()
+        loss = nn.functional.cross_entropy(model(x[rows]), targets[rows])
+        optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward without annotations
-        model.optimiser.step()
+        optimiser.step()
 
 
 @torch.no_grad()
-def _predicted(model: _Trained, queries: Tensor, seen: Integers, classes: int) -> Rows:
+def _predicted(model: nn.Module, queries: Tensor, seen: Integers, classes: int) -> Rows:
     """Class probabilities [Q, classes]. Raises VimixError if a score is not finite."""
     model.eval()
-    scores: Any = model.layers(queries)
+    scores: Any = model(queries)
     if not scores.isfinite().all():
         raise VimixError(
             "the training of the linear layer diverged: the protocol's learning rate does not fit these features; use "

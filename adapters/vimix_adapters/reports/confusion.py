@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix_adapters.files import replacing
+from vimix_adapters.reports.png import png_figure
 from vimix_adapters.reports.results import write_json
 
 FORMAT = "vimix-confusion-1"
@@ -24,20 +23,14 @@ def write_confusion(path: Path, classes: Sequence[str], counts: Counts) -> None:
 
 def draw_confusion(path: Path, classes: Sequence[str], counts: Counts) -> None:
     """Write a PNG of ``counts`` [C, C], each row as shares of its class, atomically."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     side = min(4 + 0.2 * len(classes), 16)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes: Any = figure.subplots()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    picture = axes.imshow(100 * shares, vmin=0, vmax=100, cmap="viridis")
-    figure.colorbar(picture, label="share of the class's test videos (%)")
-    axes.set(xlabel="predicted class", ylabel="class")
-    if len(classes) <= NAMED:
-        places = range(len(classes))
-        axes.set_xticks(places, classes, rotation=90, fontsize=7, parse_math=False)
-        axes.set_yticks(places, classes, fontsize=7, parse_math=False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+    with png_figure(path, (side + 1, side)) as figure:
+        axes = figure.subplots()
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        picture = axes.imshow(100 * shares, vmin=0, vmax=100, cmap="viridis")
+        figure.colorbar(picture, label="share of the class's test videos (%)")
+        axes.set(xlabel="predicted class", ylabel="class")
+        if len(classes) <= NAMED:
+            places = range(len(classes))
+            axes.set_xticks(places, classes, rotation=90, fontsize=7, parse_math=False)
+            axes.set_yticks(places, classes, fontsize=7, parse_math=False)

@@ -1,6 +1,7 @@
 """Tables and notes for people: text is printed as it is and never read as rich's markup."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -32,6 +33,28 @@ def plain_console(stderr: bool = False) -> Console:
 def show_table(table: Table, stderr: bool = False) -> None:
     """Print a table."""
     plain_console(stderr).print(table)
+
+
+def text_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    align: str,
+    title: str = "",
+    caption: str = "",
+    sections: Sequence[object] = (),
+) -> Table:
+    """Return a table of texts for the console.
+
+    ``align`` has a letter per column, ``l`` or ``r``; its last letter also holds for all further columns. With
+    ``sections``, a value for each row, a line is drawn where the value changes.
+    """
+    table = Table(title=title or None, caption=caption or None)
+    for heading, letter in zip(headings, align.ljust(len(headings), align[-1]), strict=False):
+        table.add_column(heading, justify="right" if letter == "r" else "left")
+    keys = sections or [""] * len(rows)
+    for row, key, following in zip(rows, keys, [*keys[1:], *keys[-1:]], strict=True):
+        table.add_row(*row, end_section=following != key)
+    return table
 
 
 def print_note(text: str) -> None:

@@ -1,15 +1,16 @@
-"""Curves of loss and pretext accuracy of the stages of a run (the paper's Figure 3)."""
+"""Curves of the stages of a run: loss and pretext accuracy (the paper's Figure 3); and of accuracy with few labels."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
-from vimix_adapters.files import replacing
 from vimix_adapters.reading import read_json_lines
+from vimix_adapters.reports.png import png_figure
 from vimix_adapters.structuring import is_finite, is_number
 
 PANELS: Mapping[str, tuple[str, float]] = {
@@ -21,30 +22,54 @@ SMOOTHING = 0.05
 """Share of a stage's rows over which the bold line is averaged; the pale line shows the recorded values."""
 
 
+@frozen(eq=False)
+class StageMetrics:
+    """The metrics of a stage that a run has begun."""
+
+    folder: str
+    """Name of the stage's folder."""
+    modalities: Sequence[str]
+    """Modalities that the stage trains."""
+    epochs: int
+    """Number of epochs in the plan."""
+    rows: Sequence[Mapping[str, float]]
+    """Rows of metrics, in order."""
+
+
 def draw_curves(path: Path, stages: Mapping[str, Path], title: str = "") -> None:
     """Write a PNG of loss and pretext accuracy by step, with one line per stage, atomically.
 
     ``stages`` maps the name of a stage to its ``metrics.jsonl``, see ``read_metrics``, whose errors it raises.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    with png_figure(path, (11, 4)) as figure:
+        panels = figure.subplots(1, len(PANELS))
+        for stage, file in stages.items():
+            rows = read_metrics(file)
+            for axes, (name, (_, factor)) in zip(panels, PANELS.items(), strict=True):
+                _draw_stage(axes, stage, *_series(rows, name), factor)
+        for axes, (label, _) in zip(panels, PANELS.values(), strict=True):
+            axes.set(xlabel="step", ylabel=label)
+            axes.grid(alpha=0.3)
+        if stages:
+            for text in panels[0].legend(fontsize=8).get_texts():
+                text.set_parse_math(False)  # an arm's name may hold dollar signs
+        figure.suptitle(title, parse_math=False)
 
-    figure = Figure(figsize=(11, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels: Any = figure.subplots(1, len(PANELS))
-    for stage, file in stages.items():
-        rows = read_metrics(file)
-        for axes, (name, (_, factor)) in zip(panels, PANELS.items(), strict=True):
-            _draw_stage(axes, stage, *_series(rows, name), factor)
-    for axes, (label, _) in zip(panels, PANELS.values(), strict=True):
-        axes.set(xlabel="step", ylabel=label)
+
+def draw_fractions(
+    path: Path, fractions: Sequence[float], means: Sequence[float], deviations: Sequence[float], title: str = ""
+) -> None:
+    """Write a PNG of the mean top-1 accuracy (0 to 1) by fraction, with bars of one deviation, atomically."""
+    shares, heights, bars = (100 * np.asarray(values) for values in (fractions, means, deviations))
+    with png_figure(path, (5.5, 4)) as figure:
+        axes = figure.subplots()
+        axes.errorbar(shares, heights, yerr=bars, marker="o", capsize=3)
+        axes.set_xscale("log")
+        axes.set_xticks(shares, [f"{share:g}" for share in shares])
+        axes.set_xticks([], minor=True)
+        axes.set(xlabel="labelled training videos of each class (%)", ylabel="top-1 accuracy (%)")
         axes.grid(alpha=0.3)
-    if stages:
-        for text in panels[0].legend(fontsize=8).get_texts():
-            text.set_parse_math(False)  # an arm's name may hold dollar signs
-    figure.suptitle(title, parse_math=False)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+        figure.suptitle(title, fontsize=10, parse_math=False)
 
 
 def read_metrics(file: Path, needed: Sequence[str] = ("step",)) -> list[dict[str, float]]:

@@ -39,6 +39,17 @@ class EncoderRecord:
 
 
 @frozen
+class ProtocolRecord:
+    """The parts of a record's protocol that a row depends on."""
+
+    name: str = ""
+    changed_by_the_recipe: Sequence[str] = ()
+    """Settings of the protocol that the recipe changes."""
+    finetune: Mapping[str, Any] = field(factory=dict)
+    """Settings of finetuning by modality, or, in older records, of all; empty for other tasks."""
+
+
+@frozen
 class Evaluated:
     """A record of ``vimix evaluate`` with its file."""
 
@@ -46,12 +57,7 @@ class Evaluated:
     record: ResultRecord
     encoders: Mapping[str, EncoderRecord]
     """Provenance of the checkpoints by modality."""
-    protocol: str
-    """Name of the protocol."""
-    changed: Sequence[str]
-    """Settings of the protocol that the recipe changes."""
-    finetune: Mapping[str, Any]
-    """Settings of finetuning by modality, or, in older records, of all; empty for other tasks."""
+    protocol: ProtocolRecord
 
     @property
     def seeds(self) -> tuple[int, int]:
@@ -79,28 +85,22 @@ class Evaluated:
                 yield f"{modality} {reason}"
         if len({encoder.seed for encoder in self.encoders.values()}) > 1:
             yield "the encoders are of runs with different seeds"
-        if self.protocol != source.protocol:
-            yield f"protocol {self.protocol or 'none'}, the row's is {source.protocol}"
-        if self.changed:
-            yield f"the recipe changed its protocol ({', '.join(self.changed)})"
+        protocol = self.protocol
+        if protocol.name != source.protocol:
+            yield f"protocol {protocol.name or 'none'}, the row's is {source.protocol}"
+        if protocol.changed_by_the_recipe:
+            yield f"the recipe changed its protocol ({', '.join(protocol.changed_by_the_recipe)})"
         for modality, (name, value) in product(self.encoders, finetune.items()):
-            if (used := self.finetune.get(modality, self.finetune).get(name, value)) != value:
+            if (used := protocol.finetune.get(modality, protocol.finetune).get(name, value)) != value:
                 yield f"finetune.{name} = {used}, the row's is {value}"
-
-
-@frozen
-class _Protocol:
-    name: str = ""
-    changed_by_the_recipe: Sequence[str] = ()
-    finetune: Mapping[str, Any] = field(factory=dict)
 
 
 def evaluated_of(content: object, file: Path) -> Evaluated:
     """Return the record from the parsed content of its file. Raises VimixError as ``record_of`` does."""
     record = record_of(content, file)
-    protocol = structured(record.protocol, _Protocol, file, "the protocol of an evaluation")
+    protocol = structured(record.protocol, ProtocolRecord, file, "the protocol of an evaluation")
     encoders = {
         modality: structured(about, EncoderRecord, file, f"the provenance of the checkpoint of {modality}")
         for modality, about in record.checkpoints.items()
     }
-    return Evaluated(file, record, encoders, protocol.name, protocol.changed_by_the_recipe, protocol.finetune)
+    return Evaluated(file, record, encoders, protocol)

@@ -9,6 +9,7 @@ from typing import Any
 from attrs import evolve, frozen
 from rich.table import Table
 
+from vimix_adapters.reports.console import text_table
 from vimix_adapters.reports.markdown import markdown_table
 from vimix_adapters.reports.summaries import cell as ours_text
 from vimix_adapters.reports.summaries import mean_and_deviation
@@ -123,28 +124,12 @@ class Filled:
 
 
 UCF_HMDB = ("linear UCF101", "linear HMDB51", "R@1 UCF101", "R@1 HMDB51")
-HIDDEN = {
-    "moco": "MoCo",
-    "manifold_mixup": "+ mixup",
-    "cm_mixup": "+ CM mixup",
-    "cm_cutmix_s": "+ CM cutmix (s)",
-    "cm_cutmix_st": "+ CM cutmix (s, t)",
-    "cm_cutmix_stc": "+ CM cutmix (s, t, c)",
-    "cmmc": "+ CM cutmix (s, t, c, random layer)",
-}
-INPUT = {
-    "moco": "MoCo",
-    "mixup": "+ Mixup",
-    "temporal_cutmix": "+ Temporal cutmix",
-    "st_cutmix": "+ ST cutmix",
-    "videomix": "+ VideoMix",
-}
 STREAMS = {"rgb": "rgb", "flow": "flow", "two_stream": "rgb + flow"}
 BOTH = "rgb + flow"
 
 
 def paper_numbers() -> dict[str, Any]:
-    """Return the printed numbers of the tables in per cent, by table, block and line."""
+    """Return the printed numbers of the tables in per cent, by table, block and line, and the ``names`` of lines."""
     text = resources.files("vimix_adapters.reports").joinpath("paper_tables.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
@@ -169,15 +154,10 @@ def markdown(filled: Filled) -> str:
 
 def console(filled: Filled) -> Table:
     """Return the table for the console."""
-    table = Table(
-        title=f"Table {filled.table.number}: {filled.table.title}", caption="per cent; ours: mean ± deviation"
-    )
-    for number, heading in enumerate(filled.headings):
-        table.add_column(heading.replace(", ", "\n"), justify="right" if number > 1 else "left")
-    texts = filled.texts()
-    for line, following in zip(texts, [*texts[1:], None], strict=True):
-        table.add_row(*line, end_section=following is not None and following[0] != line[0])
-    return table
+    title = f"Table {filled.table.number}: {filled.table.title}"
+    headings, texts = [heading.replace(", ", "\n") for heading in filled.headings], filled.texts()
+    caption = "per cent; ours: mean ± deviation"
+    return text_table(headings, texts, "llr", title, caption, sections=[line[0] for line in texts])
 
 
 def plain(filled: Filled) -> dict[str, Any]:
@@ -204,15 +184,18 @@ def _four(recipe: str, arm: str, modality: str, numbers: Sequence[float]) -> lis
 
 
 def _table1(numbers: Mapping[str, Any]) -> PaperTable:
-    lines = [Line("", name, _four("table1", arm, "rgb", numbers["table1"][arm])) for arm, name in INPUT.items()]
+    lines = [
+        Line("", numbers["names"][arm], _four("table1", arm, "rgb", values))
+        for arm, values in numbers["table1"].items()
+    ]
     return PaperTable(1, "mixing in the input space, RGB, 200 epochs on UCF101", "table1", UCF_HMDB, lines)
 
 
 def _table2(numbers: Mapping[str, Any]) -> PaperTable:
     lines = [
-        Line(block.replace("_", "-"), name, _four("table2", arm, modality, numbers["table2"][block][arm]))
+        Line(block.replace("_", "-"), numbers["names"][arm], _four("table2", arm, modality, values))
         for block, modality in STREAMS.items()
-        for arm, name in HIDDEN.items()
+        for arm, values in numbers["table2"][block].items()
     ]
     return PaperTable(2, "mixing hidden representations, 500 epochs on UCF101", "table2", UCF_HMDB, lines)
 
@@ -250,7 +233,7 @@ def _table3(numbers: Mapping[str, Any]) -> PaperTable:
         return [Source(recipe, arm, BOTH, "top-1", tested_on, task) for tested_on in stores]
 
     lines = [
-        Line(block, _method(key), [Cell(n, s) for n, s in zip(values, ours(key, task), strict=True)])
+        Line(block, _method(numbers, key), [Cell(n, s) for n, s in zip(values, ours(key, task), strict=True)])
         for block, task in (("linear", "run"), ("finetune", "finetune"))
         for key, values in _with_mining(numbers["table3"][block], "vimix_mining_ucf101", "vimix_mining_k400")
     ]
@@ -275,7 +258,7 @@ def _table4(numbers: Mapping[str, Any]) -> PaperTable:
 
     columns = [f"{name} R@{k}" for name in ("UCF101", "HMDB51") for k in ks]
     printed = {**numbers["table4"], "vimix_mining": {}}
-    lines = [Line("", _method(key), cells(key, values)) for key, values in printed.items()]
+    lines = [Line("", _method(numbers, key), cells(key, values)) for key, values in printed.items()]
     return PaperTable(4, "retrieval, Vi-Mix with two streams, pretrained on UCF101", "table2", columns, lines)
 
 
@@ -288,50 +271,17 @@ def _table5(numbers: Mapping[str, Any]) -> PaperTable:
 
     lines = [
         Line(
-            "", _method(key), [Cell(n, source(key, split)) for n, split in zip(values, ("xsub", "xview"), strict=True)]
+            "",
+            _method(numbers, key),
+            [Cell(n, source(key, split)) for n, split in zip(values, ("xsub", "xview"), strict=True)],
         )
         for key, values in _with_mining(numbers["table5"], "skeletonclr_cmmc_mining")
     ]
     return PaperTable(5, "NTU-60, linear", "table5-xsub", ("xsub", "xview"), lines)
 
 
-NAMES = {
-    "vimix": "Vi-Mix",
-    "vimix_mining": "Vi-Mix + mining",
-    "coclr": "CoCLR",
-    "memdpc": "MemDPC",
-    "videomoco": "VideoMoCo",
-    "cvrl": "CVRL",
-    "opn": "OPN",
-    "vcop": "VCOP",
-    "xdc": "XDC",
-    "avts": "AVTS",
-    "gdt": "GDT",
-    "cbt": "CBT",
-    "milnce": "MIL-NCE",
-    "elo": "ELO",
-    "brave": "BraVe",
-    "supervised_imagenet": "supervised, ImageNet +",
-    "jigsaw": "Jigsaw",
-    "rl_method": "RL-method",
-    "vcp": "VCP",
-    "speednet": "SpeedNet",
-    "longtgan": "LongTGAN",
-    "ms2l": "MS2L",
-    "as_cal": "AS-CAL",
-    "p_and_c": "P&C",
-    "sebirenet": "SeBiReNet",
-    "crossclr_2s": "CrosSCLR, joint + motion",
-    "crossclr_3s": "CrosSCLR, joint + motion + bone",
-    "skeletonclr": "SkeletonCLR, joint + motion",
-    "skeletonclr_cmmc": "SkeletonCLR + CMMC, joint + motion",
-    "skeletonclr_cmmc_mining": "SkeletonCLR + CMMC + mining, joint + motion",
-}
-DATA = {"ucf101": "UCF101", "k400": "K400", "k600": "K600", "htm": "HTM", "youtube8m": "YouTube8M"}
-"""Data sets on which the methods of Tables 3 and 4 were pretrained."""
-
-
-def _method(key: str) -> str:
+def _method(numbers: Mapping[str, Any], key: str) -> str:
     """The printed name of a key: ``CoCLR, K400`` for ``coclr_k400``."""
     method, _, data = key.rpartition("_")
-    return f"{NAMES[method]}, {DATA[data]}" if data in DATA else NAMES[key]
+    names = numbers["names"]
+    return f"{names[method]}, {numbers['data'][data]}" if data in numbers["data"] else names[key]

@@ -8,14 +8,14 @@ from attrs import frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.reading import read_json
 from vimix_adapters.reports.markdown import markdown_table
-from vimix_adapters.reports.summaries import FORMAT
+from vimix_adapters.reports.summaries import FORMAT, Difference
 from vimix_adapters.reports.tables import LINEAR
 from vimix_adapters.structuring import structured
 
 
 @frozen
-class RecordedDifference:
-    """A difference in the record, and its 95 % confidence interval, as shares of 1."""
+class RecordedDifference(Difference):
+    """A difference in the record, as shares of 1, and what it is of."""
 
     arm: str
     key: str
@@ -24,9 +24,6 @@ class RecordedDifference:
     score: str
     less: str
     """Title of the arm that was subtracted."""
-    mean: float
-    low: float
-    high: float
 
     @property
     def decided(self) -> bool:
@@ -37,8 +34,7 @@ class RecordedDifference:
     def cells(self) -> tuple[str, ...]:
         """The row of the table, in points."""
         score = LINEAR.get(self.score, self.score)
-        interval = f"{100 * self.low:+.1f} to {100 * self.high:+.1f}"
-        return (f"{self.arm} minus {self.less}", self.modality, score, f"{100 * self.mean:+.1f}", interval)
+        return (f"{self.arm} minus {self.less}", self.modality, score, f"{100 * self.mean:+.1f}", self.interval)
 
 
 @frozen

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vimix_adapters.files import replacing
+from vimix_adapters.reports.png import png_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,22 +44,15 @@ def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str = "") -> None:
 
     Raises ValueError if there is no row.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     if not rows:
         raise ValueError("a sheet needs at least one query")
     columns = 1 + max(len(row.neighbours) for row in rows)
     tallest = max(picture.shape[0] / picture.shape[1] for picture in (row.query.picture for row in rows))
-    figure = Figure(figsize=(INCHES * columns, (INCHES * tallest + 0.4) * len(rows) + 0.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    if title:
-        figure.suptitle(title, fontsize=10, parse_math=False)
-    axes: Any = figure.subplots(len(rows), columns, squeeze=False)
-    for row, line in zip(rows, axes, strict=True):
-        _draw_line(row, line)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+    with png_figure(path, (INCHES * columns, (INCHES * tallest + 0.4) * len(rows) + 0.4)) as figure:
+        if title:
+            figure.suptitle(title, fontsize=10, parse_math=False)
+        for row, line in zip(rows, figure.subplots(len(rows), columns, squeeze=False), strict=True):
+            _draw_line(row, line)
 
 
 def _draw_line(row: SheetRow, line: "Sequence[Axes]") -> None:

@@ -1,12 +1,14 @@
 """The metrics that each stage of a run ended with, over seeds: a table and plain data."""
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from attrs import frozen
 from rich.table import Table
 
+from vimix_adapters.reports.console import text_table
 from vimix_adapters.reports.summaries import mean_and_deviation
 
 FORMAT = "vimix-stages-1"
@@ -19,14 +21,6 @@ MetricsRow = Mapping[str, float]
 def mean_at_end(values: Sequence[float]) -> float:
     """Return the mean over the last tenth of a stage's rows."""
     return float(np.mean(values[-max(1, round(TAIL * len(values))) :]))
-
-
-def _over_all(values: Sequence[float]) -> float:
-    return float(np.mean(values))
-
-
-def _last(values: Sequence[float]) -> float:
-    return values[-1]
 
 
 @frozen
@@ -45,12 +39,14 @@ class Quantity:
 QUANTITIES: Sequence[Quantity] = (
     Quantity("loss", "loss", ".2f", mean_at_end),
     Quantity("pretext_accuracy", "pretext accuracy", ".1%", mean_at_end),
-    Quantity("weight", "own share", ".2f", _over_all),  # share of its own map or clip in a mixed query
+    Quantity(
+        "weight", "own share", ".2f", lambda values: float(np.mean(values))
+    ),  # share of its own map or clip in a mixed query
     Quantity("effective_rank", "effective rank", ".1f", mean_at_end),
     Quantity("positives", "positives found", ".1f", mean_at_end),  # besides the own key
     Quantity("positives_own_class", "of own class", ".1%", mean_at_end),
-    Quantity("knn_accuracy", "kNN accuracy", ".1%", _last),
-    Quantity("bad_steps", "bad steps", ".0f", _last),  # counted through the stage
+    Quantity("knn_accuracy", "kNN accuracy", ".1%", itemgetter(-1)),
+    Quantity("bad_steps", "bad steps", ".0f", itemgetter(-1)),  # counted through the stage
 )
 
 
@@ -88,17 +84,18 @@ def stages_table(lines: Sequence[StageLine], seeds: Sequence[int]) -> Table:
     """Return a table for the console: mean ± deviation over the seeds, with one section per arm."""
     title = f"Stages, {'seeds' if seeds[1:] else 'seed'} {', '.join(map(str, seeds))}"
     caption = f"own share: mean over the stage; kNN accuracy, bad steps: at its end; else: mean of its last {TAIL:.0%}"
-    table = Table(title=title, caption=caption)
     shown = [quantity for quantity in QUANTITIES if any(quantity.name in line.values for line in lines)]
-    for heading in ("arm", "stage"):
-        table.add_column(heading)
-    for heading in ("epochs", *(quantity.heading for quantity in shown)):
-        table.add_column(heading, justify="right")
-    for line, following in zip(lines, [*lines[1:], None], strict=True):
-        cells = (_cell([*line.values.get(quantity.name, {}).values()], quantity.form) for quantity in shown)
-        ends = following is not None and following.arm != line.arm
-        table.add_row(line.arm, line.stage, line.progress, *cells, end_section=ends)
-    return table
+    rows = [
+        [
+            line.arm,
+            line.stage,
+            line.progress,
+            *(_cell([*line.values.get(quantity.name, {}).values()], quantity.form) for quantity in shown),
+        ]
+        for line in lines
+    ]
+    headings = ["arm", "stage", "epochs", *(quantity.heading for quantity in shown)]
+    return text_table(headings, rows, "llr", title, caption, sections=[line.arm for line in lines])
 
 
 def plain(lines: Sequence[StageLine], recipe: str, seeds: Sequence[int]) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from attrs import evolve, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import require_writable, write_text
@@ -78,6 +77,16 @@ class _Table:
 
 
 @frozen
+class Spread:
+    """A score from 0 to 1 over the seeds of one recipe."""
+
+    mean: float
+    deviation: float | None
+    """Standard deviation of the sample (n - 1); None for a single run."""
+    by_seed: Sequence[float]
+
+
+@frozen
 class Difference:
     """The mean difference between two arms over pairs of equal seeds, with its 95 % confidence interval."""
 
@@ -86,17 +95,16 @@ class Difference:
     high: float
     pairs: int
 
+    @property
+    def interval(self) -> str:
+        """The interval in percentage points, ``-0.3 to +2.1``."""
+        return f"{100 * self.low:+.1f} to {100 * self.high:+.1f}"
+
 
 def read_run(folder: Path) -> RunResults:
     """Read the results of the run in ``folder``. Raises VimixError naming the file if they are missing or invalid."""
     file = folder / "results.json"
-    return run_of(results_content(file), file)
-
-
-def results_content(file: Path) -> object:
-    """The parsed content of a ``results.json``. Raises VimixError naming the file if it is missing or no JSON."""
-    content: object = read_json(file, "the results of a run")
-    return content
+    return run_of(read_json(file, "the results of a run"), file)
 
 
 def run_of(content: object, file: Path) -> RunResults:
@@ -123,7 +131,11 @@ def by_seed(runs: Iterable[RunResults]) -> dict[RowKey, dict[str, list[float]]]:
     keyed = all(row.key for run in runs for row in run.rows)
     tables = [_scores_by_key(run, keyed) for run in runs]
     return {
-        key: {name: [table[key][name] for table in tables] for name in scores if _everywhere(tables, key, name)}
+        key: {
+            name: [table[key][name] for table in tables]
+            for name in scores
+            if all(name in table[key] for table in tables)
+        }
         for key, scores in tables[0].items()
         if all(key in table for table in tables)
     }
@@ -157,6 +169,11 @@ def require_sample(recipes: Sequence[str], seeds: Sequence[int]) -> None:
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     """Mean and standard deviation of a sample (n - 1), which is None for a single value."""
     return float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean, deviation and values of a score."""
+    return Spread(*mean_and_deviation(values), list(values))
 
 
 def paired_difference(ones: Sequence[float], others: Sequence[float]) -> Difference | None:
@@ -202,20 +219,24 @@ def write_summary(folder: Path, runs: Sequence[RunResults], against: str | None 
         raise VimixError(f"the runs are of different data, so their scores do not compare: {listed}")
     scores = by_seed(runs)
     reference = _reference(runs, scores, against)
-    differences = _differences(scores, reference)
+    differences = [
+        (row, name, difference)
+        for row, name, ones, others in compared(scores, reference.key)
+        if (difference := paired_difference(ones, others))
+    ]
     seeds = [run.seed for run in runs]
     rows = [
-        {**row.plain, "scores": {name: _plain(values) for name, values in named.items()}}
+        {**row.plain, "scores": {name: asdict(spread(values)) for name, values in named.items()}}
         for row, named in scores.items()
     ]
-    compared = [
-        {**row.plain, "score": name, "less": reference.arm, **_interval(difference)}
+    recorded = [
+        {**row.plain, "score": name, "less": reference.arm, **asdict(difference)}
         for row, name, difference in differences
     ]
     remarks = [
         f"seed {run.seed}, {row.title}, {row.modality}: {row.remark}" for run in runs for row in run.rows if row.remark
     ]
-    content = {"format": FORMAT, "recipe": runs[0].recipe, "seeds": seeds, "rows": rows, "differences": compared}
+    content = {"format": FORMAT, "recipe": runs[0].recipe, "seeds": seeds, "rows": rows, "differences": recorded}
     write_json(folder / "results.json", {**content, "remarks": remarks})
     text = _markdown(runs[0].recipe, seeds, scores, differences, reference.arm)
     if remarks:
@@ -239,25 +260,17 @@ def _reference(runs: Sequence[RunResults], rows: Iterable[RowKey], against: str 
     return arms[against]
 
 
-def _everywhere(tables: Sequence[Mapping[RowKey, Mapping[str, float]]], key: RowKey, name: str) -> bool:
-    return all(name in table[key] for table in tables)
+def compared(
+    scores: Mapping[RowKey, Mapping[str, Sequence[float]]], reference: str
+) -> Iterator[tuple[RowKey, str, Sequence[float], Sequence[float]]]:
+    """Yield row, name, scores and the reference's scores for each row of another arm than ``reference``, by its key.
 
-
-def _differences(
-    scores: Mapping[RowKey, Mapping[str, Sequence[float]]], reference: RowKey
-) -> list[tuple[RowKey, str, Difference]]:
-    """Differences of every other arm from the reference, with the same modalities on the same data."""
-    found: list[tuple[RowKey, str, Difference]] = []
+    Rows are compared with those of the same modalities on the same data.
+    """
     for row, named in scores.items():
-        base = scores.get(evolve(row, key=reference.key))
-        if row.key == reference.key or base is None:
-            continue
-        found += [
-            (row, name, difference)
-            for name in COMPARED
-            if name in named and name in base and (difference := paired_difference(named[name], base[name]))
-        ]
-    return found
+        base = scores.get(evolve(row, key=reference), {})
+        if row.key != reference:
+            yield from ((row, name, named[name], base[name]) for name in COMPARED if name in named and name in base)
 
 
 def _markdown(
@@ -279,11 +292,11 @@ def _markdown(
     text += markdown_table(headings, body, "llr")
     if differences:
         text += f"\nDifference to {reference}, paired by seed, with its 95 % confidence interval (points).\n\n"
-        compared = [
-            [row.title, row.modality, LINEAR.get(name, name), f"{100 * d.mean:+.1f}", interval_text(d)]
+        lines = [
+            [row.title, row.modality, LINEAR.get(name, name), f"{100 * d.mean:+.1f}", d.interval]
             for row, name, d in differences
         ]
-        text += markdown_table(["arm", "modality", "score", "difference", "interval"], compared, "lllr")
+        text += markdown_table(["arm", "modality", "score", "difference", "interval"], lines, "lllr")
     return text
 
 
@@ -291,17 +304,3 @@ def cell(values: Sequence[float]) -> str:
     """Mean and deviation in per cent, ``12.3 ± 0.4``, or ``12.3`` for a single value."""
     mean, deviation = mean_and_deviation(values)
     return f"{100 * mean:.1f}" if deviation is None else f"{100 * mean:.1f} ± {100 * deviation:.1f}"
-
-
-def interval_text(difference: Difference) -> str:
-    """Interval in percentage points, ``-0.3 to +2.1``."""
-    return f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
-
-
-def _plain(values: Sequence[float]) -> dict[str, Any]:
-    mean, deviation = mean_and_deviation(values)
-    return {"mean": mean, "deviation": deviation, "by_seed": list(values)}
-
-
-def _interval(difference: Difference) -> dict[str, float | int]:
-    return {"mean": difference.mean, "low": difference.low, "high": difference.high, "pairs": difference.pairs}

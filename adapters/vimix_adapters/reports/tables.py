@@ -1,4 +1,4 @@
-"""The table of scores by arm: on the console, as Markdown and as JSON."""
+"""Tables of scores: by arm, on the console, as Markdown and as JSON, and of every modality against every other."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,9 @@ from typing import Any
 from attrs import frozen
 from rich.table import Table
 
+from vimix.values.scores import CrossModalCell, CrossModalScores
 from vimix_adapters.files import write_text
+from vimix_adapters.reports.console import text_table
 from vimix_adapters.reports.markdown import markdown_table
 from vimix_adapters.reports.results import write_json
 
@@ -60,16 +62,10 @@ def streams_of(modality: str) -> frozenset[str]:
 
 def console_table(rows: Sequence[Row], title: str = "", headings: Mapping[str, str] = LINEAR) -> Table:
     """Return a table for the console: per cent with one decimal, one section per arm, ``headings`` by score."""
-    table = Table(title=title or None, caption="per cent")
-    for heading in ("arm", "modality"):
-        table.add_column(heading)
     names = _measured(rows)
-    for name in names:
-        table.add_column(headings.get(name, name), justify="right")
-    for row, following in zip(rows, [*rows[1:], None], strict=True):
-        last = following is not None and following.title != row.title
-        table.add_row(row.label, row.modality, *_cells(row, names), end_section=last)
-    return table
+    shown = ["arm", "modality", *(headings.get(name, name) for name in names)]
+    texts = [[row.label, row.modality, *_cells(row, names)] for row in rows]
+    return text_table(shown, texts, "llr", title, "per cent", sections=[row.title for row in rows])
 
 
 def scores_markdown(rows: Sequence[Row]) -> str:
@@ -115,3 +111,28 @@ def score_names(names: Iterable[str]) -> list[str]:
 
 def _cells(row: Row, names: Sequence[str]) -> list[str]:
     return [f"{100 * row.scores[name]:.1f}" if name in row.scores else "-" for name in names]
+
+
+def cross_modal_table(scores: Mapping[str, CrossModalScores], title: str = "") -> Table:
+    """Return a table for the console: for each pair of modalities a line for each entry of ``scores``, by its name.
+
+    R@k is in per cent; the last line is that of neighbours drawn at random.
+    """
+    first = next(iter(scores.values()))
+    headings = ["queries", "gallery", "encoders", *(f"R@{k}" for k in first.chance)]
+    headings += ["CKA", f"mutual of {first.neighbours}"]
+    rows = [
+        [pair.queries, pair.gallery, name, *_likeness(found.cells[at], first)]
+        for at, pair in enumerate(first.cells)
+        for name, found in scores.items()
+    ]
+    chance = [f"{100 * value:.1f}" for value in first.chance.values()]
+    rows.append(["any", "any", "by chance", *chance, "0.00", f"{100 * first.chance_mutual:.1f}"])
+    caption = "R@k and mutual neighbours in per cent; -: cannot be compared"
+    return text_table(headings, rows, "lllr", title, caption, sections=[row[:2] for row in rows])
+
+
+def _likeness(cell: CrossModalCell, scores: CrossModalScores) -> list[str]:
+    recall = [f"{100 * cell.recall[k]:.1f}" if k in cell.recall else "-" for k in scores.chance]
+    cka = "-" if cell.cka is None else f"{cell.cka:.2f}"
+    return [*recall, cka, "-" if cell.mutual is None else f"{100 * cell.mutual:.1f}"]

@@ -11,6 +11,7 @@ from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.frozen import FrozenClassifier
+from vimix_adapters.wiring.initial_weights import fitting
 from vimix_adapters.wiring.networks import build_encoder
 from vimix_adapters.wiring.recorded_settings import packing_record, recorded_packing, store_settings
 
@@ -47,10 +48,6 @@ def build_recorded_classifier(recipe: config.Recipe, checkpoint: Checkpoint, com
         network: ClassifyingNetwork = FrozenClassifier(encoder, classes, unit, "norm.weight" in state, compute)
     else:
         network = ClassifyingNetwork(encoder, classes, 0.0, compute)
-    try:
+    with fitting(f"the classifier of {checkpoint.modality}", "its recipe"):
         network.load_state_dict(state)
-    except RuntimeError as error:
-        raise VimixError(
-            f"the classifier of {checkpoint.modality} does not fit its recipe: {' '.join(str(error).split())[:300]}"
-        ) from error
     return network

@@ -1,13 +1,24 @@
 """Initial weights of a stage from a checkpoint, which may be incomplete: imported weights have no head or queue."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
 
 from vimix.values.checkpoint import Checkpoint
+from vimix.values.errors import VimixError
 
 _log = structlog.get_logger()
+
+
+@contextmanager
+def fitting(what: str, to: str) -> Iterator[None]:
+    """Turn the error of loading weights of other names or shapes into a VimixError: ``what`` does not fit ``to``."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise VimixError(f"{what} does not fit {to}: {' '.join(str(error).split())[:300]}") from error
 
 
 def query_state(checkpoint: Checkpoint, fresh: Mapping[str, Any]) -> dict[str, Any]:

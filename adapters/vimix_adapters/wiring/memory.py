@@ -19,7 +19,7 @@ from vimix.values.skeleton import SkeletonLayout
 from vimix_adapters import config
 from vimix_adapters.encoders.building import encoder_of
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
-from vimix_adapters.wiring.clip_shapes import batch_shape, skeleton_settings
+from vimix_adapters.wiring.recorded_settings import batch_shape, skeleton_settings
 
 BASE = 600 * 2**20
 """Bytes of a process that has imported torch, OpenCV and HDF5."""
@@ -150,16 +150,13 @@ def _counted(
         network = ContrastiveNetwork(encoder_of(settings, layout), embedding, 1, Compute(META))
         known = {_storage(value) for value in network.state_dict().values()}
         kept: dict[int, Tensor] = {}
-        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: _kept(kept, tensor), lambda tensor: tensor):
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: kept.setdefault(_storage(tensor), tensor),  # several tensors may share their memory
+            lambda tensor: tensor,
+        ):
             network.encoder.pool(network.encoder.partial_forward(torch.empty(shape), 0, network.depth))
     sizes = [tensor.untyped_storage().nbytes() for key, tensor in kept.items() if key not in known]
     return _bytes(network.encoder), _bytes(network.head), sum(sizes) + WORKING * max(sizes, default=0)
-
-
-def _kept(kept: dict[int, Tensor], tensor: Tensor) -> Tensor:
-    """Note a tensor that autograd keeps; several of them may share their memory."""
-    kept[_storage(tensor)] = tensor
-    return tensor
 
 
 def _storage(tensor: Tensor) -> int:

@@ -1,17 +1,16 @@
 """Builds encoders, networks, learners and optimisers."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 from zlib import crc32
 
 import structlog
 import torch
 from attrs import evolve
-from torch import Tensor
 
 from vimix.app.joint import JointLearner
 from vimix.app.learner import Learner
-from vimix.app.parallel import SingleProcess
+from vimix.app.parallel import SINGLE_PROCESS
 from vimix.domain.contrast.candidates import BatchAndQueue, Candidates, OwnKeyAndQueue, WithoutSiblings
 from vimix.domain.contrast.positives import Finder, OwnKey
 from vimix.domain.contrast.queue import NegativeQueue
@@ -19,20 +18,17 @@ from vimix.domain.schedule.stages import Stage
 from vimix.ports.network import Classifier
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.checkpoint import Checkpoint
-from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.config.store_settings import StoreSettings
-from vimix_adapters.distributed.shared_classifier import SharedClassifier
-from vimix_adapters.distributed.shared_network import SharedNetwork
+from vimix_adapters.distributed.shared_network import SharedClassifier, SharedNetwork
 from vimix_adapters.encoders.building import encoder_of
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
 from vimix_adapters.encoders.frozen import FrozenClassifier
-from vimix_adapters.wiring.clip_shapes import skeleton_settings
-from vimix_adapters.wiring.initial_weights import query_state
-from vimix_adapters.wiring.recorded_settings import recorded_packing
+from vimix_adapters.wiring.initial_weights import fitting, query_state
+from vimix_adapters.wiring.recorded_settings import recorded_packing, skeleton_settings
 
 _log = structlog.get_logger()
 
@@ -61,13 +57,9 @@ def build_trained(recipe: config.Recipe, checkpoint: Checkpoint, compute: Comput
     """
     recipe = _as_trained(recipe, checkpoint)
     network = build_network(recipe, Modality(checkpoint.modality), compute, recorded_packing(checkpoint.about))
-    try:
+    origin = f"the checkpoint of {checkpoint.modality} (stage {checkpoint.about.get('stage', '?')})"
+    with fitting(origin, "the recipe's encoder"):
         network.load_state_dict(query_state(checkpoint, network.state_dict()))
-    except RuntimeError as error:
-        raise VimixError(
-            f"the checkpoint of {checkpoint.modality} (stage {checkpoint.about.get('stage', '?')}) does not fit the "
-            f"recipe's encoder: {' '.join(str(error).split())[:300]}"
-        ) from error
     return network
 
 
@@ -90,7 +82,7 @@ def build_classifier(
     classes: int,
     checkpoint: Checkpoint | None,
     compute: Compute,
-    group: ProcessGroup | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
     layer: config.LinearSgd | None = None,
 ) -> ClassifyingNetwork:
     """A classifier on the encoder of a checkpoint, or, without one, on the random encoder of ``build_network``.
@@ -106,28 +98,10 @@ def build_classifier(
             classifier = ClassifyingNetwork(encoder, classes, settings.dropout, compute, settings.bn_groups)
         else:
             classifier = FrozenClassifier(encoder, classes, layer.unit_features, layer.batch_norm, compute, group)
-    _load_pretrained(classifier, recipe, modality, checkpoint, compute)
-    return classifier
-
-
-def _load_pretrained(
-    classifier: ClassifyingNetwork,
-    recipe: config.Recipe,
-    modality: Modality,
-    checkpoint: Checkpoint | None,
-    compute: Compute,
-) -> None:
-    """Load the encoder of a checkpoint into a classifier, or the random encoder of ``build_network``.
-
-    Raises VimixError if the recipe describes another encoder than the checkpoint's.
-    """
     state = checkpoint.trained if checkpoint else build_network(recipe, modality, compute).state_dict()
-    try:
+    with fitting(f"the checkpoint of {modality}", "the recipe's encoder"):
         classifier.load_encoder(state)
-    except RuntimeError as error:
-        raise VimixError(
-            f"the checkpoint of {modality} does not fit the recipe's encoder: {' '.join(str(error).split())[:300]}"
-        ) from error
+    return classifier
 
 
 def distributed_classifier(classifier: ClassifyingNetwork, group: ProcessGroup) -> Classifier:
@@ -146,7 +120,7 @@ def build_stage_learner(
     parameters = [
         {"params": list(view.query.parameters()), "share": recipe.rate_of(m) / first} for m, view in views.items()
     ]
-    optimiser = build_optimiser(recipe, parameters, group)
+    optimiser = _optimiser(recipe.optim, parameters, group)
     views = {m: evolve(view, optimiser=optimiser) for m, view in views.items()}
     return JointLearner(views, optimiser, stage.finder, plain_steps=stage.plain_epochs * steps_per_epoch)
 
@@ -155,7 +129,7 @@ def build_learner(
     recipe: config.Recipe,
     modality: Modality,
     compute: Compute,
-    group: ProcessGroup | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
     finder: Finder | None = None,
     queued_partners: Sequence[Modality] = (),
 ) -> Learner:
@@ -165,14 +139,13 @@ def build_learner(
     """
     query, key = (build_network(recipe, modality, compute) for _ in range(2))
     key.requires_grad_(False)
-    group = group or SingleProcess()
     shared = group.size > 1
     return Learner(
         modality=modality,
         query=SharedNetwork(query, group) if shared else query,
         key=SharedNetwork(key, group, learns=False) if shared else key,
         queue=NegativeQueue(recipe.contrast.queue, recipe.contrast.embedding, compute.device, queued_partners),
-        optimiser=build_optimiser(recipe, query.parameters(), group),
+        optimiser=_optimiser(recipe.optim, query.parameters(), group),
         candidates=build_candidates(recipe.contrast),
         momentum=recipe.contrast.momentum,
         temperature=recipe.contrast.temperature,
@@ -181,21 +154,20 @@ def build_learner(
     )
 
 
-def build_optimiser(recipe: config.Recipe, parameters: Any, group: ProcessGroup | None = None) -> TorchOptimiser:
+def _optimiser(optim: config.Optim, parameters: Any, group: ProcessGroup) -> TorchOptimiser:
+    return build_optimiser(optim.name, parameters, optim.lr, optim.sgd_momentum, optim.weight_decay, group)
+
+
+def build_optimiser(
+    name: Literal["adam", "sgd"], parameters: Any, lr: float, momentum: float, weight_decay: float, group: ProcessGroup
+) -> TorchOptimiser:
     """Fused Adam or SGD over the parameters, or groups of them; all ranks of a group skip a bad step together."""
-    optim, either = recipe.optim, together(group or SingleProcess())
-    if optim.name == "sgd":
-        sgd = torch.optim.SGD(
-            parameters, lr=optim.lr, momentum=optim.sgd_momentum, weight_decay=optim.weight_decay, fused=True
-        )
-        return TorchOptimiser(sgd, either)
-    adam = torch.optim.Adam(parameters, lr=optim.lr, weight_decay=optim.weight_decay, fused=True)
-    return TorchOptimiser(adam, either)
-
-
-def together(group: ProcessGroup) -> Callable[[Tensor], Tensor] | None:
-    """How an optimiser learns whether others skip the step; alone there is nobody to ask."""
-    return group.any if group.size > 1 else None
+    optimiser: torch.optim.Optimizer
+    if name == "sgd":
+        optimiser = torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+    else:
+        optimiser = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay, fused=True)
+    return TorchOptimiser(optimiser, group.any if group.size > 1 else None)
 
 
 def build_candidates(contrast: config.Contrast) -> Candidates:

@@ -1,4 +1,4 @@
-"""The settings of a store, recorded in the checkpoints that were trained on it."""
+"""The settings of a recipe's store, the sizes of its clips, and the record of the settings in checkpoints."""
 
 import json
 from collections.abc import Mapping
@@ -7,9 +7,12 @@ from typing import Any
 
 from attrs import asdict
 
+from vimix.values.modality import Modality
+from vimix_adapters import config
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, settings_of
 from vimix_adapters.clips.shards import is_store
-from vimix_adapters.config.store_settings import StoreSettings
+from vimix_adapters.config.store_settings import SkeletonSettings, StoreSettings
+from vimix_adapters.skeletons.layouts import find_layout
 
 PACKING = "packing"
 """The key of ``Checkpoint.about`` that holds the settings of the store as JSON."""
@@ -28,3 +31,19 @@ def packing_record(settings: StoreSettings | None) -> dict[str, str]:
 def recorded_packing(about: Mapping[str, Any]) -> StoreSettings | None:
     """The settings of the store that a checkpoint was trained on; None if the checkpoint does not record them."""
     return settings_of(json.loads(str(about[PACKING]))) if PACKING in about else None
+
+
+def skeleton_settings(recipe: config.Recipe, packing: StoreSettings | None = None) -> SkeletonSettings:
+    """Layout and sizes of the skeletons in the recipe's store; if it does not exist, ``packing``, else NTU RGB+D's."""
+    settings = store_settings(recipe.data.store) or packing
+    return settings if isinstance(settings, SkeletonSettings) else SkeletonSettings(layout=find_layout("ntu"))
+
+
+def batch_shape(recipe: config.Recipe, modality: Modality) -> tuple[int, int, int, int]:
+    """Sizes of a clip of the modality: [C, T, H, W] of pictures, [C, T, V, M] of skeletons."""
+    channels = recipe.modalities[modality].channels
+    if modality in recipe.skeletons:
+        settings = skeleton_settings(recipe)
+        return channels, settings.frames, len(settings.layout.joints), settings.persons
+    data = recipe.data
+    return channels, data.frames, data.size, data.size

@@ -11,7 +11,7 @@ import torch
 from vimix.app.joint import JointLearner, joint_step
 from vimix.app.learner import Learner, StepOutcome
 from vimix.app.pair_steps import simclr_step, symmetric_step
-from vimix.app.parallel import SingleProcess
+from vimix.app.parallel import SINGLE_PROCESS
 from vimix.app.stage_run import StageRun
 from vimix.app.steps import Step, cmmc_step, manifold_step, mining_step, pretrain_step
 from vimix.domain.contrast.positives import Labels
@@ -27,9 +27,8 @@ from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.checkpoints.folder import FolderCheckpointStore
 from vimix_adapters.encoders.contrastive_network import Compute
-from vimix_adapters.metrics.collapse_warning import CollapseWarning
-from vimix_adapters.metrics.input_bound_hint import InputBoundHint
-from vimix_adapters.wiring.initial_weights import inherited_parts
+from vimix_adapters.metrics.training_warnings import CollapseWarning, InputBoundHint
+from vimix_adapters.wiring.initial_weights import fitting, inherited_parts
 from vimix_adapters.wiring.knn import build_online_knn
 from vimix_adapters.wiring.metrics import metrics_in
 from vimix_adapters.wiring.networks import build_stage_learner, build_trained
@@ -52,7 +51,7 @@ def build_stage_run(
     folder: Path,
     compute: Compute,
     number: int = 0,
-    group: ProcessGroup | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
     stop_requested: Callable[[], bool] = lambda: False,
     about: Mapping[str, str | int | float] | None = None,
 ) -> StageRun:
@@ -61,12 +60,12 @@ def build_stage_run(
     ``about`` holds further facts for the record of its checkpoints. Raises VimixError if a checkpoint does not fit the
     recipe's encoder, or the stage needs a partner that ``inits`` lacks.
     """
-    group, seed = group or SingleProcess(), stage_seed(recipe, number)
+    seed = stage_seed(recipe, number)
     if isinstance(stage.finder, Labels):
         require_labels(store, recipe.data.train_split)
     clips = build_training_clips(recipe, store, stage.views_needed, seed, compute, group)
     learner = build_stage_learner(recipe, stage, compute, group, clips.steps)
-    views = learners_of(learner)
+    views = learner.views if isinstance(learner, JointLearner) else {learner.modality: learner}
     for modality, view in views.items():
         if modality in inits:
             _load_weights(view, inits[modality], store.fingerprint, queue=len(views) == 1)
@@ -134,11 +133,6 @@ def step_of(stage: Stage, learner: Learner | JointLearner, partner: Network | No
     return cmmc_step(learner, partner, stage.partner, stage.policy, stage.layers)
 
 
-def learners_of(learner: Learner | JointLearner) -> Mapping[Modality, Learner]:
-    """The learners of the modalities that are trained."""
-    return learner.views if isinstance(learner, JointLearner) else {learner.modality: learner}
-
-
 def seeded(step: Step, device: torch.device, rank: int = 0) -> Step:
     """The step with torch's generator (dropout) seeded from the step's own, so that a resumed run draws the same.
 
@@ -161,13 +155,9 @@ def _load_weights(learner: Learner, init: Checkpoint, data: str, queue: bool) ->
     Raises VimixError if they do not fit.
     """
     fresh = learner.state_dict()
-    try:
+    with fitting(f"the checkpoint of {init.modality}", "the recipe"):
         parts = inherited_parts(init, fresh, data)
         learner.load_weights(parts if queue else {**parts, "queue": fresh["queue"]})
-    except (RuntimeError, ValueError) as error:
-        raise VimixError(
-            f"the checkpoint of {init.modality} does not fit the recipe: {' '.join(str(error).split())[:300]}"
-        ) from error
 
 
 def stage_seed(recipe: config.Recipe, number: int) -> int:

@@ -1,17 +1,21 @@
 """Builds stores, augmentations and clips."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
-from vimix.ports.clips import EvaluationClips, TrainingClips, VideoStore
+from vimix.app.parallel import SINGLE_PROCESS
+from vimix.ports.clips import EvaluationClips, Frames, TrainingClips, VideoStore
 from vimix.ports.process_group import ProcessGroup
+from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
+from vimix.values.video import ModalityFormat
 from vimix_adapters import config
-from vimix_adapters.clips.augmentation import ClipAugmentation
+from vimix_adapters.clips.arrays import ArrayStore
 from vimix_adapters.clips.by_format import augmentation_of
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
@@ -53,14 +57,6 @@ def build_store(recipe: config.Recipe) -> Hdf5VideoStore:
     return store
 
 
-def build_augmentations(recipe: config.Recipe, store: VideoStore) -> dict[Modality, ClipAugmentation]:
-    """The augmentation of each modality; the format of the store decides its kind."""
-    return {
-        Modality(name): augmentation_of(store.formats[Modality(name)], recipe.augment, recipe.augment_skeleton)
-        for name in recipe.modalities
-    }
-
-
 def clip_shape(recipe: config.Recipe) -> ClipShape:
     """Frames, size and stride of a clip of pictures."""
     return ClipShape(recipe.data.frames, recipe.data.size, recipe.data.stride)
@@ -72,10 +68,14 @@ def build_training_clips(
     views: Mapping[Modality, int],
     seed: int,
     compute: Compute,
-    group: ProcessGroup | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> TrainingClips:
     """Shuffled, augmented batches of the training split: the rows of this rank."""
     data = recipe.data
+    augmentations = {
+        m: augmentation_of(store.formats[m], recipe.augment, recipe.augment_skeleton)
+        for m in map(Modality, recipe.modalities)
+    }
     return TrainingLoader(
         store,
         data.train_split,
@@ -83,11 +83,11 @@ def build_training_clips(
         clip=clip_shape(recipe),
         batch=recipe.optim.batch,
         seed=seed,
-        augmentations=build_augmentations(recipe, store),
+        augmentations=augmentations,
         device=compute.device,
         workers=data.workers,
         max_bad_fraction=data.max_bad_fraction,
-        share=(0, 1) if group is None else (group.rank, group.size),
+        share=(group.rank, group.size),
     )
 
 
@@ -117,6 +117,35 @@ def build_evaluation_clips(
         most=recipe.evaluate.batch_clips,
         workers=recipe.data.workers,
     )
+
+
+@frozen(eq=False)
+class UnstoredClips:
+    """Implements ``vimix.ports.clips.EvaluationClips`` for ``count`` videos that ``frames(number)`` gives one by one.
+
+    Frames are uint8 [T, H, W, C], of a skeleton float32 [T, V, M, C]. One video is in memory at a time.
+    """
+
+    recipe: config.Recipe
+    count: int
+    frames: Callable[[int], Frames]
+    kind: ModalityFormat
+    compute: Compute
+    crops: str = "protocol"
+    """Name of the crops, as ``build_evaluation_clips`` takes it."""
+
+    def __len__(self) -> int:
+        """Number of videos."""
+        return self.count
+
+    def videos(self) -> Iterator[VideoClips]:
+        """The videos in the order of their numbers, with label -1. Raises what ``frames`` raises."""
+        recipe = evolve(self.recipe, data=evolve(self.recipe.data, workers=0))
+        for number in range(self.count):
+            store = ArrayStore(self.frames(number), self.kind)
+            clips = build_evaluation_clips(recipe, store, [0], self.kind.modality, self.compute, self.crops)
+            for part in clips.videos():
+                yield evolve(part, video=number)
 
 
 def window_stride(recipe: config.Recipe) -> int:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
 from attrs import asdict, evolve, frozen
 
 from vimix.app.finetune import SupervisedLearner, supervised_step
-from vimix.app.parallel import SingleProcess
+from vimix.app.parallel import SINGLE_PROCESS
 from vimix.app.stage_run import StageRun
 from vimix.ports.clips import VideoStore
 from vimix.ports.network import Classifier
@@ -22,7 +21,7 @@ from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
 from vimix_adapters.wiring.classifiers import classifier_record
 from vimix_adapters.wiring.metrics import metrics_in
-from vimix_adapters.wiring.networks import build_classifier, distributed_classifier, together
+from vimix_adapters.wiring.networks import build_classifier, build_optimiser, distributed_classifier
 from vimix_adapters.wiring.stage_provenance import supervised_provenance
 from vimix_adapters.wiring.stage_runs import common_parts, seeded, stage_seed, warnings
 from vimix_adapters.wiring.stores import build_training_clips, require_labels
@@ -74,7 +73,7 @@ def build_supervised_run(
     folder: Path,
     compute: Compute,
     stop_requested: Callable[[], bool] = lambda: False,
-    group: ProcessGroup | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> tuple[Classifier, StageRun]:
     """The classifier on the encoder of a checkpoint (None: of random weights), and the run that trains it.
 
@@ -83,13 +82,15 @@ def build_supervised_run(
     the batch of a linear layer does not divide among the processes.
     """
     recipe, settings, modality = training.recipe, training.settings, training.modality
-    group, seed, title = group or SingleProcess(), stage_seed(recipe, 0), f"{training.name}-{modality}"
+    seed, title = stage_seed(recipe, 0), f"{training.name}-{modality}"
     require_labels(store, training.trained_as.data.train_split)
     layer = settings if isinstance(settings, LinearSgd) else None
     network = build_classifier(recipe, modality, len(store.classes), checkpoint, compute, group, layer)
-    optimiser = TorchOptimiser(_optimiser(settings, network), together(group))
+    optimiser = _optimiser(settings, network, group)
     learner = SupervisedLearner(modality, distributed_classifier(network, group), optimiser)
     clips = build_training_clips(_of_rank(training, store, group), store, {modality: 1}, seed, compute, group)
+    # The crops of test videos do not decide the training.
+    decisive = evolve(settings, crops="ten") if isinstance(settings, Finetuning) else settings
     return learner.classifier, StageRun(
         name=training.name,
         learner=learner,
@@ -110,21 +111,19 @@ def build_supervised_run(
             "data": store.fingerprint,
             **classifier_record(recipe, store, settings),
         },
-        origin=supervised_provenance(store, training.trained_as, modality, checkpoint, _decisive(settings)),
+        origin=supervised_provenance(store, training.trained_as, modality, checkpoint, decisive),
         **common_parts(recipe, store, folder, group, stop_requested),
     )
 
 
-def _optimiser(settings: Finetuning | LinearSgd, network: ClassifyingNetwork) -> torch.optim.Optimizer:
+def _optimiser(settings: Finetuning | LinearSgd, network: ClassifyingNetwork, group: ProcessGroup) -> TorchOptimiser:
     """Adam or SGD over the layer and, in finetuning, the encoder with its share of the learning rate."""
+    name: Literal["adam", "sgd"] = "sgd"
     groups: list[dict[str, Any]] = [{"params": list(network.layer())}]
     if isinstance(settings, Finetuning):
+        name = settings.optimiser
         groups = [{"params": list(network.encoder.parameters()), "share": settings.encoder_share}, *groups]
-        if settings.optimiser == "adam":
-            return torch.optim.Adam(groups, lr=settings.lr, weight_decay=settings.weight_decay, fused=True)
-    return torch.optim.SGD(
-        groups, lr=settings.lr, momentum=settings.momentum, weight_decay=settings.weight_decay, fused=True
-    )
+    return build_optimiser(name, groups, settings.lr, settings.momentum, settings.weight_decay, group)
 
 
 def _of_rank(training: SupervisedTraining, store: VideoStore, group: ProcessGroup) -> config.Recipe:
@@ -134,11 +133,6 @@ def _of_rank(training: SupervisedTraining, store: VideoStore, group: ProcessGrou
         return recipe
     batch = batch_of_rank(training.settings, len(store.members(recipe.data.train_split)), group)
     return evolve(recipe, optim=evolve(recipe.optim, batch=batch))
-
-
-def _decisive(settings: Finetuning | LinearSgd) -> object:
-    """The settings that decide the training: the crops of test videos do not."""
-    return evolve(settings, crops="ten") if isinstance(settings, Finetuning) else settings
 
 
 def batch_of_rank(layer: LinearSgd, videos: int, group: ProcessGroup) -> int:

@@ -1,13 +1,12 @@
 """Features of videos and clips, extracted alike for every evaluation (section 8 of the method)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vimix.app.parallel import SingleProcess, gathered, synchronised
+from vimix.app.parallel import SINGLE_PROCESS, Rows, rows_by_video
 from vimix.domain.scores.features import mean_row
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import FeatureExtractor
@@ -16,8 +15,6 @@ from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures, VideoFeatures
 
-Rows = NDArray[np.float32]
-
 
 def extract_features(
     network: FeatureExtractor,
@@ -25,7 +22,7 @@ def extract_features(
     sources: Sequence[int] | NDArray[np.int64],
     batch: int = 16,
     pool: Callable[[Rows], Rows] = mean_row,
-    group: ProcessGroup | None = None,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> VideoFeatures:
     """One feature a video: the mean, or another ``pool``, of the clip features [n, D] of its windows.
 
@@ -34,16 +31,7 @@ def extract_features(
     ranks get the features of all videos, in order of rank. Raises VimixError if there is no video, or a feature is not
     finite (training diverged).
     """
-    group = group or SingleProcess()
-    features, labels, videos = [], [], []
-    for video, group_of_parts in groupby(
-        synchronised(_parts(network, clips, batch), group), lambda part: part[0].video
-    ):
-        parts = list(group_of_parts)
-        features.append(pool(np.concatenate([rows for _, rows in parts])))
-        labels.append(parts[0][0].label)
-        videos.append(video)
-    features, labels, videos = gathered(features, labels, videos, group)
+    features, labels, videos = rows_by_video(_parts(network, clips, batch), pool, group)
     numbers = np.array(videos, dtype=np.int64)
     return VideoFeatures(
         features=_stacked(features),

@@ -1,7 +1,6 @@
 """Training with labels, and classification of test videos by the mean over all their views."""
 
 from collections.abc import Callable, Iterable, Mapping
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from vimix.app.learner import StepOutcome
-from vimix.app.parallel import SingleProcess, gathered, synchronised
+from vimix.app.parallel import SINGLE_PROCESS, rows_by_video
 from vimix.domain.scores.accuracy import top_k_accuracy
 from vimix.domain.scores.features import mean_row
 from vimix.domain.scores.fusion import MEAN_PROBABILITY, Fusion
@@ -71,24 +70,15 @@ def supervised_step(learner: SupervisedLearner) -> Callable[[ClipBatch, np.rando
 
 
 def classify(
-    classifier: Classifier, clips: EvaluationClips, batch: int, group: ProcessGroup | None = None
+    classifier: Classifier, clips: EvaluationClips, batch: int, group: ProcessGroup = SINGLE_PROCESS
 ) -> VideoProbabilities:
     """Softmax averaged over all windows and crops of each video; ``batch`` clips pass the network at a time.
 
     In a group each rank classifies the videos of its ``clips``, perhaps none, and all ranks get all predictions.
     Raises VimixError if there is no video, or a probability is not finite (training diverged).
     """
-    group = group or SingleProcess()
-    rows, labels, videos = [], [], []
-    for video, views in groupby(synchronised(clips.videos(), group), key=lambda view: view.video):
-        predictions: list[NDArray[np.float32]] = []
-        for view in views:
-            label = view.label
-            predictions.append(_of_view(classifier, view, batch))
-        rows.append(mean_row(np.concatenate(predictions)))
-        labels.append(label)
-        videos.append(video)
-    rows, labels, videos = gathered(rows, labels, videos, group)
+    views = ((view, _of_view(classifier, view, batch)) for view in clips.videos())
+    rows, labels, videos = rows_by_video(views, mean_row, group)
     if not rows:
         raise VimixError("there is no video to classify: the split is empty; name another split")
     return VideoProbabilities(np.stack(rows), np.array(labels, dtype=np.int64), np.array(videos, dtype=np.int64))
@@ -116,9 +106,9 @@ def _of_view(classifier: Classifier, view: VideoClips, batch: int) -> NDArray[np
 
 
 def finetune_scores(
-    streams: Mapping[Modality, VideoProbabilities], train: int, fusion: Fusion = MEAN_PROBABILITY
+    streams: Mapping[Modality, VideoProbabilities], fusion: Fusion = MEAN_PROBABILITY
 ) -> FinetuneScores:
-    """Top-1 and top-5 accuracy, the modalities fused; ``train`` is the number of training videos.
+    """Top-1 and top-5 accuracy, the modalities fused.
 
     Raises VimixError if the modalities were tested on different videos.
     """
@@ -129,6 +119,5 @@ def finetune_scores(
     return FinetuneScores(
         top1=top_k_accuracy(probabilities, first.labels, 1),
         top5=top_k_accuracy(probabilities, first.labels, 5),
-        train=train,
         tested=VideoProbabilities(probabilities, first.labels, first.videos),
     )

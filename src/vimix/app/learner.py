@@ -8,7 +8,7 @@ import torch
 from attrs import field, frozen
 from torch import Tensor
 
-from vimix.app.parallel import SingleProcess, rows_of_rank
+from vimix.app.parallel import SINGLE_PROCESS, rows_of_rank
 from vimix.domain.contrast.candidates import Candidates
 from vimix.domain.contrast.diagnostics import (
     alignment,
@@ -83,7 +83,7 @@ class Learner:
     candidates: Candidates
     momentum: float
     temperature: float
-    group: ProcessGroup = field(factory=SingleProcess)
+    group: ProcessGroup = SINGLE_PROCESS
     finder: Finder = field(factory=OwnKey)
     """Finds the positives."""
 

@@ -10,7 +10,7 @@ from attrs import define, field
 from torch import Tensor
 
 from vimix.app.learner import StepOutcome
-from vimix.app.parallel import SingleProcess
+from vimix.app.parallel import SINGLE_PROCESS
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import ClipBatch
 from vimix.values.errors import VimixError
@@ -28,7 +28,7 @@ class Meter:
     max_bad_steps: int
     names: Sequence[str] = ()
     """Names of the store's videos, for messages."""
-    group: ProcessGroup = field(factory=SingleProcess)
+    group: ProcessGroup = SINGLE_PROCESS
     clock: Callable[[], float] = time.monotonic
     bad: int = 0
     """Bad steps of the stage so far."""

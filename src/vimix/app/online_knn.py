@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from attrs import field, frozen
+from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.app.extract import extract_features
-from vimix.app.parallel import SingleProcess
+from vimix.app.parallel import SINGLE_PROCESS
 from vimix.domain.scores.knn import knn_accuracy
 from vimix.ports.callback import Callback
 from vimix.ports.clips import EvaluationClips
@@ -31,7 +31,7 @@ class OnlineKnn(Callback):
     """The k of kNN."""
     batch: int = 16
     """Clips that pass the network at a time."""
-    group: ProcessGroup = field(factory=SingleProcess)
+    group: ProcessGroup = SINGLE_PROCESS
     every: int = 1
     """Epochs between two measurements."""
     epochs: int = 0

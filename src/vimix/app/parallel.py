@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from vimix.domain.mixing.blend import blend
 from vimix.ports.process_group import ProcessGroup
+from vimix.values.clips import VideoClips
 from vimix.values.mixing import MixPlan
 
 Item = TypeVar("Item")
+Rows = NDArray[np.float32]
 
 SYNC_SECONDS = 2.0
 """Seconds between two synchronisations of ranks that work through lists of their own."""
@@ -49,6 +52,9 @@ class SingleProcess:
         return wish
 
 
+SINGLE_PROCESS = SingleProcess()
+
+
 def videos_of_rank(videos: Sequence[int], group: ProcessGroup) -> list[int]:
     """The videos of this rank: a contiguous part of the list; the ranks together have each video once."""
     return [int(video) for video in np.array_split(videos, group.size)[group.rank]]
@@ -72,10 +78,25 @@ def synchronised(
         pass
 
 
-def gathered(
-    rows: list[NDArray[np.float32]], labels: list[int], videos: list[int], group: ProcessGroup
-) -> tuple[list[NDArray[np.float32]], list[int], list[int]]:
-    """A row, a label and a number for each video of all ranks, in order of rank; a rank may have no video."""
+def rows_by_video(
+    parts: Iterable[tuple[VideoClips, Rows]], pool: Callable[[Rows], Rows], group: ProcessGroup
+) -> tuple[list[Rows], list[int], list[int]]:
+    """A row, a label and a number for each video of all ranks, in order of rank.
+
+    ``parts`` are the parts of this rank's videos, perhaps none, with their rows [n, D]; ``pool`` makes one row of all
+    rows of a video.
+    """
+    rows: list[Rows] = []
+    labels: list[int] = []
+    videos: list[int] = []
+    for video, of_video in groupby(synchronised(parts, group), key=lambda part: part[0].video):
+        found = []
+        for part, part_rows in of_video:
+            label = part.label
+            found.append(part_rows)
+        rows.append(pool(np.concatenate(found)))
+        labels.append(label)
+        videos.append(video)
     if group.size == 1:
         return rows, labels, videos
     own_rows = torch.from_numpy(np.stack(rows)) if rows else torch.empty(0, 0)

@@ -37,7 +37,6 @@ def retrieve(
     nearest = nearest_in(gallery_rows, query_rows, index_factory, max(ks))
     return RetrievalScores(
         recall=recall_at_k(searched.labels[nearest.ids], tested.labels, ks),
-        gallery=len(searched),
         query_videos=tested.videos,
         query_labels=tested.labels,
         neighbours=searched.videos[nearest.ids],

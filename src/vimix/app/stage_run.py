@@ -8,7 +8,7 @@ from attrs import field, frozen
 from torch import Tensor
 
 from vimix.app.learner import StepOutcome
-from vimix.app.parallel import SingleProcess
+from vimix.app.parallel import SINGLE_PROCESS
 from vimix.app.provenance import Provenance
 from vimix.app.steps import Step
 from vimix.ports.callback import Callback
@@ -95,7 +95,7 @@ class StageRun:
     names: Sequence[str] = ()
     """Names of the store's videos, for messages."""
 
-    group: ProcessGroup = field(factory=SingleProcess)
+    group: ProcessGroup = SINGLE_PROCESS
     stop_requested: Callable[[], bool] = _never
     """Asked after each step; once it is true the run saves and stops."""
     clock: Callable[[], float] = time.monotonic

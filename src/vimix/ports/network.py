@@ -19,7 +19,23 @@ class FeatureExtractor(Protocol):
         ...
 
 
-class Network(FeatureExtractor, Protocol):
+class Stateful(Protocol):
+    """Holds the state of a network."""
+
+    def buffers(self) -> Iterable[Tensor]:
+        """State that training changes besides the parameters: BatchNorm's running statistics."""
+        ...
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Parameters and buffers by name."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
+        """Strict: a missing or unexpected name raises."""
+        ...
+
+
+class Network(FeatureExtractor, Stateful, Protocol):
     """An encoder with its projection head: the whole query (or key) path of MoCo."""
 
     @property
@@ -60,20 +76,8 @@ class Network(FeatureExtractor, Protocol):
         """All parameters, in a fixed order: those of query and key network are paired by it."""
         ...
 
-    def buffers(self) -> Iterable[Tensor]:
-        """State that training changes besides the parameters: BatchNorm's running statistics."""
-        ...
 
-    def state_dict(self) -> Mapping[str, Any]:
-        """Parameters and buffers by name."""
-        ...
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
-        """Strict: a missing or unexpected name raises."""
-        ...
-
-
-class Classifier(Protocol):
+class Classifier(Stateful, Protocol):
     """An encoder followed by a linear layer, trained as a whole (section 8: finetuning)."""
 
     def logits(self, clips: Tensor) -> Tensor:
@@ -82,18 +86,6 @@ class Classifier(Protocol):
 
     def probabilities(self, clips: Tensor) -> Tensor:
         """Softmax [B, classes] float32 of clips [B, C, T, H, W], in evaluation mode, without gradient."""
-        ...
-
-    def buffers(self) -> Iterable[Tensor]:
-        """State that training changes besides the parameters: BatchNorm's running statistics."""
-        ...
-
-    def state_dict(self) -> Mapping[str, Any]:
-        """Parameters and buffers by name."""
-        ...
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
-        """Strict: a missing or unexpected name raises."""
         ...
 
 

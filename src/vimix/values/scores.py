@@ -16,8 +16,6 @@ class RetrievalScores:
 
     recall: Mapping[int, float]
     """R@k by k, 0 to 1."""
-    gallery: int
-    """Number of videos in the gallery."""
     query_videos: Integers
     """[Q], indices into the store."""
     query_labels: Integers
@@ -32,11 +30,6 @@ class RetrievalScores:
     """Number of queries with a sibling (a clip of the same recording) in the gallery: above 0, R@k is too high."""
     protocol: Mapping[str, object]
     """Settings by which similarities were computed from features, as plain data for the record."""
-
-    @property
-    def queries(self) -> int:
-        """Number of queries Q."""
-        return len(self.query_videos)
 
     @property
     def record(self) -> dict[str, float]:
@@ -57,13 +50,24 @@ class VideoProbabilities:
 
 
 @frozen(eq=False)
-class ProbeScores:
-    """Accuracy of a linear probe on Q test videos, and its predictions."""
+class Accuracy:
+    """Accuracy of a classifier on test videos."""
 
     top1: float
     """Top-1 accuracy, 0 to 1."""
     top5: float
     """Top-5 accuracy, 0 to 1; with fewer than six classes it is 1 for any features."""
+
+    @property
+    def record(self) -> dict[str, float]:
+        """``{"top-1": ..., "top-5": ...}``, 0 to 1, as written to results."""
+        return {"top-1": self.top1, "top-5": self.top5}
+
+
+@frozen(eq=False)
+class ProbeScores(Accuracy):
+    """Accuracy of a linear probe on Q test videos, and its predictions."""
+
     train: int
     """Number of training videos."""
     test_videos: Integers
@@ -79,19 +83,9 @@ class ProbeScores:
     """Settings and choices of the probe, by modality, as plain data for the record."""
 
     @property
-    def test(self) -> int:
-        """Number of test videos Q."""
-        return len(self.test_videos)
-
-    @property
     def tested(self) -> VideoProbabilities:
         """Predictions for the test videos."""
         return VideoProbabilities(self.probabilities, self.test_labels, self.test_videos)
-
-    @property
-    def record(self) -> dict[str, float]:
-        """``{"top-1": ..., "top-5": ...}``, 0 to 1, as written to results."""
-        return {"top-1": self.top1, "top-5": self.top5}
 
 
 @frozen(eq=False)
@@ -111,22 +105,11 @@ class WindowProbabilities:
 
 
 @frozen(eq=False)
-class FinetuneScores:
+class FinetuneScores(Accuracy):
     """Accuracy of a classifier that was trained with labels."""
 
-    top1: float
-    """Top-1 accuracy, 0 to 1."""
-    top5: float
-    """Top-5 accuracy, 0 to 1; with fewer than six classes it is 1 for any classifier."""
-    train: int
-    """Number of training videos."""
     tested: VideoProbabilities
     """Predictions for the test videos, fused over the modalities."""
-
-    @property
-    def record(self) -> dict[str, float]:
-        """``{"top-1": ..., "top-5": ...}``, 0 to 1, as written to results."""
-        return {"top-1": self.top1, "top-5": self.top5}
 
 
 @frozen(eq=False)

@@ -37,8 +37,6 @@ class ModalityFormat:
     """Channels of a clip, C."""
     bound: float = 0.0
     """Displacement in pixels that ±1 stands for (flow); 0 for pictures."""
-    extra: str = ""
-    """Free text for the record, such as the name and settings of the flow estimator."""
     layout: SkeletonLayout | None = None
     """Joints and bones of skeletons; None for pictures and flow."""
     derived_from: Modality | None = None

@@ -6,6 +6,8 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from vimix.domain.scores.accuracy import confusion
+
 MISTAKES = 12
 """Most mistakes shown of an arm."""
 
@@ -56,13 +58,6 @@ def most_confident_mistakes(probabilities: NDArray[np.float32], labels: Integers
     return [int(row) for row in wrong[np.argsort(-probabilities[wrong].max(axis=1), kind="stable")][:most]]
 
 
-def confusion_matrix(predicted: Integers, labels: Integers, classes: int) -> Integers:
-    """Numbers of videos [classes, classes] int64: row is the class, column the predicted one, both [Q]."""
-    matrix = np.zeros((classes, classes), dtype=np.int64)
-    np.add.at(matrix, (labels, predicted), 1)
-    return matrix
-
-
 def errors_of(
     titles: tuple[str, str, str],
     probabilities: NDArray[np.float32],
@@ -76,7 +71,7 @@ def errors_of(
     ``titles`` are recipe, arm and modality. Classes that no test video has or was given are left out.
     """
     predicted = probabilities.argmax(axis=1)
-    matrix = confusion_matrix(predicted, labels, len(classes))
+    matrix = confusion(probabilities, labels, len(classes))
     used = np.flatnonzero(matrix.any(axis=0) | matrix.any(axis=1))
     mistakes = [
         Mistake(

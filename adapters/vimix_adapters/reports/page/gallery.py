@@ -88,7 +88,7 @@ def gallery_of(
         )
         for row in rows
     ]
-    return Gallery(*titles, round(nearest_right(found), 4), found.queries, results)
+    return Gallery(*titles, round(nearest_right(found), 4), len(found.query_videos), results)
 
 
 def nearest_right(found: RetrievalScores) -> float:

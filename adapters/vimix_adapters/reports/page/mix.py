@@ -9,7 +9,7 @@ import numpy as np
 from attrs import asdict, evolve, field, frozen
 from numpy.typing import NDArray
 
-from vimix.values.mixing import Cut, MixPlan
+from vimix.values.mixing import MixPlan
 from vimix_adapters.files import write_text
 from vimix_adapters.reports.page.page import render_template, script_json
 from vimix_adapters.reports.results import write_json
@@ -137,7 +137,8 @@ def box_of(
     """The box of one row of a plan with a cut. Raises ValueError if the plan interpolates."""
     if plan.cut is None:
         raise ValueError("a plan without a cut has no box")
-    start, donor_start, extent = (_ints(column[row]) for column in _columns(plan.cut))
+    cut = plan.cut
+    start, donor_start, extent = (tuple(column[row].tolist()) for column in (cut.start, cut.donor_start, cut.extent))
     return DrawnBox(*layers, float(plan.weight[row]), sizes, donor, start, donor_start, extent)
 
 
@@ -162,11 +163,3 @@ def write_mixes(page: MixPage, out: Path) -> None:
     """Write the page and, beside it with the suffix .json, its numbers; each atomically."""
     write_json(out.with_suffix(".json"), plain_mixes(page))
     write_text(out, render_mixes(page))
-
-
-def _columns(cut: Cut) -> tuple[NDArray[np.int64], ...]:
-    return cut.start, cut.donor_start, cut.extent
-
-
-def _ints(row: NDArray[np.int64]) -> tuple[int, ...]:
-    return tuple(int(value) for value in row)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix_adapters.files import replacing
 from vimix_adapters.reports.page.mix import DrawnBox, HiddenMixes, MixPage
+from vimix_adapters.reports.png import png_figure
 
 FRAMES = 4
 """Frames of a strip, evenly spaced."""
@@ -21,27 +21,21 @@ def draw_mixes(path: Path, page: MixPage, pictures: Mapping[int, NDArray[np.uint
 
     Raises ValueError if the page has neither a mixed clip nor a hidden mix.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     heights = [1.1] * len(page.mixed) + [1.7] * len(page.hidden)
     if not heights:
         raise ValueError("there is nothing to draw")
-    figure = Figure(figsize=(11, sum(heights) + 0.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    figure.suptitle(f"Mixes of {page.recipe}", parse_math=False, fontsize=11)
-    parts: Any = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    for part, mixed in zip(parts, page.mixed, strict=False):
-        axes = part.subplots(1, 3)
-        titles = ("clip", "partner", f"{mixed.policy}: {mixed.weight:.0%} of the clip".replace("%", " %"))
-        for pane, number, title in zip(axes, mixed.clips, titles, strict=True):
-            pane.imshow(_strip(pictures[number]))
-            pane.set(xticks=[], yticks=[])
-            pane.set_title(title, fontsize=8, parse_math=False)
-    for part, hidden in zip(parts[len(page.mixed) :], page.hidden, strict=True):
-        _draw_hidden(part, hidden)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    with png_figure(path, (11, sum(heights) + 0.5), dpi=110) as figure:
+        figure.suptitle(f"Mixes of {page.recipe}", parse_math=False, fontsize=11)
+        parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+        for part, mixed in zip(parts, page.mixed, strict=False):
+            axes = part.subplots(1, 3)
+            titles = ("clip", "partner", f"{mixed.policy}: {mixed.weight:.0%} of the clip".replace("%", " %"))
+            for pane, number, title in zip(axes, mixed.clips, titles, strict=True):
+                pane.imshow(_strip(pictures[number]))
+                pane.set(xticks=[], yticks=[])
+                pane.set_title(title, fontsize=8, parse_math=False)
+        for part, hidden in zip(parts[len(page.mixed) :], page.hidden, strict=True):
+            _draw_hidden(part, hidden)
 
 
 def _strip(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

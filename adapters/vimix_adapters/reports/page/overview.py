@@ -1,37 +1,29 @@
 """The overview of the page: scores of all runs, differences between arms, and facts about the runs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from attrs import evolve, field, frozen
 
 from vimix_adapters.reports.summaries import (
-    COMPARED,
     RowKey,
     RunResults,
+    Spread,
     by_seed,
+    compared,
     mean_and_deviation,
     paired_difference,
+    spread,
 )
 from vimix_adapters.reports.tables import UNTRAINED, score_names
-from vimix_adapters.structuring import structured
+from vimix_adapters.structuring import dotted, structured
 
 WORDS: Mapping[str, str] = {
     "R@1": "the nearest video has the right class for",
     "top-1": "a linear classifier names the right class for",
 }
 """The compared scores in words, before a share of the test videos."""
-
-
-@frozen
-class Spread:
-    """A score from 0 to 1 over the seeds of one recipe."""
-
-    mean: float
-    deviation: float | None
-    """Standard deviation of the sample (n - 1); None for a single run."""
-    by_seed: Sequence[float]
 
 
 @frozen
@@ -89,9 +81,9 @@ class Comparison:
 class RunFacts:
     """Facts about a run besides its scores."""
 
-    recipe: str
-    seed: int
-    folder: str
+    recipe: str = ""
+    seed: int = 0
+    folder: str = ""
     """Name of the run's folder."""
     data: str = ""
     """Fingerprint of the store."""
@@ -136,20 +128,10 @@ class Overview:
 
 
 @frozen
-class _About:
-    """The parts of ``about`` in ``results.json`` that the page shows."""
-
-    data: str = ""
-    videos: Mapping[str, int] = field(factory=dict)
-    machine: str = ""
-    precision: str = ""
-    commit: str = ""
-    versions: Mapping[str, str] = field(factory=dict)
-
-
-@frozen
 class _File:
-    about: _About = _About()
+    """The part of ``results.json`` that the page shows."""
+
+    about: RunFacts = RunFacts()
 
 
 def overview_of(runs: Sequence[RunResults], facts: Sequence[RunFacts], missing: Sequence[str] = ()) -> Overview:
@@ -162,7 +144,7 @@ def overview_of(runs: Sequence[RunResults], facts: Sequence[RunFacts], missing: 
     for recipe in dict.fromkeys(run.recipe for run in runs):
         scores = by_seed([run for run in runs if run.recipe == recipe])
         lines += [
-            ResultLine(recipe, row.title, row.key, row.modality, {name: _spread(v) for name, v in named.items()})
+            ResultLine(recipe, row.title, row.key, row.modality, {name: spread(v) for name, v in named.items()})
             for row, named in scores.items()
         ]
         comparisons += _comparisons(recipe, scores)
@@ -178,22 +160,14 @@ def overview_of(runs: Sequence[RunResults], facts: Sequence[RunFacts], missing: 
 def facts_of(content: object, file: Path, known: RunFacts) -> RunFacts:
     """``known`` with what the parsed ``results.json`` says about the run. Raises VimixError if it is not valid."""
     about = structured(content, _File, file, "the results of a run (vimix run)").about
-    named = ("data", "videos", "machine", "precision", "commit", "versions")
-    return evolve(known, **{name: getattr(about, name) for name in named})
+    own = ("recipe", "seed", "folder", "changed", "repeat")
+    return evolve(about, **{name: getattr(known, name) for name in own})
 
 
 def changed_keys(tree: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, str]:
     """Values of a recipe's tree, by dotted key, that differ from those of the tree of defaults."""
-    ours, theirs = dict(_flat(tree)), dict(_flat(defaults))
+    ours, theirs = ({key: _text(value) for key, value in dotted(one).items()} for one in (tree, defaults))
     return {key: value for key, value in ours.items() if theirs.get(key) != value}
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", _text(value)
 
 
 def _text(value: object) -> str:
@@ -210,16 +184,10 @@ def _comparisons(recipe: str, scores: Mapping[RowKey, Mapping[str, Sequence[floa
     trained = [row for row in scores if row.key != UNTRAINED]
     if not trained:
         return []
-    reference = trained[0].key
-    found: list[Comparison] = []
-    for row in trained:
-        base = scores.get(evolve(row, key=reference))
-        if row.key == reference or base is None:
-            continue
-        less = next(other.arm for other in trained if other.key == reference)
-        shared = [name for name in COMPARED if name in scores[row] and name in base]
-        found += [_comparison(recipe, row, less, name, scores[row][name], base[name]) for name in shared]
-    return found
+    return [
+        _comparison(recipe, row, trained[0].arm, name, ones, others)
+        for row, name, ones, others in compared({row: scores[row] for row in trained}, trained[0].key)
+    ]
 
 
 def _comparison(
@@ -232,7 +200,3 @@ def _comparison(
     return Comparison(
         recipe, row.title, row.modality, less, name, value, reference, value - reference, low, high, len(ones), streams
     )
-
-
-def _spread(values: Sequence[float]) -> Spread:
-    return Spread(*mean_and_deviation(values), list(values))

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from attrs import frozen
 
+from vimix_adapters.reports.curves import StageMetrics, of_view
+
 POINTS = 120
 """Most points of a curve within a stage; neighbouring rows of metrics are averaged beyond it."""
 AXES = ("step", "epoch")
@@ -98,18 +100,6 @@ KNOWN: Sequence[Quantity] = (
 """Quantities that the page explains; any other is drawn under "Further quantities" with its own name."""
 
 
-@frozen(eq=False)
-class StageTrace:
-    """The metrics of one stage, in order."""
-
-    name: str
-    """Name of the stage's folder."""
-    modality: str
-    epochs: int
-    """Number of epochs in the plan."""
-    rows: Sequence[Mapping[str, float]]
-
-
 @frozen
 class Curve:
     """A quantity of one modality through all stages of an arm, by epoch."""
@@ -143,25 +133,26 @@ class Boundary:
     epoch: int
 
 
-def curves_of(recipe: str, seed: int, arm: str, stages: Sequence[StageTrace]) -> dict[str, list[Curve]]:
+def curves_of(recipe: str, seed: int, arm: str, stages: Sequence[StageMetrics]) -> dict[str, list[Curve]]:
     """The curves of an arm by quantity: one for each modality that its stages train."""
     found: dict[str, list[Curve]] = {}
-    for modality in dict.fromkeys(stage.modality for stage in stages):
+    for modality in _modalities(stages):
         points: dict[str, list[tuple[float, float]]] = {}
         for first, stage in _placed(stages, modality):
-            for name in dict.fromkeys(key for row in stage.rows for key in row if key not in AXES):
-                points.setdefault(name, []).extend(_thinned(_points(first, stage, name)))
+            rows = of_view(stage.rows, modality)
+            for name in dict.fromkeys(key for row in rows for key in row if key not in AXES):
+                points.setdefault(name, []).extend(_thinned(_points(first, rows, name)))
         for name, pairs in points.items():
             epochs, values = zip(*pairs, strict=True)
             found.setdefault(name, []).append(Curve(recipe, arm, modality, seed, epochs, values))
     return found
 
 
-def boundaries_of(recipe: str, arm: str, stages: Sequence[StageTrace]) -> list[Boundary]:
+def boundaries_of(recipe: str, arm: str, stages: Sequence[StageMetrics]) -> list[Boundary]:
     """The epochs at which the stages of an arm begin."""
     return [
-        Boundary(recipe, arm, modality, stage.name, first)
-        for modality in dict.fromkeys(stage.modality for stage in stages)
+        Boundary(recipe, arm, modality, stage.folder, first)
+        for modality in _modalities(stages)
         for first, stage in _placed(stages, modality)
     ]
 
@@ -180,21 +171,25 @@ def panels_of(found: Sequence[Mapping[str, Sequence[Curve]]]) -> list[CurvePanel
     ]
 
 
-def _placed(stages: Sequence[StageTrace], modality: str) -> list[tuple[int, StageTrace]]:
+def _modalities(stages: Sequence[StageMetrics]) -> list[str]:
+    return list(dict.fromkeys(modality for stage in stages for modality in stage.modalities))
+
+
+def _placed(stages: Sequence[StageMetrics], modality: str) -> list[tuple[int, StageMetrics]]:
     """The stages that train the modality, each with the epoch at which it begins."""
-    own = [stage for stage in stages if stage.modality == modality]
+    own = [stage for stage in stages if modality in stage.modalities]
     firsts = np.cumsum([0, *(stage.epochs for stage in own)])
     return [(int(first), stage) for first, stage in zip(firsts, own, strict=False)]
 
 
-def _points(first: int, stage: StageTrace, name: str) -> list[tuple[float, float]]:
+def _points(first: int, rows: Sequence[Mapping[str, float]], name: str) -> list[tuple[float, float]]:
     """(epoch, value) of each row that has the quantity; rows of one epoch are spread evenly over it."""
     counts: dict[float, int] = {}
-    for row in stage.rows:
+    for row in rows:
         counts[row["epoch"]] = counts.get(row["epoch"], 0) + 1
     seen: dict[float, int] = {}
     points = []
-    for row in stage.rows:
+    for row in rows:
         epoch = row["epoch"]
         seen[epoch] = seen.get(epoch, 0) + 1
         if name in row:

@@ -10,7 +10,7 @@ import numpy as np
 from attrs import field, frozen, validators
 from numpy.typing import NDArray
 
-from vimix.domain.mixing.boxes import Interval, centred, placed, whole
+from vimix.domain.mixing.boxes import Integers, Interval, centred, placed, whole
 from vimix.values.grid import AXES, Grid
 from vimix.values.mixing import Cut, MixPlan
 
@@ -44,10 +44,8 @@ class _Drawn:
     per_sample: bool = True
 
     def _weights(self, batch: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        return rng.beta(self.alpha, self.alpha, batch) if self.per_sample else self._one_weight(batch, rng)
-
-    def _one_weight(self, batch: int, rng: np.random.Generator) -> NDArray[np.float64]:
-        return np.full(batch, rng.beta(self.alpha, self.alpha))
+        """λ of each row, or a single one for all rows."""
+        return rng.beta(self.alpha, self.alpha, batch if self.per_sample else 1)
 
 
 @frozen(kw_only=True)
@@ -57,7 +55,7 @@ class Mixup(_Drawn):
     def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
         """Partners and weights without a box. Raises ValueError if the grids differ."""
         _require_equal(grid, donor or grid, AXES)
-        weights = self._weights(batch, rng).astype(np.float32)
+        weights = np.broadcast_to(self._weights(batch, rng), batch).astype(np.float32)
         return MixPlan(partner=rng.permutation(batch), weight=weights)
 
 
@@ -84,13 +82,10 @@ class _BoxCutMix(_Drawn):
         shares = (1 - self._weights(batch, rng)) ** (1 / len(axes))
         partner = rng.permutation(batch)
         boxes = [
-            self._interval(size, shares, rng) if axis in axes else whole(size, batch)
+            centred(size, size * shares, rng) if axis in axes else whole(size, len(shares))
             for axis, size in zip(AXES, grid.sizes, strict=True)
         ]
         return _cut_plan(partner, grid, boxes, boxes)
-
-    def _interval(self, size: int, shares: NDArray[np.float64], rng: np.random.Generator) -> Interval:
-        return _one_or_each(self.per_sample, len(shares), lambda n: centred(size, size * shares[:n], rng))
 
 
 @frozen(kw_only=True)
@@ -144,7 +139,7 @@ class CrossModalCutMix(_Drawn):
             self._source(axis, size, sides, grid.planar, rng) for axis, size in zip(AXES, donor.sizes, strict=True)
         ]
         pairs = [
-            self._place(size, source, rng) if axis in random_axes else (source, source)
+            placed(size, source, rng) if axis in random_axes else (source, source)
             for axis, size, source in zip(AXES, grid.sizes, sources, strict=True)
         ]
         return _cut_plan(partner, grid, [mine for mine, _ in pairs], [donors for _, donors in pairs])
@@ -155,35 +150,19 @@ class CrossModalCutMix(_Drawn):
         """The whole channel or time axis; on an axis of space a run of the side's share, or all of it with "map"."""
         if self.extent == "map" or axis not in ("hw" if planar else "h"):
             return whole(size, len(sides))
-        return _one_or_each(self.per_sample, len(sides), lambda n: centred(size, size * sides[:n], rng))
-
-    def _place(self, size: int, source: Interval, rng: np.random.Generator) -> tuple[Interval, Interval]:
-        rows = len(source.start)
-        if self.per_sample:
-            return placed(size, source, rng)
-        mine, donors = placed(size, Interval(source.start[:1], source.stop[:1]), rng)
-        return _repeated(mine, rows), _repeated(donors, rows)
-
-
-def _one_or_each(per_sample: bool, rows: int, draw: "_Draw") -> Interval:
-    """A run for each row, or a single run that all rows share."""
-    return draw(rows) if per_sample else _repeated(draw(1), rows)
-
-
-class _Draw(Protocol):
-    def __call__(self, rows: int, /) -> Interval: ...
-
-
-def _repeated(interval: Interval, rows: int) -> Interval:
-    return Interval(np.repeat(interval.start, rows), np.repeat(interval.stop, rows))
+        return centred(size, size * sides, rng)
 
 
 def _cut_plan(partner: NDArray[np.int64], grid: Grid, mine: list[Interval], donors: list[Interval]) -> MixPlan:
-    """A plan whose weight is 1 - (replaced volume) / (volume of the grid)."""
+    """A plan whose weight is 1 - (replaced volume) / (volume of the grid); intervals of one row hold for all rows."""
+
+    def column(sides: list[Integers]) -> Integers:
+        return np.broadcast_to(np.stack(sides, axis=1), (len(partner), len(AXES))).copy()
+
     cut = Cut(
-        start=np.stack([interval.start for interval in mine], axis=1),
-        donor_start=np.stack([interval.start for interval in donors], axis=1),
-        extent=np.stack([interval.extent for interval in mine], axis=1),
+        start=column([interval.start for interval in mine]),
+        donor_start=column([interval.start for interval in donors]),
+        extent=column([interval.extent for interval in mine]),
     )
     weight = (1 - cut.volumes / grid.volume).astype(np.float32)
     return MixPlan(partner=partner, weight=weight, cut=cut)

@@ -1,4 +1,4 @@
-"""Warns in the log of collapsed embeddings and skipped steps."""
+"""Warnings in the log of a training: collapsed embeddings, skipped steps, and waiting for data."""
 
 from collections.abc import Mapping
 
@@ -9,6 +9,11 @@ from vimix.ports.callback import Callback
 
 REPEAT = 50
 """Rows of metrics between two warnings of a collapse that lasts."""
+
+THRESHOLD = 0.15
+"""Share of the time spent waiting for data above which faster loading would pay."""
+ROWS = 3
+"""Rows in a row above the threshold before the warning: the first batches are slow everywhere."""
 
 _log = structlog.get_logger()
 
@@ -43,3 +48,22 @@ class CollapseWarning(Callback):
         if bad > self._bad:
             _log.warning("steps.skipped", step=step, bad_steps=int(bad), reason="loss or gradient not finite")
         self._bad = bad
+
+
+class InputBoundHint(Callback):
+    """Warns once, with advice, when ``data_time`` was above ``THRESHOLD`` in ``ROWS`` successive rows."""
+
+    def __init__(self) -> None:
+        self._successive, self._warned = 0, False
+
+    def on_row(self, step: int, row: Mapping[str, float]) -> None:
+        """Read ``data_time``."""
+        self._successive = self._successive + 1 if row.get("data_time", 0.0) > THRESHOLD else 0
+        if self._successive == ROWS and not self._warned:
+            self._warned = True
+            _log.warning(
+                "training.input_bound",
+                step=step,
+                data_time=f"{row['data_time']:.0%} of the time is spent waiting for clips",
+                hint="raise data.workers, or pack the store raw or with a smaller --short-side",
+            )
