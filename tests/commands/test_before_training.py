@@ -14,6 +14,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import RGB
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.commands.scores import require_fair_splits
+from vimix_adapters.commands.step_timer import extrapolated
 from vimix_adapters.config.store_settings import PackSettings
 
 
@@ -134,3 +135,10 @@ def test_a_curve_wants_videos_with_labels(place, capsys) -> None:
     assert vimix(*command, *sets(*(setting.replace("{0}", str(place)) for setting in settings))) == 2
     assert "evaluate.knn_every: split 'unlabelled' has no video with a label" in capsys.readouterr().err
     assert not list((place / "single").rglob("*.pt"))
+
+
+def test_the_time_of_a_step_lies_on_the_line_through_two_timed_ones() -> None:
+    fixed, per_clip = 0.25, 0.125
+    few, many = ((clips, fixed + per_clip * clips) for clips in (4, 8))
+    assert [extrapolated(few, many, clips) for clips in (8, 2, 64)] == [1.25, 0.5, 8.25]
+    assert extrapolated((4, 2.0), (8, 1.5), 64) == 1.5
