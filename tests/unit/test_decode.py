@@ -40,6 +40,15 @@ def test_decord_reads_what_pyav_reads(tmp_path, monkeypatch) -> None:
     assert np.abs(with_decord.astype(int) - with_pyav).mean() < 3
 
 
+def test_decord_reads_only_files_whose_pictures_it_may_hold_all_at_once(tmp_path, monkeypatch) -> None:
+    """It decodes ahead of a slow reader: an hour of 1080p once took 6 GiB after two minutes."""
+    write_video(tmp_path / "a.mp4", moving_square(20, 48, 64))
+    for limit, plain in ((20 * 48 * 64 * 3, True), (20 * 48 * 64 * 3 - 1, False)):
+        monkeypatch.setattr(video_file, "AHEAD", limit)
+        assert probe_video(tmp_path / "a.mp4").plain == plain
+        assert frame_numbers(decode_video(tmp_path / "a.mp4", 0, 48).frames) == list(range(20))
+
+
 @pytest.mark.parametrize("width", [48, 62, 90, 100, 340])
 def test_frames_of_any_width_are_whole(tmp_path, width) -> None:
     """Encoders pad to whole blocks of 16 pixels, and the file says how to crop them."""

@@ -28,6 +28,9 @@ GRACE = 0.5
 """Seconds by which a declared length may be wrong in addition."""
 EXACT = ("mov", "matroska")
 """Beginnings of the names of containers that store a time for every frame, so that a search finds the right one."""
+AHEAD = 2**29
+"""Bytes of pictures that decord may hold: it decodes ahead of a slow reader, in the worst case the whole file. PyAV
+decodes one frame at a time and reads larger files."""
 NOMINAL = 30.0
 """Frames a second of a file that declares no rate."""
 CONTAINERS = "mov,matroska,avi,mpeg,mpegvideo,mpegts,asf,flv,ogg,m4v,h264,hevc,ivf,gif,dv,rm,mxf,nut"
@@ -51,7 +54,7 @@ class Probe:
     first: float
     """Time stamp of the first frame in seconds."""
     plain: bool
-    """Whether decord shows the frames as a player does, all at the nominal rate."""
+    """Whether decord shows the frames as a player does, all at the nominal rate, and holds at most ``AHEAD`` bytes."""
 
     @property
     def step(self) -> float:
@@ -182,12 +185,12 @@ def as_fraction(rate: Any) -> Fraction | None:
 
 
 def _is_plain(container: Any, stream: Any) -> bool:
-    """Whether decord reads the frames in the order of display."""
+    """Whether decord reads the frames in the order of display, and may hold all of them."""
     return (
         container.format.name.startswith(EXACT)
         and stream.codec_context.name in PLAIN_CODECS
         and stream.codec_context.pix_fmt == "yuv420p"
-        and stream.frames > 1
+        and 1 < stream.frames <= AHEAD / (3 * stream.codec_context.width * stream.codec_context.height)
     )
 
 
