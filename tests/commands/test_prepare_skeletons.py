@@ -151,7 +151,6 @@ def test_a_store_is_described(folder, tmp_path) -> None:
         "modality": "bone",
         "channels": 3,
         "bound": 0.0,
-        "extra": "ntu, denoise = none, align = shoulders",
         "layout": "ntu",
         "derived_from": "joint",
         "score": False,
