@@ -1,4 +1,4 @@
-"""The contract of engines, run on our own worker processes and on a Ray cluster of two nodes."""
+"""The contract of engines, run on our own worker processes and on a Ray cluster of two unequal nodes."""
 
 import os
 import signal
@@ -9,29 +9,30 @@ import warnings
 import pytest
 
 from tests.cli import vimix
+from tests.fakes.skeletons import write_walk
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix_adapters.files import Outage, WriteError
 from vimix_adapters.prepare import engines
-from vimix_adapters.prepare.engines import RayEngine
-from vimix_adapters.prepare.worker_pool import run_jobs
+from vimix_adapters.prepare.engines import LocalEngine, RayEngine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # on a busy machine a node of Ray takes minutes
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A cluster of two nodes, processes of this machine, with one core each."""
+    """A cluster of two nodes, processes of this machine: one core, and three cores with something called a GPU."""
     ray = pytest.importorskip("ray", reason="the extra [ray] is not installed")
     from ray.cluster_utils import Cluster
 
     made = Cluster()
     try:
-        for _ in range(2):
-            made.add_node(num_cpus=1, object_store_memory=80 * 2**20, include_dashboard=False)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # about GPUs
-            ray.init(address=made.address, log_to_driver=False)
+        for cores, gpus in ((1, 0), (3, 1)):
+            made.add_node(num_cpus=cores, num_gpus=gpus, object_store_memory=80 * 2**20, include_dashboard=False)
+            if not ray.is_initialized():  # connected to the first node, since a test removes the other
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore", FutureWarning)  # about GPUs
+                    ray.init(address=made.address, log_to_driver=False)
     except Exception as error:  # Ray gives its processes 30 seconds, which is too little on a busy machine
         made.shutdown()
         pytest.skip(f"no Ray cluster started here: {error}")
@@ -42,7 +43,7 @@ def cluster():
 
 @pytest.fixture(params=["local", "ray"])
 def engine(request):
-    return run_jobs if request.param == "local" else RayEngine(request.getfixturevalue("cluster").address)
+    return LocalEngine(2) if request.param == "local" else RayEngine(2, request.getfixturevalue("cluster").address)
 
 
 def job(kind: str) -> str:
@@ -60,6 +61,107 @@ def job(kind: str) -> str:
     if kind == "dies":
         os.kill(os.getpid(), signal.SIGSEGV)
     return kind.upper()
+
+
+def place(seconds: float) -> tuple[str, str, float, float]:
+    """Wait; returns the node of Ray, the GPUs that the process sees, and when the job began and ended."""
+    begun = time.time()
+    time.sleep(seconds)
+    return os.environ["RAY_RAYLET_PID"], os.environ.get("CUDA_VISIBLE_DEVICES", ""), begun, time.time()
+
+
+def most_at_once(spans: list[tuple[float, float]]) -> int:
+    """Return how many of the (begin, end) overlap where most do."""
+    return max(sum(begin <= start < end for begin, end in spans) for start, _ in spans)
+
+
+def test_each_job_has_its_own_outcome_and_no_other_pays_for_it(engine) -> None:
+    kinds = ["fine", "hangs", "refused", "dies", "gone", "raises", "well"]
+    limits = {"hangs": 1.0}
+    found = {o.job: (o.value, o.reason, o.passing, o.hung) for o in engine(job, kinds, lambda k: limits.get(k, 60.0))}
+    assert found == {
+        "fine": ("FINE", None, False, False),
+        "well": ("WELL", None, False, False),
+        "refused": (None, "no video stream", False, False),
+        "gone": (None, "cannot be read: no such device", True, False),
+        "raises": (None, "KeyError: 'odd'", False, False),
+        "dies": (None, "the decoder died (SIGSEGV)", False, False),
+        "hangs": (None, "not finished within 1 seconds: killed", False, True),
+    }
+
+
+def test_a_full_disk_ends_all_work(engine) -> None:
+    with pytest.raises(WriteError, match="no space left"):
+        list(engine(job, ["full", *["fine"] * 50], 60.0))
+
+
+def test_short_jobs_share_a_task_until_they_turn_out_long(engine, monkeypatch) -> None:
+    """Each job is done once; jobs that their task had no time for are given out again."""
+    monkeypatch.setattr(engines, "TASK_SECONDS", 0.4)
+    seconds = [*[0.0] * 60, *[0.3] * 8]
+    jobs = [f"{number} {wait}" for number, wait in enumerate(seconds)]
+    started = []
+    outcomes = list(engine(wait_and_name, jobs, 60.0, started.append))
+    assert sorted(outcome.value for outcome in outcomes) == sorted(jobs)
+    assert {*started} == {*jobs}
+    if isinstance(engine, RayEngine):
+        assert len(started) > len(jobs)
+
+
+def wait_and_name(job: str) -> str:
+    """Wait for the seconds in the job's name."""
+    time.sleep(float(job.split()[1]))
+    return job
+
+
+def test_every_node_works_and_none_runs_more_jobs_at_once_than_it_has_cores(cluster) -> None:
+    spans: dict[str, list[tuple[float, float]]] = {}
+    for outcome in RayEngine(address=cluster.address)(place, [1.5] * 12, 60.0):
+        node, gpus, *span = outcome.value
+        assert gpus == ""
+        spans.setdefault(node, []).append(tuple(span))
+    assert len(spans) == 2
+    fewer, more = sorted(most_at_once(found) for found in spans.values())
+    assert fewer == 1
+    assert more <= 3
+
+
+def test_tasks_share_a_gpu_and_see_it(cluster, monkeypatch) -> None:
+    """Two tasks that take half of the only GPU run at once, however many cores are free."""
+    engine = RayEngine(address=cluster.address, gpus=0.5)
+    found = [outcome.value for outcome in engine(place, [1.5] * 3, 60.0)]
+    assert {gpus for _, gpus, _, _ in found} == {"0"}
+    assert most_at_once([(begin, end) for _, _, begin, end in found]) <= 2
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0})
+    with pytest.raises(VimixError, match="the Ray cluster has no GPU"):
+        list(engine(place, [0.0], 60.0))
+
+
+def test_an_address_without_ray_and_a_missing_extra_are_refused_in_one_line(tmp_path, capsys, monkeypatch) -> None:
+    write_video(tmp_path / "videos/c/a.mp4", moving_square(6))
+    command = ["prepare", "folder", tmp_path / "videos", "--out", tmp_path / "s.h5", "--flow", "none"]
+    for option, value in (("--address", "127.0.0.1:1"), ("--gpus-per-task", "0.5")):
+        assert vimix(*command, option, value) == 2
+        assert f"{option} is for a Ray cluster: add --engine ray" in capsys.readouterr().err
+    assert vimix(*command, "--engine", "ray", "--gpus-per-task", "0.5") == 2
+    assert "only --flow tvl1-torch computes on a GPU" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert vimix(*command, "--engine", "ray") == 2
+    assert "pip install 'vimix-ssl[ray]'" in capsys.readouterr().err
+    assert not (tmp_path / "s.h5").exists()
+
+
+def test_skeletons_of_a_cluster_are_the_bytes_of_one_machine(cluster, tmp_path) -> None:
+    for number in range(70):
+        name = f"S001C001P{1 + number % 30:03d}R{1 + number // 30:03d}A{1 + number % 3:03d}.skeleton"
+        write_walk(tmp_path / "raw" / name, number, number % 3, frames=10)
+    (tmp_path / "raw/S001C001P031R001A001.skeleton").write_text("no skeleton", encoding="utf-8")
+    for name, options in (("one", ["--workers", "1"]), ("many", ["--engine", "ray", "--address", cluster.address])):
+        command = ["prepare", "skeletons", tmp_path / "raw", "--out", tmp_path / f"{name}.h5", "--frames", "16"]
+        assert vimix(*command, *options) == 0
+    for name in ("{}.h5", "{}.quarantine.csv"):
+        assert (tmp_path / name.format("many")).read_bytes() == (tmp_path / name.format("one")).read_bytes()
 
 
 def test_a_cluster_that_loses_a_node_in_the_middle_makes_the_bytes_that_one_machine_makes(
@@ -86,36 +188,3 @@ def test_a_cluster_that_loses_a_node_in_the_middle_makes_the_bytes_that_one_mach
     assert lost
     for name in ("{}.h5", "{}.quarantine.csv"):
         assert (tmp_path / name.format("many")).read_bytes() == (tmp_path / name.format("one")).read_bytes()
-
-
-def test_each_job_has_its_own_outcome_and_no_other_pays_for_it(engine) -> None:
-    kinds = ["fine", "hangs", "refused", "dies", "gone", "raises", "well"]
-    limits = {"hangs": 1.0}
-    found = {
-        o.job: (o.value, o.reason, o.passing, o.hung) for o in engine(job, kinds, 2, lambda k: limits.get(k, 60.0))
-    }
-    assert found == {
-        "fine": ("FINE", None, False, False),
-        "well": ("WELL", None, False, False),
-        "refused": (None, "no video stream", False, False),
-        "gone": (None, "cannot be read: no such device", True, False),
-        "raises": (None, "KeyError: 'odd'", False, False),
-        "dies": (None, "the decoder died (SIGSEGV)", False, False),
-        "hangs": (None, "not finished within 1 seconds: killed", False, True),
-    }
-
-
-def test_a_full_disk_ends_all_work(engine) -> None:
-    with pytest.raises(WriteError, match="no space left"):
-        list(engine(job, ["full", *["fine"] * 50], 1, 60.0))
-
-
-def test_an_address_without_ray_and_a_missing_extra_are_refused_in_one_line(tmp_path, capsys, monkeypatch) -> None:
-    write_video(tmp_path / "videos/c/a.mp4", moving_square(6))
-    command = ["prepare", "folder", tmp_path / "videos", "--out", tmp_path / "s.h5", "--flow", "none"]
-    assert vimix(*command, "--address", "127.0.0.1:1") == 2
-    assert "add --engine ray" in capsys.readouterr().err
-    monkeypatch.setitem(sys.modules, "ray", None)
-    assert vimix(*command, "--engine", "ray") == 2
-    assert "pip install 'vimix-ssl[ray]'" in capsys.readouterr().err
-    assert not (tmp_path / "s.h5").exists()
