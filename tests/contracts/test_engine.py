@@ -1,17 +1,24 @@
 """The contract of engines, run on our own worker processes and on a Ray cluster of two unequal nodes."""
 
+import json
 import os
+import shutil
 import signal
 import sys
 import time
 import warnings
 
 import pytest
+import torch
 
-from tests.cli import vimix
+from tests.builders import bow_and_wave
+from tests.cli import SMALL, vimix
 from tests.fakes.skeletons import write_walk
 from tests.fakes.store import moving_square, write_video
+from vimix.app import extract
 from vimix.values.errors import VimixError
+from vimix_adapters.commands import spread_features
+from vimix_adapters.encoders.s3d import S3DEncoder
 from vimix_adapters.files import Outage, WriteError
 from vimix_adapters.prepare import engines
 from vimix_adapters.prepare.engines import LocalEngine, RayEngine
@@ -162,6 +169,47 @@ def test_skeletons_of_a_cluster_are_the_bytes_of_one_machine(cluster, tmp_path) 
         assert vimix(*command, *options) == 0
     for name in ("{}.h5", "{}.quarantine.csv"):
         assert (tmp_path / name.format("many")).read_bytes() == (tmp_path / name.format("one")).read_bytes()
+
+
+def test_features_of_a_cluster_are_the_bytes_of_one_machine(cluster, tmp_path, monkeypatch, capsys) -> None:
+    """Runs of videos are computed apart, in the same batches; parts that a killed call has finished are used."""
+    bow_and_wave(tmp_path / "videos", 5)
+    store, recipe, whole, spread = (tmp_path / name for name in ("s.h5", "r.toml", "whole.npz", "spread.npz"))
+    options = ["--flow", "none", "--short-side", 32, "--codec", "raw", "--workers", 1]
+    assert vimix("prepare", "folder", tmp_path / "videos", "--out", store, *options) == 0
+    recipe.write_text('name = "small"' + SMALL.format(store=store) + '[run]\nprecision = "float32"\n')
+    torch.manual_seed(0)
+    state = {f"module.encoder_q.{key}": value for key, value in S3DEncoder(width=0.0625).state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "moco.pth")
+    assert vimix("import", tmp_path / "moco.pth", "--modality", "rgb", "--out", tmp_path / "weights") == 0
+    monkeypatch.setattr(extract, "RUN_CLIPS", 5)
+    command = ["extract", recipe, tmp_path / "weights", store, "--set", "evaluate.batch_clips=3"]
+    assert vimix(*command, "--device", "cpu", "--out", whole) == 0
+    on_ray = [*command, "--engine", "ray", "--address", cluster.address, "--out", spread]
+    with monkeypatch.context() as killed:
+        killed.setattr(spread_features, "read_arrays", lambda *_: pytest.fail("killed"))
+        with pytest.raises(pytest.fail.Exception):
+            vimix(*on_ray)
+    parts = sorted((tmp_path / "spread.npz.parts").glob("*/*.npz"))
+    assert len(parts) >= 3
+    parts[0].unlink()
+    capsys.readouterr()
+    assert vimix(*on_ray) == 0
+    assert f"{len(parts) - 1} of {len(parts)} parts were finished before" in capsys.readouterr().err
+    assert spread.read_bytes() == whole.read_bytes()
+    assert not (tmp_path / "spread.npz.parts").exists()
+    assert vimix(*on_ray, "--force", "--device", "cpu") == 2
+    assert vimix(*on_ray, "--force", "--window", 1) == 2
+    monkeypatch.undo()
+    scores, caches = [], []
+    for name, options in (("ray", on_ray[-6:-2]), ("here", ["--device", "cpu"])):
+        out = tmp_path / f"{name}.json"
+        assert vimix("evaluate", "retrieval", *command[1:3], *command[-2:], "--out", out, *options) == 0
+        scores.append(json.loads(out.read_text(encoding="utf-8"))["scores"])
+        caches.append({file.name: file.read_bytes() for file in (tmp_path / "weights/features").iterdir()})
+        shutil.rmtree(tmp_path / "weights/features")
+    assert len(caches[0]) == 4
+    assert (scores[0], caches[0]) == (scores[1], caches[1])
 
 
 def test_a_cluster_that_loses_a_node_in_the_middle_makes_the_bytes_that_one_machine_makes(

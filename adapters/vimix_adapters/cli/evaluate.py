@@ -5,7 +5,17 @@ from typing import Annotated
 
 import typer
 
-from vimix_adapters.cli.options import Device, Force, Overrides, RecipeFile
+from vimix_adapters.cli.options import (
+    Address,
+    Device,
+    EngineName,
+    EngineOption,
+    Force,
+    GpusPerTask,
+    Overrides,
+    RecipeFile,
+    ray_engine,
+)
 from vimix_adapters.commands.signals import stop_at_once
 
 app = typer.Typer(help="Evaluate trained encoders.", no_args_is_help=True)
@@ -48,6 +58,9 @@ def retrieval(
     out: Out,
     protocol: Protocol = None,
     on: On = None,
+    engine: EngineOption = EngineName.local,
+    address: Address = "",
+    gpus_per_task: GpusPerTask = 0.0,
     force: Force = False,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -57,7 +70,8 @@ def retrieval(
     from vimix_adapters.config import read_recipe
 
     settings = read_recipe(recipe, _settings(overrides, protocol))
-    evaluate_retrieval(EvaluationRequest(settings, checkpoint, out, device, on=on, force=force))
+    ray = ray_engine(engine, address, gpus_per_task, device=device)
+    evaluate_retrieval(EvaluationRequest(settings, checkpoint, out, device, on=on, force=force, engine=ray))
 
 
 @app.command()
@@ -75,6 +89,9 @@ def linear(
         typer.Option(help="Also train on these fractions of each class's training videos, such as 0.01,0.1,1."),
     ] = None,
     draws: Annotated[int, typer.Option(help="Number of random draws of each fraction below 1.", min=1)] = 5,
+    engine: EngineOption = EngineName.local,
+    address: Address = "",
+    gpus_per_task: GpusPerTask = 0.0,
     force: Force = False,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -95,6 +112,7 @@ def linear(
             fractions=_fractions(fractions),
             draws=draws,
             force=force,
+            engine=ray_engine(engine, address, gpus_per_task, device=device),
         )
     )
 
@@ -106,6 +124,9 @@ def cross_modal(
     out: Out,
     protocol: Protocol = None,
     on: On = None,
+    engine: EngineOption = EngineName.local,
+    address: Address = "",
+    gpus_per_task: GpusPerTask = 0.0,
     force: Force = False,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -115,7 +136,8 @@ def cross_modal(
     from vimix_adapters.config import read_recipe
 
     settings = read_recipe(recipe, _settings(overrides, protocol))
-    evaluate_cross_modal(EvaluationRequest(settings, checkpoint, out, device, on=on, force=force))
+    ray = ray_engine(engine, address, gpus_per_task, device=device)
+    evaluate_cross_modal(EvaluationRequest(settings, checkpoint, out, device, on=on, force=force, engine=ray))
 
 
 def _add_training(name: str, about: str) -> None:

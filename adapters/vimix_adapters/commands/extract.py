@@ -1,6 +1,7 @@
 """``vimix extract``: features of the videos of a store, in a file that can be read without vimix."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,12 @@ from vimix_adapters.archives import write_arrays
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.embed import checkpoint_files, embed_store
 from vimix_adapters.commands.feature_cache import weights_hash
+from vimix_adapters.commands.spread_features import Spread
 from vimix_adapters.csv_tables import write_csv
 from vimix_adapters.files import replacing, require_new, write_text
 from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.prepare.engines import RayEngine
+from vimix_adapters.prepare.parts import parts_of
 from vimix_adapters.reports.console import print_note
 from vimix_adapters.reports.environment import commit, versions
 
@@ -48,18 +52,21 @@ def extract_to_file(
     per: str = "video",
     l2: bool = False,
     force: bool = False,
+    engine: RayEngine | None = None,
 ) -> None:
     """Embed every video of ``store`` and write ``out``: npz, HDF5 or CSV (its manifest goes to ``out`` + ``.json``).
 
-    ``per`` is ``video`` (mean over its clips) or ``clip``; ``l2`` scales rows to unit length. Raises VimixError, before
-    any work, if ``out`` has another ending, is one of the other files, or exists and ``force`` is false.
+    ``per`` is ``video`` (mean over its clips) or ``clip``; ``l2`` scales rows to unit length. ``engine`` shares the
+    videos among the tasks of a Ray cluster, and ``out`` + ``.parts`` keeps what they have finished. Raises VimixError,
+    before any work, if ``out`` has another ending, is one of the other files, or exists and ``force`` is false.
     """
     if out.suffix not in WRITERS:
         raise VimixError(f"{out}: expected a name that ends in {', '.join(WRITERS)}")
     for file in [out, _manifest_of_csv(out)] if out.suffix == ".csv" else [out]:
         require_new(file, force, [*checkpoint_files(checkpoint), store])
     configure_logging()
-    embedded = embed_store(recipe, checkpoint, store, device)
+    spread = Spread(engine, parts_of(out), force) if engine else None
+    embedded = embed_store(recipe, checkpoint, store, "cpu" if spread else device, spread)
     manifest = {
         "format": FORMAT,
         "modality": str(embedded.modality),
@@ -77,6 +84,7 @@ def extract_to_file(
     window = embedded.recipe.data.frames * embedded.recipe.data.stride
     table = table_of(embedded.features, embedded.store, window, per, pool, l2, manifest)
     WRITERS[out.suffix](out, table)
+    shutil.rmtree(parts_of(out), ignore_errors=True)
     print_note(f"written {len(table.features)} features of {table.features.shape[1]} numbers to {out}")
 
 

@@ -212,7 +212,7 @@ def _cluster(address: str) -> Iterator[Any]:
     where = f"at {address}" if address else "on this machine"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # about GPUs, which these tasks do not ask for
+            warnings.simplefilter("ignore", FutureWarning)  # about GPUs for tasks that ask for none
             # Not the cluster that happens to run here: it may be that of a killed call, and about to end.
             ray.init(
                 address=address or os.environ.get("RAY_ADDRESS") or "local", log_to_driver=False, logging_level="error"

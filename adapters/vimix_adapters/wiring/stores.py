@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix.ports.clips import EvaluationClips, TrainingClips, VideoStore
+from vimix.ports.clips import TrainingClips, VideoStore
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
@@ -98,7 +98,7 @@ def build_evaluation_clips(
     modality: Modality,
     compute: Compute,
     crops: str = "protocol",
-) -> EvaluationClips:
+) -> WindowedClips:
     """Windows over the whole of each video, as in the recipe's protocol.
 
     ``crops`` is a name in ``CROPS``; "protocol" is the crop of the protocol.
