@@ -1,28 +1,28 @@
 """Measure what an engine of preparation adds to a job: python experiments/bench_engine.py ray|local [ADDRESS].
 
-Prints jobs a second and seconds in all for jobs that do nothing, and for jobs that wait half a second, with 1 and 2
-workers. Waiting jobs show what the engine adds, also where other processes use the cores.
+Prints jobs a second and seconds in all for 10,000 jobs that do nothing, and for 20 that wait half a second, with 1 and
+2 workers. Waiting jobs show what the engine adds, also where other processes use the cores.
 """
 
 import sys
 import time
 
-from vimix_adapters.prepare.engines import RayEngine
-from vimix_adapters.prepare.worker_pool import run_jobs
+from vimix_adapters.prepare.engines import LocalEngine, RayEngine
 
 
 def main() -> None:
     """Print a line for each measurement."""
-    engine = RayEngine(*sys.argv[2:]) if sys.argv[1] == "ray" else run_jobs
-    if sys.argv[1] == "ray":
+    name, *address = sys.argv[1:]
+    if name == "ray":
         import ray
 
-        ray.init(*sys.argv[2:], log_to_driver=False, logging_level="error")
-    list(engine(time.sleep, [0.0] * 4, 2, 60.0))  # workers have started
+        ray.init(*address, log_to_driver=False, logging_level="error")
     for workers in (1, 2):
-        for seconds, count in ((0.0, 40), (0.5, 20)):
+        engine = RayEngine(workers) if name == "ray" else LocalEngine(workers)
+        list(engine(time.sleep, [0.0] * 4, 60.0))  # workers have started
+        for seconds, count in ((0.0, 10_000), (0.5, 20)):
             start = time.perf_counter()
-            list(engine(time.sleep, [seconds] * count, workers, 60.0))
+            assert sum(1 for _ in engine(time.sleep, [seconds] * count, 60.0)) == count
             took = time.perf_counter() - start
             print(
                 f"{workers} workers, {count} jobs of {seconds} s: {took:.2f} s, {count / took:.1f} jobs/s", flush=True

@@ -26,6 +26,7 @@ from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.prepare import worker_pool
 from vimix_adapters.prepare.build_store import PartJob, build_store
+from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.video_store import VideoStoreBuilder, write_part_of_video
 from vimix_adapters.prepare.worker_pool import run_jobs
 
@@ -207,7 +208,9 @@ def test_no_file_takes_the_others_down_with_it(tmp_path) -> None:
     for name in ("a", "exit", "hang", "killed", "memory", "segfault", "z"):
         encoded(tmp_path / f"videos/bow/{name}.mp4", 4)
     builder = VideoStoreBuilder(settings, 4, partial(hostile, settings=settings))
-    done = build_store(list_folder(tmp_path / "videos"), tmp_path / "s.h5", builder, 1, Console(quiet=True))
+    done = build_store(
+        list_folder(tmp_path / "videos"), tmp_path / "s.h5", builder, LocalEngine(1), Console(quiet=True)
+    )
     assert {row.name: row.reason for row in done.failures} == {
         "bow/exit.mp4": "the decoder died (exit code 7)",
         "bow/hang.mp4": "not finished within 4 seconds: killed",

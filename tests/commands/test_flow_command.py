@@ -19,6 +19,7 @@ from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.flow.fields import dequantise, flow_fields, quantise
 from vimix_adapters.flow.opencv import DisFlow
+from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.flow_store import FlowOptions, Shard, compute_flow, import_flow, parse_shard
 from vimix_adapters.prepare.parts import flow_parts_of
 from vimix_adapters.prepare.store_info import describe
@@ -40,7 +41,7 @@ def rgb_store(folder: Path, codec: str = "raw") -> Path:
 
 
 def add(path: Path, shard: Shard | None = None, bound: float = 20.0, short_side: int = 0, force: bool = False):
-    return compute_flow(path, "dis", short_side, bound, FlowOptions(1, shard=shard, force=force), QUIET)
+    return compute_flow(path, "dis", short_side, bound, FlowOptions(LocalEngine(1), shard=shard, force=force), QUIET)
 
 
 def sound(path: Path) -> bool:
@@ -161,7 +162,7 @@ def write_images(folder: Path, fields: np.ndarray, layout: str, first: int = 1, 
 
 
 def bring(path: Path, folder: Path, rounding: str = "round", bound: float = 0.0):
-    return import_flow(path, folder, 20.0, rounding, bound, FlowOptions(1), QUIET)
+    return import_flow(path, folder, 20.0, rounding, bound, FlowOptions(LocalEngine(1)), QUIET)
 
 
 @pytest.mark.parametrize("layout", ["denseflow", "coclr", "folders"])

@@ -22,6 +22,7 @@ from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.listing import Listing
 from vimix_adapters.prepare import worker_pool
 from vimix_adapters.prepare.build_store import build_store
+from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.store_info import describe
 from vimix_adapters.prepare.video_store import VideoStoreBuilder
 
@@ -34,7 +35,7 @@ SETTINGS = PackSettings(short_side=16, flow="none", flow_short_side=16, codec="r
 def run(listing: Listing, store: Path) -> None:
     """Build the store with forked workers, which start at once, so that kills meet them at work."""
     worker_pool._context = lambda _: multiprocessing.get_context("fork")
-    build_store(listing, store, VideoStoreBuilder(SETTINGS, 60), 2, Console(quiet=True))
+    build_store(listing, store, VideoStoreBuilder(SETTINGS, 60), LocalEngine(2), Console(quiet=True))
 
 
 def start(listing: Listing, store: Path):

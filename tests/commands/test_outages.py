@@ -24,6 +24,7 @@ from vimix_adapters.files import Outage, telling_outages
 from vimix_adapters.locks import is_locked, locked_file, locked_folder
 from vimix_adapters.prepare import video_store
 from vimix_adapters.prepare.build_store import PartJob
+from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.quarantine import LeftOut, quarantine_file, read_quarantine, write_quarantine
 from vimix_adapters.prepare.report import PrepareOptions, prepare_store
 from vimix_adapters.prepare.skeleton_store import write_part_of_skeletons
@@ -54,7 +55,7 @@ def test_videos_that_were_away_are_added_by_the_next_call_and_broken_ones_when_a
     (videos / "wave/broken.mp4").write_text("no video")
     listing = list_folder(videos)
     builder = VideoStoreBuilder(SETTINGS, 60)
-    going = PrepareOptions(evolve(builder, work=partial(then_gone, folder=videos)), workers=1)
+    going = PrepareOptions(evolve(builder, work=partial(then_gone, folder=videos)), LocalEngine(1))
 
     report = prepare_store(listing, store, going, QUIET)
     assert (report.stored, report.exit_code, len(report.passing)) == (1, 3, 3)
@@ -63,7 +64,7 @@ def test_videos_that_were_away_are_added_by_the_next_call_and_broken_ones_when_a
     (tmp_path / "gone").rename(videos)
     expected = [pack_frames(videos / f"bow/{name}.mp4", SETTINGS)[0][RGB] for name in "abc"]
     (videos / "bow/a.mp4").write_text("its frames are in the store: nobody reads this")
-    again = PrepareOptions(builder, workers=1)
+    again = PrepareOptions(builder, LocalEngine(1))
     with monkeypatch.context() as patch:
         patch.setattr(video_store, "merge_parts", stop)
         with pytest.raises(KeyboardInterrupt):

@@ -19,6 +19,7 @@ from vimix_adapters.datasets.folder import list_folder
 from vimix_adapters.datasets.listing import source_of
 from vimix_adapters.files import WriteError
 from vimix_adapters.prepare.build_store import BuildResult, build_store
+from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.parts import claim_parts, parts_of
 from vimix_adapters.prepare.video_store import VideoStoreBuilder, pack_frames
 
@@ -30,7 +31,9 @@ QUIET = Console(quiet=True)
 def prepare(
     folder: Path, store: Path, settings: PackSettings = SMALL, workers: int = 1, **changes: object
 ) -> BuildResult:
-    return build_store(list_folder(folder), store, VideoStoreBuilder(settings, 60, **changes), workers, QUIET)
+    return build_store(
+        list_folder(folder), store, VideoStoreBuilder(settings, 60, **changes), LocalEngine(workers), QUIET
+    )
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def test_a_second_call_does_nothing_twice_and_refuses_other_settings(videos, tmp
     relabelled = tuple(evolve(file, class_name="bow") for file in listing.files)
     for files, what in ((listing.files[:3], "files"), (relabelled, "labels, sources or splits")):
         with pytest.raises(VimixError, match=f"other {what}"):
-            build_store(evolve(listing, files=files), store, VideoStoreBuilder(SMALL), 1, QUIET)
+            build_store(evolve(listing, files=files), store, VideoStoreBuilder(SMALL), LocalEngine(1), QUIET)
 
 
 def test_a_call_with_nothing_to_do_removes_left_over_parts_of_its_own_settings_only(videos, tmp_path) -> None:
@@ -104,12 +107,12 @@ def test_force_replaces_a_store_parts_of_other_settings_and_any_other_file_but_n
     builder = VideoStoreBuilder(OTHER)
     claim_parts(parts_of(store), {"short_side": 16}, {})
     for path in (store, other):
-        assert build_store(list_folder(videos), path, builder, 1, QUIET, force=True).stored == 5
+        assert build_store(list_folder(videos), path, builder, LocalEngine(1), QUIET, force=True).stored == 5
         assert Hdf5VideoStore(path).settings == OTHER
     with pytest.raises(VimixError, match=r"a\.mp4 is read by this command"):
-        build_store(list_folder(videos), videos / "bow/a.mp4", builder, 1, QUIET, force=True)
+        build_store(list_folder(videos), videos / "bow/a.mp4", builder, LocalEngine(1), QUIET, force=True)
     with pytest.raises(WriteError, match="Is a directory"):
-        build_store(list_folder(videos), videos, builder, 1, QUIET, force=True)
+        build_store(list_folder(videos), videos, builder, LocalEngine(1), QUIET, force=True)
 
 
 def test_a_split_file_decides_classes_splits_and_sources(videos, tmp_path) -> None:

@@ -24,6 +24,7 @@ from vimix_adapters.datasets.skeleton_files import list_ntu
 from vimix_adapters.files import replacing
 from vimix_adapters.prepare import skeleton_store, worker_pool
 from vimix_adapters.prepare.build_store import BuildResult, build_store
+from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.skeleton_store import SkeletonStoreBuilder
 from vimix_adapters.prepare.store_info import describe, store_table
 from vimix_adapters.prepare.store_tools import merge, verify
@@ -37,7 +38,7 @@ SETTINGS = SkeletonSettings(find_layout("ntu"), frames=16)
 def prepare(
     folder: Path, store: Path, settings: SkeletonSettings = SETTINGS, workers: int = 1, a_part=64
 ) -> BuildResult:
-    return build_store(list_ntu(folder, 60), store, SkeletonStoreBuilder(settings, a_part), workers, QUIET)
+    return build_store(list_ntu(folder, 60), store, SkeletonStoreBuilder(settings, a_part), LocalEngine(workers), QUIET)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from vimix.values.modality import FLOW, RGB
 from vimix_adapters import wiring
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.config.read_recipe import read_recipe
+from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.flow_store import FlowOptions, compute_flow
 from vimix_adapters.prepare.store_info import describe
 from vimix_adapters.prepare.store_tools import index, merge, split, verify
@@ -85,7 +86,7 @@ def test_flow_is_added_to_all_shards_at_once_and_the_old_ones_are_removed(tmp_pa
     split(whole, tmp_path / "k", 5000)
     before = shards_in(tmp_path / "k")
     for path in (whole, tmp_path / "k"):
-        assert compute_flow(path, "dis", 0, 20.0, FlowOptions(1), QUIET).complete
+        assert compute_flow(path, "dis", 0, 20.0, FlowOptions(LocalEngine(1)), QUIET).complete
     assert len(before) > 1
     assert not set(before) & set(shards_in(tmp_path / "k"))
     made = Hdf5VideoStore(tmp_path / "k")

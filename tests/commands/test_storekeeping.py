@@ -27,6 +27,7 @@ from vimix_adapters.files import WriteError, replacing, require_new, sweep
 from vimix_adapters.flow.colours import flow_colours, full_speed
 from vimix_adapters.flow.fields import quantise
 from vimix_adapters.prepare.build_store import build_store
+from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.quarantine import quarantine_file
 from vimix_adapters.prepare.store_info import describe
 from vimix_adapters.prepare.store_tools import export, merge, verify
@@ -258,7 +259,7 @@ def test_info_says_how_far_an_unfinished_store_is(tmp_path, capsys, monkeypatch)
 
     monkeypatch.setattr("vimix_adapters.prepare.video_store.merge_parts", stop)
     with pytest.raises(KeyboardInterrupt):
-        build_store(listing, tmp_path / "s.h5", VideoStoreBuilder(SETTINGS, 60), 1, QUIET)
+        build_store(listing, tmp_path / "s.h5", VideoStoreBuilder(SETTINGS, 60), LocalEngine(1), QUIET)
     sorted((tmp_path / "s.h5.parts").glob("*.h5"))[0].unlink()
     found = describe(tmp_path / "s.h5")
     assert (found["unfinished"], found["finished"], found["expected"]) == (True, 2, 3)
@@ -266,7 +267,7 @@ def test_info_says_how_far_an_unfinished_store_is(tmp_path, capsys, monkeypatch)
     assert vimix("store", "info", tmp_path / "s.h5") == 0
     assert "2 of 3 videos are finished" in " ".join(capsys.readouterr().out.split())
     monkeypatch.undo()
-    assert build_store(listing, tmp_path / "s.h5", VideoStoreBuilder(SETTINGS, 60), 1, QUIET).stored == 3
+    assert build_store(listing, tmp_path / "s.h5", VideoStoreBuilder(SETTINGS, 60), LocalEngine(1), QUIET).stored == 3
 
 
 # Readers
@@ -337,18 +338,20 @@ def test_a_disk_that_runs_full_blames_no_video_and_after_freeing_the_store_is_th
     ballast = small_disk / "ballast"
     ballast.write_bytes(b"x" * 3 * 2**20)  # a part takes its size twice while it is written
     with pytest.raises(WriteError, match="No space left"):
-        build_store(listing, store, builder, 1, QUIET)  # a part does not fit
+        build_store(listing, store, builder, LocalEngine(1), QUIET)  # a part does not fit
     assert not quarantine_file(store).exists()
     finished = len(list((small_disk / "s.h5.parts").glob("*.h5")))
     assert 1 <= finished < 4
     ballast.write_bytes(b"x" * 2 * 2**20)
     with pytest.raises(WriteError, match=r"about .* GiB are needed"):
-        build_store(listing, store, builder, 1, QUIET)  # the parts fit on the disk, but not parts and store
+        build_store(
+            listing, store, builder, LocalEngine(1), QUIET
+        )  # the parts fit on the disk, but not parts and store
     assert not store.exists()
     ballast.unlink()
-    assert build_store(listing, store, builder, 1, QUIET).failures == ()
+    assert build_store(listing, store, builder, LocalEngine(1), QUIET).failures == ()
     assert not list(small_disk.glob(".*.tmp"))
-    build_store(listing, tmp_path / "unbroken.h5", builder, 1, QUIET)
+    build_store(listing, tmp_path / "unbroken.h5", builder, LocalEngine(1), QUIET)
     assert Hdf5VideoStore(store).fingerprint == Hdf5VideoStore(tmp_path / "unbroken.h5").fingerprint
     assert verify(store, 1, QUIET)["bad"] == []
 

@@ -40,6 +40,11 @@ def test_a_videos_windows_are_those_cut_by_hand() -> None:
         torch.testing.assert_close(got.clips, by_hand(frames, expected[got.video]))
 
 
+def test_clips_are_counted_without_reading_them() -> None:
+    clips = windowed(BreakableStore(), [2, 3, 7])
+    assert clips.counts() == [len(item.clips) for item in clips.videos()] == [8, 1, 6]
+
+
 def test_a_video_in_memory_gets_the_same_windows_as_one_in_a_store() -> None:
     store = BreakableStore()
     (stored,) = windowed(store, [5]).videos()

@@ -1,14 +1,18 @@
 """Features of videos and clips, with a network and clips that can be computed by hand."""
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
-from vimix.app.extract import extract_clip_features, extract_features
+from vimix.app import extract
+from vimix.app.extract import extract_clip_features, extract_features, runs_of_videos
 from vimix.ports.network import Network
 from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
@@ -80,6 +84,27 @@ def test_short_videos_share_a_batch_and_keep_their_own_features() -> None:
     result = extract_features(cast(Network, counting), ListedClips(videos), range(10), batch=4)
     assert counting.batches == [4, 4, 2]
     assert result.features[:, 0].tolist() == list(range(10))
+
+
+@given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=12), batch=st.integers(1, 6), run=st.integers(1, 20))
+def test_runs_of_videos_pass_the_network_in_the_batches_of_all_videos_together(counts, batch, run) -> None:
+    """Long videos come in items of at most a batch, as ``WindowedClips`` yields them."""
+    items = [[min(batch, count - first) for first in range(0, count, batch)] for count in counts]
+    videos = [
+        [VideoClips(v, 0, torch.full((n, 1), float(v)), (0,) * n) for n in sizes] for v, sizes in enumerate(items)
+    ]
+    whole, apart = MeansAndMaxima(), MeansAndMaxima()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(extract, "RUN_CLIPS", run)
+        extract_clip_features(cast(Network, whole), ListedClips(list(chain(*videos))), batch)
+        runs = runs_of_videos(counts)
+    assert [v for numbers in runs for v in numbers] == list(range(len(counts)))
+    assert all(sum(counts[v] for v in numbers) >= run for numbers in runs[:-1])
+    assert all(sum(counts[v] for v in numbers[:-1]) < run for numbers in runs)
+    for numbers in runs:
+        own = ListedClips(list(chain(*(videos[v] for v in numbers))))
+        extract_clip_features(cast(Network, apart), own, batch)
+    assert apart.batches == whole.batches
 
 
 def test_clip_features_name_their_video_and_their_first_frame() -> None:

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vimix_adapters.cli.options import Device, Force, Overrides, RecipeFile, with_options
+from vimix_adapters.cli.options import (
+    Address,
+    Device,
+    EngineOption,
+    Force,
+    GpusPerTask,
+    Overrides,
+    RecipeFile,
+    ray_engine,
+    with_options,
+)
 from vimix_adapters.commands.signals import stop_at_once
 
 if TYPE_CHECKING:
@@ -56,6 +66,9 @@ def _request(
     out: Out,
     protocol: Protocol = None,
     on: On = None,
+    engine: EngineOption = "local",
+    address: Address = "",
+    gpus_per_task: GpusPerTask = 0.0,
     force: Force = False,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -64,7 +77,8 @@ def _request(
     from vimix_adapters.config import read_recipe
 
     settings = read_recipe(recipe, _settings(overrides, protocol))
-    return EvaluationRequest(settings, checkpoint, out, device, on=on, force=force)
+    ray = ray_engine(engine, address, gpus_per_task, device=device)
+    return EvaluationRequest(settings, checkpoint, out, device, on=on, force=force, engine=ray)
 
 
 @app.command()

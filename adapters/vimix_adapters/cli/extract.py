@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 import typer
 
 from vimix_adapters.cli.export import CheckpointFile
-from vimix_adapters.cli.options import Device, Force, Overrides, RecipeFile
+from vimix_adapters.cli.options import (
+    Address,
+    Device,
+    EngineOption,
+    Force,
+    GpusPerTask,
+    Overrides,
+    RecipeFile,
+    ray_engine,
+)
 
 
 def extract(
@@ -32,6 +41,9 @@ def extract(
     stride: Annotated[
         float | None, typer.Option(help="Seconds between the starts of two windows; by default half a window.", min=0.0)
     ] = None,
+    engine: EngineOption = "local",
+    address: Address = "",
+    gpus_per_task: GpusPerTask = 0.0,
     force: Force = False,
     overrides: Overrides = None,
     device: Device = "auto",
@@ -44,6 +56,9 @@ def extract(
     from vimix_adapters.config import read_recipe
 
     settings = read_recipe(recipe, overrides or ())
+    ray = ray_engine(engine, address, gpus_per_task, device=device)
+    if window is not None and ray is not None:
+        raise VimixError("--engine ray is for a store: features of video files (--window) are computed on this machine")
     if window is not None:
         from vimix_adapters.commands.extract_windows import extract_windows
 
@@ -54,4 +69,4 @@ def extract(
     else:
         from vimix_adapters.commands.extract import extract_to_file
 
-        extract_to_file(settings, checkpoint, sources[0], out, device, per, l2, force)
+        extract_to_file(settings, checkpoint, sources[0], out, device, per, l2, force, ray)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vimix_adapters.cli.options import Address, EngineOption, Workers, engine_and_workers
+from vimix_adapters.cli.options import Address, EngineOption, GpusPerTask, Workers, engine_of
 
 
 def flow(
@@ -50,6 +50,7 @@ def flow(
     ] = 30.0,
     engine: EngineOption = "local",
     address: Address = "",
+    gpus_per_task: GpusPerTask = 0.0,
     force: Annotated[bool, typer.Option("--force", help="Replace the flow that the store has.")] = False,
 ) -> None:
     """Add optical flow, computed from the stored frames or imported; exit code 3 if videos failed.
@@ -64,11 +65,14 @@ def flow(
     The second call computes what is missing and puts all flow into the store. Without a shared disk, copy the files of
     the folders into one folder.
     """
+    from vimix.values.errors import VimixError
     from vimix_adapters.prepare.flow_store import FlowOptions, compute_flow, import_flow, parse_shard
     from vimix_adapters.reports.console import plain_console
 
-    chosen, count = engine_and_workers(engine, address, workers)
-    options = FlowOptions(count, time_limit, parse_shard(shard) if shard else None, force, chosen)
+    chosen = engine_of(engine, address, workers, gpus_per_task)
+    if gpus_per_task and (method != "tvl1-torch" or import_from is not None):
+        raise VimixError("--gpus-per-task: only --method tvl1-torch computes on a GPU")
+    options = FlowOptions(chosen, time_limit, parse_shard(shard) if shard else None, force)
     console = plain_console(stderr=True)
     if import_from is not None:
         report = import_flow(store, import_from, import_bound, import_rounding, flow_bound, options, console)

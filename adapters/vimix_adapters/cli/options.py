@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from vimix_adapters.prepare.engines import Engine
+    from vimix_adapters.prepare.engines import Engine, RayEngine
 
 RecipeFile = Annotated[Path, typer.Argument(help="Recipe in TOML; experiments/ has examples.", metavar="RECIPE")]
 Overrides = Annotated[
@@ -42,20 +42,36 @@ Address = Annotated[
 ]
 
 
-def engine_and_workers(name: EngineName, address: str, workers: int) -> tuple["Engine", int]:
-    """Return the engine of the options, and the number of its workers; 0 lets Ray use all cores of its cluster.
+GpusPerTask = Annotated[
+    float, typer.Option(help="Share of a GPU that a task of Ray takes, such as 0.25; 0: none.", min=0, max=1)
+]
 
-    Raises VimixError for an address without Ray.
+
+def engine_of(name: EngineName, address: str, workers: int, gpus: float = 0.0) -> "Engine":
+    """Return the engine of the options; ``workers = 0`` uses all cores of the machine or of the Ray cluster.
+
+    Raises VimixError for options of Ray without Ray.
+    """
+    from vimix_adapters.prepare.engines import LocalEngine
+
+    return ray_engine(name, address, gpus, workers) or LocalEngine(worker_count(workers))
+
+
+def ray_engine(
+    name: EngineName, address: str, gpus: float, workers: int = 0, device: str = "auto"
+) -> "RayEngine | None":
+    """Return the Ray engine of the options; None if the work is to be done on this machine.
+
+    Raises VimixError for options of Ray without Ray, and for a device with Ray.
     """
     from vimix.values.errors import VimixError
     from vimix_adapters.prepare.engines import RayEngine
-    from vimix_adapters.prepare.worker_pool import run_jobs
 
-    if name == "ray":
-        return RayEngine(address), workers
-    if address:
-        raise VimixError("--address is that of a Ray cluster: add --engine ray")
-    return run_jobs, worker_count(workers)
+    if name != "ray" and (address or gpus):
+        raise VimixError(f"{'--address' if address else '--gpus-per-task'} is for a Ray cluster: add --engine ray")
+    if name == "ray" and device != "auto":
+        raise VimixError("--device is for this machine: tasks of Ray use a GPU with --gpus-per-task, else the CPU")
+    return RayEngine(workers, address, gpus) if name == "ray" else None
 
 
 def with_options(

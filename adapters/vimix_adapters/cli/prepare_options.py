@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vimix_adapters.cli.options import Address, EngineOption, Force, Workers, engine_and_workers, with_options
+from vimix_adapters.cli.options import Address, EngineOption, Force, GpusPerTask, Workers, engine_of, with_options
 
 if TYPE_CHECKING:
     from vimix_adapters.datasets.listing import Listing
@@ -47,6 +47,7 @@ def video_options(
     retry: Retry = False,
     engine: EngineOption = "local",
     address: Address = "",
+    gpus_per_task: GpusPerTask = 0.0,
     force: Force = False,
 ) -> "PrepareOptions":
     """Build the value of the shared options."""
@@ -67,8 +68,10 @@ def video_options(
         )
     except ValueError as error:
         raise VimixError(f"vimix prepare: {error.args[0]}") from error
-    chosen, count = engine_and_workers(engine, address, workers)
-    return PrepareOptions(VideoStoreBuilder(settings, time_limit), count, force, dry_run, retry=retry, engine=chosen)
+    chosen = engine_of(engine, address, workers, gpus_per_task)
+    if gpus_per_task and flow != "tvl1-torch":
+        raise VimixError("--gpus-per-task: only --flow tvl1-torch computes on a GPU")
+    return PrepareOptions(VideoStoreBuilder(settings, time_limit), chosen, force, dry_run, retry=retry)
 
 
 def with_video_options(command: Callable[..., None], short_side: int = 128) -> Callable[..., None]:

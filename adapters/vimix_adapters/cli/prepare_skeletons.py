@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vimix_adapters.cli.options import Force, Workers, worker_count
+from vimix_adapters.cli.options import Address, EngineOption, Force, Workers, engine_of
 from vimix_adapters.cli.prepare_options import AllowPartial, Out, Retry, prepare_and_print
 
 if TYPE_CHECKING:
     from vimix_adapters.datasets.listing import Listing
+    from vimix_adapters.prepare.engines import Engine
     from vimix_adapters.prepare.skeleton_store import SkeletonOptions
 
 Align = Literal["none", "shoulders", "crosclr"]
@@ -53,6 +54,8 @@ def ntu_command(edition: int) -> Callable[..., None]:
         workers: Workers = 0,
         allow_partial: AllowPartial = False,
         retry: Retry = False,
+        engine: EngineOption = "local",
+        address: Address = "",
         force: Force = False,
     ) -> None:
         from vimix_adapters.datasets.skeleton_files import list_ntu
@@ -60,7 +63,7 @@ def ntu_command(edition: int) -> Callable[..., None]:
 
         listing = list_ntu(skeletons, edition, missing)
         options = SkeletonOptions("ntu", frames, persons, denoise, align, ("x", "y", "z"))
-        _prepare(listing, out, options, workers, force, retry, allow_partial)
+        _prepare(listing, out, options, engine_of(engine, address, workers), force, retry, allow_partial)
 
     second = "xview" if edition == 60 else "xset"
     command.__doc__ = (
@@ -135,6 +138,8 @@ def skeletons(
     ] = 0,
     workers: Workers = 0,
     retry: Retry = False,
+    engine: EngineOption = "local",
+    address: Address = "",
     force: Force = False,
 ) -> None:
     """Store skeleton files of any layout.
@@ -148,14 +153,14 @@ def skeletons(
     listing = list_skeletons(path, split, labels, axes)
     named = tuple(channels.replace(",", " ").split())
     options = SkeletonOptions(layout, frames, persons, denoise, align or "", named, not_found, axes)
-    _prepare(listing, out, options, workers, force, retry)
+    _prepare(listing, out, options, engine_of(engine, address, workers), force, retry)
 
 
 def _prepare(
     listing: "Listing",
     out: Path,
     options: "SkeletonOptions",
-    workers: int,
+    engine: "Engine",
     force: bool,
     retry: bool,
     allow_partial: bool = False,
@@ -164,5 +169,5 @@ def _prepare(
     from vimix_adapters.prepare.skeleton_store import SkeletonStoreBuilder, noted, skeleton_settings
 
     settings = skeleton_settings(listing, options)
-    prepare = PrepareOptions(SkeletonStoreBuilder(settings), worker_count(workers), force, retry=retry)
+    prepare = PrepareOptions(SkeletonStoreBuilder(settings), engine, force, retry=retry)
     prepare_and_print(noted(listing, options, settings), out, prepare, allow_partial)

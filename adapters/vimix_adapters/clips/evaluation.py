@@ -88,11 +88,19 @@ class WindowedClips:
                 for clips, starts in self._windows(view):
                     yield VideoClips(video, label, clips, starts)
 
+    def counts(self) -> list[int]:
+        """Return the number of clips of each video, in each of its crops; reads nothing."""
+        return [len(self._starts(self._store.videos[video].frames)) for video in self._videos]
+
+    def _starts(self, length: int) -> tuple[int, ...]:
+        clip = self._augmentation.clip_shape(self._clip, length)
+        return window_starts(length, clip, self._window_stride, self._to_the_end)
+
     def _windows(self, view: View) -> Iterator[tuple[Tensor, tuple[int, ...]]]:
         """Network input [N, C, T, H, W] of at most ``most`` windows at a time, and their first frames."""
         length = len(view.clip)
         clip = self._augmentation.clip_shape(self._clip, length)
-        starts = window_starts(length, clip, self._window_stride, self._to_the_end)
+        starts = self._starts(length)
         indices = torch.from_numpy(frame_indices(starts, length, clip, self._pad_left))
         frames = view.clip.to(self._device, non_blocking=True)
         most = self._most or len(starts)

@@ -1,6 +1,7 @@
 """Features of all clips of a store, for an index or a file of features."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vimix_adapters.checkpoints.digests import state_digest
 from vimix_adapters.checkpoints.folder import load_trained
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.commands import scores
+from vimix_adapters.commands.spread_features import Spread, spread_features
 from vimix_adapters.encoders.contrastive_network import ContrastiveNetwork
 from vimix_adapters.reports.environment import commit, versions
 
@@ -33,18 +35,28 @@ class EmbeddedStore:
     features: ClipFeatures
 
 
-def embed_store(recipe: config.Recipe, checkpoint: Path, store: Path, device: str) -> EmbeddedStore:
-    """Embed all clips of all videos of ``store``. Raises VimixError if the recipe lacks the checkpoint's modality."""
+def embed_store(
+    recipe: config.Recipe, checkpoint: Path, store: Path, device: str, spread: Spread | None = None
+) -> EmbeddedStore:
+    """Embed all clips of all videos of ``store`` in this process, or with the tasks of ``spread``.
+
+    Raises VimixError if the recipe lacks the checkpoint's modality, and what ``spread_features`` raises.
+    """
     recipe = evolve(recipe, data=evolve(recipe.data, store=str(store)))
-    compute, videos = wiring.build_compute(recipe, device), wiring.build_store(recipe)
+    compute, opened = wiring.build_compute(recipe, device), wiring.build_store(recipe)
     loaded = load_trained(checkpoint)
     modality = Modality(loaded.modality)
     if modality not in recipe.modalities:
         raise VimixError(f"{checkpoint} is a checkpoint of {modality}, which the recipe does not have")
-    network = wiring.build_trained(recipe, loaded, compute)
-    clips = wiring.build_evaluation_clips(recipe, videos, range(len(videos.videos)), modality, compute)
-    features = extract_clip_features(network, clips, recipe.evaluate.batch_clips)
-    return EmbeddedStore(recipe, videos, loaded, modality, network, features)
+    network, videos = wiring.build_trained(recipe, loaded, compute), range(len(opened.videos))
+    extract = partial(extract_clip_features, batch=recipe.evaluate.batch_clips)
+    if spread is None:
+        features = extract(network, wiring.build_evaluation_clips(recipe, opened, videos, modality, compute))
+    else:
+        spread = evolve(spread, checkpoints={modality: checkpoint})
+        manifest = spread.manifest(network, opened, modality, "all", recipe)
+        features = spread_features(spread, recipe, opened, videos, manifest, extract, ClipFeatures)
+    return EmbeddedStore(recipe, opened, loaded, modality, network, features)
 
 
 def checkpoint_files(checkpoint: Path) -> list[Path]:

@@ -1,5 +1,6 @@
 """``vimix evaluate``: scores of checkpoints, compared with those of untrained encoders, printed and recorded."""
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +23,10 @@ from vimix_adapters.commands.feature_cache import cache_beside
 from vimix_adapters.commands.label_fractions import label_curve, show_fractions
 from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
+from vimix_adapters.commands.spread_features import Spread
 from vimix_adapters.files import require_new
+from vimix_adapters.prepare.engines import RayEngine
+from vimix_adapters.prepare.parts import parts_of
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.environment import machine
 from vimix_adapters.reports.results import ResultRecord, read_results, unlike, write_results
@@ -62,6 +66,8 @@ class EvaluationRequest:
     """Draws of each fraction."""
     force: bool = False
     """Whether to replace ``out`` if it exists."""
+    engine: RayEngine | None = None
+    """Ray cluster that computes the features of frozen encoders; None: this process, or those of torchrun."""
 
     @property
     def target_recipe(self) -> config.Recipe:
@@ -121,16 +127,16 @@ def _cross_modal_table(title: str, modalities: str, untrained: CrossModalScores,
 
 def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score[Kind], show: Show[Kind]) -> None:
     _require_out(request)
-    with open_session(request.target_recipe, request.device) as session:
+    with open_session(request.target_recipe, "cpu" if request.engine else request.device) as session:
         recipe, compute = session.recipe, session.compute
         checkpoints = load_by_modality(recipe, request.checkpoints)
         trained = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in checkpoints.items()}
         untrained = {m: wiring.build_network(recipe, m, compute) for m in checkpoints}
         target = EvaluationTarget(request.on or "", recipe, session.store)
         cache = cache_beside(request.checkpoints[0]) if session.group.size == 1 else None
-        pairs, untrained_pairs = (
-            scores.extract(target, networks, compute, session.group, cache) for networks in (trained, untrained)
-        )
+        spread, no_checkpoints = _spreads(request, session)
+        pairs = scores.extract(target, trained, compute, session.group, cache, spread)
+        untrained_pairs = scores.extract(target, untrained, compute, session.group, cache, no_checkpoints)
         if not session.writes:
             return
         found, baseline = score(recipe, pairs), score(recipe, untrained_pairs)
@@ -146,6 +152,7 @@ def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score[Kind], 
             best_on_test=scores.linear_best_on_test(recipe, pairs) if request.best_on_test else {},
         )
         write_results(request.out, record)
+        shutil.rmtree(parts_of(request.out), ignore_errors=True)
         name = " + ".join(checkpoints)
         show_table(show(f"{recipe.name}: {task}, protocol {recipe.evaluate.protocol}", name, baseline, found))
         if best := record.best_on_test:
@@ -194,6 +201,17 @@ def evaluate_supervised(request: EvaluationRequest, name: str) -> None:
             options = " ".join(f"--from-scratch {m}" for m in inits)
             print(f"there is no baseline to compare with: make one with {options}, then name its file with --baseline")
         print(f"written to {request.out}")
+
+
+def _spreads(request: EvaluationRequest, session: Session) -> tuple[Spread | None, Spread | None]:
+    """Return the tasks of Ray for the checkpoints, and for random weights. Raises VimixError under torchrun."""
+    if request.engine is None:
+        return None, None
+    if session.group.size > 1:
+        raise VimixError("--engine ray shares the videos among the tasks of Ray: call the command without torchrun")
+    spread = Spread(request.engine, parts_of(request.out), request.force)
+    paths = {Modality(load_trained(path).modality): path for path in request.checkpoints}
+    return evolve(spread, checkpoints=paths), spread
 
 
 def _require_out(request: EvaluationRequest) -> None:

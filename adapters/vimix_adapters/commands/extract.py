@@ -1,6 +1,7 @@
 """``vimix extract``: features of the videos of a store, in a file that can be read without vimix."""
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
 from vimix_adapters.archives import write_arrays
 from vimix_adapters.commands.embed import EmbeddedStore, checkpoint_files, embed_store, encoder_record
+from vimix_adapters.commands.spread_features import Spread
 from vimix_adapters.csv_tables import write_csv
 from vimix_adapters.files import replacing, require_new, write_text
 from vimix_adapters.metrics.logs import configure_logging
+from vimix_adapters.prepare.engines import RayEngine
+from vimix_adapters.prepare.parts import parts_of
 from vimix_adapters.reports.console import print_note
 
 FORMAT = "vimix-feature-file-1"
@@ -43,18 +47,21 @@ def extract_to_file(
     per: str = "video",
     l2: bool = False,
     force: bool = False,
+    engine: RayEngine | None = None,
 ) -> None:
     """Embed every video of ``store`` and write ``out``: npz, HDF5 or CSV (its manifest goes to ``out`` + ``.json``).
 
-    ``per`` is ``video`` (mean over its clips) or ``clip``; ``l2`` scales rows to unit length. Raises VimixError, before
-    any work, if ``out`` has another ending, is one of the other files, or exists and ``force`` is false.
+    ``per`` is ``video`` (mean over its clips) or ``clip``; ``l2`` scales rows to unit length. ``engine`` shares the
+    videos among the tasks of a Ray cluster, and ``out`` + ``.parts`` keeps what they have finished. Raises VimixError,
+    before any work, if ``out`` has another ending, is one of the other files, or exists and ``force`` is false.
     """
     if out.suffix not in WRITERS:
         raise VimixError(f"{out}: expected a name that ends in {', '.join(WRITERS)}")
     for file in [out, _manifest_of_csv(out)] if out.suffix == ".csv" else [out]:
         require_new(file, force, [*checkpoint_files(checkpoint), store])
     configure_logging()
-    embedded = embed_store(recipe, checkpoint, store, device)
+    spread = Spread(engine, parts_of(out), force) if engine else None
+    embedded = embed_store(recipe, checkpoint, store, "cpu" if spread else device, spread)
     manifest = {
         "format": FORMAT,
         "rows": per,
@@ -64,6 +71,7 @@ def extract_to_file(
     }
     table = _table(embedded, per, l2, manifest)
     WRITERS[out.suffix](out, table)
+    shutil.rmtree(parts_of(out), ignore_errors=True)
     print_note(f"written {len(table.features)} features of {table.features.shape[1]} numbers to {out}")
 
 

@@ -15,6 +15,7 @@ from vimix.ports.network import Network
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import Modality
+from vimix_adapters import config, wiring
 from vimix_adapters.archives import read_arrays, write_arrays
 from vimix_adapters.checkpoints.digests import state_digest
 from vimix_adapters.encoders.contrastive_network import Compute
@@ -85,8 +86,29 @@ def _folder(checkpoint: Path) -> Path:
     return checkpoint if checkpoint.is_dir() else checkpoint.parent
 
 
+def windows(recipe: config.Recipe) -> dict[str, object]:
+    """Everything that determines the features of a video except the encoder."""
+    data, protocol = recipe.data, config.protocol_of(recipe)
+    pictures = {
+        "frames": data.frames,
+        "frame_step": data.stride,
+        "size": data.size,
+        "window_stride": wiring.window_stride(recipe),
+        "windows_end": protocol.windows_end,
+        "padding": protocol.padding,
+        "crop_share": protocol.crop_share,
+    }
+    skeletons = {"skeletons": f"whole sequences of {wiring.skeleton_settings(recipe).frames} frames"}
+    return {
+        **(pictures if recipe.pictures else {}),
+        **(skeletons if recipe.skeletons else {}),
+        "unit_clips": protocol.unit_clips,
+        "mode": "encoder in evaluation mode, before the projection head",
+    }
+
+
 def manifest_of(
-    network: Network, store: VideoStore, modality: Modality, split: str, protocol: Manifest, compute: Compute
+    network: Network, store: VideoStore, modality: Modality, split: str, recipe: config.Recipe, compute: Compute
 ) -> dict[str, Any]:
     """Everything that features depend on, as JSON: weights, data, protocol, precision, device and torch."""
     plain = {
@@ -95,7 +117,7 @@ def manifest_of(
         "split": split,
         "weights": state_digest(network.state_dict()),
         "store": store.fingerprint,
-        "protocol": dict(protocol),
+        "protocol": {**windows(recipe), "batch_clips": recipe.evaluate.batch_clips},
         "precision": str(compute.dtype),
         "device": compute.device.type,
         "torch": torch.__version__,

@@ -1,7 +1,8 @@
 """Scores of encoders on a store: features are extracted once, and every score is computed from them."""
 
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from attrs import asdict, define, field, frozen
@@ -23,7 +24,8 @@ from vimix.values.features import VideoFeatures
 from vimix.values.modality import Modality
 from vimix.values.scores import CrossModalScores, ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
-from vimix_adapters.commands.feature_cache import FeatureCache, manifest_of
+from vimix_adapters.commands.feature_cache import FeatureCache, manifest_of, windows
+from vimix_adapters.commands.spread_features import Spread, spread_features
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.reports.tables import UNTRAINED, Row
@@ -162,28 +164,36 @@ def extract(
     compute: Compute,
     group: ProcessGroup = SINGLE_PROCESS,
     cache: FeatureCache | None = None,
+    spread: Spread | None = None,
 ) -> dict[Modality, FeaturePair]:
     """Extract features of gallery and queries by modality; those in ``cache`` are read instead.
 
-    The ranks of a group share the videos, and every rank gets all features. Raises VimixError, before any work, if a
-    split is empty or has videos without labels, or a video is in both.
+    The ranks of a group share the videos, and every rank gets all features; or the tasks of ``spread`` share them.
+    Raises VimixError, before any work, if a split is empty or has videos without labels, or a video is in both.
     """
     recipe, store = target.recipe, target.store
     require_fair_splits(store, recipe.evaluate.gallery, recipe.evaluate.queries)
     sources = wiring.sources_of(store)
 
     def computed(modality: Modality, split: str) -> VideoFeatures:
+        pool = wiring.build_pooling(recipe)
+        run = partial(extract_features, sources=sources, batch=recipe.evaluate.batch_clips, pool=pool)
+        if spread is not None:
+            members = store.members(split)
+            return spread_features(spread, recipe, store, members, manifest(modality, split), run, VideoFeatures)
         mine = videos_of_rank(store.members(split), group)
         clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute)
-        pool = wiring.build_pooling(recipe)
-        return extract_features(networks[modality], clips, sources, recipe.evaluate.batch_clips, pool, group)
+        return run(networks[modality], clips, group=group)
+
+    def manifest(modality: Modality, split: str) -> dict[str, Any]:
+        if spread is not None:
+            return spread.manifest(networks[modality], store, modality, split, recipe)
+        return manifest_of(networks[modality], store, modality, split, recipe, compute)
 
     def features(modality: Modality, split: str) -> VideoFeatures:
         if cache is None:
             return computed(modality, split)
-        settings = {**windows(recipe), "batch_clips": recipe.evaluate.batch_clips}
-        manifest = manifest_of(networks[modality], store, modality, split, settings, compute)
-        return cache.get(manifest, lambda: computed(modality, split))
+        return cache.get(manifest(modality, split), lambda: computed(modality, split))
 
     return {
         modality: FeaturePair(features(modality, recipe.evaluate.gallery), features(modality, recipe.evaluate.queries))
@@ -266,27 +276,6 @@ def rows(measured: Sequence[Measured], arm: str, key: str = "", tested_on: str =
 def in_order(recipe: config.Recipe, by_modality: Mapping[Modality, Value]) -> dict[Modality, Value]:
     """The same mapping in the recipe's order, so that several streams always have the same joint name."""
     return {m: by_modality[m] for m in map(Modality, recipe.modalities) if m in by_modality}
-
-
-def windows(recipe: config.Recipe) -> dict[str, object]:
-    """Everything that determines the features of a video except the encoder."""
-    data, protocol = recipe.data, config.protocol_of(recipe)
-    pictures = {
-        "frames": data.frames,
-        "frame_step": data.stride,
-        "size": data.size,
-        "window_stride": wiring.window_stride(recipe),
-        "windows_end": protocol.windows_end,
-        "padding": protocol.padding,
-        "crop_share": protocol.crop_share,
-    }
-    skeletons = {"skeletons": f"whole sequences of {wiring.skeleton_settings(recipe).frames} frames"}
-    return {
-        **(pictures if recipe.pictures else {}),
-        **(skeletons if recipe.skeletons else {}),
-        "unit_clips": protocol.unit_clips,
-        "mode": "encoder in evaluation mode, before the projection head",
-    }
 
 
 def protocol(recipe: config.Recipe) -> dict[str, object]:

@@ -23,7 +23,7 @@ from vimix_adapters.prepare.engines import Engine
 from vimix_adapters.prepare.parts import claim_parts, drop_parts, parts_of
 from vimix_adapters.prepare.progress import run_shown
 from vimix_adapters.prepare.quarantine import LeftOut, read_quarantine, write_quarantine
-from vimix_adapters.prepare.worker_pool import Outcome, run_jobs
+from vimix_adapters.prepare.worker_pool import Outcome
 
 UNLABELLED = -1
 """Label of a file without class."""
@@ -118,13 +118,12 @@ def build_store(
     listing: Listing,
     store: Path,
     builder: StoreBuilder,
-    workers: int,
+    engine: Engine,
     console: Console,
     *,
     force: bool = False,
     all_needed: bool = False,
     retry: bool = False,
-    engine: Engine = run_jobs,
 ) -> BuildResult:
     """Store all files of the listing; go on where an earlier call was interrupted.
 
@@ -155,7 +154,7 @@ def build_store(
     jobs = _jobs(files, store, builder)
     contents = {job.part.name: _content(job) for job in jobs}
     claim_parts(parts_of(store), asdict(builder.settings), contents, replace=force)
-    failed |= _make_parts(jobs, builder, workers, console, engine)
+    failed |= _make_parts(jobs, builder, engine, console)
     stored = _stored(listing, jobs, {name: (store, group) for name, group in kept.items()}, failed)
     return _written(listing, store, builder, stored, failed, made, all_needed)
 
@@ -264,9 +263,7 @@ def _content(job: PartJob) -> str:
     return f"{first} and {more} more" if more else first
 
 
-def _make_parts(
-    jobs: Sequence[PartJob], builder: StoreBuilder, workers: int, console: Console, engine: Engine
-) -> dict[str, LeftOut]:
+def _make_parts(jobs: Sequence[PartJob], builder: StoreBuilder, engine: Engine, console: Console) -> dict[str, LeftOut]:
     """Make the parts that are not finished; returns the files, by name, that were left out."""
     to_do = [job for job in jobs if not builder.is_done(job.part)]
     total = sum(len(job.files) for job in jobs)
@@ -275,13 +272,13 @@ def _make_parts(
     failed = run_shown(
         "packing",
         builder.unit,
+        engine,
         builder.work,
         to_do,
-        workers,
         builder.seconds,
         console,
-        lambda job: len(job.files),
-        engine,
+        name=_content,
+        size=lambda job: len(job.files),
     )
     outcomes = {outcome.job.part: outcome for outcome in failed}
     left_out = {}

@@ -24,7 +24,6 @@ from vimix_adapters.prepare.engines import Engine
 from vimix_adapters.prepare.flow_job import FlowJob, compute_part, import_part
 from vimix_adapters.prepare.parts import claim_parts, drop_parts, flow_parts_of
 from vimix_adapters.prepare.progress import run_shown
-from vimix_adapters.prepare.worker_pool import run_jobs
 
 BASE_SECONDS = 60.0
 """Time limit of a video, in addition to that of its frames."""
@@ -42,15 +41,13 @@ class Shard:
 class FlowOptions:
     """Options of ``vimix flow`` for computed and for imported flow."""
 
-    workers: int
+    engine: Engine
     seconds: float = 30.0
     """Time limit of a frame, on average over its video."""
     shard: Shard | None = None
     """Videos of this call; None: all, and the store gets its flow when they have theirs."""
     force: bool = False
     """Whether to replace flow that the store has."""
-    engine: Engine = run_jobs
-    """The function that runs the jobs: in processes of this machine, or on a Ray cluster."""
 
 
 @frozen
@@ -213,7 +210,15 @@ def _make_parts(
         return BASE_SECONDS + options.seconds * job.frames
 
     failed = run_shown(
-        "flow", "frames", work, to_do, options.workers, seconds, console, lambda job: job.frames, options.engine
+        "flow",
+        "frames",
+        options.engine,
+        work,
+        to_do,
+        seconds,
+        console,
+        name=lambda job: names[job.number],
+        size=lambda job: job.frames,
     )
     failures = [(names[outcome.job.number], outcome.reason or "") for outcome in failed]
     missing = [names[job.number] for job in mine if names[job.number] in absent]

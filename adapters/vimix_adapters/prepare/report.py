@@ -19,7 +19,6 @@ from vimix_adapters.prepare.disk_use import DiskUse
 from vimix_adapters.prepare.engines import Engine
 from vimix_adapters.prepare.frame_rates import rates_data, rates_lines
 from vimix_adapters.prepare.quarantine import LeftOut, quarantine_file
-from vimix_adapters.prepare.worker_pool import run_jobs
 from vimix_adapters.reading import read_json
 from vimix_adapters.reports.results import write_json
 
@@ -37,7 +36,7 @@ class PrepareOptions:
     """Options that all ``vimix prepare`` commands have."""
 
     builder: StoreBuilder
-    workers: int
+    engine: Engine
     force: bool = False
     """Whether to replace an existing store."""
     dry_run: bool = False
@@ -46,8 +45,6 @@ class PrepareOptions:
     """Whether to store what there is of an incomplete published data set."""
     retry: bool = False
     """Whether to try all files again that an earlier call left out."""
-    engine: Engine = run_jobs
-    """Engine that runs the jobs: processes of this machine, or a Ray cluster."""
 
 
 @frozen
@@ -112,12 +109,11 @@ def _prepared(listing: Listing, store: Path, options: PrepareOptions, console: C
             listing,
             store,
             options.builder,
-            options.workers,
+            options.engine,
             console,
             force=options.force,
             all_needed=all_needed,
             retry=options.retry,
-            engine=options.engine,
         )
         listed = {file.name for file in listing.files}
         failures = [row for row in result.failures if row.name in listed]

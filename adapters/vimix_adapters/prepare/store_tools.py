@@ -23,6 +23,7 @@ from vimix_adapters.clips.shards import INDEX, bytes_of, head_file, is_store
 from vimix_adapters.files import require_file, require_folder, require_new
 from vimix_adapters.flow.colours import flow_colours, full_speed
 from vimix_adapters.flow.fields import dequantise
+from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.progress import run_shown
 from vimix_adapters.prepare.worker_pool import Outcome, run_jobs
 from vimix_adapters.synth.encode import choose_codec, write_video
@@ -52,11 +53,12 @@ def verify(path: Path, workers: int, console: Console, patience: float = 60.0) -
     failed = run_shown(
         "verifying",
         "frames",
+        LocalEngine(workers),
         partial(check_video, store=path.absolute()),
         range(len(store.videos)),
-        workers,
         lambda number: patience + min(SECONDS_A_FRAME * store.videos[number].frames, LONGEST_CHECK),
         console,
+        name=lambda number: store.videos[number].name,
         size=lambda number: store.videos[number].frames,
     )
     bad = [{"video": store.videos[outcome.job].name, "reason": _hanging(outcome)} for outcome in failed]

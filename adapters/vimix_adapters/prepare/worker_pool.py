@@ -106,17 +106,26 @@ class _Worker:
         return f"{name}: out of memory?" if name == "SIGKILL" else name
 
 
+def unwatched(_job: Any) -> None:
+    """Do nothing when a job starts."""
+
+
 def run_jobs(
-    work: Callable[[Job], Any], jobs: Sequence[Job], workers: int, seconds: float | Callable[[Job], float]
+    work: Callable[[Job], Any],
+    jobs: Sequence[Job],
+    workers: int,
+    seconds: float | Callable[[Job], float],
+    started: Callable[[Job], None] = unwatched,
 ) -> Iterator[Outcome[Job]]:
     """Run all jobs in up to ``workers`` processes and yield outcomes as they come; a job is killed after ``seconds``.
 
     ``work`` and the jobs are pickled to new processes, which neither are forked from this one, since it may have
     threads, nor run its script; results of ``work`` come back pickled. A job fails if it raises an exception, takes too
-    long, or loses two workers in turn. The workers end with this process, however it ends. Raises VimixError if no
-    worker can be started, and WriteError as soon as a job finds the disk full: no job is to blame for either.
+    long, or loses two workers in turn. ``started`` is called with each job that a worker gets. The workers end with
+    this process, however it ends. Raises VimixError if no worker can be started, and WriteError as soon as a job finds
+    the disk full: no job is to blame for either.
     """
-    pool = _Pool(work, [(job, CHANCES) for job in reversed(jobs)], seconds)
+    pool = _Pool(work, [(job, CHANCES) for job in reversed(jobs)], seconds, started)
     try:
         while pool.waiting or pool.busy:
             pool.fill(workers)
@@ -136,6 +145,7 @@ class _Pool:
     waiting: list[tuple[Any, int]]
     """Jobs that wait for a worker, and the number of workers that each may still lose."""
     seconds: float | Callable[[Any], float]
+    started: Callable[[Any], None]
     busy: list[_Worker] = field(factory=list)
     idle: list[_Worker] = field(factory=list)
     failed_starts: int = 0
@@ -198,6 +208,7 @@ class _Pool:
     def _give(self, worker: _Worker) -> None:
         worker.limit = self.seconds(worker.job) if callable(self.seconds) else self.seconds
         worker.deadline = time.monotonic() + worker.limit
+        self.started(worker.job)
         try:
             worker.pipe.send(worker.job)
         except OSError:  # it died between two jobs

@@ -8,7 +8,7 @@ from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from vimix.app.parallel import SINGLE_PROCESS
-from vimix.ports.clips import EvaluationClips, Frames, TrainingClips, VideoStore
+from vimix.ports.clips import Frames, TrainingClips, VideoStore
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
@@ -98,7 +98,7 @@ def build_evaluation_clips(
     modality: Modality,
     compute: Compute,
     crops: str = "protocol",
-) -> EvaluationClips:
+) -> WindowedClips:
     """Windows over the whole of each video, as in the recipe's protocol.
 
     ``crops`` is a name in ``CROPS``; "protocol" is the crop of the protocol.

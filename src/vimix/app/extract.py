@@ -1,6 +1,7 @@
 """Features of videos and clips, extracted alike for every evaluation (section 8 of the method)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby, pairwise
 
 import numpy as np
 import torch
@@ -14,6 +15,9 @@ from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures, VideoFeatures
+
+RUN_CLIPS = 1024
+"""Clips after which a batch ends with its video, so that processes that share the videos get equal features."""
 
 
 def extract_features(
@@ -60,21 +64,42 @@ def extract_clip_features(network: FeatureExtractor, clips: EvaluationClips, bat
     )
 
 
+def runs_of_videos(counts: Sequence[int]) -> list[range]:
+    """Divide videos of ``counts`` clips into runs, which give the same features extracted together or apart.
+
+    No batch holds clips of two runs. A run ends with the video that fills it to RUN_CLIPS.
+    """
+    ends, clips = [], 0
+    for number, count in enumerate(counts, 1):
+        clips += count
+        if clips >= RUN_CLIPS or number == len(counts):
+            ends.append(number)
+            clips = 0
+    return [range(start, end) for start, end in pairwise([0, *ends])]
+
+
 def _parts(network: FeatureExtractor, clips: EvaluationClips, batch: int) -> Iterator[tuple[VideoClips, Rows]]:
-    """Videos, or parts of long videos, with features [n, D] of their clips. Short videos share a batch."""
+    """Videos, or parts of long videos, with features [n, D] of their clips. Short videos of a run share a batch."""
     waiting: list[VideoClips] = []
-    for video in clips.videos():
-        waiting.append(video)
-        if sum(len(part.clips) for part in waiting) >= batch:
+    in_run = 0
+    for _, video in groupby(clips.videos(), lambda part: part.video):
+        for part in video:
+            waiting.append(part)
+            in_run += len(part.clips)
+            if sum(len(part.clips) for part in waiting) >= batch:
+                yield from _batch_features(network, waiting, batch)
+                waiting = []
+        if in_run >= RUN_CLIPS:
             yield from _batch_features(network, waiting, batch)
-            waiting = []
-    if waiting:
-        yield from _batch_features(network, waiting, batch)
+            waiting, in_run = [], 0
+    yield from _batch_features(network, waiting, batch)
 
 
 def _batch_features(
     network: FeatureExtractor, videos: Sequence[VideoClips], batch: int
 ) -> Iterator[tuple[VideoClips, Rows]]:
+    if not videos:
+        return
     clips = torch.cat([video.clips for video in videos])
     rows = torch.cat([network.features(part) for part in torch.split(clips, batch)])
     for video, own in zip(videos, torch.split(rows, [len(video.clips) for video in videos]), strict=True):
