@@ -64,6 +64,7 @@ ONLY_RGB = ["modalities={ rgb = { width = 0.0625 } }", "arms.vimix.stages=[{ pre
 OTHER = ["evaluate.stores.other.store={0}/odd.h5", "evaluate.stores.other.gallery=a", "evaluate.stores.other.queries=b"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--plan"]])
 @pytest.mark.parametrize(
     ("settings", "expected"),
@@ -126,6 +127,7 @@ def test_a_split_without_videos_is_refused() -> None:
         require_fair_splits(FakeVideoStore(count=0), "train", "test")
 
 
+@pytest.mark.slow
 def test_a_curve_wants_videos_with_labels(place, capsys) -> None:
     """Else the first epoch would end in vain. ``vimix pretrain`` is not evaluated, but it is watched."""
     settings = [*ONLY_RGB, "data.store={0}/odd.h5", "data.train_split=a"]

@@ -226,6 +226,7 @@ def nothing(_: str) -> None:
     """Finish at once."""
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_a_worker_that_dies_between_two_jobs_costs_no_job(monkeypatch) -> None:
     """An idle worker is killed from outside (out of memory): its next job goes to another."""

@@ -44,6 +44,7 @@ def naive_query(clips: ClipFeatures, queries: NDArray[np.float32]) -> list[tuple
     return sorted(((s, v) for v, s in best.items()), key=lambda pair: (-pair[0], pair[1]))
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),

@@ -17,6 +17,8 @@ from vimix_adapters.cli import main
 
 QUICK = [*sets("finetune.epochs=1", "finetune.milestones=[]"), "--device", "cpu"]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
@@ -50,7 +52,6 @@ def test_the_broken_file_is_left_out_and_listed(place, capsys) -> None:
     assert "fingerprint" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_a_plan_is_printed_and_nothing_is_done(place, capsys) -> None:
     assert vimix("run", place / "tiny.toml", "--out", place / "planned", "--plan", "--device", "cpu") == 0
     printed = capsys.readouterr().out
@@ -59,7 +60,6 @@ def test_a_plan_is_printed_and_nothing_is_done(place, capsys) -> None:
     assert not (place / "planned").exists()
 
 
-@pytest.mark.slow
 def test_two_processes_do_not_train_in_one_folder(place, capsys) -> None:
     command = ["pretrain", place / "tiny.toml", "--modality", "rgb", "--out", place / "shared", "--device", "cpu"]
     (place / "shared/pretrain-rgb").mkdir(parents=True)
@@ -77,7 +77,6 @@ def test_a_recipe_that_is_none_in_a_runs_folder_is_one_line(place, tmp_path, cap
     assert "recipe.toml: expected a recipe in TOML, but it is a folder" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_folder_in_which_nothing_was_trained_takes_another_recipe(place, capsys) -> None:
     """The first call fails with what the next one changes; from the first row of metrics on it is the run's."""
     out = place / "again"
@@ -98,7 +97,6 @@ def test_a_folder_in_which_nothing_was_trained_takes_another_recipe(place, capsy
     assert "was begun with another recipe; it differs in optim.batch" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_run_leaves_everything_behind(finished) -> None:
     stages = sorted(str(path.relative_to(finished).parent) for path in finished.glob("*/*/last.pt"))
     assert stages == [
@@ -118,7 +116,6 @@ def test_a_run_leaves_everything_behind(finished) -> None:
         assert (finished / name).stat().st_size > 0
 
 
-@pytest.mark.slow
 def test_the_table_has_every_arm_every_modality_and_both_streams(finished) -> None:
     results = json.loads((finished / "results.json").read_text())
     lines = [(row["arm"], row["modality"]) for row in results["rows"]]
@@ -128,7 +125,6 @@ def test_the_table_has_every_arm_every_modality_and_both_streams(finished) -> No
     assert {"seed", "commit", "versions", "machine", "data", "protocol", "videos", "recipe"} <= results["about"].keys()
 
 
-@pytest.mark.slow
 def test_a_checkpoint_tells_its_arm_and_whether_a_later_stage_goes_on_training_it(finished) -> None:
     told = {
         folder: load_checkpoint(finished / folder).about
@@ -141,7 +137,6 @@ def test_a_checkpoint_tells_its_arm_and_whether_a_later_stage_goes_on_training_i
     ]
 
 
-@pytest.mark.slow
 def test_called_again_a_run_goes_on_after_its_last_finished_stage(finished, place) -> None:
     stamps = {path: path.stat().st_mtime_ns for path in finished.glob("*/*/last.pt")}
     for path in (finished / "vimix/4-cmmc-flow-from-rgb").glob("*.pt"):
@@ -152,13 +147,11 @@ def test_called_again_a_run_goes_on_after_its_last_finished_stage(finished, plac
     assert (finished / "vimix/4-cmmc-flow-from-rgb/last.pt").exists()
 
 
-@pytest.mark.slow
 def test_another_recipe_in_the_same_folder_is_refused(finished, place, capsys) -> None:
     assert vimix("run", place / "tiny.toml", "--out", finished, "--set", "optim.lr=0.1") == 2
     assert "differs in optim.lr" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_an_arm_may_be_added_to_a_run_and_trains_only_what_no_other_has(finished, place, tmp_path, capsys) -> None:
     """Wherever in the recipe it is put: what is trained stays where it is."""
     shutil.copytree(finished, tmp_path / "run", symlinks=True)
@@ -180,7 +173,6 @@ def test_an_arm_may_be_added_to_a_run_and_trains_only_what_no_other_has(finished
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps, "an arm may leave a recipe again"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("task", ["retrieval", "linear"])
 def test_an_evaluation_records_scores_protocol_and_the_untrained_encoder(finished, place, task) -> None:
     out = place / f"{task}.json"
@@ -194,7 +186,6 @@ def test_an_evaluation_records_scores_protocol_and_the_untrained_encoder(finishe
     assert {"protocol", "seed", "commit", "versions", "machine", "data"} <= record.keys()
 
 
-@pytest.mark.slow
 def test_finetuning_starts_from_checkpoints_or_from_nothing_and_is_not_overwritten(finished, place, capsys) -> None:
     out = place / "tuned.json"
     streams = [finished / "vimix/4-cmmc-flow-from-rgb", "--from-scratch", "rgb"]
@@ -218,7 +209,6 @@ def test_finetuning_starts_from_checkpoints_or_from_nothing_and_is_not_overwritt
     assert json.loads(out.read_text())["scores"] == record["scores"]
 
 
-@pytest.mark.slow
 def test_finetuning_on_another_store_uses_the_splits_of_that_store(finished, place) -> None:
     """Trained on what is the test split of the recipe's own store, and tested on the other one."""
     other = f'{{ other = {{ store = "{place / "s.h5"}", gallery = "test", queries = "train" }} }}'
@@ -229,7 +219,6 @@ def test_finetuning_on_another_store_uses_the_splits_of_that_store(finished, pla
     assert record["protocol"]["trained_as"]["flow"]["clips"]["split"] == "test"
 
 
-@pytest.mark.slow
 def test_a_finetuning_goes_on_only_from_the_same_weights_and_settings(finished, place, capsys) -> None:
     stage = finished / "moco/2-pretrain-flow"
     command = ["evaluate", "finetune", place / "tiny.toml", "--out", place / "same.json", *QUICK]
@@ -252,7 +241,6 @@ def test_a_finetuning_goes_on_only_from_the_same_weights_and_settings(finished, 
     assert vimix(*command, stage, *again) == 0, "tested and reported otherwise"
 
 
-@pytest.mark.slow
 def test_a_linear_layer_goes_on_only_from_the_same_encoder(finished, place, capsys) -> None:
     options = ["--protocol", "coclr", "--set", "evaluate.linear_epochs=1", "--device", "cpu"]
     command = ["evaluate", "linear-end-to-end", place / "tiny.toml", "--out", place / "same-linear.json", *options]
@@ -262,7 +250,6 @@ def test_a_linear_layer_goes_on_only_from_the_same_encoder(finished, place, caps
     assert vimix(*command, finished / "moco/2-pretrain-flow", "--resume") == 0
 
 
-@pytest.mark.slow
 def test_training_with_labels_wants_labels_and_splits_that_do_not_overlap(finished, place, capsys) -> None:
     stage = finished / "moco/2-pretrain-flow"
     for task in (["finetune"], ["linear-end-to-end", "--protocol", "coclr"]):
@@ -275,7 +262,6 @@ def test_training_with_labels_wants_labels_and_splits_that_do_not_overlap(finish
     assert not (place / "no").exists(), "refused before anything is trained"
 
 
-@pytest.mark.slow
 def test_a_baseline_from_random_weights_stands_beside_the_scores(finished, place, capsys) -> None:
     command, stage = ["evaluate", "finetune", place / "tiny.toml"], finished / "moco/2-pretrain-flow"
     scratch, tuned = place / "scratch.json", place / "beside.json"
@@ -299,7 +285,6 @@ def test_a_baseline_from_random_weights_stands_beside_the_scores(finished, place
     assert not (place / "no").exists(), "refused before anything is trained"
 
 
-@pytest.mark.slow
 def test_stages_by_hand_hand_their_checkpoints_on(place, capsys) -> None:
     recipe, out = place / "tiny.toml", place / "hand"
     for modality in ("rgb", "flow"):
@@ -317,7 +302,6 @@ def test_stages_by_hand_hand_their_checkpoints_on(place, capsys) -> None:
     assert "was begun with other weights of rgb" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_run_goes_on_only_on_the_data_that_it_began_with_wherever_they_lie(finished, place, capsys, tmp_path) -> None:
     shutil.copytree(finished, tmp_path / "run", symlinks=True)
     command = ["run", place / "tiny.toml", "--out", tmp_path / "run", "--device", "cpu", "--set"]
@@ -338,7 +322,6 @@ def test_a_run_goes_on_only_on_the_data_that_it_began_with_wherever_they_lie(fin
     assert "finetune was begun with other data" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_video_finds_itself_in_an_index(finished, place, capsys) -> None:
     index = place / "flow.index"
     checkpoint = finished / "moco/2-pretrain-flow"
@@ -410,7 +393,6 @@ def test_every_command_has_help(command, capsys) -> None:
     assert "Usage" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_a_report_shows_all_arms_and_names_what_is_missing(place, finished, capsys) -> None:
     quick = ["--device", "cpu", "--set", "evaluate.probe_inverse_regularisation=[1.0]"]
     assert vimix("report", finished, "--out", place / "page.html", "--clips", 6, *QUICK) == 0
@@ -432,7 +414,6 @@ def test_a_report_shows_all_arms_and_names_what_is_missing(place, finished, caps
     assert "gone.h5" in page["overview"]["missing"][0]
 
 
-@pytest.mark.slow
 def test_modalities_are_compared_and_recorded(place, finished, capsys) -> None:
     trained = [finished / "vimix/3-cmmc-rgb-from-flow", finished / "vimix/4-cmmc-flow-from-rgb"]
     out = place / "cross-modal.json"
@@ -449,7 +430,6 @@ def test_modalities_are_compared_and_recorded(place, finished, capsys) -> None:
     assert "at least two" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_mixes_of_a_recipe_are_shown_as_a_page_and_as_a_picture(place, capsys) -> None:
     assert vimix("mix-preview", place / "tiny.toml", "--out", place / "mixes.html") == 0
     page = json.loads((place / "mixes.json").read_text())

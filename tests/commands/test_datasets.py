@@ -86,6 +86,7 @@ def test_an_incomplete_set_is_refused_before_anything_is_decoded(tmp_path, small
     assert (account["store"], account["decoded"], account["splits"]["test1"]["missing"]) == (None, False, 1)
 
 
+@pytest.mark.slow
 def test_unreadable_files_keep_the_parts_and_a_second_call_takes_what_there_is(tmp_path, small_ucf, capsys) -> None:
     videos, lists = official_datasets.ucf101(tmp_path)
     (videos / "Hammering/v_Hammering_g01_c02.avi").write_bytes(b"")

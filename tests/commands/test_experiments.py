@@ -196,6 +196,7 @@ def test_the_papers_numbers_are_all_there() -> None:
     assert [paper_numbers()["table4"]["vimix"][name][0] for name in ("ucf101", "hmdb51")] == both[2:]
 
 
+@pytest.mark.slow
 def test_every_number_of_ours_has_a_recipe_with_that_arm_and_data_set() -> None:
     sources = {c.source for n in range(1, 6) for line in paper_table(n).lines for c in line.cells if c.source}
     mining = 2 * 8 + 2 * 8 + 3 * 2  # CoCLR, CrosSCLR and Vi-Mix + mining in Tables 3, 4 and 5

@@ -129,6 +129,7 @@ def test_onnx_gives_the_same_features_for_any_batch(small, tmp_path) -> None:
         np.testing.assert_allclose(features, network.features(CLIPS[:batch]).numpy(), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_card_names_recipe_data_scores_and_terms(small, tmp_path) -> None:
     checkpoint, _ = small
     run = checkpoint.parents[1]

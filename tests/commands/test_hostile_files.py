@@ -236,6 +236,7 @@ def test_a_head_in_another_file_is_refused(tmp_path) -> None:
 # Processes that can be killed
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_store_that_hangs_the_library_is_named(tmp_path) -> None:
     """The size of a text on HDF5's heap is 2^64 - 16: the library adds and goes round for ever."""
@@ -251,6 +252,7 @@ def test_a_store_that_hangs_the_library_is_named(tmp_path) -> None:
         verify(tmp_path / "store.h5", 1, QUIET, patience=2)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_a_video_that_takes_too_long_ends_in_one_line(tmp_path) -> None:
     write_video(tmp_path / "a.mp4", moving_square(200, 256, 256))

@@ -31,6 +31,7 @@ def repositories(monkeypatch) -> Iterator[dict[str, dict[str, bytes]]]:
         yield held
 
 
+@pytest.mark.slow
 @needs_hub
 def test_an_encoder_goes_and_comes_back_with_its_recipe_and_card(trained, repositories, tmp_path) -> None:
     assert vimix("push", trained, "someone/small-rgb", "--private") == 0

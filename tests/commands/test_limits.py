@@ -32,6 +32,7 @@ from vimix_adapters.reports.tables import Row
 ONLY_RGB = "arms.vimix.stages=[{ pretrain = 'rgb' }]"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     ("setting", "more"),
@@ -66,6 +67,7 @@ def peak(act: Callable[[], object]) -> int:
     return int(np.cumsum([size for _, size in changes]).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "queue"), [(0.125, 0), (0.0625, 20000)])
 def test_the_estimate_of_memory_is_that_of_a_real_step_within_a_factor_of_two(width, queue) -> None:
     recipe = recipe_from_toml(

@@ -33,6 +33,7 @@ def test_mlflow_shows_a_stage_that_gets_more_epochs_as_one_run(killed_place, tmp
     assert run.data.params["stage.epochs"] == "2"
 
 
+@pytest.mark.slow
 def test_a_program_registers_a_sink_of_its_own(killed_place, tmp_path, monkeypatch) -> None:
     built: list[tuple[Path, str]] = []
     sink = FakeMetrics()

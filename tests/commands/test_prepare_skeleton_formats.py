@@ -187,6 +187,7 @@ def test_arrays_with_axes_named_by_hand_are_stored_masked(tmp_path) -> None:
     np.testing.assert_allclose(found[:, :, 1], metres(0) - metres(0)[:, 20:21], atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("files", "options", "message"),
     [

@@ -125,6 +125,7 @@ def test_every_command_and_every_python_block_of_a_page_runs(page, workplaces) -
     workplaces.of(page)
 
 
+@pytest.mark.slow
 @on_pages("sh")
 def test_every_vimix_command_that_is_not_run_has_arguments_that_exist(page) -> None:
     lines = [line for _, text in blocks(page, "sh") for line in commands(text)]

@@ -89,6 +89,7 @@ def by_hand(f1, head1, key1, f2, clips, past, rng) -> tuple[float, NDArray[np.fl
     return float(-(share * logs[rows, rows] + (1 - share) * logs[rows, plan.partner]).mean()), plan.weight
 
 
+@pytest.mark.slow
 def test_a_video_is_nearest_to_its_copy(tmp_path, capsys) -> None:
     random_encoder(tmp_path)
     for name, speed, level in (("query", 1, 0), ("copy", 1, 0), ("bright", 1, 100), ("fast", 6, 0)):
@@ -100,6 +101,7 @@ def test_a_video_is_nearest_to_its_copy(tmp_path, capsys) -> None:
     assert sorted(line.split()[1] for line in lines) == videos
 
 
+@pytest.mark.slow
 def test_a_modality_of_ones_own_is_computed_trained_and_embedded(tmp_path) -> None:
     pictures = {f"a/{number}": moving_square(12 + number, 48, 48) for number in range(4)}
     shard(tmp_path / "my.h5", list(pictures), PackSettings(flow="none", codec="raw"), pictures=pictures)

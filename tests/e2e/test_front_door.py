@@ -28,6 +28,8 @@ from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.flow.fields import dequantise
 from vimix_adapters.pretrained import PretrainedEncoder
 
+pytestmark = pytest.mark.slow
+
 STGCN = {"encoder": "stgcn", "stgcn": {"hidden_channels": 4, "feature_size": 16, "dropout": 0.0}}
 ENCODERS = {
     "rgb": {"width": 0.0625},
@@ -113,7 +115,7 @@ def loaded(place: Path, modality: str) -> PretrainedEncoder:
     return vimix.load_encoder(stage_of(place, modality), device="cpu")
 
 
-@pytest.fixture(scope="module", params=["rgb", *(pytest.param(m, marks=pytest.mark.slow) for m in [*ENCODERS][1:])])
+@pytest.fixture(scope="module", params=[*ENCODERS])
 def extracted(request, place) -> tuple[str, list[str], np.ndarray]:
     """A modality, the names of its videos and what ``vimix extract`` wrote of them."""
     modality, out = request.param, place / f"{request.param}.npz"

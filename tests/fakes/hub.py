@@ -69,10 +69,15 @@ class _Hub(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """Print nothing: clients may close a connection at any time, and the tests read what is printed."""
+
+
 @contextmanager
 def hub() -> Iterator[tuple[str, dict[str, dict[str, bytes]]]]:
     """The address of a running hub, and its repositories: files by name."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Hub)
+    server = _Server(("127.0.0.1", 0), _Hub)
     repositories: dict[str, dict[str, bytes]] = {}
     server.repositories, server.url = repositories, f"http://127.0.0.1:{server.server_port}"  # type: ignore[attr-defined]
     Thread(target=server.serve_forever, daemon=True).start()

@@ -28,6 +28,7 @@ def findings(attempts: list[Attempt], workers: int) -> list[str]:
     return [f"{outcome.job}: {outcome.reason}" for outcome in outcomes if is_finding(outcome)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_damaged_file_is_a_result_or_one_line() -> None:
     assert findings([Attempt(kind, seed) for seed in range(20) for kind in KINDS], 1) == []

@@ -36,6 +36,7 @@ def naive_loss(q, keys, queue, plan, temperature, excluded) -> float:
     return float(np.mean(losses))
 
 
+@pytest.mark.slow
 @given(batch=st.integers(1, 6), queued=st.integers(0, 7), seed=seeds, siblings=st.booleans())
 def test_the_mixed_loss_is_the_naive_one(batch, queued, seed, siblings) -> None:
     q, keys, queue = unit(batch, 5, seed), unit(batch, 5, seed + 1), unit(queued, 5, seed + 2)

@@ -55,6 +55,7 @@ def two_views(seed: int, first: int) -> ClipBatch:
     return evolve(made, views={**made.views, FLOW: (made.views[FLOW][0], second)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plain_steps", [0, 4])
 def test_each_view_learns_by_itself_until_the_queues_are_full_and_it_is_late_enough(plain_steps) -> None:
     """The plain loss is the sum of the public losses of the views; afterwards contexts are candidates too."""

@@ -45,6 +45,7 @@ def identical(one, other) -> bool:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
 def test_batches_do_not_depend_on_the_number_of_workers() -> None:
     """Two forked workers that live for several epochs, one of them unfinished, give the same as the main process."""

@@ -62,6 +62,7 @@ def peak_bytes(video: Path, settings: PackSettings) -> int:
     return peak
 
 
+@pytest.mark.slow
 def test_a_video_four_times_as_long_takes_no_more_memory(tmp_path, monkeypatch) -> None:
     """Compared are videos of more than one piece: while a piece is written, the next one is read."""
     monkeypatch.setattr("vimix_adapters.clips.hdf5.RUN_BYTES", 2**16)  # so small a video is written in one run else

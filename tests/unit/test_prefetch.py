@@ -75,6 +75,7 @@ def test_closing_waits_for_the_item_that_is_made_and_takes_no_further_one() -> N
     assert not own_threads()
 
 
+@pytest.mark.slow
 def test_an_unclosed_generator_ends_in_whatever_thread_collects_it() -> None:
     """It may be the generator's own thread, which cannot wait for itself."""
     collected = Event()

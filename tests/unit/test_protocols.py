@@ -392,6 +392,7 @@ def test_rows_name_streams_in_the_recipes_order_whichever_was_trained_first() ->
     ]
 
 
+@pytest.mark.slow
 def test_the_probe_of_a_modality_is_trained_once_for_all_groups_that_it_is_in(monkeypatch) -> None:
     recipe = recipe_from_toml(MINIMAL + "[modalities.flow]\nchannels = 2\n", "r")
     known, asked = videos(1, 12, 0, (RGB, FLOW)), videos(2, 6, 100, (RGB, FLOW))

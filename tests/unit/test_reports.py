@@ -155,6 +155,7 @@ def share(image: NDArray[np.uint8], colour: tuple[int, int, int]) -> float:
     return float((np.abs(image.astype(int) - colour).max(axis=2) < 12).mean())
 
 
+@pytest.mark.slow
 def test_the_sheet_shows_thumbnails_in_their_colours_framed_by_right_and_wrong(tmp_path: Path) -> None:
     def thumb(colour: tuple[int, int, int], class_name: str) -> Thumbnail:
         return Thumbnail(np.full((20, 30, 3), colour, np.uint8), "a $very_long$ name of a video file.mp4", class_name)
@@ -191,6 +192,7 @@ def test_metrics_are_read_in_order_without_a_torn_last_line(tmp_path: Path) -> N
         read_metrics(tmp_path / "none.jsonl")
 
 
+@pytest.mark.slow
 def test_curves_have_a_line_for_each_stage_even_one_without_rows(tmp_path: Path) -> None:
     stages = {"pretrain rgb": metrics(tmp_path / "a.jsonl", 9), "cmmc rgb": metrics(tmp_path / "b.jsonl", 0)}
     draw_curves(tmp_path / "two.png", stages, "demo")

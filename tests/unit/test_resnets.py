@@ -68,6 +68,7 @@ def test_torchvision_loads_an_export_and_a_recipe_starts_from_torchvisions_file(
     assert all(torch.equal(back[key], theirs[key]) for key in back)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_safetensors_come_back_with_encoder_and_width(name, tmp_path) -> None:
     settings = config.ModalitySettings(encoder=name, width=0.0625, channels=2)
@@ -173,6 +174,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", PUBLISHED)
 def test_published_weights_are_found_whole_under_their_names(method) -> None:
     state, named = narrow(), PUBLISHED[method]
@@ -218,6 +220,7 @@ def test_a_network_whose_convolution_was_changed_is_refused_by_name(tmp_path, ca
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_recipe_starts_from_the_weights_that_it_names(tmp_path, capsys) -> None:
 
     torch.save({torchvisions_name(key): value for key, value in narrow().items()}, tmp_path / "w.pth")

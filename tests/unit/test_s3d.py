@@ -98,6 +98,7 @@ def test_deeper_maps_are_never_larger_in_time_and_space() -> None:
         assert all(b <= a for a, b in zip(earlier, later, strict=True))
 
 
+@pytest.mark.slow
 def test_bf16_features_stay_near_float32_ones_and_are_float32() -> None:
     """In evaluation mode: two clips alone, normalised by their own statistics, would amplify any rounding."""
     clips = torch.randn(8, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -140,6 +141,7 @@ def test_an_indivisible_batch_is_refused() -> None:
         network.embed(torch.randn(3, 3, 8, 32, 32))
 
 
+@pytest.mark.slow
 def test_a_restored_optimiser_takes_the_same_next_step() -> None:
     networks = [ContrastiveNetwork(S3DEncoder(width=0.0625), 8, 1, Compute(torch.device("cpu"))) for _ in range(2)]
     optimisers = [TorchOptimiser(torch.optim.Adam(network.parameters())) for network in networks]

@@ -148,6 +148,7 @@ def test_variety_of_nothing_gives_the_same_background_position_for_a_still_camer
     assert (shaken.background(0) != shaken.background(7)).any()
 
 
+@pytest.mark.slow
 def test_a_single_frames_colours_do_not_give_the_class_away() -> None:
     """Leave-one-out nearest centroid on the mean colour of the frame, or of the figure: accuracy near 1 in 10."""
     settings = SynthSettings(videos_per_class=12, performers=6, seconds=(0.04, 0.04))

@@ -95,6 +95,7 @@ def test_a_damaged_file_of_the_run_is_one_line_that_says_what_to_do(tmp_path, te
         TrackedMetrics(tmp_path / "wandb.json", FakeTracker()).record(10, {})
 
 
+@pytest.mark.slow
 def test_mlflow_holds_each_step_once_and_the_settings(tmp_path, offline_tracking) -> None:
     mlflow = pytest.importorskip("mlflow", reason="the extra [mlflow] is not installed")
     settings = {"optim": {"lr": 0.5}, "long": "x" * 9000, **{f"key{number}": number for number in range(120)}}

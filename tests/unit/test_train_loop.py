@@ -83,6 +83,7 @@ def test_rows_show_the_rate_of_their_last_step_warm_up_included() -> None:
     assert [row["learning_rate"] for row in run.metrics.rows] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_network_that_can_learn_does() -> None:
     made = evolve(learner(momentum=0.9), queue=vimix.NegativeQueue(4, 5))
     step = pretrain_step(made, vimix.NoMix())
