@@ -93,9 +93,9 @@ class Events:
             self("half a row", lambda: sink.path.open("a").write(line[: len(line) // 2]))
             record(sink, number, values)
 
-        def extracting(*arguments: Any) -> Any:
+        def extracting(*arguments: Any, **named: Any) -> Any:
             self("evaluation")
-            return extract(*arguments)
+            return extract(*arguments, **named)
 
         def writing(path: Path, data: Any) -> int:
             self("half a checkpoint", lambda: write(path, bytes(data)[: len(data) // 2]))

@@ -124,8 +124,13 @@ def test_ticks_are_round_and_within_the_axis(low, high) -> None:
 
 def test_queries_are_taken_from_all_classes_in_turn() -> None:
     labels = np.array([2, 2, 2, 0, 0, 1])
-    assert choose_queries(labels, 4) == [3, 5, 0, 4]
+    assert [int(labels[row]) for row in choose_queries(labels, 5)] == [0, 1, 2, 0, 2]
     assert sorted(choose_queries(labels, 99)) == list(range(6))
+    many = np.repeat([0, 1], 100)
+    found = np.array(choose_queries(many, 40)) % 100
+    assert found.max() > 80
+    assert 30 < found.mean() < 70
+    assert choose_queries(many, 40) == choose_queries(many, 40)
 
 
 def test_errors_are_those_of_a_loop() -> None:

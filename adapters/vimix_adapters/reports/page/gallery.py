@@ -53,8 +53,12 @@ class Gallery:
 
 
 def choose_queries(labels: NDArray[np.int64], most: int) -> list[int]:
-    """Rows of at most ``most`` queries, evenly over the classes ``labels`` [Q]: the first of each class comes first."""
-    order = np.argsort(labels, kind="stable")
+    """Rows of at most ``most`` queries, evenly over the classes ``labels`` [Q]: one of each class comes first.
+
+    Those of a class are drawn at random, always the same ones: the first in a list are often of one person or place.
+    """
+    drawn = np.random.default_rng(0).permutation(len(labels))
+    order = drawn[np.argsort(labels[drawn], kind="stable")]
     ranks = np.empty(len(labels), dtype=np.int64)
     _, firsts, counts = np.unique(labels[order], return_index=True, return_counts=True)
     ranks[order] = np.arange(len(labels)) - np.repeat(firsts, counts)
