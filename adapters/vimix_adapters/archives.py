@@ -118,7 +118,7 @@ MALFORMED = (
 )
 """Errors that zipfile, NumPy and ``torch.load`` raise, depending on where a file is damaged."""
 DAMAGED = (*MALFORMED, SyntaxError, MemoryError, OverflowError)
-"""The same with those that NumPy alone raises."""
+"""``MALFORMED``, and the errors that only NumPy raises."""
 
 
 def _digest(file: IO[bytes], most: int | None) -> bytes:

@@ -190,7 +190,8 @@ def _is_plain(container: Any, stream: Any) -> bool:
         container.format.name.startswith(EXACT)
         and stream.codec_context.name in PLAIN_CODECS
         and stream.codec_context.pix_fmt == "yuv420p"
-        and 1 < stream.frames <= AHEAD / (3 * stream.codec_context.width * stream.codec_context.height)
+        and stream.frames > 1
+        and 3 * stream.frames * stream.codec_context.width * stream.codec_context.height <= AHEAD
     )
 
 

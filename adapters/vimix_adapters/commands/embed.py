@@ -17,7 +17,7 @@ from vimix_adapters.checkpoints.digests import state_digest
 from vimix_adapters.checkpoints.folder import load_trained
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.commands import scores
-from vimix_adapters.commands.spread_features import Spread, spread_features
+from vimix_adapters.commands.spread_features import FeatureTasks, spread_features
 from vimix_adapters.encoders.contrastive_network import ContrastiveNetwork
 from vimix_adapters.reports.environment import commit, versions
 
@@ -36,9 +36,9 @@ class EmbeddedStore:
 
 
 def embed_store(
-    recipe: config.Recipe, checkpoint: Path, store: Path, device: str, spread: Spread | None = None
+    recipe: config.Recipe, checkpoint: Path, store: Path, device: str, tasks: FeatureTasks | None = None
 ) -> EmbeddedStore:
-    """Embed all clips of all videos of ``store`` in this process, or with the tasks of ``spread``.
+    """Embed all clips of all videos of ``store`` in this process, or with the tasks of ``tasks``.
 
     Raises VimixError if the recipe lacks the checkpoint's modality, and what ``spread_features`` raises.
     """
@@ -50,12 +50,12 @@ def embed_store(
         raise VimixError(f"{checkpoint} is a checkpoint of {modality}, which the recipe does not have")
     network, videos = wiring.build_trained(recipe, loaded, compute), range(len(opened.videos))
     extract = partial(extract_clip_features, batch=recipe.evaluate.batch_clips)
-    if spread is None:
+    if tasks is None:
         features = extract(network, wiring.build_evaluation_clips(recipe, opened, videos, modality, compute))
     else:
-        spread = evolve(spread, checkpoints={modality: checkpoint})
-        manifest = spread.manifest(network, opened, modality, "all", recipe)
-        features = spread_features(spread, recipe, opened, videos, manifest, extract, ClipFeatures)
+        tasks = evolve(tasks, checkpoints={modality: checkpoint})
+        manifest = tasks.manifest(network, opened, modality, "all", recipe)
+        features = spread_features(tasks, recipe, opened, videos, manifest, extract, ClipFeatures)
     return EmbeddedStore(recipe, opened, loaded, modality, network, features)
 
 

@@ -23,7 +23,7 @@ from vimix_adapters.commands.feature_cache import cache_beside
 from vimix_adapters.commands.label_fractions import label_curve, show_fractions
 from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
-from vimix_adapters.commands.spread_features import Spread
+from vimix_adapters.commands.spread_features import FeatureTasks
 from vimix_adapters.files import require_new
 from vimix_adapters.prepare.engines import RayEngine
 from vimix_adapters.prepare.parts import parts_of
@@ -129,13 +129,13 @@ def _evaluate_frozen(request: EvaluationRequest, task: str, score: Score[Kind], 
     _require_out(request)
     with open_session(request.target_recipe, "cpu" if request.engine else request.device) as session:
         recipe, compute = session.recipe, session.compute
+        tasks, no_checkpoints = _feature_tasks(request, session)
         checkpoints = load_by_modality(recipe, request.checkpoints)
         trained = {m: wiring.build_trained(recipe, checkpoint, compute) for m, checkpoint in checkpoints.items()}
         untrained = {m: wiring.build_network(recipe, m, compute) for m in checkpoints}
         target = EvaluationTarget(request.on or "", recipe, session.store)
         cache = cache_beside(request.checkpoints[0]) if session.group.size == 1 else None
-        spread, no_checkpoints = _spreads(request, session)
-        pairs = scores.extract(target, trained, compute, session.group, cache, spread)
+        pairs = scores.extract(target, trained, compute, session.group, cache, tasks)
         untrained_pairs = scores.extract(target, untrained, compute, session.group, cache, no_checkpoints)
         if not session.writes:
             return
@@ -203,15 +203,15 @@ def evaluate_supervised(request: EvaluationRequest, name: str) -> None:
         print(f"written to {request.out}")
 
 
-def _spreads(request: EvaluationRequest, session: Session) -> tuple[Spread | None, Spread | None]:
+def _feature_tasks(request: EvaluationRequest, session: Session) -> tuple[FeatureTasks | None, FeatureTasks | None]:
     """Return the tasks of Ray for the checkpoints, and for random weights. Raises VimixError under torchrun."""
     if request.engine is None:
         return None, None
     if session.group.size > 1:
         raise VimixError("--engine ray shares the videos among the tasks of Ray: call the command without torchrun")
-    spread = Spread(request.engine, parts_of(request.out), request.force)
+    tasks = FeatureTasks(request.engine, parts_of(request.out), request.force)
     paths = {Modality(load_trained(path).modality): path for path in request.checkpoints}
-    return evolve(spread, checkpoints=paths), spread
+    return evolve(tasks, checkpoints=paths), tasks
 
 
 def _require_out(request: EvaluationRequest) -> None:

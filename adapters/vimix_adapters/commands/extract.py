@@ -16,7 +16,7 @@ from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
 from vimix_adapters.archives import write_arrays
 from vimix_adapters.commands.embed import EmbeddedStore, checkpoint_files, embed_store, encoder_record
-from vimix_adapters.commands.spread_features import Spread
+from vimix_adapters.commands.spread_features import FeatureTasks
 from vimix_adapters.csv_tables import write_csv
 from vimix_adapters.files import replacing, require_new, write_text
 from vimix_adapters.metrics.logs import configure_logging
@@ -60,8 +60,8 @@ def extract_to_file(
     for file in [out, _manifest_of_csv(out)] if out.suffix == ".csv" else [out]:
         require_new(file, force, [*checkpoint_files(checkpoint), store])
     configure_logging()
-    spread = Spread(engine, parts_of(out), force) if engine else None
-    embedded = embed_store(recipe, checkpoint, store, "cpu" if spread else device, spread)
+    tasks = FeatureTasks(engine, parts_of(out), force) if engine else None
+    embedded = embed_store(recipe, checkpoint, store, "cpu" if tasks else device, tasks)
     manifest = {
         "format": FORMAT,
         "rows": per,

@@ -99,8 +99,8 @@ def _queries_and_clips(
     The clips of the queries and of the neighbours by all modalities together have room for every query, at least one.
     Clips of the neighbours by one modality come last, as the page may have no room for them.
     """
-    most = max(len(_streams(one)) for one in found)
-    together, alone = ([one for one in found if (len(_streams(one)) == most) == all_] for all_ in (True, False))
+    most = max(len(one.modalities) for one in found)
+    together, alone = ([one for one in found if (len(one.modalities) == most) == all_] for all_ in (True, False))
     room = GALLERY_SHARE * catalogue.room if catalogue.most else float("inf")
     rows: list[int] = []
     clips: dict[tuple[int, Modality], None] = {}
@@ -116,13 +116,11 @@ def _queries_and_clips(
     return rows, list(clips | dict.fromkeys(rest))
 
 
-def _streams(one: Measured) -> list[Modality]:
-    return [Modality(name) for name in one.streams.split(" + ")]
-
-
 def _neighbours(store: VideoStore, found: Sequence[Measured], row: int) -> list[tuple[int, Modality]]:
     """Clips of a query's neighbours in several rankings, each in the first modality that the ranking compares."""
-    return [(video, store.formats[_streams(one)[0]].stored) for one in found for video in videos_of(one.retrieval, row)]
+    return [
+        (video, store.formats[one.modalities[0]].stored) for one in found for video in videos_of(one.retrieval, row)
+    ]
 
 
 def _map(

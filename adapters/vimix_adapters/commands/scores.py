@@ -25,7 +25,7 @@ from vimix.values.modality import Modality
 from vimix.values.scores import CrossModalScores, ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.feature_cache import FeatureCache, manifest_of, windows
-from vimix_adapters.commands.spread_features import Spread, spread_features
+from vimix_adapters.commands.spread_features import FeatureTasks, spread_features
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.reports.tables import UNTRAINED, Row
@@ -47,10 +47,14 @@ Pairs = Mapping[Modality, FeaturePair]
 class Measured:
     """Scores of one modality or of several together, with the predictions behind them."""
 
-    streams: str
-    """``rgb``, ``flow``, ``rgb + flow``, ..."""
+    modalities: tuple[Modality, ...]
     retrieval: RetrievalScores
     linear: ProbeScores
+
+    @property
+    def streams(self) -> str:
+        """``rgb``, ``flow``, ``rgb + flow``, ..."""
+        return " + ".join(self.modalities)
 
 
 @define(eq=False)
@@ -164,11 +168,11 @@ def extract(
     compute: Compute,
     group: ProcessGroup = SINGLE_PROCESS,
     cache: FeatureCache | None = None,
-    spread: Spread | None = None,
+    tasks: FeatureTasks | None = None,
 ) -> dict[Modality, FeaturePair]:
     """Extract features of gallery and queries by modality; those in ``cache`` are read instead.
 
-    The ranks of a group share the videos, and every rank gets all features; or the tasks of ``spread`` share them.
+    The ranks of a group share the videos, and every rank gets all features; or the tasks of ``tasks`` share them.
     Raises VimixError, before any work, if a split is empty or has videos without labels, or a video is in both.
     """
     recipe, store = target.recipe, target.store
@@ -178,16 +182,16 @@ def extract(
     def computed(modality: Modality, split: str) -> VideoFeatures:
         pool = wiring.build_pooling(recipe)
         run = partial(extract_features, sources=sources, batch=recipe.evaluate.batch_clips, pool=pool)
-        if spread is not None:
+        if tasks is not None:
             members = store.members(split)
-            return spread_features(spread, recipe, store, members, manifest(modality, split), run, VideoFeatures)
+            return spread_features(tasks, recipe, store, members, manifest(modality, split), run, VideoFeatures)
         mine = videos_of_rank(store.members(split), group)
         clips = wiring.build_evaluation_clips(recipe, store, mine, modality, compute)
         return run(networks[modality], clips, group=group)
 
     def manifest(modality: Modality, split: str) -> dict[str, Any]:
-        if spread is not None:
-            return spread.manifest(networks[modality], store, modality, split, recipe)
+        if tasks is not None:
+            return tasks.manifest(networks[modality], store, modality, split, recipe)
         return manifest_of(networks[modality], store, modality, split, recipe, compute)
 
     def features(modality: Modality, split: str) -> VideoFeatures:
@@ -265,7 +269,7 @@ def measure(recipe: config.Recipe, pairs: Pairs) -> list[Measured]:
     if len(pairs) > 1:
         groups.append(dict(pairs))
     probe = OnceProbe(wiring.build_probe(recipe))
-    return [Measured(" + ".join(group), retrieval(recipe, group), linear(recipe, group, probe)) for group in groups]
+    return [Measured(tuple(group), retrieval(recipe, group), linear(recipe, group, probe)) for group in groups]
 
 
 def rows(measured: Sequence[Measured], arm: str, key: str = "", tested_on: str = "") -> list[Row]:

@@ -32,7 +32,7 @@ SECONDS_A_RUN = 6 * 3600.0
 
 
 @frozen
-class Spread:
+class FeatureTasks:
     """Tasks of Ray that compute features, and the folder with what they have finished."""
 
     engine: RayEngine
@@ -64,7 +64,7 @@ class RunJob:
 
 
 def spread_features(
-    spread: Spread,
+    tasks: FeatureTasks,
     recipe: config.Recipe,
     store: VideoStore,
     videos: Sequence[int],
@@ -74,26 +74,26 @@ def spread_features(
 ) -> Features:
     """Compute ``extract(network, clips)`` for videos of the recipe's store; each job does so for a run of videos.
 
-    ``manifest`` is that of ``spread``, and names the modality. Clips pass the network in the same batches as in one
+    ``manifest`` is that of ``tasks``, and names the modality. Clips pass the network in the same batches as in one
     process. Raises VimixError if a job fails, which names its first video, or there are parts with another manifest;
     finished parts are kept.
     """
     modality = Modality(manifest["modality"])
-    folder = spread.parts / f"{modality}-{manifest['split']}-{manifest['weights'][:12]}"
+    folder = tasks.parts / f"{modality}-{manifest['split']}-{manifest['weights'][:12]}"
     clips = wiring.build_evaluation_clips(recipe, store, videos, modality, Compute(torch.device("cpu")))
     runs = runs_of_videos(clips.counts())
     jobs = [RunJob(tuple(videos[r.start : r.stop]), folder / f"{r.start}-{r.stop}.npz") for r in runs]
     names = {job.part.name: f"{store.videos[job.videos[0]].name} and {len(job.videos) - 1} more" for job in jobs}
-    claim_parts(folder, manifest, names, spread.force)
+    claim_parts(folder, manifest, names, tasks.force)
     to_do = [job for job in jobs if not job.part.exists()]
     if len(to_do) < len(jobs):
         print_note(f"{len(jobs) - len(to_do)} of {len(jobs)} parts were finished before: going on")
-    checkpoint = spread.checkpoints.get(modality)
+    checkpoint = tasks.checkpoints.get(modality)
     failed = run_shown(
         f"features of {modality}",
         "videos",
-        spread.engine,
-        partial(_extract_run, recipe, checkpoint, modality, spread.device, extract),
+        tasks.engine,
+        partial(_extract_run, recipe, checkpoint, modality, tasks.device, extract),
         to_do,
         SECONDS_A_RUN,
         plain_console(stderr=True),

@@ -1,4 +1,4 @@
-"""Curves of the stages of a run: loss and pretext accuracy (the paper's Figure 3); and of accuracy with few labels."""
+"""Curves of a run: loss and pretext accuracy of its stages (the paper's Figure 3), and accuracy with few labels."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vimix.app.parallel import SINGLE_PROCESS, Rows, rows_by_video
-from vimix.domain.scores.features import mean_row
+from vimix.app.parallel import SINGLE_PROCESS, rows_by_video
+from vimix.domain.scores.features import Rows, mean_row
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import FeatureExtractor
 from vimix.ports.process_group import ProcessGroup

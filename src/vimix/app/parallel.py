@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vimix.domain.mixing.blend import blend
+from vimix.domain.scores.features import Rows
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.clips import VideoClips
 from vimix.values.mixing import MixPlan
 
 Item = TypeVar("Item")
-Rows = NDArray[np.float32]
 
 SYNC_SECONDS = 2.0
 """Seconds between two synchronisations of ranks that work through lists of their own."""

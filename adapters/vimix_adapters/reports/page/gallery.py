@@ -6,6 +6,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
+from vimix.domain.scores.recall import recall_at_k
 from vimix.values.scores import RetrievalScores
 
 SHOWN = 5
@@ -92,12 +93,8 @@ def gallery_of(
         )
         for row in rows
     ]
-    return Gallery(*titles, round(nearest_right(found), 4), len(found.query_videos), results)
-
-
-def nearest_right(found: RetrievalScores) -> float:
-    """R@1: share of the queries whose nearest neighbour has their class."""
-    return float((found.neighbour_labels[:, 0] == found.query_labels).mean())
+    recall = recall_at_k(found.neighbour_labels, found.query_labels, [1])[1]
+    return Gallery(*titles, round(recall, 4), len(found.query_videos), results)
 
 
 def videos_of(found: RetrievalScores, row: int) -> list[int]:
