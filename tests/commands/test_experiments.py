@@ -15,7 +15,7 @@ from scipy.stats import ttest_rel
 from tests.recipes import ROOT, of_skeletons
 from vimix.values.errors import VimixError
 from vimix_adapters.commands.paper_figures import draw_figure, show_stages
-from vimix_adapters.commands.paper_tables import Found, find_results, print_table, summarise
+from vimix_adapters.commands.paper_tables import RecordedResults, find_results, print_table, summarise
 from vimix_adapters.config import PROTOCOLS, read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.reports.curves import read_metrics
 from vimix_adapters.reports.figures import Curve, Panel, mean_curve, panel_table
@@ -339,7 +339,7 @@ def test_of_two_runs_with_one_seed_the_newer_counts(tmp_path) -> None:
         write_tables(tmp_path / f"{number}", [Row("A", "rgb", {"R@1": value}, "moco")], {"seed": 0, "name": "table1"})
     found = find_results(tmp_path)
     assert found.values(Source("table1", "moco", "rgb", "R@1")) == [0.5]
-    assert Found([], []).values(Source("table1", "moco", "rgb", "R@1")) == []
+    assert RecordedResults([], []).values(Source("table1", "moco", "rgb", "R@1")) == []
 
 
 def test_streams_fill_a_table_in_either_order(tmp_path) -> None:

@@ -20,7 +20,7 @@ from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.flow.fields import dequantise, flow_fields, quantise
 from vimix_adapters.flow.opencv import DisFlow
 from vimix_adapters.prepare.engines import LocalEngine
-from vimix_adapters.prepare.flow_store import FlowOptions, Shard, compute_flow, import_flow, parse_shard
+from vimix_adapters.prepare.flow_store import FlowOptions, JobShare, compute_flow, import_flow, parse_shard
 from vimix_adapters.prepare.parts import flow_parts_of
 from vimix_adapters.prepare.store_info import describe
 from vimix_adapters.prepare.video_store import pack_frames
@@ -40,7 +40,7 @@ def rgb_store(folder: Path, codec: str = "raw") -> Path:
     return folder / "s.h5"
 
 
-def add(path: Path, shard: Shard | None = None, bound: float = 20.0, short_side: int = 0, force: bool = False):
+def add(path: Path, shard: JobShare | None = None, bound: float = 20.0, short_side: int = 0, force: bool = False):
     return compute_flow(path, "dis", short_side, bound, FlowOptions(LocalEngine(1), shard=shard, force=force), QUIET)
 
 
@@ -77,11 +77,11 @@ def test_shards_on_many_machines_and_a_last_call_make_the_store_of_one_call(tmp_
     whole, path = rgb_store(tmp_path / "one"), rgb_store(tmp_path)
     add(whole)
     before = path.read_bytes()
-    assert add(path, Shard(2, 2)).finished == 2
+    assert add(path, JobShare(2, 2)).finished == 2
     assert path.read_bytes() == before
     assert describe(path)["unfinished_flow"]["missing"] == ["bow/a.mp4", "wave/c.mp4"]
     stamps = {part: part.stat().st_mtime_ns for part in flow_parts_of(path).glob("*.h5")}
-    report = add(path, Shard(1, 2))
+    report = add(path, JobShare(1, 2))
     assert (report.finished, report.complete) == (4, False)
     assert all(part.stat().st_mtime_ns == stamp for part, stamp in stamps.items())  # nothing is computed twice
     assert add(path).complete
@@ -92,7 +92,7 @@ def test_a_second_call_does_nothing_and_other_flow_is_refused(tmp_path) -> None:
     path = rgb_store(tmp_path)
     with pytest.raises(VimixError, match="stored frames have 48"):
         add(path, short_side=96)
-    add(path, Shard(1, 4))
+    add(path, JobShare(1, 4))
     with pytest.raises(VimixError, match="other settings"):
         add(path, bound=3.0)
     add(path)
@@ -109,9 +109,9 @@ def test_force_replaces_the_flow_of_a_store_and_parts_of_other_settings(tmp_path
     path, expected = rgb_store(tmp_path, codec), rgb_store(tmp_path / "one", codec)
     add(path)
     add(expected, bound=3.0)
-    assert not add(path, Shard(1, 4), bound=5.0, force=True).complete
+    assert not add(path, JobShare(1, 4), bound=5.0, force=True).complete
     with pytest.raises(VimixError, match="other settings"):
-        add(path, Shard(1, 4), bound=3.0, force=True)  # shards run at the same time: none deletes the others' parts
+        add(path, JobShare(1, 4), bound=3.0, force=True)  # shards run at the same time: none deletes the others' parts
     assert add(path, bound=3.0, force=True).complete
     assert Hdf5VideoStore(path).fingerprint == Hdf5VideoStore(expected).fingerprint
     assert sound(path)
@@ -133,7 +133,7 @@ def test_a_video_whose_frames_are_damaged_is_named_and_the_store_stays_as_it_is(
 def test_a_shard_that_is_none_is_refused(text) -> None:
     with pytest.raises(VimixError, match="expected i/n"):
         parse_shard(text)
-    assert parse_shard("2/8") == Shard(2, 8)
+    assert parse_shard("2/8") == JobShare(2, 8)
 
 
 def known_fields(count: int, height: int, width: int) -> np.ndarray:

@@ -47,7 +47,8 @@ def test_the_bar_shows_the_slow_job_while_it_runs(monkeypatch) -> None:
     monkeypatch.setattr(progress, "SLOW_SECONDS", 0.2)
     drawn = io.StringIO()
     console = Console(file=drawn, force_terminal=True, width=200)
-    jobs = [0.0, 0.0, 0.0, 1.0]
+    nothing = 0.0
+    jobs = [nothing, nothing, nothing, 1.0]  # one object three times
     assert not run_shown(
         "waiting", "s", LocalEngine(2), time.sleep, jobs, 60.0, console, name="job [{}]".format, size=lambda _: 1
     )

@@ -29,7 +29,7 @@ from vimix.values.modality import FLOW, JOINT, RGB, Modality
 from vimix.values.video import ModalityFormat, Video
 from vimix_adapters.clips.hdf5_head import Head, as_text, read_head
 from vimix_adapters.clips.limits import MOST_PIXELS, require_at_most
-from vimix_adapters.clips.shards import OPEN_FILES, Shard, head_file, places_of
+from vimix_adapters.clips.shards import OPEN_FILES, ShardFile, head_file, places_of
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings
 from vimix_adapters.files import WriteError, require_file
 
@@ -258,7 +258,7 @@ def _opened(path: Path) -> h5py.File:
         raise VimixError(f"{path}: expected a store (HDF5), but it does not open ({error})") from error
 
 
-def _opened_shard(shard: Shard) -> h5py.File:
+def _opened_shard(shard: ShardFile) -> h5py.File:
     """Open a file of a store. Raises VimixError if it is another shard than the one that was indexed."""
     file = _opened(shard.path)
     if shard.fingerprint and read_head(file, shard.path).get("fingerprint") != shard.fingerprint:

@@ -34,7 +34,7 @@ def check_video(number: int, store: Path) -> None:
 
 
 @frozen
-class Overview:
+class StoreOverview:
     """Facts about a store that a process without the file needs."""
 
     videos: tuple[Video, ...]
@@ -44,10 +44,10 @@ class Overview:
     """Whether the fingerprint is that of the content."""
 
 
-def overview(store: Path) -> Overview:
+def overview(store: Path) -> StoreOverview:
     """Open a store and compare its fingerprint. Raises VimixError if the file is no store."""
     opened = _opened(store)
-    return Overview(tuple(opened.videos), tuple(opened.formats), opened.fingerprint, fits_fingerprint(opened))
+    return StoreOverview(tuple(opened.videos), tuple(opened.formats), opened.fingerprint, fits_fingerprint(opened))
 
 
 def fits_fingerprint(store: Hdf5VideoStore) -> bool:

@@ -21,7 +21,7 @@ OPEN_FILES = 64
 
 
 @frozen
-class Shard:
+class ShardFile:
     """A file of a store: its path, and its fingerprint, empty if it is the only file."""
 
     path: Path
@@ -29,14 +29,14 @@ class Shard:
 
 
 @frozen
-class Places:
+class ShardMap:
     """Where the videos of a store lie."""
 
-    shards: tuple[Shard, ...]
+    shards: tuple[ShardFile, ...]
     numbers: tuple[tuple[int, int], ...] = field(default=(), repr=False)
     """Number of the shard of each video, and number of the video in it; empty for a store of one file."""
 
-    def of(self, video: int) -> tuple[Shard, int]:
+    def of(self, video: int) -> tuple[ShardFile, int]:
         """Return the shard of a video, and its number there."""
         if not self.numbers:
             return self.shards[0], video
@@ -70,7 +70,7 @@ def bytes_of(store: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def places_of(head: dict[str, Any], store: Path) -> Places:
+def places_of(head: dict[str, Any], store: Path) -> ShardMap:
     """Read the places of videos from the head of a store.
 
     Raises ValueError, or what its values raise, if they do not describe files in the folder of the store, VimixError
@@ -79,8 +79,8 @@ def places_of(head: dict[str, Any], store: Path) -> Places:
     if not store.is_dir():
         if "shards" in head:
             raise VimixError(f"{store} is the index of a store in shards: name its folder, {store.parent}")
-        return Places((Shard(store),))
-    shards = tuple(Shard(store / str(shard["file"]), str(shard["fingerprint"])) for shard in head["shards"])
+        return ShardMap((ShardFile(store),))
+    shards = tuple(ShardFile(store / str(shard["file"]), str(shard["fingerprint"])) for shard in head["shards"])
     videos = [int(shard["videos"]) for shard in head["shards"]]
     for shard in shards:
         if shard.path.parent != store or shard.path.name in ("", "..", INDEX):  # it may come from a stranger
@@ -92,4 +92,4 @@ def places_of(head: dict[str, Any], store: Path) -> Places:
         0 <= shard < len(shards) and 0 <= number < videos[shard] for shard, number in numbers
     ):
         raise ValueError("its places do not fit its videos and shards")
-    return Places(shards, numbers)
+    return ShardMap(shards, numbers)

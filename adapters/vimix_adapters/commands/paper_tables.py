@@ -28,7 +28,7 @@ del FINETUNE["bn_groups"]  # depends on the number of processes
 
 
 @frozen(eq=False)
-class Found:
+class RecordedResults:
     """The results in a folder of runs."""
 
     runs: Sequence[RunResults]
@@ -58,7 +58,7 @@ class Found:
         }
 
 
-def find_results(folder: Path) -> Found:
+def find_results(folder: Path) -> RecordedResults:
     """Read all results below a folder; of two runs with the same recipe and seed, the newer one counts.
 
     Raises VimixError if it is no folder, or a file of results in it is not valid.
@@ -74,7 +74,7 @@ def find_results(folder: Path) -> Found:
             runs[run.recipe, run.seed] = run
         elif content.get("format") == RECORD_FORMAT:
             records.append(evaluated_of(content, file))
-    return Found(list(runs.values()), records)
+    return RecordedResults(list(runs.values()), records)
 
 
 def print_table(
@@ -96,7 +96,7 @@ def print_table(
         raise VimixError("--modality replaces the modality of another recipe's rows: name the recipe with --recipe")
     if out is not None:
         require_new(out, force)
-    results = find_results(folder) if folder else Found([], [])
+    results = find_results(folder) if folder else RecordedResults([], [])
     if recipe is not None and recipe not in (recipes := {run.recipe for run in results.runs}):
         raise VimixError(
             f"--recipe {recipe}: no run of it below {folder or '--runs DIR'}; there are runs of "

@@ -92,8 +92,37 @@ class FindPositives:
         return self.k or (5 if self.find == "nearest_in_partner" else 1)
 
 
+@frozen(kw_only=True)
+class StageKeys:
+    """Keys of any stage; values that are None are those of [pretrain] or [cmmc]."""
+
+    positives: FindPositives | None = None
+    """Mining of positives; None: the own key is the only positive."""
+    epochs: int | None = field(default=None, validator=optional(ge(1)))
+    milestones: tuple[int, ...] | None = None
+    lr: float | None = field(default=None, validator=optional(gt(0)))
+    """Initial learning rate of the first modality; None: its own. Those of the others keep their ratio to it."""
+    queue: int | None = field(default=None, validator=optional(ge(0)))
+    """Keys in each queue; None: ``contrast.queue``. A stage with another queue than the one before starts with none."""
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """All modalities that are trained."""
+        raise NotImplementedError
+
+    @property
+    def modality(self) -> str:
+        """The first modality that is trained."""
+        return self.trained[0]
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """All modalities that take part, those that are trained first."""
+        return self.trained
+
+
 @frozen
-class PretrainStage:
+class PretrainStage(StageKeys):
     """A stage such as ``{pretrain = "rgb"}``; values that are None are those of [pretrain].
 
     ``{pretrain = "rgb", partner = "flow", positives = {find = "nearest_in_partner"}}`` is CoCLR.
@@ -103,25 +132,12 @@ class PretrainStage:
     """The modality that is trained."""
     partner: str | None = None
     """The frozen modality in which positives are found."""
-    positives: FindPositives | None = None
-    """Mining of positives; None: the own key is the only positive."""
-    epochs: int | None = field(default=None, validator=optional(ge(1)))
-    milestones: tuple[int, ...] | None = None
     mix: InputMix | None = None
     objective: ObjectiveName | None = None
-    lr: float | None = field(default=None, validator=optional(gt(0)))
-    """Initial learning rate; None: that of the modality."""
-    queue: int | None = field(default=None, validator=optional(ge(0)))
-    """Keys in the queue; None: ``contrast.queue``. A stage with another queue than the one before starts with none."""
-
-    @property
-    def modality(self) -> str:
-        """The modality that is trained."""
-        return self.pretrain
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """All modalities that are trained."""
+        """The modality that is trained."""
         return (self.pretrain,)
 
     @property
@@ -136,7 +152,7 @@ class PretrainStage:
 
 
 @frozen
-class CmmcStage:
+class CmmcStage(StageKeys):
     """A stage such as ``{cmmc = "rgb", partner = "flow"}``; values that are None are those of [cmmc].
 
     ``{cmmc = "rgb", mix = {policy = "manifold_mixup"}}`` mixes maps of one modality and has no partner.
@@ -146,24 +162,11 @@ class CmmcStage:
     """The modality that is trained."""
     partner: str | None = None
     """The frozen modality whose maps are mixed in."""
-    positives: FindPositives | None = None
-    """Mining of positives; None: the own key is the only positive."""
-    epochs: int | None = field(default=None, validator=optional(ge(1)))
-    milestones: tuple[int, ...] | None = None
     mix: HiddenMix | None = None
-    lr: float | None = field(default=None, validator=optional(gt(0)))
-    """Initial learning rate; None: that of the modality."""
-    queue: int | None = field(default=None, validator=optional(ge(0)))
-    """Keys in the queue; None: ``contrast.queue``. A stage with another queue than the one before starts with none."""
-
-    @property
-    def modality(self) -> str:
-        """The modality that is trained."""
-        return self.cmmc
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """All modalities that are trained."""
+        """The modality that is trained."""
         return (self.cmmc,)
 
     @property
@@ -183,7 +186,7 @@ def _two_views(_: Any, attribute: Any, views: tuple[str, ...]) -> None:
 
 
 @frozen
-class JointStage:
+class JointStage(StageKeys):
     """A stage such as ``{joint = ["joint", "motion"]}``, which trains several modalities at once without mixing.
 
     With ``positives = {find = "nearest_across_views", after = 0.5}`` it is CrosSCLR. Values that are None are those of
@@ -192,14 +195,6 @@ class JointStage:
 
     joint: tuple[str, ...] = field(validator=_two_views)
     """The modalities that are trained."""
-    positives: FindPositives | None = None
-    """Mining of positives; None: the own key is the only positive."""
-    epochs: int | None = field(default=None, validator=optional(ge(1)))
-    milestones: tuple[int, ...] | None = None
-    lr: float | None = field(default=None, validator=optional(gt(0)))
-    """Initial learning rate of the first modality; None: its own. Those of the others keep their ratio to it."""
-    queue: int | None = field(default=None, validator=optional(ge(0)))
-    """Keys in each queue; None: ``contrast.queue``."""
 
     @property
     def mix(self) -> InputMix:
@@ -212,18 +207,8 @@ class JointStage:
         return "moco"
 
     @property
-    def modality(self) -> str:
-        """The first modality that is trained."""
-        return self.joint[0]
-
-    @property
     def trained(self) -> tuple[str, ...]:
         """All modalities that are trained."""
-        return self.joint
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """All modalities that take part."""
         return self.joint
 
     @property

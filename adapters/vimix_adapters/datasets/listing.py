@@ -158,7 +158,7 @@ def source_of(name: str) -> str:
 
 
 @frozen
-class Found:
+class FoundClips:
     """The clips below a folder, and sentences about what else is there."""
 
     paths: tuple[Path, ...]
@@ -166,7 +166,7 @@ class Found:
     notes: tuple[str, ...]
 
 
-def video_files(folder: Path) -> Found:
+def video_files(folder: Path) -> FoundClips:
     """Find all clips below ``folder``, and count what is skipped: hidden files and folders, and other files.
 
     Directories and FIFOs with the name of a video are included, so that they are reported. Linked folders are entered,
@@ -192,7 +192,7 @@ def video_files(folder: Path) -> Found:
             found.add(Path(root))
         else:
             others.update(Path(name).suffix.lower() or "none" for name in shown if name not in videos)
-    return Found(tuple(sorted(found)), tuple(_passed_over(hidden, others)))
+    return FoundClips(tuple(sorted(found)), tuple(_passed_over(hidden, others)))
 
 
 def _is_hidden(name: str) -> bool:

@@ -30,7 +30,7 @@ BASE_SECONDS = 60.0
 
 
 @frozen
-class Shard:
+class JobShare:
     """Every ``count``-th video, beginning with number ``index`` (from 1)."""
 
     index: int = 1
@@ -44,7 +44,7 @@ class FlowOptions:
     engine: Engine
     seconds: float = 30.0
     """Time limit of a frame, on average over its video."""
-    shard: Shard | None = None
+    shard: JobShare | None = None
     """Videos of this call; None: all, and the store gets its flow when they have theirs."""
     force: bool = False
     """Whether to replace flow that the store has."""
@@ -64,12 +64,12 @@ class FlowReport:
     """(name, reason) of each video that failed."""
 
 
-def parse_shard(text: str) -> Shard:
+def parse_shard(text: str) -> JobShare:
     """Read ``2/8``. Raises VimixError for any other text."""
     match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise VimixError(f"--shard {text!r}: expected i/n with 1 ≤ i ≤ n, such as 1/8")
-    return Shard(int(match[1]), int(match[2]))
+    return JobShare(int(match[1]), int(match[2]))
 
 
 def compute_flow(

@@ -56,9 +56,9 @@ class SlowJobs:
         self._running[id(job)] = (job, self.clock())
 
     def ended(self, job: Any) -> None:
-        """Take the time of a job that has ended."""
-        _, begun = self._running.pop(id(job))
-        self._took.append(self.clock() - begun)
+        """Take the time of a job that has ended; one object that is several jobs at once is timed once."""
+        if (running := self._running.pop(id(job), None)) is not None:
+            self._took.append(self.clock() - running[1])
 
     def __str__(self) -> str:
         limit = max(SLOW_SECONDS, SLOW * median(self._took)) if self._took else float("inf")

@@ -12,7 +12,7 @@ from vimix_adapters.datasets.skeleton_files import by_list, by_names
 from vimix_adapters.datasets.skeleton_labels import KINETICS_LABELS, by_kinetics_labels, by_segments
 from vimix_adapters.skeletons.formats import ENDINGS, SEVERAL, samples_in
 from vimix_adapters.skeletons.json_files import OPENPOSE
-from vimix_adapters.skeletons.sequence import Sample
+from vimix_adapters.skeletons.sequence import SequenceEntry
 
 
 def list_skeletons(root: Path, split: Path | None = None, labels: Path | None = None, axes: str = "") -> Listing:
@@ -101,7 +101,7 @@ def _opened(
     return files, unreadable, noted("sequences are in no split of their file and were not used", without_split)
 
 
-def _of_sample(file: DatasetFile, sample: Sample, several: bool) -> DatasetFile:
+def _of_sample(file: DatasetFile, sample: SequenceEntry, several: bool) -> DatasetFile:
     """Return a sequence as a file; without splits of its own, the name of its file says its split."""
     splits = sample.splits
     if not splits:

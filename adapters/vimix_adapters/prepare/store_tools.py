@@ -16,7 +16,7 @@ from vimix.values.modality import FLOW, Modality
 from vimix.values.video import Video
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of
 from vimix_adapters.clips.hdf5_assembly import Placed, write_store
-from vimix_adapters.clips.hdf5_check import Overview, check_video, overview
+from vimix_adapters.clips.hdf5_check import StoreOverview, check_video, overview
 from vimix_adapters.clips.hdf5_head import Head
 from vimix_adapters.clips.shard_writer import Member, write_index, write_videos
 from vimix_adapters.clips.shards import INDEX, bytes_of, head_file, is_store
@@ -49,7 +49,7 @@ def verify(path: Path, workers: int, console: Console, patience: float = 60.0) -
     if opened.reason is not None:
         reason = _hanging(opened)
         raise VimixError(reason if str(path) in reason else f"{path}: {reason}")
-    store: Overview = opened.value
+    store: StoreOverview = opened.value
     failed = run_shown(
         "verifying",
         "frames",

@@ -44,7 +44,7 @@ class Cell:
 
 
 @frozen
-class Line:
+class PaperRow:
     """A row of a table."""
 
     block: str
@@ -61,7 +61,7 @@ class PaperTable:
     recipe: str
     """The recipe of our numbers; some lines, such as those of CoCLR, have another."""
     columns: Sequence[str]
-    lines: Sequence[Line]
+    lines: Sequence[PaperRow]
     ours: str = "{column}, ours"
     """Heading of our columns; ``{column}`` stands for the paper's heading."""
 
@@ -185,7 +185,7 @@ def _four(recipe: str, arm: str, modality: str, numbers: Sequence[float]) -> lis
 
 def _table1(numbers: Mapping[str, Any]) -> PaperTable:
     lines = [
-        Line("", numbers["names"][arm], _four("table1", arm, "rgb", values))
+        PaperRow("", numbers["names"][arm], _four("table1", arm, "rgb", values))
         for arm, values in numbers["table1"].items()
     ]
     return PaperTable(1, "mixing in the input space, RGB, 200 epochs on UCF101", "table1", UCF_HMDB, lines)
@@ -193,7 +193,7 @@ def _table1(numbers: Mapping[str, Any]) -> PaperTable:
 
 def _table2(numbers: Mapping[str, Any]) -> PaperTable:
     lines = [
-        Line(block.replace("_", "-"), numbers["names"][arm], _four("table2", arm, modality, values))
+        PaperRow(block.replace("_", "-"), numbers["names"][arm], _four("table2", arm, modality, values))
         for block, modality in STREAMS.items()
         for arm, values in numbers["table2"][block].items()
     ]
@@ -233,7 +233,7 @@ def _table3(numbers: Mapping[str, Any]) -> PaperTable:
         return [Source(recipe, arm, BOTH, "top-1", tested_on, task) for tested_on in stores]
 
     lines = [
-        Line(block, _method(numbers, key), [Cell(n, s) for n, s in zip(values, ours(key, task), strict=True)])
+        PaperRow(block, _method(numbers, key), [Cell(n, s) for n, s in zip(values, ours(key, task), strict=True)])
         for block, task in (("linear", "run"), ("finetune", "finetune"))
         for key, values in _with_mining(numbers["table3"][block], "vimix_mining_ucf101", "vimix_mining_k400")
     ]
@@ -258,7 +258,7 @@ def _table4(numbers: Mapping[str, Any]) -> PaperTable:
 
     columns = [f"{name} R@{k}" for name in ("UCF101", "HMDB51") for k in ks]
     printed = {**numbers["table4"], "vimix_mining": {}}
-    lines = [Line("", _method(numbers, key), cells(key, values)) for key, values in printed.items()]
+    lines = [PaperRow("", _method(numbers, key), cells(key, values)) for key, values in printed.items()]
     return PaperTable(4, "retrieval, Vi-Mix with two streams, pretrained on UCF101", "table2", columns, lines)
 
 
@@ -270,7 +270,7 @@ def _table5(numbers: Mapping[str, Any]) -> PaperTable:
         return Source(f"{recipe}-{split}", arm, streams, "top-1")
 
     lines = [
-        Line(
+        PaperRow(
             "",
             _method(numbers, key),
             [Cell(n, source(key, split)) for n, split in zip(values, ("xsub", "xview"), strict=True)],

@@ -13,7 +13,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
-from vimix_adapters.skeletons.sequence import Expected, RawSequence, Sample, sequence_of
+from vimix_adapters.skeletons.sequence import Expected, RawSequence, SequenceEntry, sequence_of
 
 Array = NDArray[np.float64]
 
@@ -31,7 +31,7 @@ class ArrayFile:
     channels: tuple[str, ...] | None = None
     scores: NDArray[Any] | None = None
     """Scores, with the axes of the joints but C."""
-    samples: tuple[Sample, ...] = (Sample(""),)
+    samples: tuple[SequenceEntry, ...] = (SequenceEntry(""),)
 
     def read(self, name: str, expected: Expected) -> RawSequence:
         """Read a sequence. Raises VimixError if the axes do not fit the array or the layout."""
@@ -98,7 +98,7 @@ def open_array(data: bytes, axes: str = "") -> ArrayFile:
     return ArrayFile(joints, own, channels, arrays.get("scores"), samples)
 
 
-def _samples(arrays: Mapping[str, NDArray[Any]], count: int) -> tuple[Sample, ...]:
+def _samples(arrays: Mapping[str, NDArray[Any]], count: int) -> tuple[SequenceEntry, ...]:
     """Return the samples, by ``names``, ``labels`` and ``splits`` where the file has them."""
     columns = {}
     for key in ("names", "labels", "splits"):
@@ -111,7 +111,7 @@ def _samples(arrays: Mapping[str, NDArray[Any]], count: int) -> tuple[Sample, ..
         raise VimixError("names has a name twice")
     labels, splits = columns["labels"] or [None] * count, columns["splits"] or [""] * count
     return tuple(
-        Sample(name, label, tuple(split.split(";")) if split else ())
+        SequenceEntry(name, label, tuple(split.split(";")) if split else ())
         for name, label, split in zip(names, labels, splits, strict=True)
     )
 
@@ -126,7 +126,7 @@ def _ctrgcn(arrays: Mapping[str, NDArray[Any]]) -> ArrayFile:
                 raise VimixError(f"x_{split}: expected [N, T, 2·V·3], found {joints.shape}")
             numbers = labels.argmax(axis=1) if labels.ndim == 2 else labels
             parts.append(joints.reshape(*joints.shape[:2], 2, -1, 3))
-            samples += [Sample(f"{split}-{i:06d}", str(int(label)), (split,)) for i, label in enumerate(numbers)]
+            samples += [SequenceEntry(f"{split}-{i:06d}", str(int(label)), (split,)) for i, label in enumerate(numbers)]
     return ArrayFile(np.concatenate(parts), AXES, ("x", "y", "z"), None, tuple(samples))
 
 

@@ -15,7 +15,7 @@ from vimix_adapters.files import regular_file
 from vimix_adapters.skeletons.arrays import open_array
 from vimix_adapters.skeletons.json_files import parse_json, read_openpose
 from vimix_adapters.skeletons.pickles import open_pickle
-from vimix_adapters.skeletons.sequence import Container, Expected, RawSequence, Sample, frames_between
+from vimix_adapters.skeletons.sequence import Container, Expected, RawSequence, SequenceEntry, frames_between
 from vimix_adapters.skeletons.tables import parse_table
 from vimix_adapters.skeletons.texts import parse_ntu
 
@@ -67,7 +67,7 @@ def read_skeletons(path: Path, expected: Expected, part: str = "") -> RawSequenc
     return frames_between(raw, int(frames[1]), int(frames[2]))
 
 
-def samples_in(path: Path, axes: str = "") -> Sequence[Sample]:
+def samples_in(path: Path, axes: str = "") -> Sequence[SequenceEntry]:
     """List the sequences of a file. Raises VimixError if it cannot be read."""
     return _opened(path, axes).samples
 

@@ -15,7 +15,7 @@ import numpy as np
 from attrs import frozen
 
 from vimix.values.errors import VimixError
-from vimix_adapters.skeletons.sequence import Expected, RawSequence, Sample, sequence_of
+from vimix_adapters.skeletons.sequence import Expected, RawSequence, SequenceEntry, sequence_of
 
 
 def _latin(text: str, encoding: str) -> bytes:
@@ -55,7 +55,7 @@ class PickleFile:
     """Implements ``Container``."""
 
     annotations: Mapping[str, Mapping[str, Any]]
-    samples: tuple[Sample, ...]
+    samples: tuple[SequenceEntry, ...]
 
     def read(self, name: str, expected: Expected) -> RawSequence:
         """Read an annotation. Raises VimixError if it has no joints of the layout."""
@@ -97,7 +97,7 @@ def open_pickle(data: bytes) -> PickleFile:
     return PickleFile(annotations, _samples(annotations, splits))
 
 
-def _samples(annotations: Mapping[str, Mapping[str, Any]], splits: Any) -> tuple[Sample, ...]:
+def _samples(annotations: Mapping[str, Mapping[str, Any]], splits: Any) -> tuple[SequenceEntry, ...]:
     members: dict[str, list[str]] = {}
     if not isinstance(splits, dict):
         raise VimixError("split: expected lists of names by split")
@@ -105,7 +105,7 @@ def _samples(annotations: Mapping[str, Mapping[str, Any]], splits: Any) -> tuple
         for name in names:
             members.setdefault(str(name), []).append(str(split))
     return tuple(
-        Sample(name, None if item.get("label") is None else str(item["label"]), tuple(members.get(name, ())))
+        SequenceEntry(name, None if item.get("label") is None else str(item["label"]), tuple(members.get(name, ())))
         for name, item in annotations.items()
     )
 

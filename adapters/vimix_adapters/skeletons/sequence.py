@@ -53,7 +53,7 @@ class RawSequence:
 
 
 @frozen
-class Sample:
+class SequenceEntry:
     """One sequence of a file, with the class and splits that the file gives."""
 
     name: str
@@ -67,7 +67,7 @@ class Container(Protocol):
     """An open file of sequences."""
 
     @property
-    def samples(self) -> tuple[Sample, ...]:
+    def samples(self) -> tuple[SequenceEntry, ...]:
         """The sequences, in the order of the file."""
         ...
 

@@ -9,7 +9,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from vimix_adapters.synth.body import Array
-from vimix_adapters.synth.camera import View
+from vimix_adapters.synth.camera import CameraView
 from vimix_adapters.synth.synth_settings import Variety
 
 Picture = NDArray[np.uint8]
@@ -37,7 +37,7 @@ class Backdrop:
     still: Picture
     passers: tuple[Passer, ...]
 
-    def frame(self, view: View, time: int) -> Picture:
+    def frame(self, view: CameraView, time: int) -> Picture:
         """Draw the background of one frame, ``[ZOOM·H, ZOOM·W, 3]``."""
         right, down = ZOOM * (view.shake[time] - BORDER)
         matrix = np.array([[1, 0, right], [0, 1, down]])
@@ -58,7 +58,7 @@ def fixed(pixels: Array) -> NDArray[np.int32]:
     return np.rint((ZOOM * (pixels + 0.5) - 0.5) * (1 << SHIFT)).astype(np.int32)
 
 
-def backdrop(view: View, variety: Variety, room: Generator, rng: Generator) -> Backdrop:
+def backdrop(view: CameraView, variety: Variety, room: Generator, rng: Generator) -> Backdrop:
     """Draw a random background for this view. The floor begins slightly above the feet.
 
     ``room`` generates what all videos of a room share: the textures and the objects on the wall.
@@ -98,7 +98,7 @@ def _furnish(wall: Picture, variety: Variety, rng: Generator) -> None:
         cv2.rectangle(wall, first, second, colour.tolist(), -1, cv2.LINE_AA)
 
 
-def _passer(view: View, rng: Generator) -> Passer:
+def _passer(view: CameraView, rng: Generator) -> Passer:
     """Draw an object of 8 to 24 % of the height on a random path that oscillates."""
     times = np.arange(len(view.points)) / len(view.points)
     size = np.array([view.width, view.height], float)

@@ -5,12 +5,12 @@ from attrs import frozen
 from numpy.random import Generator
 
 from vimix_adapters.synth.body import Array, turn_x, turn_y, turn_z
-from vimix_adapters.synth.sample_plan import CAMERAS, SETUPS, Sample
+from vimix_adapters.synth.sample_plan import CAMERAS, SETUPS, PlannedVideo
 from vimix_adapters.synth.synth_settings import SynthSettings, Variety
 
 
 @frozen(eq=False)
-class View:
+class CameraView:
     """A performance as seen by the camera.
 
     ``points`` ``[T, 26, 3]`` are camera coordinates in metres: x to the picture's right, y up, z away from the camera
@@ -37,7 +37,9 @@ def project(points: Array, focal: float, width: int, height: int) -> Array:
     return np.stack([column, row], axis=-1)
 
 
-def place_camera(settings: SynthSettings, sample: Sample, joints: Array, stature: float, rng: Generator) -> View:
+def place_camera(
+    settings: SynthSettings, sample: PlannedVideo, joints: Array, stature: float, rng: Generator
+) -> CameraView:
     """Draw a random camera for ``joints`` ``[T, 26, 3]`` of a person ``stature`` metres tall.
 
     The figure is inside the picture in all frames. If its motion does not fit at the drawn scale, the scale is reduced.
@@ -53,10 +55,10 @@ def place_camera(settings: SynthSettings, sample: Sample, joints: Array, stature
     focal = rng.uniform(*variety.scale) * settings.height * distance / stature
     place = 0.5 + variety.position * (rng.uniform(size=2) - 0.5)
     points, focal = _fit(points, focal, size, place, 0.07 * stature / distance, 1.0 + variety.shake)
-    return View(points, focal, _shake(len(joints), variety.shake, rng), settings.width, settings.height)
+    return CameraView(points, focal, _shake(len(joints), variety.shake, rng), settings.width, settings.height)
 
 
-def _turned(joints: Array, sample: Sample, variety: Variety, rng: Generator) -> Array:
+def _turned(joints: Array, sample: PlannedVideo, variety: Variety, rng: Generator) -> Array:
     """Rotate the joints so that the camera looks along -z."""
     share = (sample.camera - 1 + rng.uniform()) / CAMERAS
     azimuth = variety.azimuth * (2 * share - 1)

@@ -20,7 +20,7 @@ from vimix_adapters.files import write_text
 from vimix_adapters.reading import read_json
 from vimix_adapters.synth.encode import choose_codec, write_video
 from vimix_adapters.synth.sample import render
-from vimix_adapters.synth.sample_plan import Sample, plan
+from vimix_adapters.synth.sample_plan import PlannedVideo, plan
 from vimix_adapters.synth.skeleton_text import skeleton_text
 from vimix_adapters.synth.synth_settings import GENERATOR, SynthSettings
 
@@ -66,7 +66,7 @@ def write_dataset(
     return Written(train=len(samples) - test, test=test, made=len(missing))
 
 
-def write_sample(out: Path, settings: SynthSettings, codec: str, sample: Sample) -> None:
+def write_sample(out: Path, settings: SynthSettings, codec: str, sample: PlannedVideo) -> None:
     """Render one sample and write its video and its skeleton, each atomically."""
     video, skeleton = _paths(out, sample)
     made = render(settings, sample)
@@ -74,7 +74,7 @@ def write_sample(out: Path, settings: SynthSettings, codec: str, sample: Sample)
     write_text(skeleton, skeleton_text(made.joints, made.pixels))
 
 
-def _paths(out: Path, sample: Sample) -> tuple[Path, Path]:
+def _paths(out: Path, sample: PlannedVideo) -> tuple[Path, Path]:
     video = out / VIDEOS / sample.label / f"{sample.name}.mp4"
     return video, out / SKELETONS / f"{sample.name}.skeleton"
 
@@ -118,7 +118,7 @@ def _compare(out: Path, present: dict[str, Any], wanted: dict[str, Any], force: 
         (out / RECORD).unlink()
 
 
-def _spread(make: Callable[[Sample], None], samples: Sequence[Sample], workers: int) -> Iterator[None]:
+def _spread(make: Callable[[PlannedVideo], None], samples: Sequence[PlannedVideo], workers: int) -> Iterator[None]:
     """Call ``make`` on every sample, in this process or in a pool, and yield after each, in order."""
     if workers <= 1 or len(samples) <= 1:
         yield from map(make, samples)
@@ -140,7 +140,7 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
 
 
-def _write_lists(out: Path, samples: Sequence[Sample]) -> None:
+def _write_lists(out: Path, samples: Sequence[PlannedVideo]) -> None:
     rows = [(f"{s.label}/{s.name}.mp4", s.label, "test" if s.test else "train", s.name) for s in samples]
     for split in ("train", "test"):
         write_text(out / f"{split}.txt", "".join(f"{row[0]}\n" for row in rows if row[2] == split))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from vimix_adapters.synth import body
 from vimix_adapters.synth.backdrop import SHIFT, Backdrop, Picture, fixed
 from vimix_adapters.synth.body import Array
-from vimix_adapters.synth.camera import View
+from vimix_adapters.synth.camera import CameraView
 from vimix_adapters.synth.motion import Colour, Person
 
 _CIRCLE = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) * np.pi / 6)], axis=-1)
@@ -30,7 +30,7 @@ class Part:
 class Scene:
     """Everything needed to paint a video."""
 
-    view: View
+    view: CameraView
     person: Person
     backdrop: Backdrop
 
@@ -88,7 +88,7 @@ def _leg(person: Person, side: int) -> tuple[Part, ...]:
     )
 
 
-def _outlines(view: View, part: Part, build: body.Build) -> NDArray[np.int32]:
+def _outlines(view: CameraView, part: Part, build: body.Build) -> NDArray[np.int32]:
     """Return points on the circles of the part's balls ``[T, 12·balls, 2]`` in OpenCV's fixed-point coordinates."""
     joints = [joint for joint, _ in part.balls]
     radii = build.girth * build.height * np.array([radius for _, radius in part.balls])
@@ -104,11 +104,11 @@ def _paint(canvas: Picture, rims: NDArray[np.int32], colour: Colour) -> None:
     cv2.polylines(canvas, [hull], isClosed=True, color=edge, thickness=1, lineType=cv2.LINE_AA, shift=SHIFT)
 
 
-def _depth(view: View, part: Part) -> Array:
+def _depth(view: CameraView, part: Part) -> Array:
     joints = [joint for joint, _ in part.balls]
     depth: Array = view.points[:, joints, 2].mean(axis=1) - part.nearer
     return depth
 
 
-def _shrink(canvas: Picture, view: View) -> Picture:
+def _shrink(canvas: Picture, view: CameraView) -> Picture:
     return np.asarray(cv2.resize(canvas, (view.width, view.height), interpolation=cv2.INTER_AREA), np.uint8)

@@ -10,7 +10,7 @@ from numpy.random import Generator
 
 from vimix_adapters.synth.actions import ACTIONS, Style
 from vimix_adapters.synth.body import ArmPose, Array, Build, LegPose, Pose, forward_kinematics, turn_y
-from vimix_adapters.synth.sample_plan import Sample
+from vimix_adapters.synth.sample_plan import PlannedVideo
 from vimix_adapters.synth.synth_settings import SynthSettings, Variety
 
 Part = TypeVar("Part", ArmPose, LegPose)
@@ -31,7 +31,7 @@ class Person:
     long_trousers: bool
 
 
-def person(settings: SynthSettings, sample: Sample, rng: Generator) -> Person:
+def person(settings: SynthSettings, sample: PlannedVideo, rng: Generator) -> Person:
     """Return the sample's performer, who is the same in all their videos except for the shade of the clothes."""
     own = np.random.default_rng((settings.seed, 4, sample.performer))
     spread = settings.variety.proportions
@@ -67,7 +67,7 @@ def _shade(colour: Colour, amount: float, rng: Generator) -> Colour:
     return red, green, blue
 
 
-def perform(settings: SynthSettings, sample: Sample, build: Build, rng: Generator) -> Array:
+def perform(settings: SynthSettings, sample: PlannedVideo, build: Build, rng: Generator) -> Array:
     """Return joint positions ``[T, 26, 3]`` in metres of the performer, who is near the origin and faces along z."""
     variety = settings.variety
     shortest, longest = (round(seconds * settings.rate) for seconds in settings.seconds)

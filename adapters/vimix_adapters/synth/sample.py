@@ -8,7 +8,7 @@ from vimix_adapters.synth.backdrop import backdrop
 from vimix_adapters.synth.camera import place_camera
 from vimix_adapters.synth.figure import Scene
 from vimix_adapters.synth.motion import perform, person
-from vimix_adapters.synth.sample_plan import Sample
+from vimix_adapters.synth.sample_plan import PlannedVideo
 from vimix_adapters.synth.synth_settings import SynthSettings
 
 
@@ -25,7 +25,7 @@ class Rendered:
     pixels: NDArray[np.float32]
 
 
-def scene(settings: SynthSettings, sample: Sample) -> Scene:
+def scene(settings: SynthSettings, sample: PlannedVideo) -> Scene:
     """Draw all random properties of a sample. They depend only on the seed and the sample's numbers."""
     rng = sample.rng(settings)
     performer = person(settings, sample, rng)
@@ -35,7 +35,7 @@ def scene(settings: SynthSettings, sample: Sample) -> Scene:
     return Scene(view, performer, backdrop(view, settings.variety, room, rng))
 
 
-def render(settings: SynthSettings, sample: Sample) -> Rendered:
+def render(settings: SynthSettings, sample: PlannedVideo) -> Rendered:
     """Paint one sample of ``plan(settings)``."""
     made = scene(settings, sample)
     joints = made.view.points[:, :25].astype(np.float32)

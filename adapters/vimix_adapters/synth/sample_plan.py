@@ -11,7 +11,7 @@ SETUPS = CAMERAS = 3
 
 
 @frozen
-class Sample:
+class PlannedVideo:
     """One video to make. Numbers start at 1 as in NTU's names, except for ``action``, an index into ACTIONS.
 
     ``camera`` is the third of the range of azimuths that the camera is in, ``setup`` the third of the elevations.
@@ -40,13 +40,13 @@ class Sample:
         return np.random.default_rng((settings.seed, 1, self.action, self.performer, self.replication))
 
 
-def plan(settings: SynthSettings) -> tuple[Sample, ...]:
+def plan(settings: SynthSettings) -> tuple[PlannedVideo, ...]:
     """Return all samples in order of class. About 30 % of the performers (at least one) are in the test split.
 
     Only the first ``train_per_class`` training videos of a class are returned; the performers take turns in them.
     """
     test = _test_performers(settings)
-    samples: list[Sample] = []
+    samples: list[PlannedVideo] = []
     for action in range(settings.classes):
         drawn = [_sample(settings, action, number, test) for number in range(settings.videos_per_class)]
         surplus = [sample for sample in drawn if not sample.test][settings.train_per_class or len(drawn) :]
@@ -62,10 +62,10 @@ def _test_performers(settings: SynthSettings) -> frozenset[int]:
     return frozenset(order[: max(1, round(TEST_SHARE * cast))].tolist())
 
 
-def _sample(settings: SynthSettings, action: int, number: int, test: frozenset[int]) -> Sample:
+def _sample(settings: SynthSettings, action: int, number: int, test: frozenset[int]) -> PlannedVideo:
     replication, performer = divmod(number, settings.performers)
     view = np.random.default_rng((settings.seed, 3, action, number))
-    return Sample(
+    return PlannedVideo(
         action=action,
         performer=performer + 1,
         replication=replication + 1,

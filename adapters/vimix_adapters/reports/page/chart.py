@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from attrs import frozen
 
-from vimix_adapters.reports.page.training import Curve, CurvePanel
+from vimix_adapters.reports.page.training import CurvePanel, TrainingCurve
 
 WIDTH, HEIGHT = 460, 220
 LEFT, RIGHT, TOP, BOTTOM = 54, 10, 10, 34
@@ -24,13 +24,13 @@ class Tick:
 
 
 @frozen
-class Line:
+class Polyline:
     """A curve as the points of a polyline."""
 
     points: str
     colour: int
     dash: int
-    curve: Curve
+    curve: TrainingCurve
     name: str
     """The curve in words."""
 
@@ -48,7 +48,7 @@ class Chart:
     """A panel of curves, laid out."""
 
     panel: CurvePanel
-    lines: Sequence[Line]
+    lines: Sequence[Polyline]
     x_ticks: Sequence[Tick]
     y_ticks: Sequence[Tick]
     table: Sequence[Ends]
@@ -77,7 +77,7 @@ def chart_of(panel: CurvePanel, colours: Mapping[tuple[str, str], int], dashes: 
         return TOP + (HEIGHT - TOP - BOTTOM) * (high - value) / (high - low)
 
     lines = [
-        Line(
+        Polyline(
             " ".join(f"{x(e):.1f},{y(factor * v):.1f}" for e, v in zip(curve.epochs, curve.values, strict=True)),
             colours[curve.recipe, curve.arm] % COLOURS,
             dashes.index(curve.modality) % 4,
@@ -95,7 +95,7 @@ def chart_of(panel: CurvePanel, colours: Mapping[tuple[str, str], int], dashes: 
     )
 
 
-def curve_name(curve: Curve) -> str:
+def curve_name(curve: TrainingCurve) -> str:
     """Arm, modality and seed of a curve in words."""
     return f"{curve.arm}, {curve.modality}, seed {curve.seed}"
 
@@ -108,7 +108,7 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     return (min(0.0, 2 * low), max(0.0, 2 * low)) if low else (0.0, 1.0)
 
 
-def _ends(curve: Curve, factor: float) -> Ends:
+def _ends(curve: TrainingCurve, factor: float) -> Ends:
     values = [factor * value for value in curve.values]
     picked = (values[0], min(values), max(values), values[-1])
     return Ends(curve_name(curve), [f"{value:.4g}" for value in picked])

@@ -14,7 +14,7 @@ SHOWN = 5
 
 
 @frozen
-class Found:
+class Neighbour:
     """A neighbour of a query."""
 
     video: int
@@ -31,7 +31,7 @@ class QueryResult:
 
     video: int
     class_name: str
-    neighbours: Sequence[Found]
+    neighbours: Sequence[Neighbour]
 
     @property
     def hits(self) -> int:
@@ -82,7 +82,7 @@ def gallery_of(
             number[int(found.query_videos[row])],
             classes[int(found.query_labels[row])],
             [
-                Found(number[int(video)], round(float(cosine), 4), bool(label == found.query_labels[row]))
+                Neighbour(number[int(video)], round(float(cosine), 4), bool(label == found.query_labels[row]))
                 for video, label, cosine in zip(
                     found.neighbours[row][:SHOWN],
                     found.neighbour_labels[row][:SHOWN],

@@ -14,7 +14,7 @@ AXES = ("step", "epoch")
 
 
 @frozen
-class Quantity:
+class TrainingQuantity:
     """A quantity of ``metrics.jsonl`` with the words that explain it to a reader."""
 
     name: str
@@ -26,82 +26,82 @@ class Quantity:
     percent: bool = False
 
 
-KNOWN: Sequence[Quantity] = (
-    Quantity("loss", "Loss (nats)", "Learning", "It falls while the encoder learns to tell videos apart."),
-    Quantity(
+KNOWN: Sequence[TrainingQuantity] = (
+    TrainingQuantity("loss", "Loss (nats)", "Learning", "It falls while the encoder learns to tell videos apart."),
+    TrainingQuantity(
         "pretext_accuracy",
         "Pretext accuracy (%)",
         "Learning",
         "Share of clips whose other view is found among all candidates; near 100 the task teaches nothing more.",
         percent=True,
     ),
-    Quantity(
+    TrainingQuantity(
         "knn_accuracy",
         "kNN accuracy (%)",
         "Learning",
         "Share of test videos that get the right class from their nearest neighbours: higher features are better.",
         percent=True,
     ),
-    Quantity("learning_rate", "Learning rate", "Learning", "It drops at the milestones of the recipe."),
-    Quantity(
+    TrainingQuantity("learning_rate", "Learning rate", "Learning", "It drops at the milestones of the recipe."),
+    TrainingQuantity(
         "alignment",
         "Alignment",
         "Signs of a collapse",
         "Squared distance of the two views of a video: low is good, but 0 together with a uniformity of 0 is a "
         "collapse.",
     ),
-    Quantity(
+    TrainingQuantity(
         "uniformity",
         "Uniformity",
         "Signs of a collapse",
         "How evenly embeddings are spread: about -4 is even, 0 means that all of them are one point.",
     ),
-    Quantity(
+    TrainingQuantity(
         "effective_rank",
         "Effective rank",
         "Signs of a collapse",
         "Number of directions that the embeddings of a batch use: a fall towards 1 is a collapse.",
     ),
-    Quantity(
+    TrainingQuantity(
         "margin",
         "Margin",
         "Signs of a collapse",
         "Similarity to the own video minus that to other videos: 0 means that the encoder cannot tell them apart.",
     ),
-    Quantity(
+    TrainingQuantity(
         "queue_age",
         "Queue age (steps)",
         "Signs of a collapse",
         "Mean age of the keys that queries are compared with: old keys come from an older encoder.",
     ),
-    Quantity("queue_filled", "Keys in the queue", "Signs of a collapse", "It grows until the queue is full."),
-    Quantity(
+    TrainingQuantity("queue_filled", "Keys in the queue", "Signs of a collapse", "It grows until the queue is full."),
+    TrainingQuantity(
         "weight",
         "Own share of a mixed query",
         "Signs of a collapse",
         "Share of a mixed clip or map that is not its partner's: 1 means that nothing was mixed.",
     ),
-    Quantity(
+    TrainingQuantity(
         "bn_mean_gap",
         "BatchNorm means, query - key (σ)",
         "What mixing does to the encoder",
         "Distance of the query encoder's running means from the key encoder's, whose clips are not mixed.",
     ),
-    Quantity(
+    TrainingQuantity(
         "bn_variance_ratio",
         "BatchNorm variances, query / key",
         "What mixing does to the encoder",
         "Below 1, mixed clips vary less than the unmixed clips that the encoder is evaluated on.",
     ),
-    Quantity("bad_steps", "Skipped steps", "Signs of a collapse", "Number of steps whose loss was not finite."),
-    Quantity("clips_per_second", "Clips per second", "Speed", "Speed of the training."),
-    Quantity("data_time", "Waiting for data (s)", "Speed", "Seconds that a step waited for its clips."),
+    TrainingQuantity("bad_steps", "Skipped steps", "Signs of a collapse", "Number of steps whose loss was not finite."),
+    TrainingQuantity("clips_per_second", "Clips per second", "Speed", "Speed of the training."),
+    TrainingQuantity("data_time", "Waiting for data (s)", "Speed", "Seconds that a step waited for its clips."),
 )
 """Quantities that the page explains; any other is drawn under "Further quantities" with its own name."""
 
 
 @frozen
-class Curve:
+class TrainingCurve:
     """A quantity of one modality through all stages of an arm, by epoch."""
 
     recipe: str
@@ -118,8 +118,8 @@ class Curve:
 class CurvePanel:
     """The curves of one quantity."""
 
-    quantity: Quantity
-    curves: Sequence[Curve]
+    quantity: TrainingQuantity
+    curves: Sequence[TrainingCurve]
 
 
 @frozen
@@ -133,9 +133,9 @@ class Boundary:
     epoch: int
 
 
-def curves_of(recipe: str, seed: int, arm: str, stages: Sequence[StageMetrics]) -> dict[str, list[Curve]]:
+def curves_of(recipe: str, seed: int, arm: str, stages: Sequence[StageMetrics]) -> dict[str, list[TrainingCurve]]:
     """The curves of an arm by quantity: one for each modality that its stages train."""
-    found: dict[str, list[Curve]] = {}
+    found: dict[str, list[TrainingCurve]] = {}
     for modality in _modalities(stages):
         points: dict[str, list[tuple[float, float]]] = {}
         for first, stage in _placed(stages, modality):
@@ -144,7 +144,7 @@ def curves_of(recipe: str, seed: int, arm: str, stages: Sequence[StageMetrics]) 
                 points.setdefault(name, []).extend(_thinned(_points(first, rows, name)))
         for name, pairs in points.items():
             epochs, values = zip(*pairs, strict=True)
-            found.setdefault(name, []).append(Curve(recipe, arm, modality, seed, epochs, values))
+            found.setdefault(name, []).append(TrainingCurve(recipe, arm, modality, seed, epochs, values))
     return found
 
 
@@ -157,14 +157,15 @@ def boundaries_of(recipe: str, arm: str, stages: Sequence[StageMetrics]) -> list
     ]
 
 
-def panels_of(found: Sequence[Mapping[str, Sequence[Curve]]]) -> list[CurvePanel]:
+def panels_of(found: Sequence[Mapping[str, Sequence[TrainingCurve]]]) -> list[CurvePanel]:
     """One panel for each quantity that some arm has: the known ones in order, then all others by name."""
     names = dict.fromkeys(name for curves in found for name in curves)
     known = {quantity.name: quantity for quantity in KNOWN}
     order = [name for name in known if name in names] + sorted(name for name in names if name not in known)
     return [
         CurvePanel(
-            known.get(name) or Quantity(name, name.replace("_", " "), "Further quantities", "As recorded in training."),
+            known.get(name)
+            or TrainingQuantity(name, name.replace("_", " "), "Further quantities", "As recorded in training."),
             [curve for curves in found for curve in curves.get(name, ())],
         )
         for name in order
