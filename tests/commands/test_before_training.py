@@ -47,6 +47,7 @@ def refused(place: Path, capsys, *more: str) -> str:
     return told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--plan"]])
 def test_channels_are_those_of_the_store(place, capsys, more) -> None:
     told = refused(place, capsys, "--set", "modalities.flow.channels=3", *more)
@@ -100,6 +101,7 @@ def test_another_store_that_is_missing_stops_a_run_and_is_told_by_its_plan(place
     assert "evaluate.stores.other: nowhere.h5 does not exist yet" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_plan_of_a_missing_store_imports_no_torch(place) -> None:
     """It is instant: the recipe, its checks and its settings are plain data."""
     code = (

@@ -93,6 +93,7 @@ def test_a_kernel_is_classified_by_its_name(name, expected) -> None:
     assert operations.kind(name) == expected
 
 
+@pytest.mark.slow
 def test_the_plain_step_in_bfloat16_is_channels_last_and_keeps_its_weights_in_float32() -> None:
     recipe, compute = steps.bench_recipe(TINY), wiring.build_compute(steps.bench_recipe(TINY), "cpu")
     plain = steps.plain_moco(recipe, PlainNetwork(recipe.modalities["rgb"]), compute, torch.bfloat16)
@@ -144,6 +145,7 @@ def test_what_blend_is_timed_against_computes_the_same() -> None:
     assert torch.equal(masked_mix(g1, donor, mask), blend(g1, g2, plan))
 
 
+@pytest.mark.slow
 def test_the_plain_step_learns_too() -> None:
     """It must be a real training step, or the comparison would be unfair."""
     torch.manual_seed(0)

@@ -39,6 +39,7 @@ def test_every_peer_has_a_weight_format_and_a_recipe_of_plain_moco(peers) -> Non
         assert not peer.dropout or recipe.modalities[peer.modality].stgcn.dropout == 0
 
 
+@pytest.mark.slow
 def test_the_gpu_script_measures_on_the_gpu_and_writes_its_files(tmp_path) -> None:
     """Commands are replaced by one that writes down how it was called."""
     for tool in ("vimix", "python"):

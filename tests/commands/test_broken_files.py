@@ -169,6 +169,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", ODD)
 def test_an_odd_file_is_read_as_it_should_be_or_refused_with_its_reason(tmp_path, kind) -> None:
@@ -255,6 +256,7 @@ class Unloadable:
         raise AssertionError(job)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_if_no_worker_can_start_the_error_says_so_and_blames_no_file() -> None:
     with pytest.raises(VimixError, match=r"3 decoding processes ended before they could start \(exit code 9\)"):

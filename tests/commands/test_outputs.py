@@ -80,6 +80,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [UNDER_A_FILE, TOO_LONG])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_output_that_cannot_be_written_is_one_line_before_any_work(here, capsys, command, name) -> None:

@@ -79,6 +79,7 @@ def damage(kind: str, file: h5py.File) -> None:
         group["rgb"] = np.full(size, np.nan, dtype="f4")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [

@@ -458,6 +458,7 @@ def test_stages_are_the_same_training_if_they_and_what_they_start_from_are_set_a
     assert len(set(every)) == len(every) - 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "same"),
     [

@@ -113,6 +113,7 @@ def test_moco_as_published_can_leave_siblings_out_of_its_queue() -> None:
     assert excluded.tolist() == [[False, True, False, False, True], [True, False, True, False, False]]
 
 
+@pytest.mark.slow
 @given(capacity=st.integers(0, 9), batches=st.lists(st.integers(0, 12), max_size=8))
 def test_the_queue_holds_the_newest_keys_whatever_the_batch(capacity, batches) -> None:
     queue, past = vimix.NegativeQueue(capacity, 1), []

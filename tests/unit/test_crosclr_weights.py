@@ -132,6 +132,7 @@ def test_their_graph_counts_one_step_and_vimix_has_it_too() -> None:
     np.testing.assert_allclose(one.sum(axis=0), whole.sum(axis=0))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("layout", ["auto", "crosclr"])
 def test_skeletonclr_weights_give_the_features_that_its_network_gives(layout, tmp_path, capsys) -> None:
@@ -147,6 +148,7 @@ def test_skeletonclr_weights_give_the_features_that_its_network_gives(layout, tm
     assert 'hidden_channels = 4, feature_size = 12, persons = "all", hops = "one"' in told
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_checkpoint_counts_persons_and_hops_as_it_was_trained_whatever_another_recipe_says(tmp_path) -> None:
     """No tensor shows the two settings: with the recipe's the features would differ, and nothing would say so."""
@@ -193,6 +195,7 @@ def test_an_own_encoder_with_a_gap_is_told_and_not_replaced_by_another_modalitys
     assert match.unexpected == ("encoder_q_motion.attention.weight",)
 
 
+@pytest.mark.slow
 def test_another_graph_is_told_and_recorded(tmp_path, capsys) -> None:
     network = TheirStgcn()
     network.A[1, 0, 1] += 0.5
@@ -208,6 +211,7 @@ def wider(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: other[name] if ".4." in name or ".5." in name else value for name, value in state.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("state", "modality", "told"),
     [
@@ -263,6 +267,7 @@ def test_evaluation_and_both_kinds_of_training_go_on_from_it(command, place) -> 
     assert vimix(*command.format(place).split(), *CPU) == 0
 
 
+@pytest.mark.slow
 def test_a_recipe_of_another_size_refuses_it(place, capsys) -> None:
     command = ["evaluate", "retrieval", place / "recipe.toml", place / "joint", "--out", place / "x.json", *CPU]
     assert vimix(*command, "--set", "modalities.joint.stgcn.feature_size=128") == 2

@@ -16,6 +16,7 @@ from vimix_adapters.clips.thinning import thinned
 from vimix_adapters.clips.video_file import probe_video
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
 @pytest.mark.parametrize("read_by_decord", [None, 7, 0])
 def test_every_frame_is_read_once_and_in_order(tmp_path, monkeypatch, codec, read_by_decord) -> None:
@@ -67,6 +68,7 @@ def test_without_a_rate_the_videos_own_rate_is_kept_and_returned(tmp_path) -> No
     assert decoded.frames.shape[1:3] == (24, 32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("own", "ceiling", "expected", "rate"),
     [
@@ -196,6 +198,7 @@ RANGES = {"limited": 1, "full": 2}
 MATRICES = {"601": 5, "709": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("container", [("mp4", "libx264"), ("webm", "libvpx-vp9"), ("mov", "mjpeg")])
 @pytest.mark.parametrize("levels", RANGES)
 @pytest.mark.parametrize("matrix", MATRICES)

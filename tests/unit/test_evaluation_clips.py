@@ -70,6 +70,7 @@ def test_flow_vectors_shrink_with_the_square() -> None:
     torch.testing.assert_close(v, torch.full_like(v, (192 * 2 / 255 - 1) * 12 / 40))
 
 
+@pytest.mark.slow
 def test_workers_change_nothing_and_serve_a_second_pass() -> None:
     store = BreakableStore()
     alone, helped = windowed(store, range(10)), windowed(store, range(10), workers=2)

@@ -40,6 +40,7 @@ def stage(epochs: int = 30, **changes) -> StageRun:
     return StageRun(**{**parts, **changes})
 
 
+@pytest.mark.slow
 def test_a_finetuned_classifier_knows_its_training_videos() -> None:
     run = stage()
     before = finetune_scores({RGB: classify(run.learner.classifier, FakeEvaluationClips(), batch=2)})
@@ -49,6 +50,7 @@ def test_a_finetuned_classifier_knows_its_training_videos() -> None:
     assert run.metrics.rows[-1]["loss"] < run.metrics.rows[0]["loss"]
 
 
+@pytest.mark.slow
 def test_a_resumed_finetuning_is_the_unbroken_one() -> None:
     whole = train(stage(epochs=10))
     checkpoints = FakeCheckpointStore()

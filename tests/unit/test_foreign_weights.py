@@ -178,6 +178,7 @@ PREFIXES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_any_prefix_is_found_and_the_key_encoder_is_not_taken(prefix) -> None:
     encoder = S3DEncoder(width=0.0625)
@@ -249,6 +250,7 @@ def test_a_hostile_file_is_refused_and_its_code_does_not_run(write, command, tmp
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "arguments", "told"),
     [

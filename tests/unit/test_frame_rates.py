@@ -26,6 +26,7 @@ def smooth(frames: int, speed: int, height: int = 96, width: int = 128) -> np.nd
     return np.stack([whole[:, (frames - t) * speed :][:, :width] for t in range(frames)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "count", "motion"), [(12, 12, 1), (25, 12, 1), (Fraction(30000, 1001), 12, 1), (60, 6, 2)]
 )
@@ -61,6 +62,7 @@ def mixed(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_prepare_reports_rates_thinned_frames_and_a_mix(tmp_path, capsys) -> None:
     command = ["prepare", "folder", mixed(tmp_path / "v"), "--out", tmp_path / "s.h5", "--flow", "none"]
     assert vimix(*command, "--short-side", "32", "--workers", "1") == 0
@@ -90,6 +92,7 @@ def test_equal_rates_are_no_mix_and_a_still_has_none() -> None:
     assert rates_data(timings, 0.0)["mixed"] == [29.97, 60.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["raw", "jpeg"])
 def test_a_dry_run_estimates_the_size_of_the_store(tmp_path, codec, capsys) -> None:
     command = ["prepare", "folder", mixed(tmp_path / "v"), "--out", tmp_path / "s.h5", "--flow", "dis"]

@@ -116,6 +116,7 @@ def mining_run(**changes) -> StageRun:
     return stage_run(learner=learner, step=step, clips=clips, checkpoint_steps=1, log_every=1, **changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("run", "ends"), [(joint_run, (2, 8)), (mining_run, (1, 5))])
 def test_a_stage_that_was_killed_before_or_while_it_mined_goes_on_to_the_last_bit(run, ends) -> None:
     whole = run()

@@ -56,6 +56,7 @@ def test_batches_do_not_depend_on_the_number_of_workers() -> None:
     assert identical(list(alone.batches(1, first=2)), list(helped.batches(1, first=2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [frozenset(), frozenset({4, 7})])
 def test_processes_share_the_batches_of_one(broken) -> None:
     """The rows are equal, replacements for unreadable videos included, and all processes make as many steps."""
@@ -73,6 +74,7 @@ def test_processes_share_the_batches_of_one(broken) -> None:
         loader(batch=6, share=(0, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_do_not_depend_on_the_number_of_cores(workers: int) -> None:
     """torch splits operations on frames of 160 pixels over its threads. The batches must be equal bit for bit."""
@@ -88,6 +90,7 @@ def test_batches_do_not_depend_on_the_number_of_cores(workers: int) -> None:
     assert identical(*epochs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_starting_another_epoch_ends_the_one_before(workers: int) -> None:
     clips = loader(workers=workers)
@@ -108,6 +111,7 @@ def test_workers_ignore_the_signals_that_ask_the_main_process_to_stop() -> None:
     assert len(list(batches)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
 def test_only_the_loaders_own_workers_are_ended_at_exit() -> None:
     """The epoch is unfinished, and the host program runs a process of its own."""
@@ -187,6 +191,7 @@ def test_sources_number_recordings_and_labels_are_the_stores() -> None:
         assert torch.equal(same_source, batch.videos[:, None] // 2 == batch.videos[None] // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_video_that_cannot_be_read_is_replaced_by_the_next_and_logged_once(workers: int) -> None:
     order = [int(v) for batch in loader(batch=1).batches(0) for v in batch.videos]
@@ -202,6 +207,7 @@ def test_a_video_that_cannot_be_read_is_replaced_by_the_next_and_logged_once(wor
     assert "damaged" in logs[0]["reason"]
 
 
+@pytest.mark.slow
 def test_a_replacement_is_cut_differently_from_its_own_row() -> None:
     order = [int(v) for batch in loader(batch=1).batches(0) for v in batch.videos]
     faulty = loader(BreakableStore(broken=frozenset({order[4]})), batch=1, max_bad_fraction=0.1)
@@ -223,6 +229,7 @@ def test_a_video_counts_as_unreadable_if_the_operating_system_reports_an_error()
     assert [log["reason"] for log in logs] == ["v4: [Errno 5] Input/output error"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_too_many_unreadable_videos_end_the_run(workers: int) -> None:
     faulty = loader(BreakableStore(broken=frozenset({1, 2, 6})), batch=5, max_bad_fraction=0.2, workers=workers)
@@ -272,6 +279,7 @@ def test_coclr_draws_one_window_twice_or_two_windows() -> None:
     assert {view.start for pair in pairs[:9] for view in coclr_windows(5, clip, rng)} == {0}, "shorter than a clip"
 
 
+@pytest.mark.slow
 def test_cvrl_draws_intervals_that_fall_linearly_and_either_view_first() -> None:
     """The share of interval t is the integral of 2(M - t)/M² from t to t + 1; given t the earlier start is uniform."""
     rng, clip, drawn, possible = np.random.default_rng(0), ClipShape(4, 8), 20_000, 5
@@ -288,6 +296,7 @@ def test_cvrl_draws_intervals_that_fall_linearly_and_either_view_first() -> None
     assert {window.start for window in cvrl_windows(3, clip, rng)} == {0}, "shorter than a clip"
 
 
+@pytest.mark.slow
 def test_cvrls_windows_are_drawn_together_for_both_views() -> None:
     """A video of nine frames and clips of eight have two windows; drawn apart, half of the pairs would be equal."""
     count = 400
