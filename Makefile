@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-# Less than a minute on two idle cores: without the tests marked slow, and with 20 random examples a test, not 100.
+# About a minute on two idle cores: without the tests marked slow, and with 20 random examples a test, not 100.
 test-fast: setup
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" --hypothesis-profile fast
 

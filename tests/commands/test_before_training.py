@@ -54,6 +54,7 @@ def test_channels_are_those_of_the_store(place, capsys, more) -> None:
     assert f"modalities.flow.channels: 3, but {place / 's.h5'} holds flow in 2 channels: use channels = 2" in told
 
 
+@pytest.mark.slow
 def test_seeds_are_what_every_generator_takes(place, capsys) -> None:
     for seeds in ("0,4294967296", "0", "1000000000"):
         told = refused(place, capsys, "--seeds", seeds)

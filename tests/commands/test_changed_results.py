@@ -80,6 +80,7 @@ def test_a_changed_record_of_an_evaluation_is_refused_with_the_key(tmp_path, cha
         assert str(file) in refusal(read)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", ["x", float("nan"), 10**400])
 def test_a_figure_refuses_text_and_leaves_out_numbers_that_are_not_finite(tmp_path, value) -> None:
     rows = [{"knn_accuracy": 0.5}, {"knn_accuracy": value}]

@@ -104,6 +104,7 @@ def test_a_video_that_one_query_clip_hides_behind_many_clips_of_another_is_found
     assert [match.query_clip for match in matches] == [0, 0]
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), counts=st.lists(st.integers(1, 12), min_size=1, max_size=6), k=st.integers(1, 9))
 def test_moments_are_the_best_clips_that_overlap_no_better_one(seed: int, counts: list[int], k: int) -> None:

@@ -50,6 +50,7 @@ def small_ucf(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_ucf101_becomes_one_store_with_all_splits(tmp_path, small_ucf, capsys) -> None:
     videos, lists = official_datasets.ucf101(tmp_path)
     command = ["prepare", "ucf101", "--videos", videos, "--splits", lists, "--out", tmp_path / "u.h5", *FAST]
@@ -104,6 +105,7 @@ def test_unreadable_files_keep_the_parts_and_a_second_call_takes_what_there_is(t
     assert report(tmp_path / "u.report.json")["splits"]["test1"]["unreadable"] == 1
 
 
+@pytest.mark.slow
 def test_a_dry_run_does_all_but_decode(tmp_path, small_ucf) -> None:
     videos, lists = official_datasets.ucf101(tmp_path)
     command = ["prepare", "ucf101", "--videos", videos, "--splits", lists, "--out", tmp_path / "u.h5", "--dry-run"]
@@ -113,6 +115,7 @@ def test_a_dry_run_does_all_but_decode(tmp_path, small_ucf) -> None:
     assert report(tmp_path / "u.report.json")["splits"]["train2"]["found"] == 16
 
 
+@pytest.mark.slow
 def test_official_totals_reveal_a_shortened_list(tmp_path) -> None:
     videos, lists = official_datasets.ucf101(tmp_path)
     command = ["prepare", "ucf101", "--videos", videos, "--splits", lists, "--out", tmp_path / "u.h5", "--dry-run"]
@@ -135,6 +138,7 @@ def test_videos_are_found_in_any_folder_case_and_format(tmp_path) -> None:
     assert found["ApplyEyeMakeup/v_ApplyEyeMakeup_g01_c01.avi"] == "v_applyeyemakeup_g01_c01.MP4"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "text", "message"),
     [
@@ -305,6 +309,7 @@ def test_ntu_videos_are_split_by_performer_and_camera(tmp_path) -> None:
     assert extended.splits == ("xsub-train", "xset-test", "xsub-test", "xset-train")
 
 
+@pytest.mark.slow
 def test_a_csv_list_names_splits_labels_and_groups(tmp_path, capsys) -> None:
     for name in ("a b.mp4", "sub/c.mp4", "d.mp4"):
         official_datasets.clip(tmp_path / name)

@@ -111,6 +111,7 @@ def test_an_exported_program_gives_the_same_features_for_any_batch(small, tmp_pa
         torch.testing.assert_close(program(CLIPS[:batch]), network.features(CLIPS[:batch]), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("onnxscript") is not None, reason="the extra [onnx] is installed")
 def test_without_the_extra_onnx_is_refused_by_its_name(small, tmp_path, capsys) -> None:
     assert vimix("export", small[0], "--format", "onnx", "--out", tmp_path / "encoder.onnx") == 2

@@ -103,6 +103,7 @@ def test_a_second_call_does_nothing_and_other_flow_is_refused(tmp_path) -> None:
         add(path, bound=3.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", ["raw", "jpeg"])
 def test_force_replaces_the_flow_of_a_store_and_parts_of_other_settings(tmp_path, codec) -> None:
     (tmp_path / "one").mkdir()
@@ -279,6 +280,7 @@ def test_a_query_video_is_packed_as_the_store_was(tmp_path) -> None:
         pack_frames(tmp_path / "v.mp4", evolve(settings, flow="imported"))
 
 
+@pytest.mark.slow
 def test_the_command_line_says_what_is_done_and_what_is_missing(tmp_path, capsys) -> None:
     path = rgb_store(tmp_path)
     assert vimix("flow", path, "--method", "dis", "--shard", "1/2", "--workers", 1) == 0

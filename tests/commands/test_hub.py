@@ -46,6 +46,7 @@ def test_an_encoder_goes_and_comes_back_with_its_recipe_and_card(trained, reposi
     assert vimix("pull", "someone/small-rgb", "--out", tmp_path / "pulled") == 2
 
 
+@pytest.mark.slow
 @needs_hub
 def test_what_is_not_there_is_one_line(repositories, tmp_path, capsys) -> None:
     repositories["someone/other"] = {"README.md": b"hello"}

@@ -98,6 +98,7 @@ def test_a_call_with_nothing_to_do_removes_left_over_parts_of_its_own_settings_o
         assert parts_of(store).exists() == kept
 
 
+@pytest.mark.slow
 def test_force_replaces_a_store_parts_of_other_settings_and_any_other_file_but_no_input(videos, tmp_path) -> None:
     store, other = tmp_path / "s.h5", tmp_path / "notes.txt"
     prepare(videos, store)

@@ -269,6 +269,7 @@ def test_parts_of_other_settings_are_refused(folder, tmp_path) -> None:
         prepare(folder, tmp_path / "s.h5", SkeletonSettings(find_layout("ntu")))
 
 
+@pytest.mark.slow
 def test_damage_to_a_store_of_skeletons_is_found_and_it_is_no_store_of_videos(folder, tmp_path) -> None:
     path = tmp_path / "s.h5"
     prepare(folder, path)

@@ -81,6 +81,7 @@ def test_info_counts_the_shards_and_their_bytes(folder, capsys) -> None:
     assert "in 2 shards" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_flow_is_added_to_all_shards_at_once_and_the_old_ones_are_removed(tmp_path) -> None:
     whole = shard(tmp_path / "whole.h5", list(SQUARES))
     split(whole, tmp_path / "k", 5000)

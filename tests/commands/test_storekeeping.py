@@ -104,6 +104,7 @@ def test_damage_is_found_and_the_video_named(tmp_path, capsys, kind, reason) -> 
     assert reason in next(bad["reason"] for bad in found["bad"] if bad["video"])
 
 
+@pytest.mark.slow
 def test_exchanged_pixels_and_exchanged_splits_are_found(tmp_path, capsys) -> None:
     hdf5(tmp_path, "raw")
     store = tmp_path / "store.h5"
@@ -250,6 +251,7 @@ def test_a_videos_flow_is_exported_and_unknown_names_are_refused_with_help(tmp_p
 # How far an unfinished store is
 
 
+@pytest.mark.slow
 def test_info_says_how_far_an_unfinished_store_is(tmp_path, capsys, monkeypatch) -> None:
     for name in ("bow/a.mp4", "bow/b.mp4", "wave/c.mp4"):
         write_video(tmp_path / "videos" / name, moving_square(6))
@@ -329,6 +331,7 @@ print(resident() - before)
 RAW = PackSettings(short_side=64, flow="none", flow_short_side=64, codec="raw")
 
 
+@pytest.mark.slow
 def test_a_disk_that_runs_full_blames_no_video_and_after_freeing_the_store_is_that_of_an_unbroken_run(
     small_disk, tmp_path, capsys
 ) -> None:

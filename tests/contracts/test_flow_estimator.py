@@ -20,6 +20,7 @@ def error(flow, true) -> float:
     return float(np.median(np.linalg.norm(flow - true, axis=-1)[INSIDE]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [(2, 0), (0, -3), (-2, 1), (1.5, 2.5)])
 def test_a_shift_is_found_with_its_signs_and_in_pixels(estimator, shift) -> None:
     earlier, later, true = moving_texture((56, 72), np.eye(2), shift)
@@ -34,6 +35,7 @@ def test_pictures_that_do_not_change_have_no_flow(estimator) -> None:
     assert np.abs(estimator(picture, picture)).max() < 0.05
 
 
+@pytest.mark.slow
 def test_the_pictures_are_left_as_they_are_and_views_of_larger_ones_are_taken(estimator) -> None:
     earlier, later, _ = moving_texture((48, 64), turn(0), (1, 1))
     whole = [np.pad(picture, 7) for picture in (earlier, later)]
@@ -44,6 +46,7 @@ def test_the_pictures_are_left_as_they_are_and_views_of_larger_ones_are_taken(es
     np.testing.assert_allclose(first, estimator(earlier, later), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_flow_does_not_depend_on_the_pair_before(estimator) -> None:
     pair = moving_texture((48, 64), np.eye(2), (1, 2))[:2]
     first = estimator(*pair)

@@ -45,6 +45,7 @@ def clusters(rng: np.random.Generator, classes: list[int], each: int, noise: flo
     return features.astype(np.float32), labels, np.arange(len(labels)) // 2
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 1000), classes=st.sets(st.integers(0, 6), min_size=2, max_size=4), each=st.integers(8, 12))
 def test_probabilities_of_separable_data_add_up_to_one_and_are_right(
@@ -79,6 +80,7 @@ def test_a_column_stands_for_its_label_and_an_unseen_class_has_no_probability(ma
     assert (result[8:, 4] > 0.5).all()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_probabilities(make: Factory) -> None:
     rng = np.random.default_rng(3)
     features, labels, sources = clusters(rng, [0, 1, 2], 12, noise=5.0)
@@ -87,6 +89,7 @@ def test_the_same_seed_gives_the_same_probabilities(make: Factory) -> None:
     assert (first == again).all()
 
 
+@pytest.mark.slow
 def test_an_outcome_names_the_classifier_and_stays_as_it_is_when_the_probe_is_used_again(make: Factory) -> None:
     probe, rng = make(), np.random.default_rng(0)
     features, labels, sources = clusters(rng, [0, 1], 4)

@@ -60,6 +60,7 @@ def test_embeddings_are_unit_rows_in_float32(build) -> None:
     torch.testing.assert_close(z.norm(dim=1), torch.ones(4))
 
 
+@pytest.mark.slow
 def test_mixing_that_changes_nothing_changes_nothing_at_any_layer(build) -> None:
     network = build(2)
     expected = network.embed(clips())
@@ -70,6 +71,7 @@ def test_mixing_that_changes_nothing_changes_nothing_at_any_layer(build) -> None
         assert returned is plan
 
 
+@pytest.mark.slow
 def test_the_hidden_map_is_what_the_mixer_is_given_by_a_network_in_evaluation(build) -> None:
     """``hidden`` ignores the batch: rows computed alone equal rows computed together, and no statistic moves."""
     network = build(1)
@@ -83,6 +85,7 @@ def test_the_hidden_map_is_what_the_mixer_is_given_by_a_network_in_evaluation(bu
     assert unchanged(before, network)
 
 
+@pytest.mark.slow
 def test_one_pass_gives_the_hidden_map_and_the_embedding_of_a_network_in_evaluation(build) -> None:
     network = build(2)
     before = buffers(network)

@@ -72,6 +72,7 @@ def test_an_epoch_shows_no_video_twice_and_every_epoch_has_its_own_order(build) 
     assert len({tuple(order) for order in orders}) == 3
 
 
+@pytest.mark.slow
 def test_an_epoch_is_a_function_of_the_seed(build) -> None:
     one, again, other = (next(build(seed).batches(1)) for seed in (0, 0, 1))
     assert same(one, again)

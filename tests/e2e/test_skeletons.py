@@ -100,6 +100,7 @@ def test_a_skeleton_file_finds_itself_in_an_index(finished, place, capsys) -> No
     assert "broken.skeleton: truncated: after line 2" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_plan_of_skeletons_needs_no_store(place, capsys) -> None:
     command = ["run", place / "recipe.toml", "--out", place / "planned", "--plan", "--set", "data.store=nowhere.h5"]
     assert vimix(*command, *DEVICE) == 0

@@ -168,6 +168,7 @@ def test_a_still_video_stays_still_under_augmentation() -> None:
     torch.testing.assert_close(result, result[:, :, :1].expand_as(result), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_settings_decide_how_often_and_how_strongly() -> None:
     _, draws = cut_batch(PictureAugmentation(), noise(3, (1, 8, 8)), 8, 2000)
     flip, brightness, hue, grey, sigma = (

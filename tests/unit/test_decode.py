@@ -123,6 +123,7 @@ def test_frames_that_are_stored_in_another_order_than_they_are_shown_come_in_tha
     assert decoded.file_rate == pytest.approx(30, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_set_back_goes_on(tmp_path) -> None:
     """Two recordings end to end, as a recorder joins them: the second begins at 0 again."""
     for name in ("a", "b"):

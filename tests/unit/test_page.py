@@ -188,6 +188,7 @@ def test_a_clip_shows_the_middle_of_its_video_at_its_speed() -> None:
     assert abs(np.asarray(picture.convert("RGB")).mean() - 60) < 4
 
 
+@pytest.mark.slow
 def test_a_clip_of_noise_is_made_small_enough() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (FRAMES, 96, 128, 3), dtype=np.uint8)
     data = animated_webp(noise, 125, most=BYTES // 2)
@@ -224,6 +225,7 @@ class Reader(HTMLParser):
         self.words.append(data)
 
 
+@pytest.mark.slow
 def test_the_page_needs_no_other_file(page) -> None:
     read = Reader(render(page))
     assert {reference[:1] for reference in read.references} == {"#", "d"}  # parts of the page, and data:

@@ -55,6 +55,7 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {theirs(name): value for name, value in state.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False])
 def test_embeddings_and_statistics_are_equal(training) -> None:
     ours, plain = twins()

@@ -381,6 +381,7 @@ def test_an_end_to_end_layer_is_not_trained_where_its_features_never_change() ->
         wiring.linear_training(recipe_from_toml(MINIMAL + "[evaluate]\nprotocol = 'crosclr'\n", "r"), RGB)
 
 
+@pytest.mark.slow
 def test_rows_name_streams_in_the_recipes_order_whichever_was_trained_first() -> None:
     recipe = recipe_from_toml(MINIMAL + "[modalities.flow]\nchannels = 2\n", "r")
     known, asked = videos(1, 12, 0, (FLOW, RGB)), videos(2, 6, 100, (FLOW, RGB))

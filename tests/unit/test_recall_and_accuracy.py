@@ -33,6 +33,7 @@ def test_recall_of_nothing_or_of_other_queries_is_refused() -> None:
         recall_at_k(np.zeros((2, 3), np.int64), np.zeros(2, np.int64), (0,))
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(seed=SEEDS, rows=st.integers(1, 12), classes=st.integers(1, 7), k=st.integers(1, 9))
 def test_accuracy_ranks_equal_probabilities_by_class(seed: int, rows: int, classes: int, k: int) -> None:

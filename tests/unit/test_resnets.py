@@ -135,6 +135,7 @@ def test_it_trains_under_every_policy(name) -> None:
         assert np.isfinite(trained(recipe, stage))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [config.CmmcStage("rgb", "flow"), config.CmmcStage("flow", "rgb")])
 def test_cmmc_mixes_maps_of_different_encoders(stage) -> None:
     assert np.isfinite(trained(RECIPE, stage))

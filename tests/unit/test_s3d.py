@@ -29,6 +29,7 @@ def test_at_full_width_the_weights_are_torchvisions_there_and_back() -> None:
     assert ours.feature_size == 1024
 
 
+@pytest.mark.slow
 def test_the_paper_s_clip_becomes_a_map_of_1024_by_4_by_4_by_4() -> None:
     encoder = S3DEncoder().to("meta")
     assert encoder.partial_forward(torch.empty(1, 3, 32, 128, 128, device="meta"), 0, encoder.depth).shape == (
@@ -40,6 +41,7 @@ def test_the_paper_s_clip_becomes_a_map_of_1024_by_4_by_4_by_4() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [0.0625, 0.25, 0.3])
 @pytest.mark.parametrize("channels", [2, 3])
 def test_a_narrow_network_is_the_same_chain_with_fewer_channels(width, channels) -> None:
@@ -59,6 +61,7 @@ def test_flow_has_two_channels_and_all_other_weights_in_place() -> None:
     assert different == {"0.0.0.weight"}
 
 
+@pytest.mark.slow
 def test_the_blocks_are_coclrs_and_the_weights_do_not_depend_on_the_cuts() -> None:
     """CoCLR's backbone/s3dg.py: block1 is the first convolution; each further block begins with a pooling."""
     encoder = S3DEncoder().to("meta")
@@ -115,6 +118,7 @@ def test_bf16_features_stay_near_float32_ones_and_are_float32() -> None:
     assert torch.nn.functional.cosine_similarity(full.features(clips), half.features(clips)).min() > 0.99
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [8, 16])
 def test_bf16_gradients_are_those_of_float32_where_clips_are_shorter_than_kernels(frames) -> None:
     """A regression: the weight gradient of a bf16 convolution over two frames was made of uninitialised memory."""

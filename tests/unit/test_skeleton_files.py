@@ -45,6 +45,7 @@ def test_what_was_written_is_read(frames, newline, end) -> None:
     np.testing.assert_allclose(raw.joints, np.stack([row[3] for row in seen]), rtol=1e-8)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(frames=recordings(), data=st.data())
 def test_a_file_cut_anywhere_or_with_any_bytes_inside_is_read_or_refused_with_a_reason(frames, data) -> None:

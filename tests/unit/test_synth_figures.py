@@ -100,6 +100,7 @@ def test_there_are_at_least_twelve_actions_with_names_fit_for_folders() -> None:
     assert all(name.replace("_", "").isalpha() for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(0, 30, 3))
 def test_projected_joints_lie_on_the_figure_inside_the_picture(number: int) -> None:
     """At the position of a visible joint, nearly every frame differs from its background."""

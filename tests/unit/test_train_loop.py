@@ -115,6 +115,7 @@ def watched_run(every: int, **changes) -> StageRun:
     return evolve(run, callbacks=[FakeKnn(run.learner, every)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("every", "expected"), [(1, [3, 6, 9, 12]), (2, [6, 12]), (3, [9, 12]), (9, [12])])
 def test_a_callback_measures_at_the_ends_of_epochs_and_changes_nothing(every, expected) -> None:
     plain, watched = stage_run(), watched_run(every)
@@ -275,6 +276,7 @@ def with_bad_clips(inner, bad: set[int]):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("name", ["Adam", "SGD"])
 @pytest.mark.parametrize("at", [0, 4])

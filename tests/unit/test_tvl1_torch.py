@@ -61,6 +61,7 @@ def test_a_pairs_flow_is_the_same_alone_and_in_any_batch() -> None:
     np.testing.assert_allclose(TorchTvL1Flow(pixels=2 * 40 * 52).batch(earlier, later), alone, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_videos_fields_are_computed_in_batches_where_the_estimator_can() -> None:
     assert isinstance(TorchTvL1Flow(), BatchFlowEstimator)
     assert not isinstance(DisFlow(), BatchFlowEstimator)
