@@ -13,7 +13,7 @@ from pathlib import Path
 from attrs import evolve
 
 from vimix.values.errors import VimixError
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_checkpoint
 
 STATISTICS = (".running_mean", ".running_var")
 

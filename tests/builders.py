@@ -17,7 +17,7 @@ from vimix.ports.clips import VideoStore
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.modality import RGB, Modality
 from vimix_adapters import wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_head import write_head
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part

@@ -10,14 +10,14 @@ from attrs import evolve
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vimix.app.extract import extract_features
+from vimix.app.feature_extraction import extract_features
 from vimix.ports.clips import Frames
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix.values.video import ModalityFormat
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_trained
+from vimix_adapters.checkpoints.checkpoint_folder import load_trained
 from vimix_adapters.checkpoints.foreign import read_weights
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, formats_of
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings

@@ -23,7 +23,7 @@ from vimix_adapters.clips.decode import decode_video
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.video_file import as_fraction, probe_video
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.datasets.class_folders import list_folder
 from vimix_adapters.prepare import worker_pool
 from vimix_adapters.prepare.build_store import PartJob, build_store
 from vimix_adapters.prepare.engines import LocalEngine

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from tests.cli import TINY, sets, vimix
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.cli import main
 
 QUICK = [*sets("finetune.epochs=1", "finetune.milestones=[]"), "--device", "cpu"]

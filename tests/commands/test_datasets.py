@@ -18,7 +18,7 @@ from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.datasets import hmdb51, ucf101
-from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.datasets.class_folders import list_folder
 from vimix_adapters.datasets.hmdb51 import list_hmdb51, recording_of
 from vimix_adapters.datasets.kinetics import list_kinetics
 from vimix_adapters.datasets.listing import video_files

@@ -15,7 +15,7 @@ from tests.fakes.skeletons import FIVE
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 from vimix_adapters.reports.tables import Row, write_tables

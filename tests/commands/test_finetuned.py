@@ -11,7 +11,7 @@ import torch
 
 from tests.builders import bow_and_wave_store
 from tests.cli import sets, vimix
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.commands.extract_windows import sliding
 from vimix_adapters.prepare.single_file import read_as_stored
 from vimix_adapters.pretrained import load_encoder

@@ -8,8 +8,8 @@ import torch
 
 from tests.cli import vimix
 from tests.e2e.killing import RECIPE, make_store
-from vimix.domain.contrast.positives import NearestAcrossViews, NearestInPartner
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix.domain.contrast.finders import NearestAcrossViews, NearestInPartner
+from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.commands.positives_sheet import found_in_queue
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from tests.builders import random_encoder
 from tests.cli import vimix
 from tests.fakes.hub import hub
 from tests.recipes import ROOT
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 
 INSTALLED = importlib.util.find_spec("huggingface_hub") is not None
 needs_hub = pytest.mark.skipif(not INSTALLED, reason="the extra [hub] is not installed")

@@ -18,7 +18,7 @@ from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_check import check_video, fits_fingerprint
 from vimix_adapters.clips.hdf5_writer import is_part
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.datasets.class_folders import list_folder
 from vimix_adapters.datasets.listing import Listing
 from vimix_adapters.prepare import worker_pool
 from vimix_adapters.prepare.build_store import build_store

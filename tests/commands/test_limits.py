@@ -15,7 +15,7 @@ from tests.cli import sets, vimix
 from tests.e2e.killing import RECIPE
 from vimix.app.steps import pretrain_step
 from vimix.domain.mixing.policies import Mixup
-from vimix.values.clips import ClipBatch
+from vimix.values.clip_batch import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.modality import RGB
 from vimix_adapters import wiring

@@ -55,7 +55,7 @@ def test_a_program_registers_a_sink_of_its_own(killed_place, tmp_path, monkeypat
 def test_a_missing_package_is_one_line_that_names_the_extra(killed_place, tmp_path, monkeypatch, capsys, name) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        "vimix_adapters.wiring.metrics.find_spec", lambda package: None if package == name else find(package)
+        "vimix_adapters.wiring.metrics_sinks.find_spec", lambda package: None if package == name else find(package)
     )
     for command in (["run"], ["pretrain", "--modality", "rgb"]):
         chosen = ["--out", tmp_path / "out", "--device", "cpu", "--set", f'run.metrics=["tensorboard", "{name}"]']

@@ -18,15 +18,15 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import RGB
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
-from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.datasets.class_folders import list_folder
 from vimix_adapters.datasets.listing import DatasetFile
 from vimix_adapters.files import Outage, telling_outages
 from vimix_adapters.locks import is_locked, locked_file, locked_folder
 from vimix_adapters.prepare import video_store
 from vimix_adapters.prepare.build_store import PartJob
 from vimix_adapters.prepare.engines import LocalEngine
+from vimix_adapters.prepare.prepare_store import PrepareOptions, prepare_store
 from vimix_adapters.prepare.quarantine import LeftOut, quarantine_file, read_quarantine, write_quarantine
-from vimix_adapters.prepare.report import PrepareOptions, prepare_store
 from vimix_adapters.prepare.skeleton_store import write_part_of_skeletons
 from vimix_adapters.prepare.video_store import VideoStoreBuilder, pack_frames, write_part_of_video
 from vimix_adapters.skeletons.layouts import find_layout

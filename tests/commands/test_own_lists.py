@@ -18,7 +18,7 @@ from vimix.values.modality import RGB
 from vimix.values.segment import Segment
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.datasets.class_folders import list_folder
 from vimix_adapters.datasets.lists import list_videos
 from vimix_adapters.prepare.build_store import PartJob, StoredFile
 from vimix_adapters.prepare.video_store import VideoStoreBuilder, write_part_of_video

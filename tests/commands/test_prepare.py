@@ -15,7 +15,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.datasets.class_folders import list_folder
 from vimix_adapters.datasets.listing import source_of
 from vimix_adapters.files import WriteError
 from vimix_adapters.prepare.build_store import BuildResult, build_store

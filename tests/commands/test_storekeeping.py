@@ -22,7 +22,7 @@ from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.datasets.class_folders import list_folder
 from vimix_adapters.files import WriteError, replacing, require_new, sweep
 from vimix_adapters.flow.colours import flow_colours, full_speed
 from vimix_adapters.flow.fields import quantise

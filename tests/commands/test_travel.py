@@ -13,8 +13,8 @@ from tests.builders import bow_and_wave_store
 from tests.cli import sets, vimix
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.checkpoints.digests import state_digest
-from vimix_adapters.checkpoints.folder import load_checkpoint
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.feature_cache import FeatureCache, cache_beside
 from vimix_adapters.encoders.contrastive_network import Compute

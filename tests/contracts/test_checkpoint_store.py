@@ -6,7 +6,7 @@ import torch
 from tests.builders import checkpoint
 from tests.fakes.checkpoints import FakeCheckpointStore
 from vimix.values.checkpoint import Checkpoint, Progress
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore
 
 
 @pytest.fixture(params=["fake", "folder"])

@@ -15,7 +15,7 @@ from tests.builders import bow_and_wave
 from tests.cli import SMALL, vimix
 from tests.fakes.skeletons import write_walk
 from tests.fakes.store import moving_square, write_video
-from vimix.app import extract
+from vimix.app import feature_extraction
 from vimix.values.errors import VimixError
 from vimix_adapters.commands import spread_features
 from vimix_adapters.encoders.s3d import S3DEncoder
@@ -184,7 +184,7 @@ def test_features_of_a_cluster_are_the_bytes_of_one_machine(cluster, tmp_path, m
     state = {f"module.encoder_q.{key}": value for key, value in S3DEncoder(width=0.0625).state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "moco.pth")
     assert vimix("import", tmp_path / "moco.pth", "--modality", "rgb", "--out", tmp_path / "weights") == 0
-    monkeypatch.setattr(extract, "RUN_CLIPS", 5)
+    monkeypatch.setattr(feature_extraction, "RUN_CLIPS", 5)
     command = ["extract", recipe, tmp_path / "weights", store, "--set", "evaluate.batch_clips=3"]
     assert vimix(*command, "--device", "cpu", "--out", whole) == 0
     on_ray = [*command, "--engine", "ray", "--address", cluster.address, "--out", spread]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.fakes.index import BruteForceIndex
-from vimix.ports.index import NeighbourIndex
+from vimix.ports.neighbour_index import NeighbourIndex
 from vimix_adapters.indexes.faiss_index import FaissIndex
 
 Factory = Callable[[int], NeighbourIndex]

@@ -5,7 +5,7 @@ import torch
 
 from tests.fakes.clips import BreakableStore, FakeEvaluationClips, FakeTrainingClips
 from vimix.ports.clips import EvaluationClips, TrainingClips
-from vimix.values.clips import ClipBatch
+from vimix.values.clip_batch import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.augmentation import FlowAugmentation, PictureAugmentation
 from vimix_adapters.clips.evaluation import WindowedClips

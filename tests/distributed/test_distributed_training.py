@@ -21,7 +21,7 @@ from vimix.app.online_knn import OnlineKnn
 from vimix.app.parallel import SingleProcess, synchronised, videos_of_rank
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.errors import VimixError
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.config.protocols import COCLR_END_TO_END
 from vimix_adapters.wiring.supervised_runs import batch_of_rank
 

@@ -19,7 +19,7 @@ import torch
 
 from tests.cli import SMALL
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.checkpoints import folder as checkpoint_folder
+from vimix_adapters.checkpoints import checkpoint_folder
 from vimix_adapters.cli import main as command_line
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.commands import scores

@@ -14,10 +14,10 @@ from tests.builders import split_store
 from tests.cli import TINY, vimix
 from vimix.app.steps import Step
 from vimix.values.checkpoint import Checkpoint
-from vimix.values.clips import ClipBatch
+from vimix.values.clip_batch import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.encoders.contrastive_network import Compute
 
 pytestmark = [

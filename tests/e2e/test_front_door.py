@@ -22,7 +22,7 @@ from tests.fakes.skeletons import write_walk
 from tests.fakes.store import moving_square, write_video
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.flow.fields import dequantise

@@ -8,7 +8,7 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vimix.values.clips import ClipBatch, VideoClips
+from vimix.values.clip_batch import ClipBatch, VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix.values.video import ModalityFormat, Video

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix.ports.index import Neighbours
+from vimix.ports.neighbour_index import Neighbours
 
 
 class BruteForceIndex:

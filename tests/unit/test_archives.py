@@ -15,8 +15,8 @@ from attrs import evolve
 from tests.builders import checkpoint
 from vimix.values.errors import VimixError
 from vimix_adapters.archives import COMMENT, is_sealed, read_arrays, write_arrays
-from vimix_adapters.checkpoints import folder
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.checkpoints import checkpoint_folder
+from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_checkpoint
 from vimix_adapters.checkpoints.foreign import read_weights
 
 ARRAYS = {
@@ -133,7 +133,7 @@ def test_a_checkpoint_without_permission_is_not_answered_with_advice_that_gives_
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(folder, "require_whole", refused)
+    monkeypatch.setattr(checkpoint_folder, "require_whole", refused)
     with pytest.raises(VimixError, match=f"{name}: the checkpoint cannot be read: Permission denied; make") as refusal:
         load_checkpoint(tmp_path / name)
     assert not re.search(r"mv|delete", str(refusal.value))

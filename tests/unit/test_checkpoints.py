@@ -13,8 +13,8 @@ from attrs import evolve
 from tests.builders import checkpoint, no_file_longer_than
 from tests.recipes import ROOT
 from vimix.values.errors import VimixError
-from vimix_adapters.checkpoints import folder
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.checkpoints import checkpoint_folder
+from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_checkpoint
 
 
 class Bomb:
@@ -160,7 +160,7 @@ def test_a_file_system_without_second_names_keeps_the_previous_one_too(tmp_path,
     def refused(*_) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(folder.os, "link", refused)
+    monkeypatch.setattr(checkpoint_folder.os, "link", refused)
     store = FolderCheckpointStore(tmp_path)
     for step in (1, 2):
         store.save(checkpoint(step))

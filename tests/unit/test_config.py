@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from tests.recipes import all_recipes
-from vimix.domain.contrast.positives import Labels, NearestAcrossViews, NearestInPartner, OwnKey
+from vimix.domain.contrast.finders import Labels, NearestAcrossViews, NearestInPartner, OwnKey
 from vimix.values.errors import VimixError
 from vimix_adapters import wiring
 from vimix_adapters.config import (

@@ -13,7 +13,7 @@ from tests.builders import skeleton_store
 from tests.cli import vimix
 from tests.recipes import ROOT, shrunk
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.commands.import_weights import import_checkpoint
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.encoders.graph import spatial_partition

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.fakes.index import BruteForceIndex
-from vimix.app.cross_modal import cross_modal
+from vimix.app.cross_modal_matrix import cross_modal
 from vimix.app.retrieve import retrieve
 from vimix.domain.scores.cross_modal import chance_recall, linear_cka, mutual_neighbours
 from vimix.values.features import VideoFeatures

@@ -14,7 +14,7 @@ from tests.golden.record import RECIPE
 from vimix.app.steps import cmmc_step, pretrain_step
 from vimix.domain.mixing.layers import RandomLayer
 from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
-from vimix.values.clips import ClipBatch
+from vimix.values.clip_batch import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
 from vimix_adapters.encoders.contrastive_network import Compute

@@ -8,7 +8,7 @@ from torchvision.transforms.v2 import functional
 from tests.fakes.clips import BreakableStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix_adapters.clips.arrays import ArrayStore
+from vimix_adapters.clips.array_store import ArrayStore
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.views import ClipShape, Crop
 

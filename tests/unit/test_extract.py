@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vimix.app import extract
-from vimix.app.extract import extract_clip_features, extract_features, runs_of_videos
+from vimix.app import feature_extraction
+from vimix.app.feature_extraction import extract_clip_features, extract_features, runs_of_videos
 from vimix.ports.network import Network
-from vimix.values.clips import VideoClips
+from vimix.values.clip_batch import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures, VideoFeatures
 
@@ -95,7 +95,7 @@ def test_runs_of_videos_pass_the_network_in_the_batches_of_all_videos_together(c
     ]
     whole, apart = MeansAndMaxima(), MeansAndMaxima()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(extract, "RUN_CLIPS", run)
+        patch.setattr(feature_extraction, "RUN_CLIPS", run)
         extract_clip_features(cast(Network, whole), ListedClips(list(chain(*videos))), batch)
         runs = runs_of_videos(counts)
     assert [v for numbers in runs for v in numbers] == list(range(len(counts)))

@@ -13,7 +13,7 @@ from vimix.app.stage_run import StageRun
 from vimix.app.train import train
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
-from vimix.values.scores import VideoProbabilities
+from vimix.values.predictions import VideoProbabilities
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
 from vimix_adapters.encoders.s3d import S3DEncoder

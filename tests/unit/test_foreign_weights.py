@@ -11,7 +11,7 @@ from torchvision.models.video import s3d
 
 from tests.cli import vimix
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.checkpoints.weight_formats import LAYOUTS
 from vimix_adapters.checkpoints.weight_matching import match_weights
 from vimix_adapters.commands.import_weights import import_checkpoint

@@ -18,8 +18,8 @@ from vimix.app.stage_run import StageRun
 from vimix.app.steps import mining_step
 from vimix.app.train import train
 from vimix.domain.contrast.candidates import BatchAndQueue, Candidates, OwnKeyAndQueue
-from vimix.domain.contrast.positives import NearestAcrossViews, NearestInPartner
-from vimix.values.clips import ClipBatch
+from vimix.domain.contrast.finders import NearestAcrossViews, NearestInPartner
+from vimix.values.clip_batch import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.encoders.contrastive_network import TorchOptimiser
 

@@ -17,7 +17,7 @@ from tests.fakes.store import FakeVideoStore
 from tests.pages import arms, recipe, sample_page, traces
 from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
-from vimix.domain.scores.features import centre, mean_row, unit_rows
+from vimix.domain.scores.feature_scaling import centre, mean_row, unit_rows
 from vimix.values.errors import VimixError
 from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan
@@ -27,8 +27,8 @@ from vimix_adapters.reports.curves import StageMetrics
 from vimix_adapters.reports.page import embedding
 from vimix_adapters.reports.page.chart import ticks
 from vimix_adapters.reports.page.embedding import principal_plane, require_method, scaled, thinned
-from vimix_adapters.reports.page.errors import most_confident_mistakes
 from vimix_adapters.reports.page.gallery import choose_queries
+from vimix_adapters.reports.page.mistakes import most_confident_mistakes
 from vimix_adapters.reports.page.mix import HiddenMixes, MixedClip, MixPage, box_of, histogram_of, render_mixes
 from vimix_adapters.reports.page.moving import BYTES, FRAMES, animated_webp, clip_window
 from vimix_adapters.reports.page.overview import RunFacts, changed_keys, overview_of

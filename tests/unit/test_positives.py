@@ -12,8 +12,8 @@ import vimix
 from tests.unit.test_contrast import mixed_plan, seeds, unit
 from vimix.domain.contrast.candidates import OwnKeyAndQueue
 from vimix.domain.contrast.cross_view import cross_view_loss
+from vimix.domain.contrast.finders import Instances, Labels, NearestAcrossViews, NearestInPartner, OwnKey
 from vimix.domain.contrast.losses import pretext_accuracy
-from vimix.domain.contrast.positives import Instances, Labels, NearestAcrossViews, NearestInPartner, OwnKey
 from vimix.values.positives import Positives
 
 

@@ -12,11 +12,11 @@ from tests.fakes.classifier import FakeClassifier
 from tests.fakes.clips import BreakableStore
 from tests.fakes.index import BruteForceIndex
 from tests.fakes.store import FakeVideoStore
-from vimix.app.extract import extract_features
+from vimix.app.feature_extraction import extract_features
 from vimix.app.finetune import classify
-from vimix.app.probe import best_epoch, linear_probe
+from vimix.app.linear_probe import best_epoch, linear_probe
 from vimix.app.retrieve import retrieve
-from vimix.domain.scores.features import EACH_BY_ITSELF, mean_of_unit_rows
+from vimix.domain.scores.feature_scaling import EACH_BY_ITSELF, mean_of_unit_rows
 from vimix.domain.scores.fusion import MEAN_LOGIT, MEAN_PROBABILITY
 from vimix.domain.scores.knn import knn_accuracy
 from vimix.values.errors import VimixError

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vimix.domain.scores.accuracy import confusion, top_k_accuracy
 from vimix.domain.scores.draws import balanced_draw
-from vimix.domain.scores.features import centre, fused, mean_row, unit_rows
+from vimix.domain.scores.feature_scaling import centre, fused, mean_row, unit_rows
 from vimix.domain.scores.recall import recall_at_k
 
 SEEDS = st.integers(0, 2**32 - 1)

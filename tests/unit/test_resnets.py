@@ -12,9 +12,9 @@ from torch import Tensor
 from tests.builders import hdf5, random_encoder
 from tests.cli import vimix
 from vimix.values.checkpoint import Checkpoint
-from vimix.values.clips import ClipBatch
+from vimix.values.clip_batch import ClipBatch
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.checkpoints.weight_formats import LAYOUTS
 from vimix_adapters.checkpoints.weight_matching import match_weights
 from vimix_adapters.commands.import_weights import import_checkpoint

@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from tests.fakes.index import BruteForceIndex
 from tests.fakes.probe import NearestMeanProbe
-from vimix.app.probe import linear_probe
+from vimix.app.linear_probe import linear_probe
 from vimix.app.retrieve import retrieve
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from tests.fakes.skeletons import FIVE, FakeSkeletonStore, formats
 from vimix.values.modality import BONE, JOINT, MOTION
-from vimix_adapters.clips.arrays import ArrayStore
+from vimix_adapters.clips.array_store import ArrayStore
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.loader import TrainingLoader
 from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation, SkeletonDraw, reflected

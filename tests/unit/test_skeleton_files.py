@@ -16,9 +16,9 @@ from vimix.values.errors import VimixError
 from vimix_adapters.skeletons.bodies import chosen_persons
 from vimix_adapters.skeletons.formats import read_skeletons
 from vimix_adapters.skeletons.json_files import parse_json
+from vimix_adapters.skeletons.number_tables import parse_table
 from vimix_adapters.skeletons.preprocess import centred, facing, preprocessed, resize
 from vimix_adapters.skeletons.sequence import Expected, raw_sequence
-from vimix_adapters.skeletons.tables import parse_table
 from vimix_adapters.skeletons.texts import parse_ntu
 
 V5 = Expected(5)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from vimix.values.errors import VimixError
-from vimix_adapters.skeletons.arrays import open_array
+from vimix_adapters.skeletons.array_files import open_array
 from vimix_adapters.skeletons.formats import read_skeletons, samples_in
 from vimix_adapters.skeletons.json_files import parse_json
+from vimix_adapters.skeletons.number_tables import parse_table
 from vimix_adapters.skeletons.pickles import open_pickle
 from vimix_adapters.skeletons.sequence import Expected
-from vimix_adapters.skeletons.tables import parse_table
 
 RNG = np.random.default_rng(0)
 METRES = RNG.uniform(-1, 1, size=(4, 2, 25, 3)) + np.array([0, 0, 3])

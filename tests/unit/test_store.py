@@ -15,7 +15,7 @@ from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.hdf5_writer import Entry, is_part, merge_parts, write_part
 from vimix_adapters.commands.paper_tables import find_results
 from vimix_adapters.config.store_settings import PackSettings
-from vimix_adapters.datasets.folder import list_folder
+from vimix_adapters.datasets.class_folders import list_folder
 from vimix_adapters.datasets.hmdb51 import list_hmdb51
 from vimix_adapters.datasets.skeleton_files import list_ntu
 from vimix_adapters.indexes.store_index import ClipIndex

@@ -14,8 +14,8 @@ from torch import Tensor
 from vimix.values.checkpoint import FORMAT
 from vimix.values.errors import VimixError
 from vimix_adapters.archives import is_sealed, require_whole
+from vimix_adapters.checkpoints.checkpoint_folder import UNREADABLE
 from vimix_adapters.checkpoints.digests import DIGEST, weights_digest
-from vimix_adapters.checkpoints.folder import UNREADABLE
 from vimix_adapters.files import require_file
 
 INNER = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights", "encoder")

@@ -18,7 +18,7 @@ from vimix_adapters.cli.import_weights import import_weights
 from vimix_adapters.cli.memory_errors import out_of_memory
 from vimix_adapters.cli.predict import predict
 from vimix_adapters.cli.report import mix_preview, report
-from vimix_adapters.cli.streams import keep_streams
+from vimix_adapters.cli.standard_streams import keep_streams
 from vimix_adapters.cli.synth import synth
 from vimix_adapters.files import FULL
 from vimix_adapters.terminal import plain_streams

@@ -9,7 +9,7 @@ from vimix_adapters.cli import prepare_published, prepare_skeletons
 from vimix_adapters.cli.prepare_options import Out, prepare_and_print, with_video_options
 
 if TYPE_CHECKING:
-    from vimix_adapters.prepare.report import PrepareOptions
+    from vimix_adapters.prepare.prepare_store import PrepareOptions
 
 PUBLISHED_SIDE = 256
 """Short side at which published sets are stored, as CoCLR's and I3D's: random crops to 128 pixels then shrink."""
@@ -49,7 +49,7 @@ def folder(
     If the first folders are called train, val and test, they are the splits, and their subfolders are the classes.
     Otherwise, without --split, 30 % of each class are for test. A folder of numbered images counts as a video.
     """
-    from vimix_adapters.datasets.folder import list_folder
+    from vimix_adapters.datasets.class_folders import list_folder
     from vimix_adapters.datasets.listing import at_frame_rate
 
     prepare_and_print(at_frame_rate(list_folder(videos, split, unlabelled), frame_rate), out, options)

@@ -10,7 +10,7 @@ from vimix_adapters.cli.options import Address, EngineOption, Force, GpusPerTask
 
 if TYPE_CHECKING:
     from vimix_adapters.datasets.listing import Listing
-    from vimix_adapters.prepare.report import PrepareOptions
+    from vimix_adapters.prepare.prepare_store import PrepareOptions
 
 Out = Annotated[Path, typer.Option(help="Store to write.", metavar="STORE.h5")]
 AllowPartial = Annotated[bool, typer.Option("--allow-partial", help="Store an incomplete data set too.")]
@@ -53,7 +53,7 @@ def video_options(
     """Build the value of the shared options."""
     from vimix.values.errors import VimixError
     from vimix_adapters.config.store_settings import PackSettings
-    from vimix_adapters.prepare.report import PrepareOptions
+    from vimix_adapters.prepare.prepare_store import PrepareOptions
     from vimix_adapters.prepare.video_store import VideoStoreBuilder
 
     try:
@@ -86,7 +86,7 @@ def prepare_and_print(listing: "Listing", out: Path, options: "PrepareOptions", 
     """Store the data set, print the report, and end with its exit code."""
     from attrs import evolve
 
-    from vimix_adapters.prepare.report import prepare_store, report_lines, report_table
+    from vimix_adapters.prepare.prepare_store import prepare_store, report_lines, report_table
     from vimix_adapters.reports.console import plain_console, show_table
 
     report = prepare_store(listing, out, evolve(options, allow_partial=allow_partial), plain_console(stderr=True))

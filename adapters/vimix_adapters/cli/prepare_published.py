@@ -9,7 +9,7 @@ import typer
 from vimix_adapters.cli.prepare_options import AllowPartial, Out, prepare_and_print
 
 if TYPE_CHECKING:
-    from vimix_adapters.prepare.report import PrepareOptions
+    from vimix_adapters.prepare.prepare_store import PrepareOptions
 
 Videos = Annotated[Path, typer.Option(help="Folder with the unpacked videos.", metavar="DIR")]
 

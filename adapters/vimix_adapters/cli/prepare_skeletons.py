@@ -165,7 +165,7 @@ def _prepare(
     retry: bool,
     allow_partial: bool = False,
 ) -> None:
-    from vimix_adapters.prepare.report import PrepareOptions
+    from vimix_adapters.prepare.prepare_store import PrepareOptions
     from vimix_adapters.prepare.skeleton_store import SkeletonStoreBuilder, noted, skeleton_settings
 
     settings = skeleton_settings(listing, options)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vimix.ports.clips import VideoStore
-from vimix.values.clips import VideoClips
+from vimix.values.clip_batch import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters.clips.augmentation import ClipAugmentation, View

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vimix.ports.clips import VideoStore
-from vimix.values.clips import ClipBatch
+from vimix.values.clip_batch import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters.clips.augmentation import ClipAugmentation, View

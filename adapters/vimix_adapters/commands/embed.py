@@ -7,14 +7,14 @@ from typing import Any
 
 from attrs import evolve, frozen
 
-from vimix.app.extract import extract_clip_features
+from vimix.app.feature_extraction import extract_clip_features
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.checkpoint_folder import load_trained
 from vimix_adapters.checkpoints.digests import state_digest
-from vimix_adapters.checkpoints.folder import load_trained
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.spread_features import FeatureTasks, spread_features

@@ -14,9 +14,9 @@ from vimix.app.train import train
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix.values.scores import CrossModalScores, ProbeScores, RetrievalScores, VideoProbabilities
+from vimix.values.predictions import CrossModalScores, ProbeScores, RetrievalScores, VideoProbabilities
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_trained
+from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_trained
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.evaluation_details import detail_files, write_details
 from vimix_adapters.commands.feature_cache import cache_beside

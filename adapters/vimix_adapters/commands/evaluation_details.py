@@ -7,7 +7,7 @@ import numpy as np
 
 from vimix.domain.scores.accuracy import confusion
 from vimix.ports.clips import VideoStore
-from vimix.values.scores import CrossModalScores, FinetuneScores, ProbeScores, RetrievalScores, VideoProbabilities
+from vimix.values.predictions import CrossModalScores, FinetuneScores, ProbeScores, RetrievalScores, VideoProbabilities
 from vimix_adapters.csv_tables import write_csv
 from vimix_adapters.reports.confusion import draw_confusion, write_confusion
 

@@ -15,8 +15,8 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
 from vimix_adapters.archives import seal
+from vimix_adapters.checkpoints.checkpoint_folder import load_trained
 from vimix_adapters.checkpoints.digests import DIGEST, weights_digest
-from vimix_adapters.checkpoints.folder import load_trained
 from vimix_adapters.checkpoints.weight_formats import LAYOUTS
 from vimix_adapters.commands.embed import checkpoint_files
 from vimix_adapters.commands.feature_cache import run_folder

@@ -11,7 +11,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vimix.domain.scores.features import mean_row, unit_rows
+from vimix.domain.scores.feature_scaling import mean_row, unit_rows
 from vimix.values.errors import VimixError
 from vimix_adapters import config, wiring
 from vimix_adapters.archives import write_arrays

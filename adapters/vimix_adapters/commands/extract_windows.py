@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from vimix.domain.scores.features import unit_rows
+from vimix.domain.scores.feature_scaling import unit_rows
 from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix_adapters import config
-from vimix_adapters.checkpoints.folder import load_trained
+from vimix_adapters.checkpoints.checkpoint_folder import load_trained
 from vimix_adapters.commands.embed import checkpoint_files, encoder_record
 from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import replacing, require_new

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from vimix.values.errors import VimixError
-from vimix_adapters.checkpoints.folder import load_trained
+from vimix_adapters.checkpoints.checkpoint_folder import load_trained
 from vimix_adapters.checkpoints.foreign import read_weights
 from vimix_adapters.commands.export import export_checkpoint
 from vimix_adapters.commands.import_weights import import_checkpoint

@@ -14,7 +14,7 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore
 from vimix_adapters.checkpoints.foreign import ForeignWeights, read_weights
 from vimix_adapters.checkpoints.weight_formats import GRAPH, LAYOUTS, WeightFormat
 from vimix_adapters.checkpoints.weight_matching import WeightMatch, best_layout, match_weights, renamed

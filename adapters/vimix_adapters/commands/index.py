@@ -9,13 +9,13 @@ from attrs import asdict, frozen
 from numpy.typing import NDArray
 from rich.table import Table
 
-from vimix.app.extract import extract_clip_features
+from vimix.app.feature_extraction import extract_clip_features
 from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
+from vimix_adapters.checkpoints.checkpoint_folder import load_trained
 from vimix_adapters.checkpoints.digests import state_digest
-from vimix_adapters.checkpoints.folder import load_trained
 from vimix_adapters.clips.hdf5 import formats_of, settings_of
 from vimix_adapters.commands.embed import checkpoint_files, embed_store
 from vimix_adapters.config.store_settings import SkeletonSettings

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from vimix.app.probe import probe_on_fraction
+from vimix.app.linear_probe import probe_on_fraction
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.evaluation_details import CURVE
 from vimix_adapters.commands.scores import Pairs, sides

@@ -98,7 +98,7 @@ def _on_store(
     """The stages with all numbers filled in."""
     from vimix.app.provenance import require_provenance
     from vimix_adapters import wiring
-    from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+    from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore
     from vimix_adapters.commands import scores
     from vimix_adapters.commands.step_timer import StepTimer
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from vimix.domain.contrast.positives import Finder, Instances, NearestInPartner
+from vimix.domain.contrast.finders import Finder, Instances, NearestInPartner
 from vimix.domain.schedule.stages import Stage
 from vimix.ports.clips import VideoStore
 from vimix.values.checkpoint import Checkpoint
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_checkpoint
+from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.commands.evaluate_run import SHEET_NEIGHBOURS, SHEET_QUERIES, thumbnail
 from vimix_adapters.commands.stage_folders import stages_of_arm
 from vimix_adapters.reports.sheet import SheetRow, draw_sheet

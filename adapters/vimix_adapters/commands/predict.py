@@ -11,10 +11,10 @@ from rich.table import Table
 from vimix.app.finetune import classify_windows
 from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
-from vimix.values.scores import Rows, WindowProbabilities
+from vimix.values.predictions import Rows, WindowProbabilities
 from vimix.values.video import ModalityFormat
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import load_trained
+from vimix_adapters.checkpoints.checkpoint_folder import load_trained
 from vimix_adapters.config.store_settings import StoreSettings
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute

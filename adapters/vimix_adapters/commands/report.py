@@ -12,7 +12,7 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.feature_cache import FeatureCache
 from vimix_adapters.commands.paper_figures import RunMetrics, read_run_metrics

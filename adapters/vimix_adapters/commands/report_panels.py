@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from attrs import frozen
 
-from vimix.domain.scores.features import centre, mean_row, unit_rows
+from vimix.domain.scores.feature_scaling import centre, mean_row, unit_rows
 from vimix.ports.clips import VideoStore
 from vimix.values.modality import Modality
 from vimix_adapters import config
@@ -15,9 +15,9 @@ from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.reports.page import embedding
 from vimix_adapters.reports.page.catalogue import Catalogue, shown_modalities
 from vimix_adapters.reports.page.embedding import EmbeddingMap
-from vimix_adapters.reports.page.errors import Errors, errors_of
 from vimix_adapters.reports.page.gallery import Gallery, choose_queries, gallery_of, videos_of
 from vimix_adapters.reports.page.likeness import ModalityMatrix, matrices_of
+from vimix_adapters.reports.page.mistakes import Errors, errors_of
 
 QUERIES = 60
 """Most queries in the gallery."""

@@ -7,8 +7,8 @@ from time import perf_counter
 import attrs
 import structlog
 
-from vimix.app.plan import run_stages
 from vimix.app.provenance import require_provenance
+from vimix.app.run_stages import run_stages
 from vimix.app.train import train
 from vimix.domain.schedule.stages import Stage
 from vimix.ports.clips import VideoStore
@@ -16,7 +16,7 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore, load_checkpoint, load_trained
+from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_checkpoint, load_trained
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.evaluate_run import evaluate_run
 from vimix_adapters.commands.import_weights import initial_checkpoint

@@ -8,10 +8,10 @@ import numpy as np
 from attrs import asdict, define, field, frozen
 from numpy.typing import NDArray
 
-from vimix.app.cross_modal import cross_modal
-from vimix.app.extract import extract_features
+from vimix.app.cross_modal_matrix import cross_modal
+from vimix.app.feature_extraction import extract_features
+from vimix.app.linear_probe import best_epoch, linear_probe
 from vimix.app.parallel import SINGLE_PROCESS, videos_of_rank
-from vimix.app.probe import best_epoch, linear_probe
 from vimix.app.retrieve import retrieve
 from vimix.app.streams import Streams, side_by_side
 from vimix.ports.clips import VideoStore
@@ -22,7 +22,7 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import Modality
-from vimix.values.scores import CrossModalScores, ProbeScores, RetrievalScores
+from vimix.values.predictions import CrossModalScores, ProbeScores, RetrievalScores
 from vimix_adapters import config, wiring
 from vimix_adapters.commands.feature_cache import FeatureCache, manifest_of, windows
 from vimix_adapters.commands.spread_features import FeatureTasks, spread_features

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from attrs import asdict, evolve, field, fields, frozen
 
-from vimix.app.extract import runs_of_videos
+from vimix.app.feature_extraction import runs_of_videos
 from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
 from vimix.values.errors import VimixError
@@ -17,7 +17,7 @@ from vimix.values.features import ClipFeatures, VideoFeatures
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.archives import read_arrays, write_arrays
-from vimix_adapters.checkpoints.folder import load_trained
+from vimix_adapters.checkpoints.checkpoint_folder import load_trained
 from vimix_adapters.commands.feature_cache import Manifest, manifest_of
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.prepare.engines import RayEngine

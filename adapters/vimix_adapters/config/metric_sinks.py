@@ -17,7 +17,7 @@ class SinkEntry:
     name: str
     """Name in ``run.metrics`` of a recipe."""
     builder: str | Callable[..., Any]
-    """``module:function``, or the function itself: a ``vimix_adapters.wiring.metrics.SinkBuilder``."""
+    """``module:function``, or the function itself: a ``vimix_adapters.wiring.metrics_sinks.SinkBuilder``."""
     package: str = ""
     """Package of the extra of the same name, as Python imports it; empty: vimix always has what the sink needs."""
 

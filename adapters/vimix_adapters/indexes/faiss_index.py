@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix.ports.index import Neighbours
+from vimix.ports.neighbour_index import Neighbours
 from vimix.values.errors import VimixError
 
 Rows = NDArray[np.float32]
@@ -36,7 +36,7 @@ def faiss_module() -> Any:
 
 
 class FaissIndex:
-    """Implements ``vimix.ports.index.NeighbourIndex`` with ``faiss.IndexFlatIP``: exact search by inner product.
+    """Implements ``NeighbourIndex`` with ``faiss.IndexFlatIP``: exact search by inner product.
 
     FAISS finds the candidates, and their similarities are summed again in float64. The results, ties included, do not
     depend on the number of threads, the batch of queries or the machine.

@@ -9,8 +9,8 @@ import numpy as np
 from attrs import asdict, frozen
 from numpy.typing import NDArray
 
-from vimix.domain.scores.features import centre, mean_row, unit_rows
-from vimix.ports.index import Neighbours
+from vimix.domain.scores.feature_scaling import centre, mean_row, unit_rows
+from vimix.ports.neighbour_index import Neighbours
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures
 from vimix.values.video import Video

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 from rich.table import Table
 
-from vimix.values.scores import CrossModalCell, CrossModalScores
+from vimix.values.predictions import CrossModalCell, CrossModalScores
 from vimix_adapters.files import write_text
 from vimix_adapters.reports.console import text_table
 from vimix_adapters.reports.markdown import markdown_table

@@ -12,11 +12,11 @@ from attrs import frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import regular_file
-from vimix_adapters.skeletons.arrays import open_array
+from vimix_adapters.skeletons.array_files import open_array
 from vimix_adapters.skeletons.json_files import parse_json, read_openpose
+from vimix_adapters.skeletons.number_tables import parse_table
 from vimix_adapters.skeletons.pickles import open_pickle
 from vimix_adapters.skeletons.sequence import Container, Expected, RawSequence, SequenceEntry, frames_between
-from vimix_adapters.skeletons.tables import parse_table
 from vimix_adapters.skeletons.texts import parse_ntu
 
 LARGEST = 2**28

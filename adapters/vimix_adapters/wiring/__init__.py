@@ -3,7 +3,7 @@
 from vimix_adapters.wiring.classifiers import build_recorded_classifier, recorded_classes
 from vimix_adapters.wiring.compute import build_compute, build_process_group
 from vimix_adapters.wiring.memory import require_memory, training_memory
-from vimix_adapters.wiring.metrics import require_sinks
+from vimix_adapters.wiring.metrics_sinks import require_sinks
 from vimix_adapters.wiring.networks import (
     build_classifier,
     build_encoder,

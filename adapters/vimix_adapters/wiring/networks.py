@@ -12,7 +12,7 @@ from vimix.app.joint import JointLearner
 from vimix.app.learner import Learner
 from vimix.app.parallel import SINGLE_PROCESS
 from vimix.domain.contrast.candidates import BatchAndQueue, Candidates, OwnKeyAndQueue, WithoutSiblings
-from vimix.domain.contrast.positives import Finder, OwnKey
+from vimix.domain.contrast.finders import Finder, OwnKey
 from vimix.domain.contrast.queue import NegativeQueue
 from vimix.domain.schedule.stages import Stage
 from vimix.ports.network import Classifier

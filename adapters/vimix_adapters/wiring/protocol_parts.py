@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from vimix.domain.scores.features import BY_GALLERY, EACH_BY_ITSELF, Centring, Rows, mean_of_unit_rows, mean_row
+from vimix.domain.scores.feature_scaling import BY_GALLERY, EACH_BY_ITSELF, Centring, Rows, mean_of_unit_rows, mean_row
 from vimix.domain.scores.fusion import MEAN_LOGIT, MEAN_PROBABILITY, Fusion
 from vimix_adapters import config
 from vimix_adapters.probes.logistic import LogisticProbe

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from vimix.domain.contrast.positives import Finder, Labels, NearestAcrossViews, NearestInPartner, OwnKey
+from vimix.domain.contrast.finders import Finder, Labels, NearestAcrossViews, NearestInPartner, OwnKey
 from vimix.domain.mixing.layers import LayerChoice, RandomLayer, SameLayer
 from vimix.domain.mixing.policies import (
     CrossModalCutMix,

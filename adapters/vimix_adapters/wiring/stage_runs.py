@@ -14,23 +14,23 @@ from vimix.app.pair_steps import simclr_step, symmetric_step
 from vimix.app.parallel import SINGLE_PROCESS
 from vimix.app.stage_run import StageRun
 from vimix.app.steps import Step, cmmc_step, manifold_step, mining_step, pretrain_step
-from vimix.domain.contrast.positives import Labels
+from vimix.domain.contrast.finders import Labels
 from vimix.domain.schedule.stages import Objective, Stage
 from vimix.ports.callback import Callback
 from vimix.ports.clips import VideoStore
 from vimix.ports.network import Network
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.checkpoint import Checkpoint
-from vimix.values.clips import ClipBatch
+from vimix.values.clip_batch import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
-from vimix_adapters.checkpoints.folder import FolderCheckpointStore
+from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.metrics.training_warnings import CollapseWarning, InputBoundHint
+from vimix_adapters.wiring.build_knn import build_online_knn
 from vimix_adapters.wiring.initial_weights import fitting, inherited_parts
-from vimix_adapters.wiring.knn import build_online_knn
-from vimix_adapters.wiring.metrics import metrics_in
+from vimix_adapters.wiring.metrics_sinks import metrics_in
 from vimix_adapters.wiring.networks import build_stage_learner, build_trained
 from vimix_adapters.wiring.recorded_settings import packing_record, store_settings
 from vimix_adapters.wiring.stage_provenance import stage_provenance

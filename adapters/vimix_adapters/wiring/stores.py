@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from vimix.app.parallel import SINGLE_PROCESS
 from vimix.ports.clips import Frames, TrainingClips, VideoStore
 from vimix.ports.process_group import ProcessGroup
-from vimix.values.clips import VideoClips
+from vimix.values.clip_batch import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix.values.video import ModalityFormat
 from vimix_adapters import config
-from vimix_adapters.clips.arrays import ArrayStore
+from vimix_adapters.clips.array_store import ArrayStore
 from vimix_adapters.clips.by_format import augmentation_of
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore

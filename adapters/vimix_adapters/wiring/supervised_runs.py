@@ -20,7 +20,7 @@ from vimix_adapters.config.probe_settings import Finetuning, LinearSgd
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
 from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
 from vimix_adapters.wiring.classifiers import classifier_record
-from vimix_adapters.wiring.metrics import metrics_in
+from vimix_adapters.wiring.metrics_sinks import metrics_in
 from vimix_adapters.wiring.networks import build_classifier, build_optimiser, distributed_classifier
 from vimix_adapters.wiring.stage_provenance import supervised_provenance
 from vimix_adapters.wiring.stage_runs import common_parts, seeded, stage_seed, warnings

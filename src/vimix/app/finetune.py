@@ -13,15 +13,15 @@ from torch.nn.functional import cross_entropy
 from vimix.app.learner import StepOutcome
 from vimix.app.parallel import SINGLE_PROCESS, rows_by_video
 from vimix.domain.scores.accuracy import top_k_accuracy
-from vimix.domain.scores.features import mean_row
+from vimix.domain.scores.feature_scaling import mean_row
 from vimix.domain.scores.fusion import MEAN_PROBABILITY, Fusion
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import Classifier, Optimiser
 from vimix.ports.process_group import ProcessGroup
-from vimix.values.clips import ClipBatch, VideoClips
+from vimix.values.clip_batch import ClipBatch, VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix.values.scores import FinetuneScores, VideoProbabilities, WindowProbabilities
+from vimix.values.predictions import FinetuneScores, VideoProbabilities, WindowProbabilities
 
 
 @frozen(eq=False)

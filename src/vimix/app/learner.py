@@ -18,6 +18,7 @@ from vimix.domain.contrast.diagnostics import (
     statistics_gap,
     uniformity,
 )
+from vimix.domain.contrast.finders import Finder, Instances, OwnKey
 from vimix.domain.contrast.losses import (
     masked_logits,
     mixed_cross_entropy,
@@ -25,11 +26,10 @@ from vimix.domain.contrast.losses import (
     pretext_accuracy,
 )
 from vimix.domain.contrast.momentum import ema_update
-from vimix.domain.contrast.positives import Finder, Instances, OwnKey
 from vimix.domain.contrast.queue import NegativeQueue
 from vimix.ports.network import Network, Optimiser
 from vimix.ports.process_group import ProcessGroup
-from vimix.values.clips import ClipBatch
+from vimix.values.clip_batch import ClipBatch
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import Modality
 from vimix.values.positives import Positives

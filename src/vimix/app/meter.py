@@ -12,7 +12,7 @@ from torch import Tensor
 from vimix.app.learner import StepOutcome
 from vimix.app.parallel import SINGLE_PROCESS
 from vimix.ports.process_group import ProcessGroup
-from vimix.values.clips import ClipBatch
+from vimix.values.clip_batch import ClipBatch
 from vimix.values.errors import VimixError
 
 

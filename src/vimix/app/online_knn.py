@@ -6,7 +6,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vimix.app.extract import extract_features
+from vimix.app.feature_extraction import extract_features
 from vimix.app.parallel import SINGLE_PROCESS
 from vimix.domain.scores.knn import knn_accuracy
 from vimix.ports.callback import Callback

@@ -6,7 +6,7 @@ from vimix.app.learner import Learner, StepOutcome
 from vimix.app.parallel import gathered_with_gradient
 from vimix.app.steps import Step
 from vimix.domain.contrast.nt_xent import nt_xent
-from vimix.values.clips import ClipBatch
+from vimix.values.clip_batch import ClipBatch
 from vimix.values.mixing import MixPlan
 
 

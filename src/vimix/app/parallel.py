@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vimix.domain.mixing.blend import blend
-from vimix.domain.scores.features import Rows
+from vimix.domain.scores.feature_scaling import Rows
 from vimix.ports.process_group import ProcessGroup
-from vimix.values.clips import VideoClips
+from vimix.values.clip_batch import VideoClips
 from vimix.values.mixing import MixPlan
 
 Item = TypeVar("Item")

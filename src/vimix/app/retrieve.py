@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 
 from vimix.app.streams import Streams, checked_pair, tested_siblings
-from vimix.domain.scores.features import BY_GALLERY, Centring, Rows, fused, unit_rows
+from vimix.domain.scores.feature_scaling import BY_GALLERY, Centring, Rows, fused, unit_rows
 from vimix.domain.scores.recall import recall_at_k
-from vimix.ports.index import NeighbourIndex, Neighbours
-from vimix.values.scores import RetrievalScores
+from vimix.ports.neighbour_index import NeighbourIndex, Neighbours
+from vimix.values.predictions import RetrievalScores
 
 KS = (1, 5, 10, 20)
 """The k of the paper's Table 4."""

@@ -13,7 +13,7 @@ from vimix.app.parallel import blend_rows_of_rank
 from vimix.domain.mixing.layers import LayerChoice, SameLayer
 from vimix.domain.mixing.policies import MixPolicy
 from vimix.ports.network import Network
-from vimix.values.clips import ClipBatch
+from vimix.values.clip_batch import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from vimix.values.clips import ClipBatch, VideoClips
+from vimix.values.clip_batch import ClipBatch, VideoClips
 from vimix.values.modality import Modality
 from vimix.values.video import ModalityFormat, Video
 

@@ -7,7 +7,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.domain.scores.recall import recall_at_k
-from vimix.values.scores import RetrievalScores
+from vimix.values.predictions import RetrievalScores
 
 SHOWN = 5
 """Neighbours of a query."""

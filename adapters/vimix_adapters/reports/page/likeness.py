@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from attrs import evolve, frozen
 
-from vimix.values.scores import CrossModalScores
+from vimix.values.predictions import CrossModalScores
 
 MEASURES: Mapping[str, str] = {"recall": "R@1", "cka": "CKA", "mutual": "mutual neighbours"}
 

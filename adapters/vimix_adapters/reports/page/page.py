@@ -12,9 +12,9 @@ from vimix_adapters.files import write_text
 from vimix_adapters.reports.page.catalogue import VideoCard
 from vimix_adapters.reports.page.chart import chart_of
 from vimix_adapters.reports.page.embedding import EmbeddingMap
-from vimix_adapters.reports.page.errors import Errors
 from vimix_adapters.reports.page.gallery import Gallery
 from vimix_adapters.reports.page.likeness import ModalityMatrix
+from vimix_adapters.reports.page.mistakes import Errors
 from vimix_adapters.reports.page.overview import Overview
 from vimix_adapters.reports.page.training import Boundary, CurvePanel
 from vimix_adapters.reports.results import write_json

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vimix.domain.contrast.positives import Instances
+from vimix.domain.contrast.finders import Instances
 
 COLLAPSED_SHARE = 1 / 16
 """Share of the possible effective rank below which embeddings are called collapsed."""

@@ -4,7 +4,7 @@ from enum import Enum
 
 from attrs import field, frozen
 
-from vimix.domain.contrast.positives import Finder, OwnKey
+from vimix.domain.contrast.finders import Finder, OwnKey
 from vimix.domain.mixing.layers import LayerChoice
 from vimix.domain.mixing.policies import MixPolicy
 from vimix.values.modality import Modality

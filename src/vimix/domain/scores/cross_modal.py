@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix.domain.scores.features import Rows, centre, mean_row, unit_rows
+from vimix.domain.scores.feature_scaling import Rows, centre, mean_row, unit_rows
 
 Integers = NDArray[np.int64]
 

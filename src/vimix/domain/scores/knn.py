@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix.domain.scores.features import centre, mean_row, unit_rows
+from vimix.domain.scores.feature_scaling import centre, mean_row, unit_rows
 
 
 def knn_accuracy(

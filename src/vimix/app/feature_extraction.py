@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 
 from vimix.app.parallel import SINGLE_PROCESS, rows_by_video
-from vimix.domain.scores.features import Rows, mean_row
+from vimix.domain.scores.feature_scaling import Rows, mean_row
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import FeatureExtractor
 from vimix.ports.process_group import ProcessGroup
-from vimix.values.clips import VideoClips
+from vimix.values.clip_batch import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures, VideoFeatures
 

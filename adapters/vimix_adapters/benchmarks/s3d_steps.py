@@ -12,7 +12,7 @@ from vimix.domain.contrast.momentum import ema_update
 from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix.values.checkpoint import Checkpoint
-from vimix.values.clips import ClipBatch
+from vimix.values.clip_batch import ClipBatch
 from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import FLOW, RGB, Modality

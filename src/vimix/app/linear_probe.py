@@ -12,7 +12,7 @@ from vimix.domain.scores.fusion import MEAN_PROBABILITY, Fusion
 from vimix.ports.probe import LinearProbe, Probabilities
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import Modality
-from vimix.values.scores import ProbeScores
+from vimix.values.predictions import ProbeScores
 
 
 def linear_probe(
