@@ -1,7 +1,9 @@
 """The files at the root agree on versions, names and licence."""
 
+import ast
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,16 @@ def test_the_tour_names_files_that_exist_and_each_of_them_once() -> None:
     assert len(named) > 20
     assert len(set(named)) == len(named)
     assert [name for name in named if not any((place / name).is_file() for place in places)] == []
+
+
+def test_no_two_classes_or_modules_share_a_name_but_a_commands_and_its_command_lines() -> None:
+    modules = [path for folder in ("src", "adapters") for path in (ROOT / folder).rglob("*.py")]
+    classes = (
+        node.name for path in modules for node in ast.parse(path.read_bytes()).body if isinstance(node, ast.ClassDef)
+    )
+    assert not [name for name, count in Counter(classes).items() if count > 1 and not name.startswith("_")]
+    stems = Counter(path.stem for path in modules if path.parent.name != "cli" and not path.stem.startswith("__"))
+    assert not [stem for stem, count in stems.items() if count > 1]
+    for path in modules:
+        if path.parent.name == "cli" and stems[path.stem]:
+            assert path.parents[1].joinpath("commands", path.name).exists(), path
