@@ -109,7 +109,9 @@ def _run_plan(session: Session, out: Path) -> list[Row]:
     for arm in recipe.arms:
         _require_memory(session, config.of_arm(recipe, arm), recipe.arms[arm].stages)
     _claim(session, out)
-    log.info("run.started", recipe=recipe.name, device=str(compute.device), precision=str(compute.dtype))
+    log.info(
+        "run.started", recipe=recipe.name, seed=recipe.seed, device=str(compute.device), precision=str(compute.dtype)
+    )
     newest = train_arms(session, out)
     rows = evaluate_run(session, newest, targets, out)
     if session.writes:
