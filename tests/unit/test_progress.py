@@ -42,6 +42,15 @@ def test_short_jobs_are_not_called_slow() -> None:
     assert str(slow) == "slowest: b, 10 s"
 
 
+def test_one_object_may_be_several_jobs_at_once() -> None:
+    slow = SlowJobs(str, lambda: 0.0)
+    slow.started("a")
+    slow.started("a")
+    slow.ended("a")
+    slow.ended("a")
+    assert str(slow) == ""
+
+
 @pytest.mark.slow
 def test_the_bar_shows_the_slow_job_while_it_runs(monkeypatch) -> None:
     monkeypatch.setattr(progress, "SLOW_SECONDS", 0.2)

@@ -38,7 +38,7 @@ class EmbeddedStore:
 def embed_store(
     recipe: config.Recipe, checkpoint: Path, store: Path, device: str, tasks: FeatureTasks | None = None
 ) -> EmbeddedStore:
-    """Embed all clips of all videos of ``store`` in this process, or with the tasks of ``tasks``.
+    """Embed all clips of all videos of ``store`` in this process, or with ``tasks``.
 
     Raises VimixError if the recipe lacks the checkpoint's modality, and what ``spread_features`` raises.
     """

@@ -172,7 +172,7 @@ def extract(
 ) -> dict[Modality, FeaturePair]:
     """Extract features of gallery and queries by modality; those in ``cache`` are read instead.
 
-    The ranks of a group share the videos, and every rank gets all features; or the tasks of ``tasks`` share them.
+    The ranks of a group share the videos, and every rank gets all features; or ``tasks`` share them.
     Raises VimixError, before any work, if a split is empty or has videos without labels, or a video is in both.
     """
     recipe, store = target.recipe, target.store
