@@ -162,6 +162,46 @@ def test_a_summary_never_replaces_the_results_of_a_run(tmp_path) -> None:
     summarise([tmp_path], None, force=True)
 
 
+def test_a_recorded_summary_stands_for_its_runs_and_takes_more(tmp_path) -> None:
+    """Runs are lost with their machine, the record is not: with one more run it gives what all runs give."""
+    failed = "collapsed in training: effective rank 1.4 of 128"
+    for seed in (0, 1, 2, 3):
+        rows = run(seed, seed / 100).rows
+        rows = [*rows[:-1], evolve(rows[-1], remark=failed if seed == 1 else "")]
+        write_tables(tmp_path / f"all/seed-{seed}", rows, {"seed": seed, "name": "r", "data": "a1"})
+    summarise([tmp_path / "all"], tmp_path / "whole", "vimix")
+    summarise([tmp_path / f"all/seed-{seed}" for seed in (3, 1, 0)], tmp_path / "part")
+    record = tmp_path / "part/results.json"
+    summarise([record, tmp_path / "all/seed-2"], tmp_path / "joined", "vimix")
+    assert (tmp_path / "joined/results.json").read_text() == (tmp_path / "whole/results.json").read_text()
+    assert failed in (tmp_path / "joined/results.md").read_text()
+    with pytest.raises(VimixError, match="same seed"):
+        summarise([record, tmp_path / "all/seed-3"], tmp_path / "twice")
+    with pytest.raises(VimixError, match="--out is missing"):
+        summarise([record], None)
+
+
+COMPARED = ("mean", "low", "high")
+RECORDS = sorted((ROOT / "experiments/records").glob("*-seeds-*.json"))
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda file: file.stem)
+def test_the_records_of_the_project_agree_with_the_scores_of_their_seeds(record, tmp_path) -> None:
+    """Means, deviations and intervals that stand in the documentation can be computed again from what is committed."""
+    recorded = json.loads(record.read_text())
+    titles = {row["arm"]: row.get("key") or row["arm"] for row in recorded["rows"]}
+    (less,) = {difference["less"] for difference in recorded["differences"]}
+    summarise([record], tmp_path / "again", titles[less])
+    again = json.loads((tmp_path / "again/results.json").read_text())
+    for found, expected in zip(again["rows"], recorded["rows"], strict=True):
+        for name, spread in expected["scores"].items():
+            assert found["scores"][name]["mean"] == pytest.approx(spread["mean"]), (found["arm"], name)
+            assert found["scores"][name]["deviation"] == pytest.approx(spread["deviation"]), (found["arm"], name)
+    for found, expected in zip(again["differences"], recorded["differences"], strict=True):
+        same = {**found, **expected}
+        assert {name: same[name] for name in COMPARED} == pytest.approx({name: found[name] for name in COMPARED})
+
+
 def test_a_run_is_not_begun_among_results_of_other_runs(tmp_path) -> None:
     write_tables(tmp_path / "copied", run(0).rows, {"seed": 0})
     (tmp_path / "seeds/seed-0").mkdir(parents=True)

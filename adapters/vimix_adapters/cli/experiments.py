@@ -60,7 +60,13 @@ def figure(
 
 @app.command()
 def summarise(
-    runs: Runs,
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Folders of runs of one recipe with different seeds, or earlier results.json of several.",
+            metavar="RUN...",
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder for results.json and results.md; by default RUN.", metavar="DIR")
     ] = None,

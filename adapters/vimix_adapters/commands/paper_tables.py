@@ -15,6 +15,7 @@ from vimix_adapters.reading import read_json
 from vimix_adapters.reports import paper
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.evaluated import Evaluated, evaluated_of
+from vimix_adapters.reports.recorded import recorded_runs
 from vimix_adapters.reports.results import FORMAT as RECORD_FORMAT
 from vimix_adapters.reports.summaries import RunResults, read_run, require_place_for_summary, run_of, write_summary
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
@@ -116,14 +117,15 @@ def print_table(
 def summarise(folders: Sequence[Path], out: Path | None, against: str | None = None, force: bool = False) -> None:
     """Write mean, deviation and paired differences (from the arm ``against``) of runs with different seeds.
 
-    A folder may hold several runs. Raises VimixError if there are fewer than two runs, they are not of one recipe with
-    different seeds, ``out`` is missing for several folders or is a run, or holds results and ``force`` is false.
+    A folder may hold several runs; a file is an earlier summary, which stands for the runs that it was made of. Raises
+    VimixError if there are fewer than two runs, they are not of one recipe with different seeds, ``out`` is missing for
+    several folders or a file, or is a run, or holds results and ``force`` is false.
     """
-    runs = [run for folder in folders for run in _runs_of(folder)]
+    runs = sorted((run for folder in folders for run in _runs_of(folder)), key=lambda run: run.seed)
     if len(runs) < 2:
         raise VimixError("a summary needs at least two runs with different seeds: name more, or use vimix run --seeds")
-    if out is None and len(folders) > 1:
-        raise VimixError(f"--out is missing: name the folder for the summary of {len(folders)} runs")
+    if out is None and (len(folders) > 1 or folders[0].is_file()):
+        raise VimixError(f"--out is missing: name the folder for the summary of {len(runs)} runs")
     target = out or folders[0]
     require_place_for_summary(target)
     require_new(target / "results.json", force)
@@ -131,6 +133,8 @@ def summarise(folders: Sequence[Path], out: Path | None, against: str | None = N
 
 
 def _runs_of(folder: Path) -> list[RunResults]:
+    if folder.is_file():
+        return recorded_runs(folder)
     seeds = sorted(folder.glob("seed-*/results.json"))
     return [read_run(file.parent) for file in seeds] if seeds else [read_run(folder)]
 

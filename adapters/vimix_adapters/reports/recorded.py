@@ -1,15 +1,15 @@
-"""Differences between arms in a summary of several seeds whose 95 % interval does not contain 0."""
+"""Recorded summaries of several seeds: their runs, and the differences whose 95 % interval does not contain 0."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.reading import read_json
 from vimix_adapters.reports.markdown import markdown_table
-from vimix_adapters.reports.summaries import FORMAT, Difference
-from vimix_adapters.reports.tables import LINEAR
+from vimix_adapters.reports.summaries import FORMAT, Difference, RunResults, Spread, remark_start
+from vimix_adapters.reports.tables import LINEAR, Row
 from vimix_adapters.structuring import structured
 
 
@@ -18,12 +18,12 @@ class RecordedDifference(Difference):
     """A difference in the record, as shares of 1, and what it is of."""
 
     arm: str
-    key: str
-    """Key of the arm in the recipe."""
     modality: str
     score: str
     less: str
     """Title of the arm that was subtracted."""
+    key: str = ""
+    """Key of the arm in the recipe; older records have none."""
 
     @property
     def decided(self) -> bool:
@@ -38,12 +38,28 @@ class RecordedDifference(Difference):
 
 
 @frozen
+class RecordedRow:
+    """The scores of an arm with one modality, or with several streams, over the seeds of the record."""
+
+    arm: str
+    modality: str
+    scores: Mapping[str, Spread]
+    key: str = ""
+    """Key of the arm in the recipe; older records have none."""
+    tested_on: str = ""
+
+
+@frozen
 class Record:
     """The parts of a summary that are read."""
 
     recipe: str
     seeds: Sequence[int]
+    rows: Sequence[RecordedRow]
     differences: Sequence[RecordedDifference]
+    remarks: Sequence[str] = ()
+    data: str = ""
+    """Fingerprint of the training store; older records have none."""
 
 
 def read_record(path: Path) -> Record:
@@ -53,6 +69,23 @@ def read_record(path: Path) -> Record:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise VimixError(f"{path}: expected {expected}, of format {FORMAT}")
     return structured(content, Record, path, expected)
+
+
+def recorded_runs(path: Path) -> list[RunResults]:
+    """Read a summary as the runs that it was made of, in their order. Raises VimixError as ``read_record``."""
+    record = read_record(path)
+    return [_run(path, record, index) for index in range(len(record.seeds))]
+
+
+def _run(path: Path, record: Record, index: int) -> RunResults:
+    rows = []
+    for row in record.rows:
+        scores = {name: values.by_seed[index] for name, values in row.scores.items()}
+        plain = Row(row.arm, row.modality, scores, row.key, row.tested_on)
+        start = remark_start(record.seeds[index], plain)
+        remark = next((text.removeprefix(start) for text in record.remarks if text.startswith(start)), "")
+        rows.append(evolve(plain, remark=remark))
+    return RunResults(path, record.recipe, record.seeds[index], rows, record.data)
 
 
 def decided_markdown(record: Record, arms: Sequence[str] = ()) -> str:

@@ -214,7 +214,8 @@ def write_summary(folder: Path, runs: Sequence[RunResults], against: str | None 
     Arms are compared with the arm ``against`` (its key in the recipe), by default the first. Raises VimixError if there
     is no such arm, or the runs are not of one recipe and one store with different seeds.
     """
-    if len({run.data for run in runs if run.data}) > 1:  # older results do not say what they were trained on
+    data = {run.data for run in runs if run.data}  # older results do not say what they were trained on
+    if len(data) > 1:
         listed = ", ".join(f"{run.folder} on {run.data}" for run in runs)
         raise VimixError(f"the runs are of different data, so their scores do not compare: {listed}")
     scores = by_seed(runs)
@@ -233,16 +234,19 @@ def write_summary(folder: Path, runs: Sequence[RunResults], against: str | None 
         {**row.plain, "score": name, "less": reference.arm, **asdict(difference)}
         for row, name, difference in differences
     ]
-    remarks = [
-        f"seed {run.seed}, {row.title}, {row.modality}: {row.remark}" for run in runs for row in run.rows if row.remark
-    ]
-    content = {"format": FORMAT, "recipe": runs[0].recipe, "seeds": seeds, "rows": rows, "differences": recorded}
-    write_json(folder / "results.json", {**content, "remarks": remarks})
+    remarks = [remark_start(run.seed, row) + row.remark for run in runs for row in run.rows if row.remark]
+    content = {"format": FORMAT, "recipe": runs[0].recipe, "data": next(iter(data), ""), "seeds": seeds, "rows": rows}
+    write_json(folder / "results.json", {**content, "differences": recorded, "remarks": remarks})
     text = _markdown(runs[0].recipe, seeds, scores, differences, reference.arm)
     if remarks:
         text += "\nThese trainings failed; do not use their scores:\n\n" + "".join(f"- {r}\n" for r in remarks)
     write_text(folder / "results.md", text)
     return text
+
+
+def remark_start(seed: int, row: Row) -> str:
+    """Return the words before a row's remark in a summary."""
+    return f"seed {seed}, {row.title}, {row.modality}: "
 
 
 def _reference(runs: Sequence[RunResults], rows: Iterable[RowKey], against: str | None) -> RowKey:
