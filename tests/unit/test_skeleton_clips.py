@@ -12,8 +12,7 @@ from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips.array_store import ArrayStore
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.loader import TrainingLoader
-from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation, SkeletonDraw, reflected
-from vimix_adapters.clips.skeleton_streams import derived
+from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation, SkeletonDraw, derived, reflected
 from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape
 from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
 
