@@ -46,7 +46,6 @@ def identical(one, other) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
 def test_batches_do_not_depend_on_the_number_of_workers() -> None:
     """Two forked workers that live for several epochs, one of them unfinished, give the same as the main process."""
     alone, helped = loader(), loader(workers=2, start_method="fork")
@@ -112,7 +111,6 @@ def test_workers_ignore_the_signals_that_ask_the_main_process_to_stop() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
 def test_only_the_loaders_own_workers_are_ended_at_exit() -> None:
     """The epoch is unfinished, and the host program runs a process of its own."""
     host = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True)

@@ -1,7 +1,5 @@
 """Views of skeletons: temporal crop, shear, and the streams derived from the result."""
 
-import multiprocessing
-
 import numpy as np
 import pytest
 import torch
@@ -106,7 +104,6 @@ def loader(workers: int = 0, seed: int = 0, **views: int) -> TrainingLoader:
     )
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
 def test_batches_of_several_streams_do_not_depend_on_workers() -> None:
     views = {JOINT: 2, MOTION: 1, BONE: 1}
     alone, helped = (list(loader(workers, **views).batches(1)) for workers in (0, 2))

@@ -245,8 +245,7 @@ def _forget_handles() -> None:
         store.close()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_handles)
+os.register_at_fork(after_in_child=_forget_handles)
 
 
 def _opened(path: Path) -> h5py.File:
