@@ -19,7 +19,7 @@ RATE = 30.0
 
 @frozen(slots=False)
 class ImageFolder:
-    """Implements ``vimix_adapters.clips.decode.FrameSource``: images sorted by number, or else by name."""
+    """Images sorted by number, or else by name; it is read as a ``VideoFile`` is."""
 
     path: Path
     pattern: str = ""
