@@ -9,11 +9,10 @@ from typing import Any
 from attrs import evolve
 
 from vimix.values.errors import VimixError
-from vimix_adapters.datasets.csv_list import ALIASES, file_of, read_csv, twice
+from vimix_adapters.datasets.csv_list import ALIASES, read_csv
 from vimix_adapters.datasets.kinetics import list_kinetics
 from vimix_adapters.datasets.listing import VIDEO_ENDINGS, DatasetFile, Listing, is_folder, own_listing, shortened
-from vimix_adapters.datasets.places import Places
-from vimix_adapters.datasets.rows import ListRow, Rows, split_of
+from vimix_adapters.datasets.rows import ListRow, Places, Rows, split_of, twice
 from vimix_adapters.datasets.text import csv_header, numbered_lines, read_text
 
 _ENDING = "|".join(re.escape(ending) for ending in sorted(VIDEO_ENDINGS))
@@ -42,7 +41,7 @@ def list_videos(files: Sequence[Path], folder: Path | None = None, classes: Path
         places = Places(folder or file.parent)
         in_this: set[str] = set()
         for row in content.rows:
-            video = file_of(row, places)
+            video = places.file_of(row)
             first = listed.get(video.name, video)
             if video.name in in_this or first.class_name != video.class_name:
                 raise VimixError(f"{row.line}: {twice(first, video)}")
@@ -149,7 +148,8 @@ def _path_and_label(text: str, line: str, places: Places) -> tuple[str, str | No
         raise VimixError(f"{line}: expected 'path label' or 'path,label', got {text[:80]!r}")
     if len(numbers) > 1 and numbers[-2:] != ["0", "-1"]:
         # A folder of frames has their start and number before its label.
-        most = 3 if is_folder(places.find(path, line).path) else 1
+        found, _ = places.find(path, line)
+        most = 3 if is_folder(found) else 1
         if len(numbers) > most:
             raise VimixError(f"{line}: {path} has {len(numbers)} labels: a store holds one label a video")
     return path, None if numbers[-1].startswith("-") else str(int(numbers[-1]))
