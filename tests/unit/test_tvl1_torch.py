@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from tests.fakes.flow import moving_texture, turn
-from vimix_adapters.flow.estimator import BatchFlowEstimator
-from vimix_adapters.flow.fields import flow_fields
+from vimix_adapters.flow.fields import BatchFlowEstimator, flow_fields
 from vimix_adapters.flow.opencv import DisFlow, TvL1Flow
 from vimix_adapters.flow.tvl1_torch import (
     TorchTvL1Flow,

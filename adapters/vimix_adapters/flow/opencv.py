@@ -10,7 +10,7 @@ from vimix.values.errors import VimixError
 
 
 class _OpenCvFlow:
-    """Implements ``vimix_adapters.flow.estimator.FlowEstimator`` with an estimator of OpenCV."""
+    """Implements ``vimix_adapters.flow.fields.FlowEstimator`` with an estimator of OpenCV."""
 
     def __init__(self) -> None:
         self._estimator, self._shape = self._created(), (0, 0)

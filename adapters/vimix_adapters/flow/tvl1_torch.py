@@ -45,7 +45,7 @@ class TvL1Settings:
 
 
 class TorchTvL1Flow:
-    """Implements ``vimix_adapters.flow.estimator.BatchFlowEstimator``.
+    """Implements ``vimix_adapters.flow.fields.BatchFlowEstimator``.
 
     ``pixels`` bounds the size (pairs × height × width) of a batch; each pixel takes about 70 bytes of memory.
     """
