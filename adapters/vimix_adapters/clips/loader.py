@@ -16,12 +16,13 @@ from vimix.ports.clips import VideoStore
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix_adapters.clips.augmentation import ClipAugmentation, View
+from vimix_adapters.clips.augmentation import ClipAugmentation
 from vimix_adapters.clips.prefetch import prefetched
 from vimix_adapters.clips.views import (
     PAIR,
     WINDOWS,
     ClipShape,
+    View,
     WindowDraw,
     draw_start,
     read_clip,

@@ -13,9 +13,8 @@ from torch import Tensor
 from vimix.ports.clips import Frames
 from vimix.values.modality import BONE, MOTION
 from vimix.values.video import ModalityFormat
-from vimix_adapters.clips.augmentation import View
 from vimix_adapters.clips.batched import planes
-from vimix_adapters.clips.views import ClipShape, Crop
+from vimix_adapters.clips.views import ClipShape, Crop, View
 from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
 
 
