@@ -10,7 +10,7 @@ from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips.array_store import ArrayStore
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.loader import TrainingLoader
-from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation, SkeletonDraw, derived, reflected
+from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation, SkeletonDraw, derived
 from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape
 from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
 
@@ -61,7 +61,6 @@ def test_all_starts_of_the_temporal_crop_occur_and_none_without_padding() -> Non
     view = still.view(sequence, 8, np.random.default_rng(0))
     assert torch.equal(view.clip, torch.from_numpy(sequence))
     assert view.draw == SkeletonDraw()
-    assert reflected(6, 2).tolist() == [1, 0, 0, 1, 2, 3, 4, 5, 5, 4]
 
 
 def test_evaluation_sees_the_whole_sequence_once_without_augmentation() -> None:

@@ -18,11 +18,6 @@ from vimix_adapters.clips.views import ClipShape, Crop, View
 from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
 
 
-def _off_diagonal(size: int) -> list[tuple[int, int]]:
-    """Return row and column of the entries off the diagonal, row by row."""
-    return [(row, column) for row in range(size) for column in range(size) if row != column]
-
-
 @frozen
 class SkeletonDraw:
     """The values drawn for a view of a skeleton. The defaults change nothing."""
@@ -59,16 +54,16 @@ class SkeletonAugmentation:
         s = self.settings
         padding = len(frames) // s.padding_ratio if s.padding_ratio else 0
         start = int(rng.integers(2 * padding + 1))
-        shear = rng.uniform(-s.shear, s.shear, len(_off_diagonal(self._dimensions)))
-        cropped = frames[reflected(len(frames), padding)[start : start + len(frames)]]
+        shear = rng.uniform(-s.shear, s.shear, self._dimensions * (self._dimensions - 1))
+        padded = np.pad(np.arange(len(frames)), padding, mode="symmetric")  # reflected: the end frames occur twice
+        cropped = frames[padded[start : start + len(frames)]]
         return View(torch.from_numpy(cropped), SkeletonDraw(start, tuple(shear.tolist())))
 
     def apply(self, clips: Tensor, draws: Sequence[SkeletonDraw]) -> Tensor:
         """Float32 [B, C, T, V, M] from sequences [B, T, V, M, C]. The shear does not change a score."""
         size = self._dimensions
-        rows, columns = zip(*_off_diagonal(size), strict=True)
         matrix = torch.eye(size).repeat(len(draws), 1, 1)
-        matrix[:, rows, columns] = torch.tensor([draw.shear for draw in draws])
+        matrix[:, ~torch.eye(size, dtype=torch.bool)] = torch.tensor([draw.shear for draw in draws])
         on_device = matrix.to(clips.device, non_blocking=True)
         sheared = torch.einsum("btvmj,bij->bitvm", clips[..., :size], on_device)
         return derived(torch.cat([sheared, planes(clips[..., size:])], dim=1).contiguous(), self.kind)
@@ -82,12 +77,6 @@ class SkeletonAugmentation:
         """Float32 [B, C, T, V, M] from sequences [B, T, V, M, C]."""
         del draw
         return derived(planes(clips), self.kind)
-
-
-def reflected(length: int, padding: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Return frame numbers of a sequence padded by reflection at both ends. The end frames occur twice."""
-    inside = np.arange(length, dtype=np.int64)
-    return np.concatenate([inside[:padding][::-1], inside, inside[length - padding :][::-1]])
 
 
 def derived(joints: Tensor, kind: ModalityFormat) -> Tensor:
