@@ -1,32 +1,78 @@
 """Frames of a video in pieces, from a video file, a GIF, or images in a folder."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+import cv2
 import numpy as np
-from attrs import define, field
+from attrs import define, field, frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix.values.segment import Segment
-from vimix_adapters.clips.display import Frame
-from vimix_adapters.clips.image_folder import RATE, ImageFolder
+from vimix_adapters.clips.display import Display, Frame
 from vimix_adapters.clips.video_file import TIE, VideoFile
+from vimix_adapters.image_names import frame_names
 
 PIECE = 64
 """Number of frames that are held in memory at once."""
 STEADY = 0.95
 """Distance of two frames, as a share of 1/rate, from which they count as no faster than the rate."""
-FrameSource = VideoFile | ImageFolder
-"""The frames of one video, read one after the other."""
 Picture = TypeVar("Picture")
 
 
+@frozen(slots=False)
+class ImageFolder:
+    """The frames of a video as images in a folder, sorted by number, or else by name; read as a ``VideoFile`` is."""
+
+    path: Path
+    pattern: str
+    """Pattern of the file names, such as ``img_%05d.jpg``; empty: the numbered images of the folder."""
+    rate: float
+
+    @cached_property
+    def _files(self) -> list[Path]:
+        try:
+            names = frame_names((path.name for path in self.path.iterdir()), self.pattern)
+        except OSError as error:
+            raise VimixError(f"cannot be opened: {error.strerror}") from error
+        if not names:
+            raise VimixError(f"a folder without images{f' {self.pattern}' if self.pattern else ''}, no video file")
+        return [self.path / name for name in names]
+
+    @property
+    def seconds(self) -> float:
+        """Length of the video."""
+        return len(self._files) / self.rate
+
+    def closest(self) -> float:
+        """Return the distance of two frames in seconds."""
+        return 1 / self.rate
+
+    def shown(self, short_side: int, segment: Segment | None = None) -> Iterator[tuple[float, Frame]]:
+        """Yield time stamp and picture of each frame. Raises VimixError for a damaged image or an empty segment."""
+        scale = 1.0 if segment is not None and segment.in_frames else self.rate
+        first, end = (0, len(self._files)) if segment is None else (segment.start * scale, segment.end * scale)
+        numbers = range(int(np.ceil(first - TIE)), int(np.ceil(end - TIE)))
+        if numbers.stop > len(self._files) + max(1, 0.1 * len(numbers)):
+            raise VimixError(f"there are {len(self._files)} frames, but the segment ends at number {numbers.stop}")
+        for number in numbers[: max(0, len(self._files) - numbers.start)]:
+            yield number / self.rate, Display().shown(_image(self._files[number]), short_side)
+
+
+FrameSource = VideoFile | ImageFolder
+"""The frames of one video, read one after the other."""
+
+
 def open_frames(path: Path, pattern: str = "", rate: float = 0.0) -> FrameSource:
-    """Choose the reader: a folder holds images (named by ``pattern``, at ``rate`` frames a second), else a file."""
-    return ImageFolder(path, pattern, rate or RATE) if path.is_dir() else VideoFile(path)
+    """Choose the reader: a folder holds images (named by ``pattern``, at ``rate`` frames a second), else a file.
+
+    Without ``rate`` images are taken as 30 frames a second.
+    """
+    return ImageFolder(path, pattern, rate or 30.0) if path.is_dir() else VideoFile(path)
 
 
 @define(eq=False)
@@ -135,6 +181,17 @@ def first_frames(source: FrameSource, count: int) -> list[Frame]:
     if not frames:
         raise VimixError("no frame could be decoded")
     return frames
+
+
+def _image(path: Path) -> Frame:
+    """Read a picture as uint8 [H, W, 3] (R, G, B), turned as its EXIF data say."""
+    try:
+        picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    except (OSError, cv2.error):
+        picture = None
+    if picture is None:
+        raise VimixError(f"{path.name} is not a readable image")
+    return np.ascontiguousarray(picture[..., ::-1], dtype=np.uint8)
 
 
 def _size(shape: tuple[int, ...]) -> str:
