@@ -294,12 +294,16 @@ def test_cvrl_draws_intervals_that_fall_linearly_and_either_view_first() -> None
     assert {window.start for window in cvrl_windows(3, clip, rng)} == {0}, "shorter than a clip"
 
 
+def ramps(count: int, length: int) -> BreakableStore:
+    """Frame t of each video has the value t, so a clip tells its window."""
+    ramp = np.broadcast_to(np.arange(length, dtype=np.uint8)[:, None, None, None], (length, 16, 16, 3))
+    return BreakableStore(lengths=(length,) * count, pictures=dict.fromkeys(range(count), np.ascontiguousarray(ramp)))
+
+
 @pytest.mark.slow
 def test_cvrls_windows_are_drawn_together_for_both_views() -> None:
     """A video of nine frames and clips of eight have two windows; drawn apart, half of the pairs would be equal."""
-    count = 400
-    ramp = np.broadcast_to(np.arange(9, dtype=np.uint8)[:, None, None, None], (9, 16, 16, 3))
-    store = BreakableStore(lengths=(9,) * count, pictures=dict.fromkeys(range(count), np.ascontiguousarray(ramp)))
+    count, store = 400, ramps(400, 9)
     augmentations = {RGB: PictureAugmentation(AugmentSettings(views="cvrl"))}
     cut = CutBatches(store, range(count), {RGB: 2}, ClipShape(8, 8), count, 3, augmentations, 0)[0, 0]
     same = (cut.views[RGB, 0][0][:, 0, 0, 0, 0] == cut.views[RGB, 1][0][:, 0, 0, 0, 0]).float().mean()
@@ -307,10 +311,8 @@ def test_cvrls_windows_are_drawn_together_for_both_views() -> None:
 
 
 def test_coclrs_views_reach_the_batches_of_every_modality() -> None:
-    """Frame t of each video has the value t, so a clip tells its window; jitter 1 shows whose colours are changed."""
-    count, length = 24, 120
-    ramp = np.broadcast_to(np.arange(length, dtype=np.uint8)[:, None, None, None], (length, 16, 16, 3))
-    store = BreakableStore(lengths=(length,) * count, pictures=dict.fromkeys(range(count), np.ascontiguousarray(ramp)))
+    """Jitter 1 shows whose colours are changed."""
+    count, store = 24, ramps(24, 120)
     settings = AugmentSettings(views="coclr", jitter=1.0)
     augmentations = {RGB: PictureAugmentation(settings), FLOW: FlowAugmentation(settings)}
     cut = CutBatches(store, range(count), {RGB: 2, FLOW: 1}, ClipShape(4, 8), count, 3, augmentations, 0)[0, 0]
