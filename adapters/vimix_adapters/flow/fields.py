@@ -1,7 +1,7 @@
 """Flow as a store holds it: estimated, resized, clipped, quantised; and drawn in colours."""
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import cv2
@@ -10,21 +10,15 @@ from numpy.typing import NDArray
 
 Frames = NDArray[np.uint8]
 Field = NDArray[np.float32]
+FlowEstimator = Callable[[Frames, Frames], Field]
+"""Estimates displacements (u, v) in pixels, float32 [H, W, 2], from an earlier and a later grey frame, uint8 [H, W].
 
-
-class FlowEstimator(Protocol):
-    """Estimates the motion between two frames."""
-
-    def __call__(self, earlier: Frames, later: Frames) -> Field:
-        """Estimate displacements (u, v) in pixels, float32 [H, W, 2], from grey frames uint8 [H, W].
-
-        The point at (x, y) of the earlier frame is at (x + u, y + v) in the later one.
-        """
-        ...
+The point at (x, y) of the earlier frame is at (x + u, y + v) in the later one.
+"""
 
 
 @runtime_checkable
-class BatchFlowEstimator(FlowEstimator, Protocol):
+class BatchFlowEstimator(Protocol):
     """Estimates the motion in many pairs of frames at once."""
 
     def batch(self, earlier: Frames, later: Frames) -> Field:
