@@ -248,12 +248,10 @@ def test_a_missing_modality_and_a_split_that_fills_no_batch_are_refused() -> Non
 
 
 @pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_on_a_gpu_are_those_of_the_cpu() -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    plain = {"augmentations": {RGB: PictureAugmentation(AugmentSettings()), FLOW: FlowAugmentation()}}
-    on_gpu = loader(device=torch.device("cuda"), workers=1, **plain)
-    for a, b in zip(on_gpu.batches(0), loader(**plain).batches(0), strict=True):
+    on_gpu = loader(device=torch.device("cuda"), workers=1)
+    for a, b in zip(on_gpu.batches(0), loader().batches(0), strict=True):
         assert a.videos.device.type == "cuda"
         for modality in b.views:
             for x, y in zip(a.views[modality], b.views[modality], strict=True):
@@ -273,7 +271,8 @@ def test_coclr_draws_one_window_twice_or_two_windows() -> None:
     np.testing.assert_allclose(colours.mean(axis=0), 0.3, atol=0.05)
     assert colours.all(axis=1).mean() == pytest.approx(0.09, abs=0.03)
     starts = [view.start for pair in twice for view in pair]
-    assert (min(starts), max(starts)) >= (0, 90_000)
+    assert min(starts) < 10_000
+    assert max(starts) > 90_000
     assert {view.start for pair in pairs[:9] for view in coclr_windows(5, clip, rng)} == {0}, "shorter than a clip"
 
 
