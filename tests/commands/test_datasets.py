@@ -23,8 +23,7 @@ from vimix_adapters.datasets.hmdb51 import list_hmdb51, recording_of
 from vimix_adapters.datasets.kinetics import list_kinetics
 from vimix_adapters.datasets.listing import video_files
 from vimix_adapters.datasets.lists import list_videos
-from vimix_adapters.datasets.ntu import class_names, parse_name
-from vimix_adapters.datasets.ntu_videos import list_ntu_videos
+from vimix_adapters.datasets.ntu import class_names, list_ntu_videos, parse_name
 from vimix_adapters.datasets.ucf101 import list_ucf101, read_class_index
 from vimix_adapters.wiring import require_labels
 

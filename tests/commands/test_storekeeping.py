@@ -24,8 +24,7 @@ from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.class_folders import list_folder
 from vimix_adapters.files import WriteError, replacing, require_new, sweep
-from vimix_adapters.flow.colours import flow_colours, full_speed
-from vimix_adapters.flow.fields import quantise
+from vimix_adapters.flow.fields import flow_colours, full_speed, quantise
 from vimix_adapters.prepare.build_store import build_store
 from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.quarantine import quarantine_file

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.fakes.flow import FakeFlow, moving_texture, turn
-from vimix_adapters.flow.estimator import FlowEstimator
+from vimix_adapters.flow.fields import FlowEstimator
 from vimix_adapters.flow.opencv import DisFlow, TvL1Flow
 from vimix_adapters.flow.tvl1_torch import TorchTvL1Flow
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 
 class FakeFlow:
-    """Implements ``vimix_adapters.flow.estimator.FlowEstimator``: the best of all shifts up to 4 pixels, in halves."""
+    """Implements ``vimix_adapters.flow.fields.FlowEstimator``: the best of all shifts up to 4 pixels, in halves."""
 
     def __call__(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
         shifts = [(u / 2, v / 2) for u in range(-8, 9) for v in range(-8, 9)]

@@ -70,13 +70,16 @@ def write_video(
     codec: str = "libx264",
     times: Sequence[int] | None = None,
     pixels: str = "yuv420p",
+    aspect: Fraction | None = None,
 ) -> None:
-    """A real file, through a real encoder; ``times`` are time stamps in units of 1/rate."""
+    """A real file, through a real encoder; ``times`` are time stamps in units of 1/rate, ``aspect`` that of pixels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=rate)
         stream.height, stream.width, stream.pix_fmt = pictures.shape[1], pictures.shape[2], pixels
         stream.codec_context.time_base = 1 / Fraction(rate)
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
         for t, picture in enumerate(pictures):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts = times[t] if times else t

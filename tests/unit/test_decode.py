@@ -3,6 +3,7 @@
 import struct
 from fractions import Fraction
 from itertools import islice
+from pathlib import Path
 
 import av
 import numpy as np
@@ -10,10 +11,14 @@ import pytest
 
 from tests.fakes.store import frame_numbers, moving_square, write_video
 from vimix_adapters.clips import video_file
-from vimix_adapters.clips.decode import decode_video, first_frames, open_frames
+from vimix_adapters.clips.decode import Reading, decode_video, first_frames, open_frames, thinned
 from vimix_adapters.clips.display import resized
-from vimix_adapters.clips.thinning import thinned
 from vimix_adapters.clips.video_file import probe_video
+
+
+def read(path: Path, ceiling: float) -> tuple[np.ndarray, Reading]:
+    reading = Reading(open_frames(path), ceiling, 48)
+    return np.concatenate(list(reading.pieces())), reading
 
 
 @pytest.mark.slow
@@ -26,18 +31,18 @@ def test_every_frame_is_read_once_and_in_order(tmp_path, monkeypatch, codec, rea
         monkeypatch.setattr(video_file, "decord_frames", lambda *file: islice(decord(*file), read_by_decord))
     write_video(tmp_path / "a.mp4", moving_square(30), codec=codec)
     decoded = decode_video(tmp_path / "a.mp4", rate=30, short_side=48)
-    assert decoded.frames.shape == (30, 48, 64, 3)
-    assert decoded.frames.dtype == np.uint8
-    assert frame_numbers(decoded.frames) == list(range(30))
+    assert decoded.shape == (30, 48, 64, 3)
+    assert decoded.dtype == np.uint8
+    assert frame_numbers(decoded) == list(range(30))
 
 
 def test_decord_reads_what_pyav_reads(tmp_path, monkeypatch) -> None:
     pytest.importorskip("decord", reason="decord has no wheel for this platform")
     write_video(tmp_path / "a.mp4", moving_square(20))
     assert len(list(video_file.decord_frames(tmp_path / "a.mp4", 20))) == 20
-    with_decord = decode_video(tmp_path / "a.mp4", 0, 48).frames
+    with_decord = decode_video(tmp_path / "a.mp4", 0, 48)
     monkeypatch.setattr(video_file, "decord_frames", lambda *_: ())
-    with_pyav = decode_video(tmp_path / "a.mp4", 0, 48).frames
+    with_pyav = decode_video(tmp_path / "a.mp4", 0, 48)
     assert np.abs(with_decord.astype(int) - with_pyav).mean() < 3
 
 
@@ -47,7 +52,7 @@ def test_decord_reads_only_files_whose_pictures_it_may_hold_all_at_once(tmp_path
     for limit, plain in ((20 * 48 * 64 * 3, True), (20 * 48 * 64 * 3 - 1, False)):
         monkeypatch.setattr(video_file, "AHEAD", limit)
         assert probe_video(tmp_path / "a.mp4").plain == plain
-        assert frame_numbers(decode_video(tmp_path / "a.mp4", 0, 48).frames) == list(range(20))
+        assert frame_numbers(decode_video(tmp_path / "a.mp4", 0, 48)) == list(range(20))
 
 
 @pytest.mark.parametrize("width", [48, 62, 90, 100, 340])
@@ -55,17 +60,9 @@ def test_frames_of_any_width_are_whole(tmp_path, width) -> None:
     """Encoders pad to whole blocks of 16 pixels, and the file says how to crop them."""
     pictures = moving_square(5, 48, width)
     write_video(tmp_path / "a.mp4", pictures)
-    found = decode_video(tmp_path / "a.mp4", 0, 48).frames
+    found = decode_video(tmp_path / "a.mp4", 0, 48)
     assert found.shape == (5, 48, width, 3)
     assert np.abs(found.mean(axis=-1) - pictures.mean(axis=-1)).mean() < 8
-
-
-def test_without_a_rate_the_videos_own_rate_is_kept_and_returned(tmp_path) -> None:
-    write_video(tmp_path / "a.mp4", moving_square(24), rate=12)
-    decoded = decode_video(tmp_path / "a.mp4", rate=0, short_side=24)
-    assert len(decoded.frames) == 24
-    assert decoded.rate == pytest.approx(12)
-    assert decoded.frames.shape[1:3] == (24, 32)
 
 
 @pytest.mark.slow
@@ -84,20 +81,20 @@ def test_without_a_rate_the_videos_own_rate_is_kept_and_returned(tmp_path) -> No
 )
 def test_a_rate_is_a_ceiling_and_no_frame_is_read_twice(tmp_path, own, ceiling, expected, rate) -> None:
     write_video(tmp_path / "a.mp4", moving_square(24), rate=own)
-    decoded = decode_video(tmp_path / "a.mp4", rate=ceiling, short_side=48)
-    assert frame_numbers(decoded.frames) == list(expected)
-    assert decoded.rate == pytest.approx(rate, rel=1e-3)
-    assert decoded.file_rate == pytest.approx(float(own), rel=1e-3)
-    assert decoded.file_frames == 24
+    frames, reading = read(tmp_path / "a.mp4", ceiling)
+    assert frame_numbers(frames) == list(expected)
+    assert reading.rate == pytest.approx(rate, rel=1e-3)
+    assert reading.file_rate == pytest.approx(float(own), rel=1e-3)
+    assert reading.file_frames == 24
 
 
 def test_variable_frame_rates_are_followed_by_time_stamp(tmp_path) -> None:
     """Ten frames in the first third of a second, then ten at a tenth of that rate."""
     times = [*range(10), *(10 + 10 * i for i in range(10))]
     write_video(tmp_path / "a.mkv", moving_square(20), rate=30, times=times)
-    assert frame_numbers(decode_video(tmp_path / "a.mkv", rate=30, short_side=48).frames) == list(range(20))
+    assert frame_numbers(decode_video(tmp_path / "a.mkv", rate=30, short_side=48)) == list(range(20))
     fast = decode_video(tmp_path / "a.mkv", rate=15, short_side=48)
-    assert frame_numbers(fast.frames) == [0, 2, 4, 6, 8, *range(10, 20)], "only where it is fast"
+    assert frame_numbers(fast) == [0, 2, 4, 6, 8, *range(10, 20)], "only where it is fast"
 
 
 def test_the_frames_that_are_kept_are_those_of_a_search_through_all() -> None:
@@ -118,9 +115,9 @@ def test_the_frames_that_are_kept_are_those_of_a_search_through_all() -> None:
 def test_frames_that_are_stored_in_another_order_than_they_are_shown_come_in_that_of_display(tmp_path, ending) -> None:
     """B-frames; AVI has no times of display for them."""
     write_video(tmp_path / f"a.{ending}", moving_square(30), rate=30)
-    decoded = decode_video(tmp_path / f"a.{ending}", 15, 48)
-    assert frame_numbers(decoded.frames) == list(range(0, 30, 2))
-    assert decoded.file_rate == pytest.approx(30, rel=0.01)
+    frames, reading = read(tmp_path / f"a.{ending}", 15)
+    assert frame_numbers(frames) == list(range(0, 30, 2))
+    assert reading.file_rate == pytest.approx(30, rel=0.01)
 
 
 @pytest.mark.slow
@@ -130,14 +127,14 @@ def test_a_clock_that_is_set_back_goes_on(tmp_path) -> None:
         write_video(tmp_path / f"{name}.ts", moving_square(60), codec="mpeg2video")
     joined = (tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes()
     (tmp_path / "joined.ts").write_bytes(joined)
-    decoded = decode_video(tmp_path / "joined.ts", 0, 48)
-    assert frame_numbers(decoded.frames) == [n % 32 for n in range(60)] * 2
-    assert decoded.file_rate == pytest.approx(30, rel=0.05)
+    frames, reading = read(tmp_path / "joined.ts", 0)
+    assert frame_numbers(frames) == [n % 32 for n in range(60)] * 2
+    assert reading.file_rate == pytest.approx(30, rel=0.05)
 
 
 def test_small_frames_are_not_enlarged(tmp_path) -> None:
     write_video(tmp_path / "a.mp4", moving_square(3))
-    assert decode_video(tmp_path / "a.mp4", 30, 256).frames.shape == (3, 48, 64, 3)
+    assert decode_video(tmp_path / "a.mp4", 30, 256).shape == (3, 48, 64, 3)
 
 
 @pytest.mark.parametrize("stamps", [[0], [*range(0, 4000, 100)]])
@@ -156,7 +153,7 @@ def test_a_last_frame_that_is_shown_for_long_truncates_no_file(tmp_path, stamps)
             packet.duration = end - stamp
             container.mux(packet)
     assert probe_video(tmp_path / "a.mp4").seconds == pytest.approx(12)
-    assert len(decode_video(tmp_path / "a.mp4", 30, 48).frames) == len(stamps)
+    assert len(decode_video(tmp_path / "a.mp4", 30, 48)) == len(stamps)
 
 
 def set_matrix(path, matrix) -> None:
@@ -188,7 +185,7 @@ def test_frames_are_as_a_player_shows_them(tmp_path, kind) -> None:
     write_video(tmp_path / "a.mp4", np.stack([picture] * 3), codec="mpeg4")
     set_matrix(tmp_path / "a.mp4", (a, b, c, d))
     expected = shown(picture).astype(int)
-    for frames in (decode_video(tmp_path / "a.mp4", 0, 48).frames, first_frames(open_frames(tmp_path / "a.mp4"), 1)):
+    for frames in (decode_video(tmp_path / "a.mp4", 0, 48), first_frames(open_frames(tmp_path / "a.mp4"), 1)):
         assert frames[0].shape == expected.shape
         assert np.abs(frames[0] - expected).mean() < 12
 
@@ -228,7 +225,7 @@ def test_colours_are_those_of_a_player_in_full_and_limited_range_and_both_matric
             frame.color_range, frame.pts = RANGES[levels], number
             file.mux(stream.encode(frame))
         file.mux(stream.encode())
-    found = decode_video(path, 0, 48).frames[1, 24, [10, 32, 55]]
+    found = decode_video(path, 0, 48)[1, 24, [10, 32, 55]]
     assert np.abs(found.astype(int) - COLOURS[24, [10, 32, 55]]).max() <= 6, found
 
 
@@ -237,21 +234,15 @@ def test_pixels_that_are_not_square_are_stretched_as_a_player_does(tmp_path, tur
     """48 x 64 pixels that are one and a half times as wide as high; turned, the stretch turns too."""
     pictures = np.full((3, 48, 64, 3), 30, np.uint8)
     pictures[:, 12:36, 16:48] = 230  # the middle half of each side
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
+    write_video(tmp_path / "a.mp4", pictures, codec="mpeg4", aspect=Fraction(3, 2))
     if turn:
         set_matrix(tmp_path / "a.mp4", (0, 1, -1, 0))
-    for frames in (decode_video(tmp_path / "a.mp4", 0, 48).frames, first_frames(open_frames(tmp_path / "a.mp4"), 1)):
+    for frames in (decode_video(tmp_path / "a.mp4", 0, 48), first_frames(open_frames(tmp_path / "a.mp4"), 1)):
         assert frames[0].shape[:2] == shape
         bright = frames[0].mean(axis=-1) > 130
         assert bright.any(axis=0).mean() == pytest.approx(0.5, abs=0.06)
         assert bright.any(axis=1).mean() == pytest.approx(0.5, abs=0.06)
-    assert decode_video(tmp_path / "a.mp4", 0, 24).frames.shape[1:3] == tuple(side // 2 for side in shape)
+    assert decode_video(tmp_path / "a.mp4", 0, 24).shape[1:3] == tuple(side // 2 for side in shape)
 
 
 @pytest.mark.parametrize(("size", "expected"), [((48, 64), (24, 32)), ((64, 48), (32, 24)), ((30, 30), (24, 24))])

@@ -54,8 +54,3 @@ def test_a_single_frame_stands_still() -> None:
 def test_an_opencv_without_tvl1_says_what_to_install() -> None:
     with pytest.raises(VimixError, match="opencv-contrib-python-headless"):
         create_tvl1(SimpleNamespace())
-
-
-def test_tvl1_is_found_under_its_older_names() -> None:
-    assert create_tvl1(SimpleNamespace(optflow=SimpleNamespace(createOptFlow_DualTVL1=lambda: "old"))) == "old"
-    assert create_tvl1(SimpleNamespace(createOptFlow_DualTVL1=lambda: "older")) == "older"

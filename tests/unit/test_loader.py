@@ -46,7 +46,6 @@ def identical(one, other) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
 def test_batches_do_not_depend_on_the_number_of_workers() -> None:
     """Two forked workers that live for several epochs, one of them unfinished, give the same as the main process."""
     alone, helped = loader(), loader(workers=2, start_method="fork")
@@ -112,7 +111,6 @@ def test_workers_ignore_the_signals_that_ask_the_main_process_to_stop() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
 def test_only_the_loaders_own_workers_are_ended_at_exit() -> None:
     """The epoch is unfinished, and the host program runs a process of its own."""
     host = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,), daemon=True)
@@ -250,12 +248,10 @@ def test_a_missing_modality_and_a_split_that_fills_no_batch_are_refused() -> Non
 
 
 @pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_on_a_gpu_are_those_of_the_cpu() -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    plain = {"augmentations": {RGB: PictureAugmentation(AugmentSettings()), FLOW: FlowAugmentation()}}
-    on_gpu = loader(device=torch.device("cuda"), workers=1, **plain)
-    for a, b in zip(on_gpu.batches(0), loader(**plain).batches(0), strict=True):
+    on_gpu = loader(device=torch.device("cuda"), workers=1)
+    for a, b in zip(on_gpu.batches(0), loader().batches(0), strict=True):
         assert a.videos.device.type == "cuda"
         for modality in b.views:
             for x, y in zip(a.views[modality], b.views[modality], strict=True):
@@ -275,7 +271,8 @@ def test_coclr_draws_one_window_twice_or_two_windows() -> None:
     np.testing.assert_allclose(colours.mean(axis=0), 0.3, atol=0.05)
     assert colours.all(axis=1).mean() == pytest.approx(0.09, abs=0.03)
     starts = [view.start for pair in twice for view in pair]
-    assert (min(starts), max(starts)) >= (0, 90_000)
+    assert min(starts) < 10_000
+    assert max(starts) > 90_000
     assert {view.start for pair in pairs[:9] for view in coclr_windows(5, clip, rng)} == {0}, "shorter than a clip"
 
 
@@ -296,12 +293,16 @@ def test_cvrl_draws_intervals_that_fall_linearly_and_either_view_first() -> None
     assert {window.start for window in cvrl_windows(3, clip, rng)} == {0}, "shorter than a clip"
 
 
+def ramps(count: int, length: int) -> BreakableStore:
+    """Frame t of each video has the value t, so a clip tells its window."""
+    ramp = np.broadcast_to(np.arange(length, dtype=np.uint8)[:, None, None, None], (length, 16, 16, 3))
+    return BreakableStore(lengths=(length,) * count, pictures=dict.fromkeys(range(count), np.ascontiguousarray(ramp)))
+
+
 @pytest.mark.slow
 def test_cvrls_windows_are_drawn_together_for_both_views() -> None:
     """A video of nine frames and clips of eight have two windows; drawn apart, half of the pairs would be equal."""
-    count = 400
-    ramp = np.broadcast_to(np.arange(9, dtype=np.uint8)[:, None, None, None], (9, 16, 16, 3))
-    store = BreakableStore(lengths=(9,) * count, pictures=dict.fromkeys(range(count), np.ascontiguousarray(ramp)))
+    count, store = 400, ramps(400, 9)
     augmentations = {RGB: PictureAugmentation(AugmentSettings(views="cvrl"))}
     cut = CutBatches(store, range(count), {RGB: 2}, ClipShape(8, 8), count, 3, augmentations, 0)[0, 0]
     same = (cut.views[RGB, 0][0][:, 0, 0, 0, 0] == cut.views[RGB, 1][0][:, 0, 0, 0, 0]).float().mean()
@@ -309,10 +310,8 @@ def test_cvrls_windows_are_drawn_together_for_both_views() -> None:
 
 
 def test_coclrs_views_reach_the_batches_of_every_modality() -> None:
-    """Frame t of each video has the value t, so a clip tells its window; jitter 1 shows whose colours are changed."""
-    count, length = 24, 120
-    ramp = np.broadcast_to(np.arange(length, dtype=np.uint8)[:, None, None, None], (length, 16, 16, 3))
-    store = BreakableStore(lengths=(length,) * count, pictures=dict.fromkeys(range(count), np.ascontiguousarray(ramp)))
+    """Jitter 1 shows whose colours are changed."""
+    count, store = 24, ramps(24, 120)
     settings = AugmentSettings(views="coclr", jitter=1.0)
     augmentations = {RGB: PictureAugmentation(settings), FLOW: FlowAugmentation(settings)}
     cut = CutBatches(store, range(count), {RGB: 2, FLOW: 1}, ClipShape(4, 8), count, 3, augmentations, 0)[0, 0]

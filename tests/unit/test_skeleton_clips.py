@@ -1,7 +1,5 @@
 """Views of skeletons: temporal crop, shear, and the streams derived from the result."""
 
-import multiprocessing
-
 import numpy as np
 import pytest
 import torch
@@ -12,8 +10,7 @@ from vimix.values.modality import BONE, JOINT, MOTION
 from vimix_adapters.clips.array_store import ArrayStore
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.loader import TrainingLoader
-from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation, SkeletonDraw, reflected
-from vimix_adapters.clips.skeleton_streams import derived
+from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation, SkeletonDraw, derived
 from vimix_adapters.clips.views import CENTRE, TEN_CROPS, ClipShape
 from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
 
@@ -64,7 +61,6 @@ def test_all_starts_of_the_temporal_crop_occur_and_none_without_padding() -> Non
     view = still.view(sequence, 8, np.random.default_rng(0))
     assert torch.equal(view.clip, torch.from_numpy(sequence))
     assert view.draw == SkeletonDraw()
-    assert reflected(6, 2).tolist() == [1, 0, 0, 1, 2, 3, 4, 5, 5, 4]
 
 
 def test_evaluation_sees_the_whole_sequence_once_without_augmentation() -> None:
@@ -107,7 +103,6 @@ def loader(workers: int = 0, seed: int = 0, **views: int) -> TrainingLoader:
     )
 
 
-@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="the platform does not fork")
 def test_batches_of_several_streams_do_not_depend_on_workers() -> None:
     views = {JOINT: 2, MOTION: 1, BONE: 1}
     alone, helped = (list(loader(workers, **views).batches(1)) for workers in (0, 2))

@@ -6,12 +6,10 @@ import pytest
 import torch
 
 from tests.fakes.flow import moving_texture, turn
-from vimix_adapters.flow.estimator import BatchFlowEstimator
-from vimix_adapters.flow.fields import flow_fields
+from vimix_adapters.flow.fields import BatchFlowEstimator, flow_fields
 from vimix_adapters.flow.opencv import DisFlow, TvL1Flow
 from vimix_adapters.flow.tvl1_torch import (
     TorchTvL1Flow,
-    TvL1Settings,
     _divergence,
     _enlarged,
     _forward_differences,
@@ -72,13 +70,13 @@ def test_a_videos_fields_are_computed_in_batches_where_the_estimator_can() -> No
     assert np.array_equal(fields, single)
 
 
-@pytest.mark.parametrize("side", [1, 3, 5])
+@pytest.mark.parametrize("side", [3, 5])
 def test_medians_are_opencvs(side) -> None:
     pictures = np.random.default_rng(0).normal(size=(2, 3, 17, 24)).astype(np.float32)
     pictures[0] = np.rint(pictures[0])  # with ties
     found = median_filter(torch.from_numpy(pictures), side).numpy()
     for index in np.ndindex(2, 3):
-        assert np.array_equal(found[index], cv2.medianBlur(pictures[index], side) if side > 1 else pictures[index])
+        assert np.array_equal(found[index], cv2.medianBlur(pictures[index], side))
 
 
 def test_pyramids_are_opencvs() -> None:
@@ -115,12 +113,6 @@ def test_divergence_is_minus_the_adjoint_of_the_differences() -> None:
     p[1][..., -1, :] = 0
     left, right = (_forward_differences(u) * p).sum(), (u * _divergence(p)).sum()
     assert left.item() == pytest.approx(-right.item())
-
-
-def test_settings_out_of_range_are_refused() -> None:
-    for wrong in ({"tau": 0}, {"scale_step": 1.0}, {"median": 4}, {"warps": 0}):
-        with pytest.raises(ValueError, match=next(iter(wrong))):
-            TvL1Settings(**wrong)
 
 
 @pytest.mark.cuda

@@ -60,7 +60,7 @@ def ntu_videos_command(edition: int) -> Callable[..., None]:
     """Make the command for the colour videos of NTU RGB+D 60 or 120."""
 
     def command(videos: Videos, out: Out, options: "PrepareOptions", allow_partial: AllowPartial = False) -> None:
-        from vimix_adapters.datasets.ntu_videos import list_ntu_videos
+        from vimix_adapters.datasets.ntu import list_ntu_videos
 
         prepare_and_print(list_ntu_videos(videos, edition), out, options, allow_partial)
 

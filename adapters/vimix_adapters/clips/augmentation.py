@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vimix.ports.clips import Frames
+from vimix.values.video import ModalityFormat
 from vimix_adapters.clips.batched import Operation, displace_, per_clip, planes, treated
 from vimix_adapters.clips.pixels import (
     adjust_brightness_,
@@ -24,27 +25,12 @@ from vimix_adapters.clips.pixels import (
     normalise_,
     to_grey_,
 )
-from vimix_adapters.clips.views import Box, ClipShape, Crop, CropDraw, cut_out, draw_box
-from vimix_adapters.config.augment_settings import AugmentSettings
+from vimix_adapters.clips.skeleton_augmentation import SkeletonAugmentation
+from vimix_adapters.clips.views import Box, ClipShape, Crop, CropDraw, View, cut_out, draw_box
+from vimix_adapters.config.augment_settings import AugmentSettings, SkeletonAugmentSettings
 
 BLUR_REFERENCE = 128
 """Clip size in pixels for which ``blur_sigma_*`` are given. The sigma is scaled in proportion to the clip's size."""
-
-
-@frozen(eq=False)
-class View:
-    """A view of a video before it is sent to the device.
-
-    ``clip`` is uint8 [T, size, size, C], or float32 [T, V, M, C] for a skeleton; ``draw`` holds the values that its
-    augmentation drew for it.
-    """
-
-    clip: Tensor
-    draw: Any
-
-    def pin_memory(self) -> "View":
-        """Return the view with its clip in pinned memory. The DataLoader's pinning thread calls this."""
-        return View(self.clip.pin_memory(), self.draw)
 
 
 class ClipAugmentation(Protocol):
@@ -207,6 +193,21 @@ class FlowAugmentation(_CroppedAugmentation):
     def plain(self, clips: Tensor, draw: CropDraw) -> Tensor:
         """The same as ``apply`` with one draw for all clips."""
         return self.apply(clips, [draw] * len(clips))
+
+
+def augmentation_of(
+    kind: ModalityFormat,
+    frames: AugmentSettings | None = None,
+    skeletons: SkeletonAugmentSettings | None = None,
+) -> ClipAugmentation:
+    """Return the augmentation for a modality stored as ``kind``: a skeleton, flow (it has a bound) or pictures.
+
+    The settings default to those of the method. Evaluation does not use them.
+    """
+    if kind.layout is not None:
+        return SkeletonAugmentation(kind, skeletons or SkeletonAugmentSettings())
+    settings = frames or AugmentSettings()
+    return FlowAugmentation(settings) if kind.bound else PictureAugmentation(settings)
 
 
 def _bound(adjust_: Callable[[Tensor, Tensor], None], parameter: Tensor) -> Operation:

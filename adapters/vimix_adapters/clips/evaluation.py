@@ -11,10 +11,9 @@ from vimix.ports.clips import VideoStore
 from vimix.values.clip_batch import VideoClips
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix_adapters.clips.augmentation import ClipAugmentation, View
-from vimix_adapters.clips.by_format import augmentation_of
+from vimix_adapters.clips.augmentation import ClipAugmentation, augmentation_of
 from vimix_adapters.clips.loader import require_modality
-from vimix_adapters.clips.views import CENTRE, ClipShape, Crop, frame_indices, read_frames, window_starts
+from vimix_adapters.clips.views import CENTRE, ClipShape, Crop, View, frame_indices, read_frames, window_starts
 from vimix_adapters.clips.workers import worker_loader
 
 

@@ -1,11 +1,10 @@
 """Reading a store: one HDF5 file that holds videos or skeletons, or a folder of such files (see ``shards``).
 
 ``/head`` lists the videos (see ``hdf5_head``). ``/videos/<number>`` is the group of a video. Its attributes are name,
-label, source, frames, rate and checksum. Each
-modality is a dataset with its own checksum. Raw stores hold uint8 [T, H, W, C]. JPEG stores hold the frames' bytes one
-after the other, and ``<modality>.ends`` the position where each frame ends. Flow as JPEG is one grey picture a frame,
-u above v, because a colour picture would mix details of u and v. A store of skeletons has a single array
-``/joint`` [N, T, V, M, C] float32 (see ``skeleton_writer``).
+label, source, frames, rate and checksum. Each modality is a dataset with its own checksum. Raw stores hold uint8
+[T, H, W, C]. JPEG stores hold the frames' bytes one after the other, and ``<modality>.ends`` the position where each
+frame ends. Flow as JPEG is one grey picture a frame, u above v, because a colour picture would mix details of u and v.
+A store of skeletons has a single array ``/joint`` [N, T, V, M, C] float32 (see ``skeleton_writer``).
 """
 
 import hashlib
@@ -35,8 +34,6 @@ from vimix_adapters.files import WriteError, require_file
 
 STORED_FRAMES = "stored frames"
 """The ``flow_origin`` of flow that was computed from the frames in the store."""
-
-
 RUN_BYTES = 2**24
 """Bytes of a dataset that are read or written at once."""
 
@@ -101,10 +98,11 @@ class Hdf5VideoStore:
             raise VimixError(f"{self._path} holds skeletons: this needs a store of videos (vimix prepare folder)")
         return self.settings
 
-    def sequence(self, number: int) -> tuple[bytes, str]:
-        """Return the bytes of a skeleton sequence in the file, and the checksum that was written with them."""
+    def sequence(self, number: int) -> bytes:
+        """Return the bytes of a skeleton sequence in the file."""
         file, place = self._file(number)
-        return file[JOINT][place].astype("<f4").tobytes(), file["checksums"].asstr()[place]
+        sequence: bytes = file[JOINT][place].astype("<f4").tobytes()
+        return sequence
 
     def checksum(self, number: int) -> str:
         """Return the checksum that was written with a video or a skeleton sequence.
@@ -245,8 +243,7 @@ def _forget_handles() -> None:
         store.close()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_handles)
+os.register_at_fork(after_in_child=_forget_handles)
 
 
 def _opened(path: Path) -> h5py.File:

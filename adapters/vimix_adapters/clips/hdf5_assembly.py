@@ -59,9 +59,9 @@ def write_store(path: Path, videos: Sequence[Placed], head: Head) -> None:
             for file, name in video.pieces:
                 _copy(opened(file)[name], group)
             seal(group)
-            group.attrs.update({"name": video.name, "label": video.label, "source": video.source})
-            length = {"frames": int(group.attrs["frames"]), "rate": float(group.attrs["rate"])}
-            listed.append({"name": video.name, "label": video.label, "source": video.source, **length})
+            about = {"name": video.name, "label": video.label, "source": video.source}
+            group.attrs.update(about)
+            listed.append({**about, "frames": int(group.attrs["frames"]), "rate": float(group.attrs["rate"])})
             checksums.append(as_text(group.attrs["checksum"]))
         write_head(store, head.listing(listed, checksums))
 

@@ -12,12 +12,7 @@ from attrs import asdict, frozen
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix.values.video import Video
-from vimix_adapters.clips.hdf5 import (
-    Hdf5VideoStore,
-    checksum_of,
-    require_own_data,
-    total_checksum,
-)
+from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of, require_own_data, total_checksum
 from vimix_adapters.clips.hdf5_head import as_text
 from vimix_adapters.config.store_settings import SkeletonSettings
 
@@ -83,8 +78,7 @@ def _problems(store: Hdf5VideoStore, number: int) -> Iterator[str]:
 
 def _differences_of_skeleton(store: Hdf5VideoStore, number: int) -> Iterator[str]:
     try:
-        data, checksum = store.sequence(number)
-        if hashlib.sha256(data).hexdigest() != checksum:
+        if hashlib.sha256(store.sequence(number)).hexdigest() != store.checksum(number):
             yield "joint: its bytes are not those that were written (checksum)"
     except (KeyError, OSError, RuntimeError, ValueError, IndexError) as error:
         yield f"cannot be read: {' '.join(str(error).split())}"

@@ -86,18 +86,12 @@ def part_writer(path: Path, settings: PackSettings) -> Iterator[PartWriter]:
         yield PartWriter(file, path.parent, settings)
 
 
-def write_part(
-    path: Path,
-    frames: Mapping[Modality, Frames],
-    rate: float,
-    settings: PackSettings,
-    timing: FileTiming | None = None,
-) -> None:
+def write_part(path: Path, frames: Mapping[Modality, Frames], rate: float, settings: PackSettings) -> None:
     """Write one whole video, uint8 [T, H, W, C] by modality, as ``part_writer`` does."""
     with part_writer(path, settings) as part:
         for modality, pictures in frames.items():
             part.append(modality, pictures)
-        part.finish(rate, timing)
+        part.finish(rate)
 
 
 def file_timing(path: Path) -> FileTiming | None:

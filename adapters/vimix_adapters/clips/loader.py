@@ -16,12 +16,13 @@ from vimix.ports.clips import VideoStore
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
-from vimix_adapters.clips.augmentation import ClipAugmentation, View
+from vimix_adapters.clips.augmentation import ClipAugmentation
 from vimix_adapters.clips.prefetch import prefetched
 from vimix_adapters.clips.views import (
     PAIR,
     WINDOWS,
     ClipShape,
+    View,
     WindowDraw,
     draw_start,
     read_clip,
@@ -112,38 +113,20 @@ class CutBatches:
         return None
 
     def _views(self, epoch: int, drawn_for: int, video: int) -> dict[ViewKey, View]:
-        return {
-            (modality, number): view
-            for modality, count in self.views.items()
-            for number, view in enumerate(self._views_of(epoch, drawn_for, modality, count, video))
-        }
-
-    def _views_of(self, epoch: int, drawn_for: int, modality: Modality, count: int, video: int) -> Iterator[View]:
-        length, augmentation = self.store.videos[video].frames, self.augmentations[modality]
-        clip = augmentation.clip_shape(self.clip, length)
-        windows: Sequence[WindowDraw] = ()
-        if (draw := WINDOWS.get(augmentation.views)) is not None:
-            windows = draw(length, clip, view_generator(self.seed, epoch, drawn_for, modality, PAIR))
-        for number in range(count):
-            rng = view_generator(self.seed, epoch, drawn_for, modality, number)
-            window = windows[number] if windows else WindowDraw(draw_start(length, clip, rng))
-            frames = read_clip(self.store, video, modality, window.start, clip)
-            yield augmentation.view(frames, clip.size, rng, window.colour)
-
-
-@define(eq=False)
-class _Requests:
-    """The DataLoader's sampler: the (epoch, step) pairs of the current epoch."""
-
-    steps: int
-    epoch: int = 0
-    first: int = 0
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        return iter([(self.epoch, step) for step in range(self.first, self.steps)])
-
-    def __len__(self) -> int:
-        return self.steps - self.first
+        views = {}
+        length = self.store.videos[video].frames
+        for modality, count in self.views.items():
+            augmentation = self.augmentations[modality]
+            clip = augmentation.clip_shape(self.clip, length)
+            windows: Sequence[WindowDraw] = ()
+            if (draw := WINDOWS.get(augmentation.views)) is not None:
+                windows = draw(length, clip, view_generator(self.seed, epoch, drawn_for, modality, PAIR))
+            for number in range(count):
+                rng = view_generator(self.seed, epoch, drawn_for, modality, number)
+                window = windows[number] if windows else WindowDraw(draw_start(length, clip, rng))
+                frames = read_clip(self.store, video, modality, window.start, clip)
+                views[modality, number] = augmentation.view(frames, clip.size, rng, window.colour)
+        return views
 
 
 class TrainingLoader:
@@ -186,8 +169,12 @@ class TrainingLoader:
         self._augmentations = augmentations
         self._max_bad_fraction = max_bad_fraction
         self._labels = torch.tensor([video.label for video in store.videos])
-        self._sources = torch.from_numpy(_numbered([video.source for video in store.videos]))
-        self._requests = _Requests(len(members) // (batch * share[1]))
+        _, sources = np.unique([video.source for video in store.videos], return_inverse=True)
+        self._sources = torch.from_numpy(sources.astype(np.int64))
+        # The number of batches in an epoch. The last incomplete one is dropped.
+        self.steps = len(members) // (batch * share[1])
+        # The DataLoader's sampler: (epoch, step) of each batch of the current epoch.
+        self._requests: list[tuple[int, int]] = []
         self._logged: set[int] = set()
         # A weak reference, because the generator refers to this loader.
         self._last: Callable[[], _Batches | None] = lambda: None
@@ -195,16 +182,11 @@ class TrainingLoader:
         cuts = CutBatches(store, members, views, clip, batch, seed, augmentations, limit, share)
         self._cut_batches: DataLoader[CutBatch] = worker_loader(cuts, self._requests, device, workers, start_method)
 
-    @property
-    def steps(self) -> int:
-        """Number of batches in an epoch. The last incomplete one is dropped."""
-        return self._requests.steps
-
     def batches(self, epoch: int, first: int = 0) -> Iterator[ClipBatch]:
         """Yield batches first, first+1, ..., steps-1 of an epoch. Starting another epoch ends this one."""
         if (last := self._last()) is not None:
             last.close()
-        self._requests.epoch, self._requests.first = epoch, first
+        self._requests[:] = [(epoch, step) for step in range(first, self.steps)]
         # Evaluating this expression starts the DataLoader's iterator, so the caller's thread forks the workers.
         made = ((cut.failures, self._augmented(cut)) for cut in self._cut_batches)
         running = prefetched(made) if self._device.type == "cpu" else made
@@ -244,10 +226,6 @@ class TrainingLoader:
 
 def _stacked(views: Sequence[View]) -> tuple[Tensor, list[Any]]:
     return torch.stack([view.clip for view in views]), [view.draw for view in views]
-
-
-def _numbered(names: Sequence[str]) -> NDArray[np.int64]:
-    return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 
 def require_clips(store: VideoStore, split: str, views: Mapping[Modality, int], batch: int) -> None:

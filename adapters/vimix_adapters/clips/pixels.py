@@ -24,7 +24,9 @@ def adjust_brightness_(clips: Tensor, factor: Tensor) -> None:
 
 def adjust_contrast_(clips: Tensor, factor: Tensor) -> None:
     """Scale the distance from each frame's mean luma (the luma of its mean colour). A factor of 1 changes nothing."""
-    _away_from_(luma(clips.mean(dim=(-2, -1), keepdim=True)), clips, factor)
+    factor = _per_clip(factor)
+    centre = luma(clips.mean(dim=(-2, -1), keepdim=True))
+    clips.mul_(factor).add_(centre.mul_(1 - factor)).clamp_(0, 1)
 
 
 def adjust_saturation_(clips: Tensor, factor: Tensor) -> None:
@@ -121,11 +123,6 @@ def blur_matrix(sigma: Tensor, size: int) -> Tensor:
     mirrored = weight(i + j) * (j > 0) + weight(i + j - 2 * (size - 1)) * (j < size - 1)
     weights = weight(i - j) + mirrored
     return weights / weights.sum(dim=2, keepdim=True)
-
-
-def _away_from_(centre: Tensor, clips: Tensor, factor: Tensor) -> None:
-    factor = _per_clip(factor)
-    clips.mul_(factor).add_(centre.mul_(1 - factor)).clamp_(0, 1)
 
 
 def _per_clip(parameter: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""Augmentation of skeletons: temporal crop in the workers, shear and the derived stream in batches on the device."""
+"""Augmentation of skeletons: temporal crop in the workers, shear and the derived stream in batches on the device.
+
+The streams motion and bone are derived from joint.
+"""
 
 from collections.abc import Sequence
 
@@ -8,17 +11,11 @@ from attrs import evolve, field, frozen
 from torch import Tensor
 
 from vimix.ports.clips import Frames
+from vimix.values.modality import BONE, MOTION
 from vimix.values.video import ModalityFormat
-from vimix_adapters.clips.augmentation import View
 from vimix_adapters.clips.batched import planes
-from vimix_adapters.clips.skeleton_streams import derived
-from vimix_adapters.clips.views import ClipShape, Crop
+from vimix_adapters.clips.views import ClipShape, Crop, View
 from vimix_adapters.config.augment_settings import SkeletonAugmentSettings
-
-
-def _off_diagonal(size: int) -> list[tuple[int, int]]:
-    """Return row and column of the entries off the diagonal, row by row."""
-    return [(row, column) for row in range(size) for column in range(size) if row != column]
 
 
 @frozen
@@ -57,16 +54,16 @@ class SkeletonAugmentation:
         s = self.settings
         padding = len(frames) // s.padding_ratio if s.padding_ratio else 0
         start = int(rng.integers(2 * padding + 1))
-        shear = rng.uniform(-s.shear, s.shear, len(_off_diagonal(self._dimensions)))
-        cropped = frames[reflected(len(frames), padding)[start : start + len(frames)]]
+        shear = rng.uniform(-s.shear, s.shear, self._dimensions * (self._dimensions - 1))
+        padded = np.pad(np.arange(len(frames)), padding, mode="symmetric")  # reflected: the end frames occur twice
+        cropped = frames[padded[start : start + len(frames)]]
         return View(torch.from_numpy(cropped), SkeletonDraw(start, tuple(shear.tolist())))
 
     def apply(self, clips: Tensor, draws: Sequence[SkeletonDraw]) -> Tensor:
         """Float32 [B, C, T, V, M] from sequences [B, T, V, M, C]. The shear does not change a score."""
         size = self._dimensions
-        rows, columns = zip(*_off_diagonal(size), strict=True)
         matrix = torch.eye(size).repeat(len(draws), 1, 1)
-        matrix[:, rows, columns] = torch.tensor([draw.shear for draw in draws])
+        matrix[:, ~torch.eye(size, dtype=torch.bool)] = torch.tensor([draw.shear for draw in draws])
         on_device = matrix.to(clips.device, non_blocking=True)
         sheared = torch.einsum("btvmj,bij->bitvm", clips[..., :size], on_device)
         return derived(torch.cat([sheared, planes(clips[..., size:])], dim=1).contiguous(), self.kind)
@@ -82,7 +79,35 @@ class SkeletonAugmentation:
         return derived(planes(clips), self.kind)
 
 
-def reflected(length: int, padding: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-    """Return frame numbers of a sequence padded by reflection at both ends. The end frames occur twice."""
-    inside = np.arange(length, dtype=np.int64)
-    return np.concatenate([inside[:padding][::-1], inside, inside[length - padding :][::-1]])
+def derived(joints: Tensor, kind: ModalityFormat) -> Tensor:
+    """Return the stream of ``kind`` for joints [B, C, T, V, M], of the same shape (section 6 of the method).
+
+    The score of a difference of two joints is the mean of their scores, as in pyskl. A masked joint (NaN), and each
+    difference with one, becomes 0.
+    """
+    assert kind.layout is not None
+    if kind.modality == MOTION:
+        stream = _motion(joints, kind.score)
+    elif kind.modality == BONE:
+        stream = _bone(joints, kind.layout.parents, kind.score)
+    else:
+        stream = joints
+    return torch.nan_to_num(stream, nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+
+
+def _motion(joints: Tensor, score: bool) -> Tensor:
+    """Displacement to the next frame; 0 in the last frame."""
+    motion, now, then = torch.zeros_like(joints), joints[:, :, :-1], joints[:, :, 1:]
+    torch.sub(then, now, out=motion[:, :, :-1])
+    if score:
+        motion[:, -1, :-1] = (now[:, -1] + then[:, -1]) / 2
+    return motion
+
+
+def _bone(joints: Tensor, parents: Sequence[int], score: bool) -> Tensor:
+    """Vector from the parent joint; 0 at the root."""
+    starts = joints.index_select(3, torch.tensor(parents, device=joints.device))
+    bones = joints - starts
+    if score:
+        bones[:, -1] = (joints[:, -1] + starts[:, -1]) / 2
+    return bones

@@ -7,7 +7,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -81,7 +80,10 @@ def write_skeleton_store(
                 array[len(checksums) : len(checksums) + len(block)] = block
                 checksums += [hashlib.sha256(sequence.tobytes()).hexdigest() for sequence in block]
             store["checksums"] = np.array(checksums, dtype="S64")
-            listed = [_listed(entry, settings.frames) for entry in entries]
+            listed = [
+                {"name": e.name, "label": e.label, "source": e.source, "frames": settings.frames, "rate": e.rate}
+                for e in entries
+            ]
             head = Head(tuple(classes), members_of([entry.splits for entry in entries]), settings, quarantined)
             write_head(store, head.listing(listed, checksums))
     except OSError as error:
@@ -90,7 +92,3 @@ def write_skeleton_store(
 
 def _shape(settings: SkeletonSettings) -> tuple[int, int, int, int]:
     return settings.frames, len(settings.layout.joints), settings.persons, len(settings.channels)
-
-
-def _listed(entry: SkeletonEntry, frames: int) -> dict[str, Any]:
-    return {"name": entry.name, "label": entry.label, "source": entry.source, "frames": frames, "rate": entry.rate}

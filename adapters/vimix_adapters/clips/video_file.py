@@ -19,13 +19,14 @@ from vimix.values.segment import Segment
 from vimix_adapters.clips.decord_frames import PLAIN_CODECS, decord_frames
 from vimix_adapters.clips.display import Display, Frame, display_of
 from vimix_adapters.clips.limits import LONGEST_SECONDS, MOST_PIXELS, require_at_most
-from vimix_adapters.clips.thinning import TIE
 from vimix_adapters.files import regular_file
 
 MISSING = 0.1
 """Share of the declared frames, or of a segment, that may be missing before a file counts as truncated."""
 GRACE = 0.5
 """Seconds by which a declared length may be wrong in addition."""
+TIE = 1e-6
+"""Seconds or frames below which two distances count as equal."""
 EXACT = ("mov", "matroska")
 """Beginnings of the names of containers that store a time for every frame, so that a search finds the right one."""
 AHEAD = 2**29
@@ -64,7 +65,7 @@ class Probe:
 
 @frozen(slots=False)
 class VideoFile:
-    """Implements ``vimix_adapters.clips.decode.FrameSource``: video files and GIFs."""
+    """The frames of a video file or GIF, read one after the other."""
 
     path: Path
 
@@ -96,7 +97,11 @@ class VideoFile:
         return min((after - before for before, after in pairwise(sorted(times))), default=float("inf"))
 
     def shown(self, short_side: int, segment: Segment | None = None) -> Iterator[tuple[float, Frame]]:
-        """Yield seconds since the first frame and picture of each frame. Raises VimixError if frames are missing."""
+        """Yield seconds since the first frame, ascending, and the picture as a player shows it, uint8 [H, W, 3].
+
+        The shorter side is at most ``short_side`` pixels. Raises VimixError if the video or its ``segment`` is not
+        whole.
+        """
         count, time, number = 0, 0.0, -1
         search = segment.start if segment is not None and not segment.in_frames else 0.0
         try:

@@ -1,8 +1,9 @@
-"""The position of a clip in its video: frames in time, a box in space. Everything here runs in the workers."""
+"""Views of a video: frames in time, a box in space. Everything here runs in the workers."""
 
 import math
 import zlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -77,6 +78,22 @@ CENTRE = Crop()
 _POSITIONS = ((0.5, 0.5), (0.0, 0.0), (0.0, 1.0), (1.0, 0.0), (1.0, 1.0))
 TEN_CROPS = tuple(Crop(0.875, down, right, flip) for flip in (False, True) for down, right in _POSITIONS)
 """Centre and corners, plain and mirrored: 224 of 256 pixels (CoCLR)."""
+
+
+@frozen(eq=False)
+class View:
+    """A view of a video before it is sent to the device.
+
+    ``clip`` is uint8 [T, size, size, C], or float32 [T, V, M, C] for a skeleton; ``draw`` holds the values that its
+    augmentation drew for it.
+    """
+
+    clip: Tensor
+    draw: Any
+
+    def pin_memory(self) -> "View":
+        """Return the view with its clip in pinned memory. The DataLoader's pinning thread calls this."""
+        return View(self.clip.pin_memory(), self.draw)
 
 
 def view_generator(seed: int, epoch: int, video: int, modality: Modality, view: int) -> np.random.Generator:

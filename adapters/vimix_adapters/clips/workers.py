@@ -1,6 +1,7 @@
 """DataLoader workers: how they start, which signals they ignore, and how they end with the interpreter."""
 
 import atexit
+import resource
 import signal
 import weakref
 from typing import Any
@@ -53,10 +54,6 @@ def _allow_open_files(workers: int) -> None:
 
     Each tensor that a worker sends is an open file until the tensor is freed.
     """
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return
     needed = BASE_FILES + FILES_A_WORKER * workers
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft >= needed or soft == resource.RLIM_INFINITY:
@@ -74,7 +71,7 @@ def end_workers() -> None:
     SIGTERM, so if an epoch was left unfinished, Python would never exit.
     """
     workers = [worker for loader in _LOADERS for worker in getattr(loader._iterator, "_workers", ())]
-    if workers and hasattr(signal, "SIGCHLD"):
+    if workers:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler reports a killed worker as an error
     for worker in workers:
         for end, patience in ((worker.terminate, 0.1), (worker.terminate, 1.0), (worker.kill, None)):
@@ -84,13 +81,7 @@ def end_workers() -> None:
 
 
 def _init_worker(_: int) -> None:
-    _leave_stopping_to_the_main_process()
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)  # for spawned workers; forked workers inherited this value, and the call does nothing
-
-
-def _leave_stopping_to_the_main_process() -> None:
-    """Ignore SIGINT, SIGUSR1 and the first SIGTERM.
+    """Compute with one thread, and ignore SIGINT, SIGUSR1 and the first SIGTERM.
 
     Ctrl-C and a cluster's warning reach all processes of a job, but the main process needs batches to finish its step.
     It ends a worker that does not end by itself with a second SIGTERM.
@@ -98,6 +89,8 @@ def _leave_stopping_to_the_main_process() -> None:
     for number in (signal.SIGINT, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda number, _: signal.signal(number, signal.SIG_DFL))
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)  # for spawned workers; forked workers inherited this value, and the call does nothing
 
 
 def _unchanged(item: Any) -> Any:

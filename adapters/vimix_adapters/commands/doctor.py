@@ -212,7 +212,7 @@ def _round_trip(av: Any) -> Finding:
                 picture = np.full((48, 64, 3), 20 * number, np.uint8)
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
             container.mux(stream.encode())
-        frames = decode_video(file, 30, 48).frames
+        frames = decode_video(file, 30, 48)
     right = len(frames) == 8 and all(abs(float(frame.mean()) - 20 * i) < 10 for i, frame in enumerate(frames))
     value = "8 frames written and read back" if right else f"wrote 8 frames, read {len(frames)} back or wrong pictures"
     return Finding("video", "self-check", value, "ok" if right else "broken", "" if right else "pip uninstall decord")

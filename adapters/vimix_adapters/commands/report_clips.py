@@ -6,8 +6,7 @@ from numpy.typing import NDArray
 from vimix.ports.clips import Frames, VideoStore
 from vimix.values.modality import FLOW, Modality
 from vimix.values.video import ModalityFormat
-from vimix_adapters.flow.colours import flow_colours, full_speed
-from vimix_adapters.flow.fields import dequantise
+from vimix_adapters.flow.fields import dequantise, flow_colours, full_speed
 from vimix_adapters.reports.page.moving import animated_webp, clip_window
 from vimix_adapters.reports.sticks import stick_figures
 

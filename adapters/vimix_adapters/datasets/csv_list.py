@@ -5,9 +5,8 @@ from pathlib import Path
 
 from vimix.values.errors import VimixError
 from vimix.values.segment import Segment
-from vimix_adapters.datasets.listing import DatasetFile, source_of
-from vimix_adapters.datasets.places import Places, with_segment
-from vimix_adapters.datasets.rows import ListRow, Rows, split_of
+from vimix_adapters.datasets.listing import DatasetFile
+from vimix_adapters.datasets.rows import ListRow, Places, Rows, split_of, twice
 from vimix_adapters.datasets.text import csv_header, csv_rows
 
 ALIASES: Mapping[str, str] = {
@@ -48,37 +47,11 @@ def listed_in(file: Path, folder: Path, labels_needed: bool = False) -> list[Dat
     places = Places(folder)
     for number, cells in csv_rows(file, needed, [name for name in OPTIONAL if name not in needed]):
         row = _row(f"{file}, line {number}", cells, ())
-        video = file_of(row, places)
+        video = places.file_of(row)
         if video.name in listed:
             raise VimixError(f"{row.line}: {twice(listed[video.name], video)}")
         listed[video.name] = video
     return list(listed.values())
-
-
-def file_of(row: ListRow, places: Places) -> DatasetFile:
-    """Find the file of a row. Raises VimixError if its path leads out of the folder."""
-    place = places.find(row.path, row.line)
-    name = with_segment(place.name, row.segment)
-    return DatasetFile(
-        place.path,
-        name,
-        row.label,
-        row.source or source_of(place.name),
-        row.splits,
-        row.segment,
-        place.pattern,
-        row.rate,
-    )
-
-
-def twice(first: DatasetFile, second: DatasetFile) -> str:
-    """Return the error for a clip that is listed twice."""
-    if first.class_name == second.class_name:
-        return f"{second.name} is listed twice; each video belongs in one line"
-    return (
-        f"{second.name} has several labels, {first.class_name!r} and {second.class_name!r}: a store holds one label a "
-        "video; name the time of each in the columns start,end (seconds) or start_frame,end_frame, or list it once"
-    )
 
 
 def _row(line: str, cells: Mapping[str, str], named: tuple[str, ...]) -> ListRow:

@@ -2,18 +2,17 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from vimix.values.errors import VimixError
-from vimix_adapters.datasets.csv_list import ALIASES, file_of, read_csv, twice
+from vimix_adapters.datasets.csv_list import ALIASES, read_csv
 from vimix_adapters.datasets.kinetics import list_kinetics
 from vimix_adapters.datasets.listing import VIDEO_ENDINGS, DatasetFile, Listing, is_folder, own_listing, shortened
-from vimix_adapters.datasets.places import Places
-from vimix_adapters.datasets.rows import ListRow, Rows, split_of
+from vimix_adapters.datasets.rows import ListRow, Places, Rows, split_of, twice
 from vimix_adapters.datasets.text import csv_header, numbered_lines, read_text
 
 _ENDING = "|".join(re.escape(ending) for ending in sorted(VIDEO_ENDINGS))
@@ -27,19 +26,8 @@ HEADS = frozenset(["path", *(name for name, column in ALIASES.items() if column 
 """First words of a header."""
 
 
-@frozen
-class ListFormat:
-    """A format of lists."""
-
-    name: str
-    fits: Callable[[Path], bool]
-    """Whether a file looks like it."""
-    read: Callable[[Path, Path], Rows]
-    """Read a file whose paths are below a folder. Raises VimixError that names the line."""
-
-
 def list_videos(files: Sequence[Path], folder: Path | None = None, classes: Path | None = None) -> Listing:
-    """List the videos of one or more lists, in any of ``FORMATS`` or as Kinetics has them.
+    """List the videos of one or more lists, in any format that is known here.
 
     Paths are absolute or below ``folder``, by default the folder of each list. A list without splits has that of its
     file name. Labels that are numbers stay numbers, named by the lines of ``classes`` if it is given. A video without
@@ -48,13 +36,12 @@ def list_videos(files: Sequence[Path], folder: Path | None = None, classes: Path
     if any("youtube_id" in csv_header(file) for file in files):
         return list_kinetics(folder or files[0].parent, files)
     listed: dict[str, DatasetFile] = {}
-    formats = [next(known for known in FORMATS if known.fits(file)) for file in files]
-    contents = [(file, known.read(file, folder or file.parent)) for file, known in zip(files, formats, strict=True)]
+    contents = [(file, _read(file, folder or file.parent)) for file in files]
     for file, content in contents:
         places = Places(folder or file.parent)
         in_this: set[str] = set()
         for row in content.rows:
-            video = file_of(row, places)
+            video = places.file_of(row)
             first = listed.get(video.name, video)
             if video.name in in_this or first.class_name != video.class_name:
                 raise VimixError(f"{row.line}: {twice(first, video)}")
@@ -90,11 +77,19 @@ def _with_classes(listing: Listing, ordered: Sequence[str], names: Path | None) 
     return listing
 
 
-def _first_line(file: Path) -> str:
-    return next((text for _, text in numbered_lines(file)), "")
+def _read(file: Path, folder: Path) -> Rows:
+    """Read a list whose paths are below a folder, in the first format that it looks like."""
+    if "path" in csv_header(file, ALIASES):
+        return read_csv(file)
+    first_line = next((text for _, text in numbered_lines(file)), "")
+    if first_line[:1] in ("[", "{"):
+        return _read_json(file)
+    if ";" in first_line:
+        return _read_semicolons(file)
+    return _read_lines(file, folder)
 
 
-def _read_json(file: Path, _folder: Path) -> Rows:
+def _read_json(file: Path) -> Rows:
     """Something-Something: a list of ``{"id": ..., "label": ..., "template": ...}``, or labels with their numbers."""
     try:
         data: Any = json.loads(read_text(file))
@@ -117,7 +112,7 @@ def _read_json(file: Path, _folder: Path) -> Rows:
     return Rows(rows)
 
 
-def _read_semicolons(file: Path, _folder: Path) -> Rows:
+def _read_semicolons(file: Path) -> Rows:
     """Jester and Something-Something v1: ``id;label``, of the test set ``id``."""
     rows = []
     for number, text in numbered_lines(file):
@@ -153,16 +148,8 @@ def _path_and_label(text: str, line: str, places: Places) -> tuple[str, str | No
         raise VimixError(f"{line}: expected 'path label' or 'path,label', got {text[:80]!r}")
     if len(numbers) > 1 and numbers[-2:] != ["0", "-1"]:
         # A folder of frames has their start and number before its label.
-        most = 3 if is_folder(places.find(path, line).path) else 1
+        found, _ = places.find(path, line)
+        most = 3 if is_folder(found) else 1
         if len(numbers) > most:
             raise VimixError(f"{line}: {path} has {len(numbers)} labels: a store holds one label a video")
     return path, None if numbers[-1].startswith("-") else str(int(numbers[-1]))
-
-
-FORMATS: tuple[ListFormat, ...] = (
-    ListFormat("CSV with a header", lambda file: "path" in csv_header(file, ALIASES), lambda file, _: read_csv(file)),
-    ListFormat("JSON of Something-Something", lambda file: _first_line(file)[:1] in ("[", "{"), _read_json),
-    ListFormat("id;label of Jester and Something-Something", lambda file: ";" in _first_line(file), _read_semicolons),
-    ListFormat("path label of SlowFast, VideoMAE and mmaction2", lambda _: True, _read_lines),
-)
-"""Formats of lists in the order in which they are tried."""

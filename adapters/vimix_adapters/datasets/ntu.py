@@ -1,16 +1,18 @@
-"""NTU RGB+D 60 and 120: names of samples, protocols, classes, and samples with missing skeletons.
+"""NTU RGB+D 60 and 120: names of samples, protocols, classes, samples with missing skeletons, and the colour videos.
 
-Source: the authors' page (github.com/shahroudy/NTURGB-D) and papers (Shahroudy et al. 2016, Liu et al. 2019). All of it
-holds for skeletons and for videos (``S001C001P001R001A001_rgb.avi``).
+Source: the authors' page (github.com/shahroudy/NTURGB-D) and papers (Shahroudy et al. 2016, Liu et al. 2019). Names,
+protocols and classes hold for skeletons and for videos (``S001C001P001R001A001_rgb.avi``).
 """
 
 import re
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
 from attrs import frozen
 
 from vimix.values.errors import VimixError
+from vimix_adapters.datasets.listing import DatasetFile, Listing, video_files
 from vimix_adapters.reading import read_text
 
 EDITIONS = {60: 17, 120: 32}
@@ -21,6 +23,11 @@ OFFICIAL = {
     120: {"xsub-train": 63026, "xsub-test": 50919, "xset-train": 54468, "xset-test": 59477},
 }
 """Number of samples of each split by edition, without the samples whose skeletons are missing."""
+OFFICIAL_VIDEOS: Mapping[int, Mapping[str, int]] = {
+    60: {"xsub-train": 40_320, "xsub-test": 16_560, "xview-train": 37_920, "xview-test": 18_960},
+    120: {},
+}
+"""Number of videos in each split by edition, samples with missing skeletons included; none is published for 120."""
 
 # fmt: off
 TRAIN_PERFORMERS = frozenset({
@@ -117,3 +124,28 @@ def missing_skeletons(file: Path | None = None) -> frozenset[str]:
     if not names:
         raise VimixError(f"{file}: expected a sample such as S001C002P005R002A008 in each line, found none")
     return names
+
+
+def list_ntu_videos(folder: Path, edition: int = 60) -> Listing:
+    """List all ``_rgb.avi`` videos below ``folder`` that belong to the edition, 60 or 120.
+
+    The videos of the three cameras that filmed a performance have the same source. Raises VimixError if there is none.
+    """
+    below = video_files(folder)
+    samples = {
+        path.stem.upper(): (path, name)
+        for path in below.paths
+        if path.stem.lower().endswith("_rgb") and (name := parse_name(path.stem.upper())) and name.edition <= edition
+    }
+    if not samples:
+        raise VimixError(f"{folder}: expected videos named SsssCcccPpppRrrrAaaa_rgb.avi of ntu{edition}, found none")
+    classes = class_names(edition)
+    listed = tuple(
+        DatasetFile(path, f"{stem[:20]}_rgb.avi", classes[name.action - 1], name.source, splits_of(name, edition))
+        for stem, (path, name) in sorted(samples.items())
+    )
+    splits = tuple(dict.fromkeys(split for video in listed for split in video.splits))
+    totals = OFFICIAL_VIDEOS[edition]
+    return Listing(
+        f"ntu{edition}", listed, classes, tuple(totals) or splits, totals=dict(totals), official=True, notes=below.notes
+    )

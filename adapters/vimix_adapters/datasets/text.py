@@ -50,8 +50,15 @@ def csv_rows(
         if absent := [name for name in needed if name not in header]:
             raise VimixError(f"{path}, line 1: expected the header {expected}; {', '.join(absent)} missing")
         for cells in reader:
-            if any(cell.strip() for cell in cells):
-                yield reader.line_num, _row(path, reader.line_num, header, cells, needed, optional)
+            if not any(cell.strip() for cell in cells):
+                continue
+            line = f"{path}, line {reader.line_num}"
+            if len(cells) > len(header):
+                raise VimixError(f"{line}: {len(cells)} cells under a header of {len(header)}")
+            found = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
+            if empty := [name for name in needed if not found.get(name)]:
+                raise VimixError(f"{line}: expected {','.join(needed)}; {', '.join(empty)} missing")
+            yield reader.line_num, {name: found.get(name, "") for name in (*needed, *optional)}
     except csv.Error as error:
         raise VimixError(
             f"{path}, line {reader.line_num}: expected CSV with the header {expected} ({error})"
@@ -65,17 +72,6 @@ def _column(name: str, aliases: Mapping[str, str] | None) -> str:
 def whole_number(text: str) -> int | None:
     """Read up to nine ASCII digits as a number; any other text gives None."""
     return int(text) if re.fullmatch(r"[0-9]{1,9}", text) else None
-
-
-def _row(
-    path: Path, number: int, header: Sequence[str], cells: Sequence[str], needed: Sequence[str], optional: Sequence[str]
-) -> dict[str, str]:
-    if len(cells) > len(header):
-        raise VimixError(f"{path}, line {number}: {len(cells)} cells under a header of {len(header)}")
-    found = {name: cell.strip() for name, cell in zip(header, cells, strict=False)}
-    if empty := [name for name in needed if not found.get(name)]:
-        raise VimixError(f"{path}, line {number}: expected {','.join(needed)}; {', '.join(empty)} missing")
-    return {name: found.get(name, "") for name in (*needed, *optional)}
 
 
 def read_text(path: Path) -> str:

@@ -1,17 +1,29 @@
-"""Flow as a store holds it: estimated, resized, clipped, quantised."""
+"""Flow as a store holds it: estimated, resized, clipped, quantised; and drawn in colours."""
 
 import itertools
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix_adapters.flow.estimator import BatchFlowEstimator, FlowEstimator
-
 Frames = NDArray[np.uint8]
 Field = NDArray[np.float32]
+FlowEstimator = Callable[[Frames, Frames], Field]
+"""Estimates displacements (u, v) in pixels, float32 [H, W, 2], from an earlier and a later grey frame, uint8 [H, W].
+
+The point at (x, y) of the earlier frame is at (x + u, y + v) in the later one.
+"""
+
+
+@runtime_checkable
+class BatchFlowEstimator(Protocol):
+    """Estimates the motion in many pairs of frames at once."""
+
+    def batch(self, earlier: Frames, later: Frames) -> Field:
+        """Estimate fields float32 [N, H, W, 2] from pairs of grey frames uint8 [N, H, W]: those of each pair alone."""
+        ...
 
 
 class FlowOfPieces:
@@ -76,6 +88,26 @@ def dequantise(coded: Frames, bound: float) -> Field:
     """Return displacements in pixels, float32, which differ by at most bound/255 from those that were quantised."""
     field: Field = coded.astype(np.float32) * np.float32(2 * bound / 255) - np.float32(bound)
     return field
+
+
+def full_speed(fields: Field) -> float:
+    """Return the speed that is drawn at full brightness by default, in pixels a frame.
+
+    It is the 99th percentile of the speeds of vectors [..., 2], at least 1.
+    """
+    return max(1.0, float(np.percentile(np.linalg.norm(fields, axis=-1), 99.0)))
+
+
+def flow_colours(fields: Field, full: float) -> Frames:
+    """Draw fields float32 [T, H, W, 2] in R, G, B: uint8 [T, H, W, 3].
+
+    Hue is the direction on the screen: right red, down yellow-green, left cyan, up violet (HSV's angle, clockwise).
+    Brightness is the speed: black is no motion, ``full`` pixels a frame and more are full brightness.
+    """
+    angle = np.mod(np.arctan2(fields[..., 1], fields[..., 0]) / (2 * np.pi), 1.0)
+    speed = np.clip(np.linalg.norm(fields, axis=-1) / full, 0, 1)
+    wheel = np.stack([np.rint(angle * 256) % 256, np.full_like(angle, 255), np.rint(speed * 255)], axis=-1)
+    return np.stack([cv2.cvtColor(picture, cv2.COLOR_HSV2RGB_FULL) for picture in wheel.astype(np.uint8)])
 
 
 def _shrunk(frame: Frames, short_side: int) -> Frames:

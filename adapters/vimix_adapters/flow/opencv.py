@@ -10,7 +10,7 @@ from vimix.values.errors import VimixError
 
 
 class _OpenCvFlow:
-    """Implements ``vimix_adapters.flow.estimator.FlowEstimator`` with an estimator of OpenCV."""
+    """Implements ``vimix_adapters.flow.fields.FlowEstimator`` with an estimator of OpenCV."""
 
     def __init__(self) -> None:
         self._estimator, self._shape = self._created(), (0, 0)
@@ -45,17 +45,11 @@ class TvL1Flow(_OpenCvFlow):
 
 
 def create_tvl1(library: Any) -> Any:
-    """Create the estimator, whose name differs between versions of OpenCV. Raises VimixError if there is none."""
-    contrib = getattr(library, "optflow", None)
-    for module, name in (
-        (contrib, "DualTVL1OpticalFlow_create"),
-        (contrib, "createOptFlow_DualTVL1"),
-        (library, "createOptFlow_DualTVL1"),
-        (library, "DualTVL1OpticalFlow_create"),
-    ):
-        if hasattr(module, name):
-            return getattr(module, name)()
-    raise VimixError(
-        "this OpenCV has no TV-L1: pip uninstall opencv-python opencv-python-headless, then "
-        "pip install opencv-contrib-python-headless; or choose --flow dis"
-    )
+    """Create the estimator of OpenCV contrib. Raises VimixError if this OpenCV lacks contrib."""
+    try:
+        return library.optflow.DualTVL1OpticalFlow_create()
+    except AttributeError as error:
+        raise VimixError(
+            "this OpenCV has no TV-L1: pip uninstall opencv-python opencv-python-headless, then "
+            "pip install opencv-contrib-python-headless; or choose --flow dis"
+        ) from error

@@ -8,53 +8,43 @@ does not depend on the batch that contains it.
 import numpy as np
 import torch
 import torch.nn.functional as F
-from attrs import field, frozen
-from attrs.validators import ge, gt, in_, lt
 from numpy.typing import NDArray
 from torch import Tensor
 
+# Parameters of the method, with OpenCV's defaults.
+TAU = 0.25
+"""Step size of the dual variable."""
+ATTACHMENT = 0.15
+"""Weight λ of the data term: larger values give flow that fits the frames more closely and is less smooth."""
+THETA = 0.3
+"""Tightness θ of the coupling between the data term and the smoothness term."""
+SCALES = 5
+"""Largest number of levels of the pyramid."""
+SCALE_STEP = 0.8
+"""Ratio of the sides of a level and the next larger one."""
 SMALLEST = 16
 """Smallest side in pixels of a level of the pyramid."""
+WARPS = 5
+"""Number of warps at each level."""
+OUTER = 10
+"""Largest number of median filters in each warp."""
+INNER = 30
+"""Largest number of iterations between two median filters."""
+EPSILON = 0.01
+"""Root mean square change of the field, in pixels, below which a warp ends."""
+MEDIAN = 5
+"""Side of the median filter in pixels."""
 _NO_SLOPE = float(np.finfo(np.float32).eps)
 
 
-@frozen
-class TvL1Settings:
-    """Parameters of the method; the defaults are OpenCV's."""
-
-    tau: float = field(default=0.25, validator=gt(0))
-    """Step size of the dual variable."""
-    attachment: float = field(default=0.15, validator=gt(0))
-    """Weight λ of the data term: larger values give flow that fits the frames more closely and is less smooth."""
-    theta: float = field(default=0.3, validator=gt(0))
-    """Tightness θ of the coupling between the data term and the smoothness term."""
-    scales: int = field(default=5, validator=ge(1))
-    """Largest number of levels of the pyramid."""
-    scale_step: float = field(default=0.8, validator=[gt(0), lt(1)])
-    """Ratio of the sides of a level and the next larger one."""
-    warps: int = field(default=5, validator=ge(1))
-    """Number of warps at each level."""
-    outer: int = field(default=10, validator=ge(1))
-    """Largest number of median filters in each warp."""
-    inner: int = field(default=30, validator=ge(1))
-    """Largest number of iterations between two median filters."""
-    epsilon: float = field(default=0.01, validator=ge(0))
-    """Root mean square change of the field, in pixels, below which a warp ends."""
-    median: int = field(default=5, validator=in_((1, 3, 5)))
-    """Side of the median filter in pixels; 1 applies none."""
-
-
 class TorchTvL1Flow:
-    """Implements ``vimix_adapters.flow.estimator.BatchFlowEstimator``.
+    """Implements ``vimix_adapters.flow.fields.BatchFlowEstimator``.
 
     ``pixels`` bounds the size (pairs × height × width) of a batch; each pixel takes about 70 bytes of memory.
     """
 
-    def __init__(
-        self, device: torch.device | str = "cpu", settings: TvL1Settings | None = None, pixels: int | None = None
-    ) -> None:
+    def __init__(self, device: torch.device | str = "cpu", pixels: int | None = None) -> None:
         self._device = torch.device(device)
-        self._settings = settings or TvL1Settings()
         # A batch is fastest on a CPU if it fits the cache, on a GPU with millions of pixels.
         self._pixels = pixels or (2**16 if self._device.type == "cpu" else 2**22)
 
@@ -74,7 +64,7 @@ class TorchTvL1Flow:
 
     def _fields(self, earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
-            flow = tvl1(self._images(earlier), self._images(later), self._settings)
+            flow = tvl1(self._images(earlier), self._images(later))
         fields: NDArray[np.float32] = flow.permute(1, 2, 3, 0).contiguous().cpu().numpy()
         return fields
 
@@ -82,26 +72,24 @@ class TorchTvL1Flow:
         return torch.from_numpy(np.ascontiguousarray(frames)).to(self._device, torch.float32)
 
 
-def tvl1(earlier: Tensor, later: Tensor, settings: TvL1Settings) -> Tensor:
+def tvl1(earlier: Tensor, later: Tensor) -> Tensor:
     """Estimate fields [2, N, H, W] in pixels, u first, from images float32 [N, H, W] with values from 0 to 255."""
     pyramid = [(earlier, later)]
-    for _ in range(1, settings.scales):
-        smaller = tuple(_shrunk(image, settings.scale_step) for image in pyramid[-1])
+    for _ in range(1, SCALES):
+        smaller = tuple(_shrunk(image, SCALE_STEP) for image in pyramid[-1])
         if min(smaller[0].shape[-2:]) < SMALLEST:
             break
         pyramid.append((smaller[0], smaller[1]))
     field = earlier.new_zeros((2, *pyramid[-1][0].shape))
     for number, (first, second) in enumerate(reversed(pyramid)):
         if number:
-            field = _enlarged(field, first.shape[-2:]).mul_(1 / settings.scale_step)
-        _refine(first, second, field, settings)
+            field = _enlarged(field, first.shape[-2:]).mul_(1 / SCALE_STEP)
+        _refine(first, second, field)
     return field
 
 
 def median_filter(images: Tensor, side: int) -> Tensor:
-    """Take medians over ``side`` × ``side`` pixels of images [..., H, W], borders repeated; ``side`` is 1, 3 or 5."""
-    if side == 1:
-        return images
+    """Take medians over ``side`` × ``side`` pixels of images [..., H, W], borders repeated; ``side`` is 3 or 5."""
     height, width = images.shape[-2:]
     reach = side // 2
     padded = F.pad(images.reshape(-1, 1, height, width), (reach,) * 4, mode="replicate").view(
@@ -142,30 +130,28 @@ def _middle(planes: list[Tensor]) -> Tensor:
     return kept[0]
 
 
-def _refine(first: Tensor, second: Tensor, field: Tensor, settings: TvL1Settings) -> None:
+def _refine(first: Tensor, second: Tensor, field: Tensor) -> None:
     """Improve ``field`` [2, N, H, W] in place at one level of the pyramid."""
     height, width = first.shape[-2:]
     layers = _padded(torch.stack([second, *_central_differences(second)], dim=1))
     dual = field.new_zeros((2, *field.shape))  # [along x or y, u or v, N, H, W]
-    limit = settings.epsilon**2 * height * width
-    for _ in range(settings.warps):
+    limit = EPSILON**2 * height * width
+    for _ in range(WARPS):
         warped, slope_x, slope_y = _warped(layers, field).unbind(1)
         slope = torch.stack([slope_x, slope_y])
         rest = warped - (slope * field).sum(0) - first
         scale = slope.square().sum(0).clamp_(min=_NO_SLOPE).reciprocal_().neg_()
-        _solve(field, dual, slope, rest, scale, limit, settings)
+        _solve(field, dual, slope, rest, scale, limit)
 
 
-def _solve(
-    field: Tensor, dual: Tensor, slope: Tensor, rest: Tensor, scale: Tensor, limit: float, settings: TvL1Settings
-) -> None:
+def _solve(field: Tensor, dual: Tensor, slope: Tensor, rest: Tensor, scale: Tensor, limit: float) -> None:
     """Iterate ``field`` and ``dual`` in place, each pair until its summed squared change is at most ``limit``."""
     going = torch.arange(field.shape[1], device=field.device)
     u, p, parts = field.clone(), dual.clone(), (slope, rest, scale)
-    for _ in range(settings.outer):
-        u = median_filter(u, settings.median)
-        for _ in range(settings.inner):
-            still = _iterate(u, p, *parts, settings) > limit
+    for _ in range(OUTER):
+        u = median_filter(u, MEDIAN)
+        for _ in range(INNER):
+            still = _iterate(u, p, *parts) > limit
             kept = still.nonzero().squeeze(1)
             if len(kept) == len(going):
                 continue
@@ -178,16 +164,16 @@ def _solve(
     field[:, going], dual[:, :, going] = u, p
 
 
-def _iterate(u: Tensor, p: Tensor, slope: Tensor, rest: Tensor, scale: Tensor, settings: TvL1Settings) -> Tensor:
+def _iterate(u: Tensor, p: Tensor, slope: Tensor, rest: Tensor, scale: Tensor) -> Tensor:
     """Take one step of the primal and the dual variable, in place; returns the summed squared change by field, [N]."""
-    bound = settings.attachment * settings.theta
+    bound = ATTACHMENT * THETA
     # The thresholding step: -rho / |slope|² within ±λθ, along the slope.
     along = torch.addcmul(rest, slope[0], u[0]).addcmul_(slope[1], u[1]).mul_(scale).clamp_(-bound, bound)
-    change = _divergence(p).mul_(settings.theta).addcmul_(slope, along)
+    change = _divergence(p).mul_(THETA).addcmul_(slope, along)
     u.add_(change)
     ascent = _forward_differences(u)
-    norm = torch.hypot(ascent[0], ascent[1]).mul_(settings.tau / settings.theta).add_(1)
-    p.add_(ascent, alpha=settings.tau / settings.theta).div_(norm)
+    norm = torch.hypot(ascent[0], ascent[1]).mul_(TAU / THETA).add_(1)
+    p.add_(ascent, alpha=TAU / THETA).div_(norm)
     return change.square_().sum((0, 2, 3))
 
 

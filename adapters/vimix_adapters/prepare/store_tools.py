@@ -21,8 +21,7 @@ from vimix_adapters.clips.hdf5_head import Head
 from vimix_adapters.clips.shard_writer import Member, write_index, write_videos
 from vimix_adapters.clips.shards import INDEX, bytes_of, head_file, is_store
 from vimix_adapters.files import require_file, require_folder, require_new
-from vimix_adapters.flow.colours import flow_colours, full_speed
-from vimix_adapters.flow.fields import dequantise
+from vimix_adapters.flow.fields import dequantise, flow_colours, full_speed
 from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.progress import run_shown
 from vimix_adapters.prepare.worker_pool import Outcome, run_jobs

@@ -20,8 +20,7 @@ from vimix_adapters.clips.hdf5_writer import Entry, FileTiming, as_stored, file_
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.listing import DatasetFile
 from vimix_adapters.files import telling_outages
-from vimix_adapters.flow.estimator import FlowEstimator
-from vimix_adapters.flow.fields import FlowOfPieces
+from vimix_adapters.flow.fields import FlowEstimator, FlowOfPieces
 from vimix_adapters.flow.opencv import DisFlow, TvL1Flow
 from vimix_adapters.flow.tvl1_torch import TorchTvL1Flow
 from vimix_adapters.prepare.build_store import PartJob, StoredFile

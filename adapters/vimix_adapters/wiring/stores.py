@@ -16,7 +16,7 @@ from vimix.values.modality import FLOW, RGB, Modality
 from vimix.values.video import ModalityFormat
 from vimix_adapters import config
 from vimix_adapters.clips.array_store import ArrayStore
-from vimix_adapters.clips.by_format import augmentation_of
+from vimix_adapters.clips.augmentation import augmentation_of
 from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.clips.loader import TrainingLoader
