@@ -18,9 +18,8 @@ from vimix.values.predictions import CrossModalScores, ProbeScores, RetrievalSco
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_trained
 from vimix_adapters.commands import scores
-from vimix_adapters.commands.evaluation_details import detail_files, write_details
+from vimix_adapters.commands.evaluation_details import detail_files, label_curve, show_fractions, write_details
 from vimix_adapters.commands.feature_cache import cache_beside
-from vimix_adapters.commands.label_fractions import label_curve, show_fractions
 from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.commands.spread_features import FeatureTasks
