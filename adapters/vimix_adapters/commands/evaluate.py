@@ -99,8 +99,11 @@ def evaluate_linear(request: EvaluationRequest) -> None:
 
     Raises VimixError as ``evaluate_retrieval`` does, or if the best epoch is wanted of a protocol without epochs.
     """
-    if request.best_on_test:
-        scores.require_epochs(request.recipe)  # refused before any work
+    if request.best_on_test and config.protocol_of(request.recipe).probe is None:
+        raise VimixError(
+            f"--best-on-test: protocol {request.recipe.evaluate.protocol} chooses nothing on test videos: use "
+            "--protocol coclr or crosclr"
+        )
     _evaluate_frozen(request, "linear", scores.linear, _table)
 
 

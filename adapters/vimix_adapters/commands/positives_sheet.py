@@ -31,8 +31,7 @@ def draw_positives(recipe: config.Recipe, store: VideoStore, out: Path) -> None:
 def draw_found(store: VideoStore, stage: Stage, final: Checkpoint, folder: Path) -> None:
     """Write ``positives-MODALITY.png`` for each modality that found positives at the end of the stage.
 
-    The first video of a recording stands for it. Nothing is written for a stage without mining, or whose queue is not
-    full.
+    The first video of a recording stands for it. Nothing is written if the queue is not full.
     """
     sources = [video.source for video in store.videos]
     shown = {number: sources.index(name) for number, name in enumerate(sorted(set(sources)))}
@@ -80,8 +79,6 @@ def found_in_queue(
 
 def _finding(stage: Stage, final: Checkpoint) -> Iterator[tuple[str, Mapping[str, Any], torch.Tensor]]:
     """Modalities that find positives, with their queue and their keys in it, if it is full."""
-    if not stage.finder.needs_similarities:
-        return
     queues = {m: (final.parts[f"queue.{m}"], "keys") for m in stage.trained} if stage.together else {}
     queues |= {m: (final.parts["queue"], f"keys.{m}") for m in stage.queued_partners}
     for modality, (queue, name) in queues.items():
