@@ -18,9 +18,8 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_checkpoint, load_trained
 from vimix_adapters.commands import scores
-from vimix_adapters.commands.evaluate_run import evaluate_run
+from vimix_adapters.commands.evaluate_run import draw_positives, evaluate_run
 from vimix_adapters.commands.import_weights import initial_checkpoint
-from vimix_adapters.commands.positives_sheet import draw_positives
 from vimix_adapters.commands.report import PageSettings, page_or_warning, write_report
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.commands.stage_folders import StageFolders
