@@ -2,6 +2,8 @@
 
 import sys
 
+import pytest
+
 from vimix_adapters.cli import main
 
 SMALL = """
@@ -91,3 +93,19 @@ def vimix(*arguments: object) -> int:
     finally:
         sys.argv, sys.stderr = before, stderr
     return 0
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Run a command that succeeds; what it printed on standard output."""
+    capsys.readouterr()
+    assert vimix(*arguments) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Run a command that is refused: exit code 2 without a traceback; what it printed on standard error."""
+    capsys.readouterr()
+    assert vimix(*arguments) == 2
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    return told

@@ -1,12 +1,19 @@
-"""The benchmarks run and write a table, and their arithmetic is right. No test here depends on speed."""
+"""The benchmarks and the scripts that call them run and write what they say. No test here depends on speed."""
+
+import os
+import runpy
+import shlex
+import subprocess
 
 import numpy as np
 import pytest
 import torch
+import typer
 from attrs import evolve
 from torch.nn import functional
 
 from tests.cli import vimix
+from tests.recipes import ROOT
 from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix.values.grid import Grid
@@ -15,6 +22,10 @@ from vimix_adapters.benchmarks import operations, runner, s3d_steps, throughput
 from vimix_adapters.benchmarks.bench_settings import TINY
 from vimix_adapters.benchmarks.plain import PlainNetwork, masked_mix
 from vimix_adapters.benchmarks.timing import Measure, Remark, TimedPair, interleaved
+from vimix_adapters.checkpoints.weight_formats import LAYOUTS
+from vimix_adapters.cli import main
+
+SCRIPTS = ROOT / "experiments"
 
 
 @pytest.mark.slow
@@ -22,16 +33,8 @@ def test_every_benchmark_leaves_its_lines_in_the_table(tmp_path, capsys, monkeyp
     monkeypatch.setattr("vimix_adapters.benchmarks.pipeline.STARTS", 1)
     assert vimix("bench", "--tiny", "--out", tmp_path / "bench.md") == 0
     table = (tmp_path / "bench.md").read_text()
-    for name in (
-        "S3D MoCo step",
-        "ST-GCN MoCo step",
-        "CMMC step",
-        "blend",
-        "data_time",
-        "exact retrieval",
-        "linear probe",
-        "vimix --help",
-    ):
+    steps = ("S3D MoCo step", "ST-GCN MoCo step", "CMMC step", "blend")
+    for name in (*steps, "data_time", "exact retrieval", "linear probe", "vimix --help"):
         assert f"| {name} |" in table
     assert "commit" in table
     assert "| blend |" in capsys.readouterr().out
@@ -93,14 +96,20 @@ def test_a_kernel_is_classified_by_its_name(name, expected) -> None:
     assert operations.kind(name) == expected
 
 
+def plain_step(*dtype: torch.dtype):
+    """The plain network with its optimiser, and a batch for its ``step``."""
+    recipe = s3d_steps.bench_recipe(TINY)
+    compute = wiring.build_compute(recipe, "cpu")
+    plain = s3d_steps.plain_moco(recipe, PlainNetwork(recipe.modalities["rgb"]), compute, *dtype)
+    return plain, s3d_steps.random_batch(recipe, {"rgb": 2}, compute).views["rgb"]
+
+
 @pytest.mark.slow
 def test_the_plain_step_in_bfloat16_is_channels_last_and_keeps_its_weights_in_float32() -> None:
-    recipe, compute = s3d_steps.bench_recipe(TINY), wiring.build_compute(s3d_steps.bench_recipe(TINY), "cpu")
-    plain = s3d_steps.plain_moco(recipe, PlainNetwork(recipe.modalities["rgb"]), compute, torch.bfloat16)
+    plain, views = plain_step(torch.bfloat16)
     seen = []
     plain.query.features.register_forward_hook(lambda _, clips, maps: seen.extend([clips[0], maps]))
-    loss = plain.step(*s3d_steps.random_batch(recipe, {"rgb": 2}, compute).views["rgb"])
-    assert 0 < loss < 10
+    assert 0 < plain.step(*views) < 10
     assert seen[0].is_contiguous(memory_format=torch.channels_last_3d)
     assert seen[1].dtype == torch.bfloat16
     assert {parameter.dtype for parameter in plain.query.parameters()} == {torch.float32}
@@ -149,11 +158,58 @@ def test_what_blend_is_timed_against_computes_the_same() -> None:
 def test_the_plain_step_learns_too() -> None:
     """It must be a real training step, or the comparison would be unfair."""
     torch.manual_seed(0)
-    recipe = s3d_steps.bench_recipe(TINY)
-    compute = wiring.build_compute(recipe, "cpu")
-    plain = s3d_steps.plain_moco(recipe, PlainNetwork(recipe.modalities["rgb"]), compute)
+    plain, views = plain_step()
     before = [parameter.clone() for parameter in plain.key.parameters()]
-    batch = s3d_steps.random_batch(recipe, {"rgb": 2}, compute)
-    losses = [plain.step(*batch.views["rgb"]) for _ in range(3)]
+    losses = [plain.step(*views) for _ in range(3)]
     assert all(0 < loss < 10 for loss in losses)
     assert any(not torch.equal(one, two) for one, two in zip(before, plain.key.parameters(), strict=True))
+
+
+# --- The scripts of experiments
+
+
+@pytest.fixture
+def peers():
+    return runpy.run_path(str(SCRIPTS / "bench_peers.py"))
+
+
+def test_a_folder_that_is_no_clone_of_a_peer_is_refused(peers, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("sys.argv", ["bench_peers.py", str(tmp_path)])
+    with pytest.raises(SystemExit) as ending:
+        peers["main"]()
+    assert ending.value.code == 2
+    told = capsys.readouterr().err
+    assert f"{tmp_path} has neither" in told
+    assert "backbone/s3dg.py (CoCLR) nor net/skeletonclr.py (CrosSCLR)" in told
+
+
+def test_every_peer_has_a_weight_format_and_a_recipe_of_plain_moco(peers) -> None:
+    for peer in peers["PEERS"]:
+        recipe = peer.recipe(6, 0.0)
+        assert peer.layout in LAYOUTS
+        assert (recipe.optim.batch, recipe.contrast.bn_groups, recipe.contrast.negatives) == (6, 1, "queue")
+        assert recipe.pretrain.mix.policy == "none"
+        assert not peer.dropout or recipe.modalities[peer.modality].stgcn.dropout == 0
+
+
+@pytest.mark.slow
+def test_the_gpu_script_measures_on_the_gpu_and_writes_its_files(tmp_path) -> None:
+    """Commands are replaced by one that writes down how it was called."""
+    for tool in ("vimix", "python"):
+        (tmp_path / tool).write_text(f'#!/bin/sh\necho {tool} "$@" >> "$CALLS"\n')
+        (tmp_path / tool).chmod(0o755)
+    calls, out = tmp_path / "calls", tmp_path / "out"
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(calls)}
+    script = ["sh", str(SCRIPTS / "bench_gpu.sh"), str(out)]
+    assert subprocess.run(script, env=environment, check=True, capture_output=True, text=True).stdout
+    assert {file.name for file in out.iterdir()} == {"machine.txt", "loader-raw.json", "loader-jpeg.json", "tvl1.txt"}
+    lines = [shlex.split(line) for line in calls.read_text().splitlines()]
+    assert sum(line[:2] == ["vimix", "bench"] for line in lines) == 2
+    assert all("cuda" in line for line in lines if line[1] in ("bench", "bench-data"))
+    for line in (line[1:] for line in lines if line[0] == "vimix"):
+        group = typer.main.get_command(main.app)
+        while hasattr(group, "commands"):
+            group = group.commands[line.pop(0)]
+        assert group.make_context("vimix", line), "its arguments exist"
+    told = subprocess.run(script, env=environment, check=False, capture_output=True, text=True)
+    assert told.returncode, "a folder that exists is not written to again"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from tests.cli import TINY, sets, vimix
+from tests.cli import TINY, printed, refused, sets, vimix
 from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.cli import main
 
@@ -44,19 +44,16 @@ def finished(place) -> Path:
 
 def test_the_broken_file_is_left_out_and_listed(place, capsys) -> None:
     assert len((place / "s.quarantine.csv").read_text().splitlines()) == 2
-    assert vimix("store", "info", place / "s.h5", "--json") == 0
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(printed(capsys, "store", "info", place / "s.h5", "--json"))
     assert (found["videos"], found["quarantined"]) == (21, 1)
     assert set(found["modalities"]) == {"rgb", "flow"}
-    assert vimix("store", "info", place / "s.h5") == 0
-    assert "fingerprint" in capsys.readouterr().out
+    assert "fingerprint" in printed(capsys, "store", "info", place / "s.h5")
 
 
 def test_a_plan_is_printed_and_nothing_is_done(place, capsys) -> None:
-    assert vimix("run", place / "tiny.toml", "--out", place / "planned", "--plan", "--device", "cpu") == 0
-    printed = capsys.readouterr().out
-    assert "cmmc-rgb-from-flow" in printed
-    assert "to do" in printed
+    shown = printed(capsys, "run", place / "tiny.toml", "--out", place / "planned", "--plan", "--device", "cpu")
+    assert "cmmc-rgb-from-flow" in shown
+    assert "to do" in shown
     assert not (place / "planned").exists()
 
 
@@ -65,24 +62,22 @@ def test_two_processes_do_not_train_in_one_folder(place, capsys) -> None:
     (place / "shared/pretrain-rgb").mkdir(parents=True)
     with (place / "shared/pretrain-rgb/.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
-        assert vimix(*command) == 2
-        assert "another process is training there" in capsys.readouterr().err
+        assert "another process is training there" in refused(capsys, *command)
         assert not list((place / "shared/pretrain-rgb").glob("*.pt"))
     assert vimix(*command) == 0, "a lock that nobody holds is none"
 
 
 def test_a_recipe_that_is_none_in_a_runs_folder_is_one_line(place, tmp_path, capsys) -> None:
     (tmp_path / "recipe.toml").mkdir()
-    assert vimix("pretrain", place / "tiny.toml", "--modality", "rgb", "--out", tmp_path, "--device", "cpu") == 2
-    assert "recipe.toml: expected a recipe in TOML, but it is a folder" in capsys.readouterr().err
+    told = refused(capsys, "pretrain", place / "tiny.toml", "--modality", "rgb", "--out", tmp_path, "--device", "cpu")
+    assert "recipe.toml: expected a recipe in TOML, but it is a folder" in told
 
 
 def test_a_folder_in_which_nothing_was_trained_takes_another_recipe(place, capsys) -> None:
     """The first call fails with what the next one changes; from the first row of metrics on it is the run's."""
     out = place / "again"
     command = ["pretrain", place / "tiny.toml", "--modality", "rgb", "--out", out, "--device", "cpu"]
-    assert vimix(*command, "--set", "optim.batch=400") == 2
-    assert "less than a batch" in capsys.readouterr().err
+    assert "less than a batch" in refused(capsys, *command, "--set", "optim.batch=400")
     written = (out / "recipe.toml").read_bytes()
     with (out / "pretrain-rgb/.lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
@@ -112,7 +107,7 @@ def test_a_run_leaves_everything_behind(finished) -> None:
         assert rows
         assert {"step", "loss", "pretext_accuracy", "clips_per_second", "learning_rate"} <= rows[-1].keys()
         assert list((finished / stage / "tensorboard").iterdir())
-    for name in ("recipe.toml", "results.json", "results.md", "curves.png", "retrieval.png", "report.html"):
+    for name in ("recipe.toml", "results.json", "results.md", "curves.png", "retrieval.png", "report.html", "features"):
         assert (finished / name).stat().st_size > 0
 
 
@@ -126,15 +121,9 @@ def test_the_table_has_every_arm_every_modality_and_both_streams(finished) -> No
 
 
 def test_a_checkpoint_tells_its_arm_and_whether_a_later_stage_goes_on_training_it(finished) -> None:
-    told = {
-        folder: load_checkpoint(finished / folder).about
-        for folder in ("moco/1-pretrain-rgb", "vimix/1-pretrain-rgb", "vimix/3-cmmc-rgb-from-flow")
-    }
-    assert [(about["arm"], about["stages_to_come"]) for about in told.values()] == [
-        ("moco", 0),
-        ("vimix", 1),
-        ("vimix", 0),
-    ]
+    stages = ("moco/1-pretrain-rgb", "vimix/1-pretrain-rgb", "vimix/3-cmmc-rgb-from-flow")
+    told = [load_checkpoint(finished / stage).about for stage in stages]
+    assert [(about["arm"], about["stages_to_come"]) for about in told] == [("moco", 0), ("vimix", 1), ("vimix", 0)]
 
 
 def test_called_again_a_run_goes_on_after_its_last_finished_stage(finished, place) -> None:
@@ -162,8 +151,7 @@ def test_an_arm_may_be_added_to_a_run_and_trains_only_what_no_other_has(finished
     (tmp_path / "more.toml").write_text(head + arms)
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "run").glob("*/*/last.pt")}
     command = ["run", tmp_path / "more.toml", "--out", tmp_path / "run", "--device", "cpu"]
-    assert vimix(*command, "--plan") == 0
-    assert "to do: 0 s" in capsys.readouterr().out
+    assert "to do: 0 s" in printed(capsys, *command, "--plan")
     assert vimix(*command) == 0
     assert {path: path.stat().st_mtime_ns for path in stamps} == stamps
     assert all(folder.is_symlink() for folder in (tmp_path / "run/again").iterdir())
@@ -196,15 +184,13 @@ def test_finetuning_starts_from_checkpoints_or_from_nothing_and_is_not_overwritt
     assert record["checkpoints"]["rgb"] == {"init": "random"}
     assert record["checkpoints"]["flow"]["stage"] == "cmmc-flow-from-rgb"
     assert record["protocol"]["crop"] == "ten"
-    printed = capsys.readouterr().out
-    assert "top-1" in printed
-    assert "linear" not in printed, "the whole network was trained"
-    assert "--from-scratch rgb --from-scratch flow" in printed, "the baseline that is missing is named"
+    shown = capsys.readouterr().out
+    assert "top-1" in shown
+    assert "linear" not in shown, "the whole network was trained"
+    assert "--from-scratch rgb --from-scratch flow" in shown, "the baseline that is missing is named"
     assert (place / "tuned/flow/last.pt").exists()
-    assert vimix(*command) == 2
-    assert "tuned.json exists" in capsys.readouterr().err
-    assert vimix(*command, "--force") == 2
-    assert "already holds a training: add --resume" in capsys.readouterr().err
+    assert "tuned.json exists" in refused(capsys, *command)
+    assert "already holds a training: add --resume" in refused(capsys, *command, "--force")
     assert vimix(*command, "--resume") == 0
     assert json.loads(out.read_text())["scores"] == record["scores"]
 
@@ -224,7 +210,7 @@ def test_a_finetuning_goes_on_only_from_the_same_weights_and_settings(finished, 
     command = ["evaluate", "finetune", place / "tiny.toml", "--out", place / "same.json", *QUICK]
     assert vimix(*command, stage) == 0
     record = (place / "same.json").read_text()
-    refused = [
+    mistakes = [
         ([finished / "vimix/4-cmmc-flow-from-rgb"], "other weights to start from"),
         (["--from-scratch", "flow"], "other weights to start from"),
         ([stage, "--set", "finetune.lr=0.5"], "other settings of the training"),
@@ -233,9 +219,8 @@ def test_a_finetuning_goes_on_only_from_the_same_weights_and_settings(finished, 
         ([stage, *sets("optim.batch=5", "contrast.bn_groups=1")], "other optim.batch"),
         ([stage, "--set", "modalities.flow.batch_norm_momentum=0.2"], "other modalities.flow"),
     ]
-    for streams, told in refused:
-        assert vimix(*command, *streams, "--resume") == 2
-        assert told in capsys.readouterr().err
+    for streams, told in mistakes:
+        assert told in refused(capsys, *command, *streams, "--resume")
         assert (place / "same.json").read_text() == record
     again = ["--set", "finetune.crops=centre", "--set", "run.log_every=3", "--resume"]
     assert vimix(*command, stage, *again) == 0, "tested and reported otherwise"
@@ -245,8 +230,7 @@ def test_a_linear_layer_goes_on_only_from_the_same_encoder(finished, place, caps
     options = ["--protocol", "coclr", "--set", "evaluate.linear_epochs=1", "--device", "cpu"]
     command = ["evaluate", "linear-end-to-end", place / "tiny.toml", "--out", place / "same-linear.json", *options]
     assert vimix(*command, finished / "moco/2-pretrain-flow") == 0
-    assert vimix(*command, finished / "vimix/2-pretrain-flow", "--resume") == 2
-    assert "other weights to start from" in capsys.readouterr().err
+    assert "other weights to start from" in refused(capsys, *command, finished / "vimix/2-pretrain-flow", "--resume")
     assert vimix(*command, finished / "moco/2-pretrain-flow", "--resume") == 0
 
 
@@ -255,8 +239,7 @@ def test_training_with_labels_wants_labels_and_splits_that_do_not_overlap(finish
     for task in (["finetune"], ["linear-end-to-end", "--protocol", "coclr"]):
         command = ["evaluate", *task, place / "tiny.toml", stage, "--out", place / "no.json", "--device", "cpu"]
         splits = sets("data.train_split=test", "evaluate.gallery=test", "evaluate.queries=train")
-        assert vimix(*command, *splits, "--set", "evaluate.queries=nowhere") == 2
-        assert "nowhere" in capsys.readouterr().err
+        assert "nowhere" in refused(capsys, *command, *splits, "--set", "evaluate.queries=nowhere")
     assert vimix("evaluate", "finetune", place / "tiny.toml", stage, "--out", place / "no.json", *splits[:2]) == 2
     assert "are in split 'test', to train on, and in 'test'" in capsys.readouterr().err
     assert not (place / "no").exists(), "refused before anything is trained"
@@ -265,13 +248,12 @@ def test_training_with_labels_wants_labels_and_splits_that_do_not_overlap(finish
 def test_a_baseline_from_random_weights_stands_beside_the_scores(finished, place, capsys) -> None:
     command, stage = ["evaluate", "finetune", place / "tiny.toml"], finished / "moco/2-pretrain-flow"
     scratch, tuned = place / "scratch.json", place / "beside.json"
-    assert vimix(*command, "--from-scratch", "flow", "--out", scratch, *QUICK) == 0
-    assert "no baseline" not in capsys.readouterr().out
+    assert "no baseline" not in printed(capsys, *command, "--from-scratch", "flow", "--out", scratch, *QUICK)
     assert vimix(*command, stage, "--baseline", scratch, "--out", tuned, *QUICK) == 0
     assert json.loads(tuned.read_text())["untrained"] == json.loads(scratch.read_text())["scores"]
-    printed = capsys.readouterr().out
-    assert printed.index("supervised from random weights") < printed.index("trained with labels")
-    refused = [
+    shown = capsys.readouterr().out
+    assert shown.index("supervised from random weights") < shown.index("trained with labels")
+    mistakes = [
         (["--baseline", tuned], "expected one from random weights"),
         (["--baseline", place / "none.json"], "no such file"),
         (["--baseline", place / "tiny.toml"], "expected the JSON of an evaluation"),
@@ -279,9 +261,8 @@ def test_a_baseline_from_random_weights_stands_beside_the_scores(finished, place
         (["--baseline", scratch, "--set", "augment.flip=0"], "in trained_as, so"),
         (["--baseline", scratch, "--from-scratch", "rgb"], "in modalities, so"),
     ]
-    for options, told in refused:
-        assert vimix(*command, stage, "--out", place / "no.json", *QUICK, *options) == 2
-        assert told in capsys.readouterr().err
+    for options, told in mistakes:
+        assert told in refused(capsys, *command, stage, "--out", place / "no.json", *QUICK, *options)
     assert not (place / "no").exists(), "refused before anything is trained"
 
 
@@ -293,13 +274,11 @@ def test_stages_by_hand_hand_their_checkpoints_on(place, capsys) -> None:
     command = ["cmmc-stage", recipe, "--train", "rgb", "--partner", "flow", *inits, "--out", out, "--device", "cpu"]
     assert vimix(*command) == 0
     assert (out / "cmmc-rgb-from-flow/last.pt").exists()
-    assert vimix(*command) == 2
-    assert "--resume" in capsys.readouterr().err
+    assert "--resume" in refused(capsys, *command)
     assert vimix(*command, "--resume") == 0
     inits[1] = out / "cmmc-rgb-from-flow"
     command = ["cmmc-stage", recipe, "--train", "rgb", "--partner", "flow", *inits, "--out", out, "--device", "cpu"]
-    assert vimix(*command, "--resume") == 2
-    assert "was begun with other weights of rgb" in capsys.readouterr().err
+    assert "was begun with other weights of rgb" in refused(capsys, *command, "--resume")
 
 
 def test_a_run_goes_on_only_on_the_data_that_it_began_with_wherever_they_lie(finished, place, capsys, tmp_path) -> None:
@@ -313,13 +292,11 @@ def test_a_run_goes_on_only_on_the_data_that_it_began_with_wherever_they_lie(fin
     other = tmp_path / "other.h5"
     assert vimix("prepare", "folder", folder, *split, "--out", other, *options, "--flow-bound", 3) == 0
     for more in ([], ["--plan"]):
-        assert vimix(*command, f"data.store={other}", *more) == 2
-        assert "1-pretrain-rgb was begun with other data" in capsys.readouterr().err
+        assert "1-pretrain-rgb was begun with other data" in refused(capsys, *command, f"data.store={other}", *more)
     tuned = ["evaluate", "finetune", place / "tiny.toml", "--from-scratch", "flow", "--out", tmp_path / "tuned.json"]
     tuned += [*QUICK, "--resume"]
     assert vimix(*tuned) == 0
-    assert vimix(*tuned, "--set", f"data.store={other}") == 2
-    assert "finetune was begun with other data" in capsys.readouterr().err
+    assert "finetune was begun with other data" in refused(capsys, *tuned, "--set", f"data.store={other}")
 
 
 def test_a_video_finds_itself_in_an_index(finished, place, capsys) -> None:
@@ -328,52 +305,45 @@ def test_a_video_finds_itself_in_an_index(finished, place, capsys) -> None:
     command = ["index", "build", place / "tiny.toml", checkpoint, place / "s.h5", "--out", index, "--device", "cpu"]
     assert vimix(*command) == 0
     video = sorted((place / "synth/videos").glob("*/*.mp4"))[-1]
-    capsys.readouterr()
-    assert vimix("index", "query", index, video, "-k", 3, "--json", "--device", "cpu") == 0
-    matches = json.loads(capsys.readouterr().out)["matches"]
+    query = ["index", "query", index, video, "--device", "cpu"]
+    matches = json.loads(printed(capsys, *query, "-k", 3, "--json"))["matches"]
     assert len(matches) == 3
     assert matches[0]["video"] == video.relative_to(place / "synth/videos").as_posix()
     assert matches[0]["class"] == video.parent.name
     assert matches[0]["similarity"] > 0.99
-    assert vimix("index", "query", index, video, "--device", "cpu") == 0
-    assert "nearest to" in capsys.readouterr().out
+    assert "nearest to" in printed(capsys, *query)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("command", "message"),
     [
-        (["prepare", "folder", "{0}/nowhere", "--out", "{0}/x.h5"], "no such folder"),
-        (["prepare", "folder", "{0}/synth/videos", "--out", "{0}/x.h5", "--short-side", "1"], "short_side"),
-        (["store", "info", "{0}/tiny.toml"], "expected a store"),
-        (["run", "{0}/none.toml", "--out", "{0}/x"], "none.toml"),
-        (["run", "{0}/tiny.toml", "--out", "{0}/x", "--set", "optim.lrr=1"], "did you mean 'lr'"),
-        (["run", "{0}/tiny.toml", "--out", "{0}/x", "--set", "data.store={0}/no.h5"], "no such store"),
+        ("prepare folder {0}/nowhere --out {0}/x.h5", "no such folder"),
+        ("prepare folder {0}/synth/videos --out {0}/x.h5 --short-side 1", "short_side"),
+        ("store info {0}/tiny.toml", "expected a store"),
+        ("run {0}/none.toml --out {0}/x", "none.toml"),
+        ("run {0}/tiny.toml --out {0}/x --set optim.lrr=1", "did you mean 'lr'"),
+        ("run {0}/tiny.toml --out {0}/x --set data.store={0}/no.h5", "no such store"),
         (
-            ["run", "{0}/tiny.toml", "--out", "{0}/x", "--plan", "--set", "optim.batch=400"],
+            "run {0}/tiny.toml --out {0}/x --plan --set optim.batch=400",
             "less than a batch of 400: lower the batch size (optim.batch)",
         ),
-        (["run", "{0}/tiny.toml", "--out", "{0}/x", "--set", "optim.batch=400"], "less than a batch"),
-        (["run", "{0}/tiny.toml", "--out", "{0}/y", "--device", "warp"], "--device warp"),
-        (["pretrain", "{0}/tiny.toml", "--modality", "depth", "--out", "{0}/x"], "no modality 'depth'"),
-        (["pretrain", "{0}/tiny.toml", "--modality", "rgb", "--out", "{0}/z", "--init", "{0}/tiny.toml"], "checkpoint"),
-        (
-            ["evaluate", "linear", "{0}/tiny.toml", "{0}/s.h5", "--out", "{0}/x.json"],
-            "expected a whole vimix checkpoint",
-        ),
-        (["evaluate", "finetune", "{0}/tiny.toml", "--out", "{0}/x.json"], "nothing to train"),
-        (
-            ["evaluate", "finetune", "{0}/tiny.toml", "--from-scratch", "joint", "--out", "{0}/x.json"],
-            "another modality of the recipe",
-        ),
-        (["index", "query", "{0}/tiny.toml", "{0}/s.h5"], "tiny.toml"),
+        ("run {0}/tiny.toml --out {0}/x --set optim.batch=400", "less than a batch"),
+        ("run {0}/tiny.toml --out {0}/y --device warp", "--device warp"),
+        ("pretrain {0}/tiny.toml --modality depth --out {0}/x", "no modality 'depth'"),
+        ("pretrain {0}/tiny.toml --modality rgb --out {0}/z --init {0}/tiny.toml", "checkpoint"),
+        ("evaluate linear {0}/tiny.toml {0}/s.h5 --out {0}/x.json", "expected a whole vimix checkpoint"),
+        ("evaluate finetune {0}/tiny.toml --out {0}/x.json", "nothing to train"),
+        ("evaluate finetune {0}/tiny.toml --from-scratch joint --out {0}/x.json", "another modality of the recipe"),
+        ("index query {0}/tiny.toml {0}/s.h5", "tiny.toml"),
+        ("extract {0}/tiny.toml {0}/nowhere {0}/s.h5 --out {0}/x.pkl", "expected a name that ends in .npz, .h5, .csv"),
+        ("bench-data {0}/s.h5 --workers two", "--workers two"),
+        ("bench-data {0}/s.h5 --modality depth", "holds rgb, flow, not 'depth'"),
     ],
 )
-def test_a_mistake_is_one_line_with_exit_code_two(place, arguments, message, capsys) -> None:
-    assert vimix(*[argument.format(place) for argument in arguments]) == 2
-    error = capsys.readouterr().err
+def test_a_mistake_is_one_line_with_exit_code_two(place, command, message, capsys) -> None:
+    error = refused(capsys, *command.format(place).split())
     assert "error: " in error
     assert message in error
-    assert "Traceback" not in error
     assert not (place / "x.json").exists()
 
 
@@ -389,8 +359,7 @@ def test_help_is_there_before_torch_would_be() -> None:
 
 @pytest.mark.parametrize("command", typer.main.get_command(main.app).commands)
 def test_every_command_has_help(command, capsys) -> None:
-    assert vimix(command, "--help") == 0
-    assert "Usage" in capsys.readouterr().out
+    assert "Usage" in printed(capsys, command, "--help")
 
 
 def test_a_report_shows_all_arms_and_names_what_is_missing(place, finished, capsys) -> None:
@@ -419,15 +388,11 @@ def test_modalities_are_compared_and_recorded(place, finished, capsys) -> None:
     out = place / "cross-modal.json"
     assert vimix("evaluate", "cross-modal", place / "tiny.toml", *trained, "--out", out, "--device", "cpu") == 0
     record = json.loads(out.read_text())
-    assert (
-        {"R@1 rgb to flow", "CKA rgb and flow", "R@1 by chance"}
-        <= record["scores"].keys()
-        == record["untrained"].keys()
-    )
+    assert record["scores"].keys() == record["untrained"].keys()
+    assert {"R@1 rgb to flow", "CKA rgb and flow", "R@1 by chance"} <= record["scores"].keys()
     assert "by chance" in capsys.readouterr().out
     alone = ["evaluate", "cross-modal", place / "tiny.toml", trained[0], "--out", place / "other.json"]
-    assert vimix(*alone) == 2
-    assert "at least two" in capsys.readouterr().err
+    assert "at least two" in refused(capsys, *alone)
 
 
 def test_mixes_of_a_recipe_are_shown_as_a_page_and_as_a_picture(place, capsys) -> None:
@@ -447,19 +412,18 @@ def test_mixes_of_a_recipe_are_shown_as_a_page_and_as_a_picture(place, capsys) -
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("command", "message"),
     [
-        (["report", ".", "--out", "page.pdf"], "ends in .html"),
-        (["report", ".", "--out", "page.html"], "expected the folder of a run"),
-        (["report", ".", "--out", "page.html", "--map", "tsne"], "pca or umap"),
-        (["mix-preview", "r.toml", "--out", "mix.gif"], ".html or .png"),
+        ("report . --out page.pdf", "ends in .html"),
+        ("report . --out page.html", "expected the folder of a run"),
+        ("report . --out page.html --map tsne", "pca or umap"),
+        ("mix-preview r.toml --out mix.gif", ".html or .png"),
     ],
 )
-def test_a_page_that_cannot_be_made_is_refused_in_one_line(tmp_path, monkeypatch, capsys, arguments, message) -> None:
+def test_a_page_that_cannot_be_made_is_refused_in_one_line(tmp_path, monkeypatch, capsys, command, message) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "r.toml").write_text(TINY.format(store="s.h5"))
-    assert vimix(*arguments) == 2
-    error = capsys.readouterr().err
+    error = refused(capsys, *command.split())
     assert message in error
     assert len(error.splitlines()) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r.toml"]

@@ -1,4 +1,4 @@
-"""Seeds, the paper's numbers and its figures."""
+"""Seeds, the paper's numbers and its figures, and the mean weights of the method, section 4."""
 
 import json
 import math
@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
+from tests.cli import printed, vimix
 from tests.recipes import ROOT, of_skeletons
 from vimix.values.errors import VimixError
+from vimix_adapters.commands.mix_weights import mix_weights
 from vimix_adapters.commands.paper_figures import draw_figure, show_stages
 from vimix_adapters.commands.paper_tables import RecordedResults, find_results, print_table, summarise
 from vimix_adapters.config import PROTOCOLS, read_recipe, recipe_from_toml, recipe_to_toml
@@ -578,3 +580,31 @@ def test_a_file_that_is_no_record_is_refused_by_name(tmp_path, content) -> None:
     (tmp_path / "r.json").write_text(content)
     with pytest.raises(VimixError, match=r"r\.json: expected a summary of several seeds"):
         read_record(tmp_path / "r.json")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("encoder", "extent", "random_layers", "same_layer"),
+    [
+        ("s3d", "box", 0.92, 0.87),
+        ("s3d", "map", 0.80, 0.68),
+        ("stgcn", "box", 0.83, 0.80),
+        ("stgcn", "map", 0.64, 0.58),
+    ],
+)
+def test_the_mean_weights_are_those_of_the_method(encoder, extent, random_layers, same_layer) -> None:
+    weights = mix_weights(encoder, extent)
+    assert weights.random_layers == pytest.approx(random_layers, abs=0.01)
+    assert weights.same_layer == pytest.approx(same_layer, abs=0.01)
+
+
+@pytest.mark.slow
+def test_the_table_of_weights_has_a_row_for_each_k_and_a_column_for_each_l(tmp_path, capsys) -> None:
+    out = tmp_path / "weights.json"
+    shown = printed(capsys, "experiments", "weights", "--encoder", "stgcn", "--out", out)
+    assert 'stgcn, extent = "map": 0.64 on average over random layers' in shown
+    assert "| k = 9 |" in shown
+    assert "| l = 9 |" in shown
+    measured = json.loads(out.read_text())["weights"]
+    assert [len(row) for row in measured[0]["by_layers"]] == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+    assert vimix("experiments", "weights", "--encoder", "stgcn", "--out", out) == 2

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 from rich.console import Console
 
-from tests.cli import vimix
+from tests.cli import printed, refused
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
@@ -162,8 +162,8 @@ def write_images(folder: Path, fields: np.ndarray, layout: str, first: int = 1, 
             cv2.imwrite(str(folder / f"flow_{number:05d}.jpg"), np.concatenate([picture, third], axis=-1), best)
 
 
-def bring(path: Path, folder: Path, rounding: str = "round", bound: float = 0.0):
-    return import_flow(path, folder, 20.0, rounding, bound, FlowOptions(LocalEngine(1)), QUIET)
+def bring(path: Path, folder: Path, rounding: str = "round"):
+    return import_flow(path, folder, 20.0, rounding, 0.0, FlowOptions(LocalEngine(1)), QUIET)
 
 
 @pytest.mark.parametrize("layout", ["denseflow", "coclr", "folders"])
@@ -283,11 +283,7 @@ def test_a_query_video_is_packed_as_the_store_was(tmp_path) -> None:
 @pytest.mark.slow
 def test_the_command_line_says_what_is_done_and_what_is_missing(tmp_path, capsys) -> None:
     path = rgb_store(tmp_path)
-    assert vimix("flow", path, "--method", "dis", "--shard", "1/2", "--workers", 1) == 0
-    assert "2 of 4 videos" in capsys.readouterr().out
-    assert vimix("store", "info", path) == 0
-    assert "2 of 4 videos have flow" in " ".join(capsys.readouterr().out.split())
-    assert vimix("flow", path, "--method", "dis", "--workers", 1) == 0
-    assert "the store has it now" in capsys.readouterr().out
-    assert vimix("flow", path, "--import", tmp_path / "nowhere") == 2
-    assert "no such folder" in capsys.readouterr().err
+    assert "2 of 4 videos" in printed(capsys, "flow", path, "--method", "dis", "--shard", "1/2", "--workers", 1)
+    assert "2 of 4 videos have flow" in " ".join(printed(capsys, "store", "info", path).split())
+    assert "the store has it now" in printed(capsys, "flow", path, "--method", "dis", "--workers", 1)
+    assert "no such folder" in refused(capsys, "flow", path, "--import", tmp_path / "nowhere")

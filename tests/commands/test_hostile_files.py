@@ -17,7 +17,7 @@ import torch
 from rich.console import Console
 
 from tests.builders import SQUARES, change_head, hdf5, shard
-from tests.cli import vimix
+from tests.cli import printed, vimix
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix.values.modality import RGB
@@ -294,7 +294,6 @@ def test_a_small_limit_of_open_files_is_raised_or_done_without(most, allowed) ->
 def test_json_of_a_store_is_for_machines(tmp_path, capsys) -> None:
     """Its names are not changed, but written in ASCII."""
     store = shard(tmp_path / "s.h5", ["a/0"], splits=("\x1b[2J",))
-    assert vimix("store", "info", store, "--json") == 0
-    text = capsys.readouterr().out
+    text = printed(capsys, "store", "info", store, "--json")
     assert "\x1b" not in text
     assert json.loads(text)["splits"] == {"\x1b[2J": 1}

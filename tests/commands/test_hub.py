@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.builders import random_encoder
-from tests.cli import vimix
+from tests.cli import refused, vimix
 from tests.fakes.hub import hub
 from tests.recipes import ROOT
 from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
@@ -55,16 +55,12 @@ def test_what_is_not_there_is_one_line(repositories, tmp_path, capsys) -> None:
         ("someone/other", "it lacks encoder.safetensors"),
         ("a/b/c", "expected OWNER/NAME"),
     ):
-        assert vimix("pull", name, "--out", tmp_path / "pulled") == 2
-        error = capsys.readouterr().err
-        assert message in error
-        assert "Traceback" not in error
+        assert message in refused(capsys, "pull", name, "--out", tmp_path / "pulled")
 
 
 def test_without_the_extra_it_is_refused_by_its_name(trained, monkeypatch, capsys) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    assert vimix("push", trained, "someone/small") == 2
-    assert "pip install 'vimix-ssl[hub]'" in capsys.readouterr().err
+    assert "pip install 'vimix-ssl[hub]'" in refused(capsys, "push", trained, "someone/small")
 
 
 def test_torch_hub_loads_an_encoder_from_the_source(trained) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.builders import no_file_longer_than, random_encoder
-from tests.cli import sets, vimix
+from tests.cli import refused, sets, vimix
 from tests.e2e.killing import RECIPE
 from vimix.app.steps import pretrain_step
 from vimix.domain.mixing.policies import Mixup
@@ -49,10 +49,10 @@ def test_a_recipe_that_needs_more_memory_than_there_is_is_refused_before_it_is_t
 ) -> None:
     command = ["run", killed_place / "r.toml", "--out", tmp_path / "run", "--device", "cpu"]
     assert vimix(*command, *sets(setting), *more) == 2
-    printed = capsys.readouterr()
-    told = printed.err
+    shown = capsys.readouterr()
+    told = shown.err
     assert setting.replace("=", " = ") in told
-    assert ("MiB" in printed.out) == (bool(more) and "this machine has" in told), "the plan shows what is needed"
+    assert ("MiB" in shown.out) == (bool(more) and "this machine has" in told), "the plan shows what is needed"
     assert "this machine has" in told or "more memory than can be counted" in told
     assert told.count("\n") == 1
     assert not (tmp_path / "run").exists()
@@ -100,16 +100,12 @@ def raising(error: Exception):
     [
         (lambda: torch.empty(10**15), "4000000000000000 bytes"),
         (lambda: np.empty(10**15), "7.11 PiB"),
-        (
-            lambda: raising(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.50 GiB. GPU 0 has"))(),
-            "20.50",
-        ),
+        (raising(torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.50 GiB. GPU 0 has")), "20.50"),
     ],
 )
 def test_out_of_memory_is_one_line_with_who_asked_for_how_much(monkeypatch, capsys, asks, size) -> None:
     monkeypatch.setattr(main, "app", asks)
-    assert vimix("run") == 2
-    told = capsys.readouterr().err
+    told = refused(capsys, "run")
     assert told.startswith("error: out of memory")
     assert f"vimix_adapters.cli.main (_run) asked for {size}" in told
     assert told.count("\n") == 1
@@ -204,13 +200,11 @@ def test_a_run_that_learned_nothing_fails_and_its_rows_say_so(killed_place, tmp_
     settings = [ONLY_RGB, "contrast.temperature=1e-300", "run.max_bad_steps=1000", "pretrain.epochs=2"]
     command = ["run", killed_place / "r.toml", "--device", "cpu", "--out", tmp_path / "run"]
     for _ in range(2):
-        assert vimix(*command, *sets(*settings)) == 2
-        told = capsys.readouterr().err.strip().splitlines()[-1]
+        told = refused(capsys, *command, *sets(*settings)).strip().splitlines()[-1]
         assert told.startswith(f"error: {tmp_path / 'run/results.md'}: vimix, rgb: nothing was learned")
         assert "untrained: 100 % of steps skipped" in (tmp_path / "run/results.md").read_text()
     single = ["pretrain", killed_place / "r.toml", "--modality", "rgb", "--device", "cpu", "--out", tmp_path / "single"]
-    assert vimix(*single, *sets(*settings)) == 2
-    assert f"{tmp_path / 'single/pretrain-rgb'}: nothing was learned" in capsys.readouterr().err
+    assert f"{tmp_path / 'single/pretrain-rgb'}: nothing was learned" in refused(capsys, *single, *sets(*settings))
 
 
 ARMS = """

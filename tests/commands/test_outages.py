@@ -12,7 +12,7 @@ import pytest
 from attrs import evolve
 from rich.console import Console
 
-from tests.cli import TINY, vimix
+from tests.cli import TINY, refused, vimix
 from tests.fakes.store import moving_square, write_video
 from vimix.values.errors import VimixError
 from vimix.values.modality import RGB
@@ -113,12 +113,10 @@ def test_a_second_writer_of_a_store_of_its_flow_or_of_an_index_is_refused(tmp_pa
     write_video(tmp_path / "videos/bow/a.mp4", moving_square(4, 32, 40))
     prepare = ["prepare", "folder", tmp_path / "videos", "--out", out, "--flow", "none", "--short-side", 32]
     assert vimix(*prepare, "--workers", 1) == 0
-    capsys.readouterr()
     build = ["index", "build", recipe, tmp_path / "last.pt", out, "--out", out, "--force"]
     with locked_file(out, "writing"):
         for command in ([*prepare, "--force"], ["flow", out, "--method", "dis"], build):
-            assert vimix(*command) == 2
-            (line,) = capsys.readouterr().err.splitlines()
+            (line,) = refused(capsys, *command).splitlines()
             assert f"{out}: another process is " in line
         with locked_file(out, "adding flow", "shard-1-of-2"), locked_file(out, "adding flow", "shard-2-of-2"):
             pass

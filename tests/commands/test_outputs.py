@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import shard
-from tests.cli import ONE_STREAM, vimix
+from tests.cli import ONE_STREAM, refused, vimix
 from vimix_adapters.cli import main
 from vimix_adapters.files import WriteError, make_folder, replacing, require_new, require_writable, write_text
 
@@ -98,9 +98,8 @@ def test_an_output_that_cannot_be_written_is_one_line_before_any_work(here, caps
 
 
 def test_an_error_of_the_system_anywhere_is_one_line_that_names_the_file(monkeypatch, capsys) -> None:
-    def refused() -> None:
+    def fails() -> None:
         Path("/dev/null/metrics.jsonl").read_text()
 
-    monkeypatch.setattr(main, "app", refused)
-    assert vimix("run") == 2
-    assert "Not a directory: '/dev/null/metrics.jsonl'" in capsys.readouterr().err
+    monkeypatch.setattr(main, "app", fails)
+    assert "Not a directory: '/dev/null/metrics.jsonl'" in refused(capsys, "run")

@@ -99,9 +99,9 @@ def test_the_command_prints_what_it_does_not_use(tmp_path, capsys) -> None:
     clip(tmp_path / "v/bow/a.mp4")
     touch(tmp_path / "v", "bow/._a.mp4", "loose.mp4")
     assert vimix("prepare", "folder", tmp_path / "v", "--out", tmp_path / "s.h5", "--flow", "none", "--dry-run") == 3
-    printed = " ".join(capsys.readouterr().out.split())
-    assert "1 hidden files and folders of other programs skipped: ._a.mp4" in printed
-    assert "loose.mp4: lies in no class folder" in printed
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "1 hidden files and folders of other programs skipped: ._a.mp4" in shown
+    assert "loose.mp4: lies in no class folder" in shown
 
 
 # --- Lists
@@ -218,9 +218,9 @@ def test_what_a_list_does_not_say_clearly_is_refused(tmp_path, text, message) ->
 # --- Segments and frames
 
 
-def stored(listing, folder: Path, rate: float = 0.0) -> Hdf5VideoStore:
+def stored(listing, folder: Path) -> Hdf5VideoStore:
     """Store a listing in this process; the codec keeps every pixel of the decoded frames."""
-    settings = PackSettings(short_side=48, flow="none", codec="raw", rate=rate)
+    settings = PackSettings(short_side=48, flow="none", codec="raw", rate=0.0)
     files = []
     for number, file in enumerate(listing.files):
         part = folder / f"{number}.part"

@@ -17,9 +17,9 @@ RNG = np.random.default_rng(0)
 BASE = RNG.uniform(50, 400, size=(17, 2))
 
 
-def pixels(seed: int, frames: int = 12) -> np.ndarray:
-    """Joints [T, 17, 2] of a body that drifts."""
-    return BASE + np.random.default_rng(seed).normal(size=(frames, 1, 2)).cumsum(0)
+def pixels(seed: int) -> np.ndarray:
+    """Joints [12, 17, 2] of a body that drifts."""
+    return BASE + np.random.default_rng(seed).normal(size=(12, 1, 2)).cumsum(0)
 
 
 def split_list(folder: Path, names: list[str]) -> Path:

@@ -106,20 +106,6 @@ def test_a_file_whose_first_body_is_zero_throughout_is_left_out_and_costs_no_oth
     assert "bodies are all zero" in left_out.reason
 
 
-def test_a_second_call_does_nothing_and_refuses_other_settings_or_files(folder, tmp_path) -> None:
-    (folder / "S001C003P002R001A001.skeleton").write_bytes(b"")
-    store = tmp_path / "s.h5"
-    first = prepare(folder, store)
-    before = store.read_bytes()
-    assert prepare(folder, store) == first
-    assert store.read_bytes() == before
-    with pytest.raises(VimixError, match="made with other settings"):
-        prepare(folder, store, SkeletonSettings(find_layout("ntu"), frames=17))
-    write_walk(folder / "S001C001P030R001A001.skeleton", 0, 0)
-    with pytest.raises(VimixError, match="made with other files"):
-        prepare(folder, store)
-
-
 def test_a_full_disk_leaves_no_store_and_blames_no_file(folder, tmp_path, monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -130,14 +116,6 @@ def test_a_full_disk_leaves_no_store_and_blames_no_file(folder, tmp_path, monkey
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "s.h5.parts", "s.quarantine.csv"]
     monkeypatch.undo()
     assert prepare(folder, tmp_path / "s.h5").stored == 20
-
-
-def test_nothing_readable_is_an_error(tmp_path) -> None:
-    (tmp_path / "raw").mkdir()
-    (tmp_path / "raw/S001C001P001R001A001.skeleton").write_bytes(b"1")
-    with pytest.raises(VimixError, match=r"none of 1 sequences.*A001\.skeleton: truncated"):
-        prepare(tmp_path / "raw", tmp_path / "s.h5")
-    assert not (tmp_path / "s.h5").exists()
 
 
 def test_files_with_the_joints_of_another_layout_are_refused(folder, tmp_path) -> None:

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.cli import vimix
+from tests.cli import printed
 from vimix.values.errors import VimixError
 from vimix_adapters.synth import dataset
 from vimix_adapters.synth.dataset import write_dataset
@@ -259,6 +259,5 @@ def test_mpeg4_is_written_where_h264_cannot_be(tmp_path: Path) -> None:
 
 def test_the_command_writes_the_data_set_and_says_what_it_made(tmp_path: Path, capsys) -> None:
     options = ["--classes=1", "--videos-per-class=2", "--performers=2", "--width=48", "--height=48", "--workers=1"]
-    assert vimix("synth", tmp_path / "set", *options) == 0
-    assert "1 training and 1 test videos of 1 classes (2 new)" in capsys.readouterr().out
+    assert "1 training and 1 test videos of 1 classes (2 new)" in printed(capsys, "synth", tmp_path / "set", *options)
     assert len(list(tmp_path.glob("set/videos/wave/*.mp4"))) == 2

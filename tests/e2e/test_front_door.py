@@ -31,12 +31,7 @@ from vimix_adapters.pretrained import PretrainedEncoder
 pytestmark = pytest.mark.slow
 
 STGCN = {"encoder": "stgcn", "stgcn": {"hidden_channels": 4, "feature_size": 16, "dropout": 0.0}}
-ENCODERS = {
-    "rgb": {"width": 0.0625},
-    "flow": {"width": 0.125, "channels": 2},
-    "joint": STGCN,
-    "bone": STGCN,
-}
+ENCODERS = {"rgb": {"width": 0.0625}, "flow": {"width": 0.125, "channels": 2}, "joint": STGCN, "bone": STGCN}
 PROTOCOLS = {"rgb": "vimix", "flow": "coclr", "joint": "vimix", "bone": "vimix"}
 """CoCLR's lays other windows, crops less and averages features of length 1."""
 
@@ -115,16 +110,22 @@ def loaded(place: Path, modality: str) -> PretrainedEncoder:
     return vimix.load_encoder(stage_of(place, modality), device="cpu")
 
 
+def extract(*inputs: Path, out: Path) -> tuple[list[str], np.ndarray]:
+    """The names of videos and their features that ``vimix extract`` writes to ``out``, for recipe, stage and store."""
+    assert command("extract", *inputs, "--out", out, "--device", "cpu") == 0
+    with np.load(out) as file:
+        return file["names"].tolist(), file["features"]
+
+
 @pytest.fixture(scope="module", params=[*ENCODERS])
 def extracted(request, place) -> tuple[str, list[str], np.ndarray]:
     """A modality, the names of its videos and what ``vimix extract`` wrote of them."""
-    modality, out = request.param, place / f"{request.param}.npz"
+    modality = request.param
     inputs = [place / f"{modality}.toml", stage_of(place, modality), kind_of(modality, place, ".h5")]
-    assert command("extract", *inputs, "--out", out, "--device", "cpu") == 0
-    with np.load(out) as file:
-        apart = np.linalg.norm(file["features"] - file["features"][:, None], axis=2) + np.eye(6)
-        assert (apart > 0.05 * np.linalg.norm(file["features"], axis=1)).all(), "what tells nothing apart always agrees"
-        return modality, file["names"].tolist(), file["features"]
+    names, features = extract(*inputs, out=place / f"{modality}.npz")
+    apart = np.linalg.norm(features - features[:, None], axis=2) + np.eye(6)
+    assert (apart > 0.05 * np.linalg.norm(features, axis=1)).all(), "what tells nothing apart always agrees"
+    return modality, names, features
 
 
 def test_files_get_the_features_that_extract_writes_for_their_store(place, extracted) -> None:
@@ -223,12 +224,11 @@ def test_a_store_given_by_name_decides_how_files_are_packed(place, tmp_path) -> 
     packing = ["--flow", "none", "--short-side", 32, "--codec", "raw", "--workers", 1]
     assert command("prepare", "folder", place / "videos", "--out", tmp_path / "small.h5", *packing) == 0
     inputs = [place / "rgb.toml", stage_of(place, "rgb"), tmp_path / "small.h5"]
-    assert command("extract", *inputs, "--out", tmp_path / "f.npz", "--device", "cpu") == 0
+    names, features = extract(*inputs, out=tmp_path / "f.npz")
     encoder = vimix.load_encoder(stage_of(place, "rgb"), store=tmp_path / "small.h5", device="cpu")
-    with np.load(tmp_path / "f.npz") as file:
-        files = files_of("rgb", place, file["names"].tolist())
-        np.testing.assert_array_equal(vimix.embed_videos(files, encoder), file["features"])
-        assert not np.allclose(vimix.embed_videos(files, loaded(place, "rgb")), file["features"])
+    files = files_of("rgb", place, names)
+    np.testing.assert_array_equal(vimix.embed_videos(files, encoder), features)
+    assert not np.allclose(vimix.embed_videos(files, loaded(place, "rgb")), features)
 
 
 def test_no_files_are_no_rows(place) -> None:
@@ -254,12 +254,9 @@ def test_imported_weights_take_the_defaults_of_prepare(place, tmp_path) -> None:
     assert command("prepare", "folder", place / "videos", "--out", tmp_path / "default.h5", *packing) == 0
     recipe = tmp_path / "imported.toml"
     recipe.write_text('name = "x"\n[data]\nstore = ""\nworkers = 0\n[modalities.rgb]\nwidth = 0.0625\n')
-    inputs = [recipe, tmp_path / "imported", tmp_path / "default.h5"]
-    assert command("extract", *inputs, "--out", tmp_path / "f.npz", "--device", "cpu") == 0
+    names, features = extract(recipe, tmp_path / "imported", tmp_path / "default.h5", out=tmp_path / "f.npz")
     encoder = vimix.load_encoder(tmp_path / "imported", device="cpu")
-    with np.load(tmp_path / "f.npz") as file:
-        files = files_of("rgb", place, file["names"].tolist())
-        np.testing.assert_array_equal(vimix.embed_videos(files, encoder), file["features"])
+    np.testing.assert_array_equal(vimix.embed_videos(files_of("rgb", place, names), encoder), features)
 
 
 def test_a_modality_of_ones_own_takes_frames_but_no_files(place, tmp_path) -> None:
@@ -274,11 +271,7 @@ def test_a_modality_of_ones_own_takes_frames_but_no_files(place, tmp_path) -> No
 
 U8 = np.uint8
 WRONG = [
-    (
-        "rgb",
-        np.zeros((9, 40, 50, 3), np.float32),
-        r"expected rgb as uint8 \[T, H, W, 3\] or \[N, T, H, W, 3\], got float32",
-    ),
+    ("rgb", np.zeros((9, 40, 50, 3), "f4"), r"expected rgb as uint8 \[T, H, W, 3\] or \[N, T, H, W, 3\], got float32"),
     ("rgb", np.zeros((3, 9, 40, 50), U8), r"got uint8 \[3, 9, 40, 50\]"),
     ("rgb", np.zeros((40, 50, 3), U8), r"got uint8 \[40, 50, 3\]"),
     ("rgb", np.zeros((0, 40, 50, 3), U8), r"got uint8 \[0, 40, 50, 3\]"),

@@ -1,7 +1,12 @@
 """The command line. Heavy modules are imported by the commands that need them, so that help is instant."""
 
 import errno
+import os
+import re
 import sys
+import traceback
+from contextlib import suppress
+from typing import Any
 
 import typer
 
@@ -15,13 +20,14 @@ from vimix_adapters.cli.extract import extract
 from vimix_adapters.cli.flow import flow
 from vimix_adapters.cli.hub import pull, push
 from vimix_adapters.cli.import_weights import import_weights
-from vimix_adapters.cli.memory_errors import out_of_memory
 from vimix_adapters.cli.predict import predict
 from vimix_adapters.cli.report import mix_preview, report
-from vimix_adapters.cli.standard_streams import keep_streams
 from vimix_adapters.cli.synth import synth
 from vimix_adapters.files import FULL
 from vimix_adapters.terminal import plain_streams
+
+LESS_MEMORY = "lower optim.batch, data.size or data.frames (for an evaluation evaluate.batch_clips), or free memory"
+"""Advice after an error of memory."""
 
 app = typer.Typer(
     name="vimix",
@@ -56,7 +62,7 @@ app.command("bench")(bench.bench)
 
 def run() -> None:
     """Run the command; a mistake of the user or an error of the system is one line on stderr and exit code 2."""
-    keep_streams()
+    _keep_streams()
     with plain_streams():
         _run()
 
@@ -71,7 +77,7 @@ def _run() -> None:
         print(f"error: {error}: no incomplete file was left; {_advice(error)}, then call again", file=sys.stderr)
         sys.exit(2)
     except (MemoryError, RuntimeError) as error:
-        if (line := out_of_memory(error)) is None:
+        if (line := _out_of_memory(error)) is None:
             raise
         print(f"error: {line}", file=sys.stderr)
         sys.exit(2)
@@ -86,6 +92,66 @@ def _advice(error: OSError) -> str:
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return "allow more open files (ulimit -n 4096) or use fewer workers"
     return "make that file or folder accessible, or name another one"
+
+
+def _out_of_memory(error: BaseException) -> str | None:
+    """The line for an error of memory, on the CPU or a GPU: who asked for how much; None for any other error."""
+    text = " ".join(str(error).split())
+    torch = sys.modules.get("torch")
+    on_gpu = torch is not None and isinstance(error, torch.OutOfMemoryError)
+    if not (on_gpu or isinstance(error, MemoryError) or "not enough memory" in text or "can't allocate memory" in text):
+        return None
+    size = re.search(r"(?i)allocate ([\d.,]+ ?(?:bytes|[KMGTPE]iB))", text)
+    asked = f" for {size[1]}" if size else ""
+    return f"out of memory{' on the GPU' if on_gpu else ''}: {_asker(error)} asked{asked}; {LESS_MEMORY}"
+
+
+def _asker(error: BaseException) -> str:
+    """The innermost function of vimix in the traceback."""
+    frames = [
+        f"{module} ({frame.f_code.co_name})"
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+        if (module := str(frame.f_globals.get("__name__"))).split(".")[0] in ("vimix", "vimix_adapters")
+    ]
+    return frames[-1] if frames else "a library"
+
+
+class LossyStream:
+    """A text stream that drops what cannot be written: the reader has gone, or its disk is full."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write if possible."""
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush if possible."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _keep_streams() -> None:
+    """Open the null device in place of closed standard streams, and drop messages to stderr that cannot be written.
+
+    The next file that a program opens takes the number of a closed stream, and libraries would write their messages
+    into it. A command does its work even if nobody reads its messages.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  # for the life of the process
+    if not isinstance(sys.stderr, LossyStream):
+        sys.stderr = LossyStream(sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,31 +1,92 @@
 """``vimix prepare``: make a store from video or skeleton files."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vimix_adapters.cli import prepare_published, prepare_skeletons
-from vimix_adapters.cli.prepare_options import Out, prepare_and_print, with_video_options
+from vimix_adapters.cli import prepare_skeletons
+from vimix_adapters.cli.prepare_options import AllowPartial, Out, prepare_and_print, with_video_options
 
 if TYPE_CHECKING:
     from vimix_adapters.prepare.prepare_store import PrepareOptions
 
-PUBLISHED_SIDE = 256
-"""Short side at which published sets are stored, as CoCLR's and I3D's: random crops to 128 pixels then shrink."""
-
 app = typer.Typer(help="Make a store from video or skeleton files.", no_args_is_help=True)
-app.command()(with_video_options(prepare_published.ucf101, PUBLISHED_SIDE))
-app.command()(with_video_options(prepare_published.hmdb51, PUBLISHED_SIDE))
-app.command()(with_video_options(prepare_published.kinetics, PUBLISHED_SIDE))
-app.command("ntu60-videos")(with_video_options(prepare_published.ntu_videos_command(60), PUBLISHED_SIDE))
-app.command("ntu120-videos")(with_video_options(prepare_published.ntu_videos_command(120), PUBLISHED_SIDE))
+
+published = partial(with_video_options, short_side=256)
+"""Published sets are stored at CoCLR's and I3D's short side: random crops to 128 pixels then shrink."""
+
+Videos = Annotated[Path, typer.Option(help="Folder with the unpacked videos.", metavar="DIR")]
+FrameRate = Annotated[float, typer.Option(help="Frames per second of folders of images.", min=0.01, metavar="RATE")]
+
+
+@app.command()
+@published
+def ucf101(
+    videos: Videos,
+    splits: Annotated[Path, typer.Option(help="Folder ucfTrainTestlist.", metavar="DIR")],
+    out: Out,
+    options: "PrepareOptions",
+    allow_partial: AllowPartial = False,
+) -> None:
+    """Store UCF101 with its three splits: train1, test1, ... test3."""
+    from vimix_adapters.datasets.ucf101 import list_ucf101
+
+    prepare_and_print(list_ucf101(videos, splits), out, options, allow_partial)
+
+
+@app.command()
+@published
+def hmdb51(
+    videos: Videos,
+    splits: Annotated[Path, typer.Option(help="Folder with the lists <class>_test_split1.txt.", metavar="DIR")],
+    out: Out,
+    options: "PrepareOptions",
+    allow_partial: AllowPartial = False,
+) -> None:
+    """Store HMDB51 with its three splits: train1, test1, ... test3."""
+    from vimix_adapters.datasets.hmdb51 import list_hmdb51
+
+    prepare_and_print(list_hmdb51(videos, splits), out, options, allow_partial)
+
+
+@app.command()
+@published
+def kinetics(
+    videos: Videos,
+    annotations: Annotated[
+        str, typer.Option(help="Official CSV files, separated by commas.", metavar="TRAIN.csv,VAL.csv")
+    ],
+    out: Out,
+    options: "PrepareOptions",
+    allow_partial: AllowPartial = False,
+) -> None:
+    """Store Kinetics with the splits of its CSV files; most copies are incomplete and need --allow-partial."""
+    from vimix_adapters.datasets.kinetics import list_kinetics
+
+    files = [Path(name.strip()) for name in annotations.split(",") if name.strip()]
+    prepare_and_print(list_kinetics(videos, files), out, options, allow_partial)
+
+
+def _ntu_videos_command(edition: int) -> Callable[..., None]:
+    """Make the command for the colour videos of NTU RGB+D 60 or 120."""
+
+    def command(videos: Videos, out: Out, options: "PrepareOptions", allow_partial: AllowPartial = False) -> None:
+        from vimix_adapters.datasets.ntu import list_ntu_videos
+
+        prepare_and_print(list_ntu_videos(videos, edition), out, options, allow_partial)
+
+    command.__doc__ = f"Store the colour videos of NTU RGB+D {edition} with the splits of ``prepare ntu{edition}``."
+    return command
+
+
+app.command("ntu60-videos")(published(_ntu_videos_command(60)))
+app.command("ntu120-videos")(published(_ntu_videos_command(120)))
 app.command("ntu60")(prepare_skeletons.ntu_command(60))
 app.command("ntu120")(prepare_skeletons.ntu_command(120))
 app.command()(prepare_skeletons.skeletons)
-
-
-FrameRate = Annotated[float, typer.Option(help="Frames per second of folders of images.", min=0.01, metavar="RATE")]
 
 
 @app.command()

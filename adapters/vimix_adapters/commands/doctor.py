@@ -156,7 +156,7 @@ def _devices() -> Iterator[Finding]:
     if count:
         release = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]  # torch leaves it without annotations
         yield _cudnn(release or 0, torch.version.cuda or "")
-    if not count:
+    else:
         # It is a mistake if there is a card that torch cannot use, but not if there is no card.
         card = Path("/dev/nvidia0").exists()
         mend = "install a CUDA build of torch, see https://pytorch.org/get-started/locally" if card else ""
@@ -234,28 +234,21 @@ def _machine(folder: Path) -> Iterator[Finding]:
     from vimix_adapters.config.schema import Data
     from vimix_adapters.reports.environment import cores as usable_cores
 
-    cores = usable_cores()
-    workers = Data(store="").workers
-    few = workers >= cores
-    mend = f"--set data.workers={max(0, cores - 1)} leaves a core to the training" if few else ""
-    yield Finding(
-        "machine",
+    def found(name: str, value: str, low: bool, mend: str) -> Finding:
+        return Finding("machine", name, value, "note" if low else "ok", mend if low else "")
+
+    cores, workers = usable_cores(), Data(store="").workers
+    yield found(
         "cores",
         f"{cores}; recipes read data with {workers} workers by default",
-        "note" if few else "ok",
-        mend,
+        workers >= cores,
+        f"--set data.workers={max(0, cores - 1)} leaves a core to the training",
     )
-    yield from _shared_memory(Path("/dev/shm"))
+    shared = Path("/dev/shm")  # through which workers pass batches to the training
+    if shared.is_dir():
+        size = shutil.disk_usage(shared).total
+        mend = "docker run --shm-size=8g ..., or mount -o remount,size=8G /dev/shm, or data.workers = 0"
+        yield found("shared memory", f"{size / 2**30:.2f} GiB", size < SMALL_SHARED_MEMORY, mend)
     free = shutil.disk_usage(folder).free
-    low = free < SMALL_DISK
-    mend = "the store of a large data set may not fit: write it to another disk" if low else ""
-    yield Finding("machine", "free disk", f"{free / 2**30:.1f} GiB here", "note" if low else "ok", mend)
-
-
-def _shared_memory(folder: Path) -> Iterator[Finding]:
-    """The size of /dev/shm, through which workers pass batches to the training."""
-    if folder.is_dir():
-        size = shutil.disk_usage(folder).total
-        low = size < SMALL_SHARED_MEMORY
-        mend = "docker run --shm-size=8g ..., or mount -o remount,size=8G /dev/shm, or data.workers = 0" if low else ""
-        yield Finding("machine", "shared memory", f"{size / 2**30:.2f} GiB", "note" if low else "ok", mend)
+    mend = "the store of a large data set may not fit: write it to another disk"
+    yield found("free disk", f"{free / 2**30:.1f} GiB here", free < SMALL_DISK, mend)

@@ -18,9 +18,8 @@ from vimix.values.predictions import CrossModalScores, ProbeScores, RetrievalSco
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_trained
 from vimix_adapters.commands import scores
-from vimix_adapters.commands.evaluation_details import detail_files, write_details
+from vimix_adapters.commands.evaluation_details import detail_files, label_curve, show_fractions, write_details
 from vimix_adapters.commands.feature_cache import cache_beside
-from vimix_adapters.commands.label_fractions import label_curve, show_fractions
 from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.commands.spread_features import FeatureTasks
@@ -100,8 +99,11 @@ def evaluate_linear(request: EvaluationRequest) -> None:
 
     Raises VimixError as ``evaluate_retrieval`` does, or if the best epoch is wanted of a protocol without epochs.
     """
-    if request.best_on_test:
-        scores.require_epochs(request.recipe)  # refused before any work
+    if request.best_on_test and config.protocol_of(request.recipe).probe is None:
+        raise VimixError(
+            f"--best-on-test: protocol {request.recipe.evaluate.protocol} chooses nothing on test videos: use "
+            "--protocol coclr or crosclr"
+        )
     _evaluate_frozen(request, "linear", scores.linear, _table)
 
 

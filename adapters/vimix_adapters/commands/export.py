@@ -59,11 +59,9 @@ class Exported:
 def export_checkpoint(checkpoint: Path, format_name: str, out: Path, force: bool = False) -> None:
     """Write the trained encoder of ``checkpoint`` to ``out``, and its model card to ``out`` + ``.md``.
 
-    Raises VimixError for an unknown format, one that cannot hold this encoder or whose library is missing, if ``out``
-    or the card is the checkpoint, or if one of them exists and ``force`` is false.
+    Raises VimixError for a format that cannot hold this encoder or whose library is missing, if ``out`` or the card is
+    the checkpoint, or if one of them exists and ``force`` is false.
     """
-    if format_name not in FORMATS:
-        raise VimixError(f"--format {format_name}: expected one of {', '.join(FORMATS)}")
     write, usage = FORMATS[format_name]
     card = out.with_name(f"{out.name}.md")
     for file in (out, card):

@@ -52,25 +52,32 @@ def extract_windows(
     if isinstance(encoder.packing, SkeletonSettings):
         raise VimixError(f"--window: {checkpoint} is an encoder of {encoder.modality}, whose clips are whole sequences")
     record = encoder_record(encoder.modality, encoder.state_dict(), loaded, encoder.recipe, l2)
-    manifest = {"format": FORMAT, **record}
     for file, video in files.items():
-        _write(file, *_features(encoder, video, span), manifest, l2)
+        rate, pieces = stream_as_stored(video, encoder.packing, encoder.modality)
+        window, stride = (max(1, round(seconds * rate)) for seconds in span)
+        features, places = _features(encoder, sliding(pieces, window, stride))
+        with replacing(file) as temporary, temporary.open("wb") as opened:
+            np.savez(
+                opened,
+                allow_pickle=False,
+                feats=unit_rows(features) if l2 else features,
+                start=places[:, 0] / rate,
+                end=places[:, 1] / rate,
+                fps=np.float64(rate),
+                feat_stride=np.int64(stride),
+                num_frames=np.int64(window),
+                manifest=np.array(json.dumps({"format": FORMAT, **record}, ensure_ascii=False, default=str)),
+            )
         print_note(f"written to {file}")
 
 
-def _features(
-    encoder: PretrainedEncoder, video: Path, span: tuple[float, float]
-) -> tuple[Frames, Frames, tuple[float, int, int]]:
-    """Features [T, D], first and last frames [T, 2] of the windows, and rate, frames of a stride and of a window."""
-    assert not isinstance(encoder.packing, SkeletonSettings)
-    rate, pieces = stream_as_stored(video, encoder.packing, encoder.modality)
-    window, stride = (max(1, round(seconds * rate)) for seconds in span)
+def _features(encoder: PretrainedEncoder, windows: Iterator[tuple[int, Frames]]) -> tuple[Frames, Frames]:
+    """Features [T, D] of the windows, and the frames [T, 2] with which they begin and end."""
     rows, places = [], []
-    found = sliding(pieces, window, stride)
-    while batch := list(islice(found, encoder.recipe.evaluate.batch_clips)):
+    while batch := list(islice(windows, encoder.recipe.evaluate.batch_clips)):
         rows.append(encoder.embed_each(len(batch), [frames for _, frames in batch].__getitem__))
         places += [(first, first + len(frames)) for first, frames in batch]
-    return np.concatenate(rows), np.array(places), (rate, stride, window)
+    return np.concatenate(rows), np.array(places)
 
 
 def sliding(pieces: Iterable[Frames], window: int, stride: int) -> Iterator[tuple[int, Frames]]:
@@ -87,23 +94,5 @@ def sliding(pieces: Iterable[Frames], window: int, stride: int) -> Iterator[tupl
             first, held = first + stride, held[stride:]
     if held is None:
         return
-    if len(held) >= window or (len(held) > max(0, window - stride)) or first == 0:
+    if len(held) > max(0, window - stride) or first == 0:
         yield first, held[:window]
-
-
-def _write(
-    file: Path, features: Frames, places: Frames, steps: tuple[float, int, int], manifest: dict[str, object], l2: bool
-) -> None:
-    rate, stride, window = steps
-    with replacing(file) as temporary, temporary.open("wb") as opened:
-        np.savez(
-            opened,
-            allow_pickle=False,
-            feats=unit_rows(features) if l2 else features,
-            start=places[:, 0] / rate,
-            end=places[:, 1] / rate,
-            fps=np.float64(rate),
-            feat_stride=np.int64(stride),
-            num_frames=np.int64(window),
-            manifest=np.array(json.dumps(manifest, ensure_ascii=False, default=str)),
-        )

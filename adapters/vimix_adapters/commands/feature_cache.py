@@ -64,8 +64,6 @@ class FeatureCache:
         except (VimixError, ValueError) as error:
             log.warning("features.made_again", reason=str(error))
             return None
-        if not isinstance(written, Mapping):
-            return None
         changed = sorted(key for key in {*written, *manifest} if written.get(key) != manifest.get(key))
         log.info("features.stale", file=path.name, changed=", ".join(changed))
         return None

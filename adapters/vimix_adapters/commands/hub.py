@@ -38,14 +38,12 @@ def push_checkpoint(checkpoint: Path, repository: str, private: bool = False) ->
         card = (folder / f"{WEIGHTS}.md").read_text(encoding="utf-8")
         (folder / CARD).write_text(FRONT_MATTER + card, encoding="utf-8")
         (folder / RECIPE).write_text(recipe, encoding="utf-8")
-        from huggingface_hub import CommitOperationAdd
-
-        files = [
-            CommitOperationAdd(path_in_repo=name, path_or_fileobj=folder / name) for name in (WEIGHTS, RECIPE, CARD)
-        ]
+        message, files = f"Encoder of {checkpoint.name} from vimix", [WEIGHTS, RECIPE, CARD]
         with _refusals(repository):
             api.create_repo(repository, private=private, exist_ok=True)
-            commit = api.create_commit(repository, files, commit_message=f"Encoder of {checkpoint.name} from vimix")
+            commit = api.upload_folder(
+                repo_id=repository, folder_path=folder, allow_patterns=files, commit_message=message
+            )
     print(f"pushed to {commit.repo_url}")
 
 

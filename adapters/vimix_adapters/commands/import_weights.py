@@ -36,13 +36,13 @@ NOTES = ("graph", "recipe")
 """Keys of ``Checkpoint.about`` that are sentences for the user, on the graph and the recipe of an ST-GCN."""
 
 
-@frozen
+@frozen(eq=False)
 class Import:
     """The layout of imported weights, how well they match, and the checkpoint made from them."""
 
     layout: str
     match: WeightMatch
-    checkpoint: Path
+    checkpoint: Checkpoint
 
 
 def import_checkpoint(
@@ -60,14 +60,15 @@ def import_checkpoint(
     the file is unreadable or holds code, the layout is unknown, less than 95 % match or a convolution is missing
     (unless ``allow_partial``), nothing matches, or ``out/last.pt`` exists and ``force`` is false.
     """
-    name, match, checkpoint = _imported(file, Modality(modality), layout, allow_partial, embedding)
+    made = _imported(file, Modality(modality), layout, allow_partial, embedding)
     require_new(out / "last.pt", force, [file])  # makes the folder, so a refused file leaves none
-    FolderCheckpointStore(out).save(checkpoint)
-    print_note(f"written to {out / 'last.pt'}; BatchNorm: {checkpoint.about['batch_norm']}")
+    FolderCheckpointStore(out).save(made.checkpoint)
+    about = made.checkpoint.about
+    print_note(f"written to {out / 'last.pt'}; BatchNorm: {about['batch_norm']}")
     for note in NOTES:
-        if note in checkpoint.about:
-            print_note(str(checkpoint.about[note]))
-    return Import(name, match, out / "last.pt")
+        if note in about:
+            print_note(str(about[note]))
+    return made
 
 
 def initial_checkpoint(recipe: config.Recipe, modality: Modality) -> Checkpoint:
@@ -77,22 +78,20 @@ def initial_checkpoint(recipe: config.Recipe, modality: Modality) -> Checkpoint:
     """
     settings = recipe.modalities[modality]
     try:
-        _, _, checkpoint = _imported(Path(settings.weights), modality, "auto", False, recipe.contrast.embedding)
+        made = _imported(Path(settings.weights), modality, "auto", False, recipe.contrast.embedding)
     except VimixError as error:
         raise VimixError(f"modalities.{modality}.weights: {error}") from error
-    theirs = config.recipe_from_toml(checkpoint.recipe, settings.weights).modalities[modality]
+    theirs = config.recipe_from_toml(made.checkpoint.recipe, settings.weights).modalities[modality]
     if theirs.encoder != settings.encoder:
         raise VimixError(
             f"modalities.{modality}.weights: {settings.weights} holds the weights of {theirs.encoder}, the recipe has "
             f"encoder = {settings.encoder!r}: make them the same"
         )
-    return checkpoint
+    return made.checkpoint
 
 
-def _imported(
-    file: Path, modality: Modality, layout: str, allow_partial: bool, embedding: int
-) -> tuple[str, WeightMatch, Checkpoint]:
-    """The layout, what matched (it is printed too), and the checkpoint."""
+def _imported(file: Path, modality: Modality, layout: str, allow_partial: bool, embedding: int) -> Import:
+    """Read the file and print what matched."""
     weights = read_weights(file)
     name = _layout_of(file, weights, layout)
     theirs = of_view(file, weights.tensors, _layout(name, weights), modality)
@@ -111,7 +110,7 @@ def _imported(
     network.encoder.load_state_dict({**network.encoder.state_dict(), **_converted(match, theirs)})
     about = {**_about(file, name, match), **notes}
     parts = {"query": network.state_dict()}
-    return name, match, Checkpoint(modality, config.recipe_to_toml(recipe), parts, about)
+    return Import(name, match, Checkpoint(modality, config.recipe_to_toml(recipe), parts, about))
 
 
 def _layout_of(file: Path, weights: ForeignWeights, layout: str) -> str:

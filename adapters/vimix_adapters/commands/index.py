@@ -38,27 +38,22 @@ def build_index(
     with locked_file(out, "writing an index"):
         require_new(out, force, [*checkpoint_files(checkpoint), store])
         configure_logging()
-        _build(recipe, checkpoint, store, out, device)
-
-
-def _build(recipe: config.Recipe, checkpoint: Path, store: Path, out: Path, device: str) -> None:
-    embedded = embed_store(recipe, checkpoint, store, device)
-    recipe, packing, data = embedded.recipe, embedded.store.settings, embedded.recipe.data
-    about = {
-        "modality": embedded.modality,
-        "checkpoint": str(checkpoint.resolve()),
-        "checkpoint_from_here": os.path.relpath(checkpoint.resolve(), out.parent.resolve()),
-        "trained": dict(embedded.checkpoint.about),
-        "store": embedded.store.fingerprint,
-        "weights": state_digest(embedded.network.state_dict()),
-        "packing": asdict(packing),
-        "recipe": config.recipe_to_toml(recipe),
-    }
-    window = packing.frames if isinstance(packing, SkeletonSettings) else data.frames * data.stride
-    videos = embedded.store.videos
-    index = ClipIndex.build(embedded.features, videos, embedded.store.classes, window, about)
-    index.save(out)
-    print(f"indexed {len(index)} clips of {len(videos)} videos ({embedded.modality}) in {out}")
+        embedded = embed_store(recipe, checkpoint, store, device)
+        packing, data, videos = embedded.store.settings, embedded.recipe.data, embedded.store.videos
+        about = {
+            "modality": embedded.modality,
+            "checkpoint": str(checkpoint.resolve()),
+            "checkpoint_from_here": os.path.relpath(checkpoint.resolve(), out.parent.resolve()),
+            "trained": dict(embedded.checkpoint.about),
+            "store": embedded.store.fingerprint,
+            "weights": state_digest(embedded.network.state_dict()),
+            "packing": asdict(packing),
+            "recipe": config.recipe_to_toml(embedded.recipe),
+        }
+        window = packing.frames if isinstance(packing, SkeletonSettings) else data.frames * data.stride
+        index = ClipIndex.build(embedded.features, videos, embedded.store.classes, window, about)
+        index.save(out)
+        print(f"indexed {len(index)} clips of {len(videos)} videos ({embedded.modality}) in {out}")
 
 
 @frozen

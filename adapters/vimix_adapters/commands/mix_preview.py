@@ -188,9 +188,9 @@ def _hidden_stages(recipe: config.Recipe) -> list[config.CmmcStage]:
 def _hidden(recipe: config.Recipe, stage: config.CmmcStage, rng: np.random.Generator) -> HiddenMixes:
     built = wiring.build_stage(recipe, stage)
     layers, policy = built.layers, built.policy
-    if layers is None:
-        raise ValueError("a stage that mixes hidden maps draws layers")
-    grids, donors = (_map_grids(recipe, m) for m in (stage.cmmc, stage.partner or stage.cmmc))
+    assert layers is not None  # a stage that mixes hidden maps draws layers
+    sides = map(Modality, (stage.cmmc, stage.partner or stage.cmmc))
+    grids, donors = (map_grids(wiring.build_encoder(recipe, m), wiring.batch_shape(recipe, m)) for m in sides)
     boxes = []
     for _ in range(BOXES):
         k, l = layers.draw(len(grids) + 1, len(donors) + 1, rng)  # noqa: E741  # the paper's name
@@ -210,8 +210,3 @@ def _pairs(layers: str, depth: int, donor_depth: int) -> Iterator[tuple[int, int
     for k, l in product(range(1, depth + 1), range(1, donor_depth + 1)):  # noqa: E741  # the paper's name
         if l == k or (layers == "random" and l > k):
             yield k, l
-
-
-def _map_grids(recipe: config.Recipe, modality: str) -> list[Grid]:
-    network = wiring.build_encoder(recipe, Modality(modality))
-    return map_grids(network, wiring.batch_shape(recipe, Modality(modality)))

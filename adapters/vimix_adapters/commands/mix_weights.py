@@ -50,10 +50,9 @@ def show_weights(encoders: Sequence[str], out: Path | None, force: bool = False)
     measured = [mix_weights(encoder, extent) for encoder in encoders for extent in EXTENTS]
     for weights in measured:
         print(
-            f'{weights.encoder}, extent = "{weights.extent}": {weights.random_layers:.2f} on average over random ',
-            end="",
+            f'{weights.encoder}, extent = "{weights.extent}": {weights.random_layers:.2f} on average over random '
+            f"layers, {weights.same_layer:.2f} at the same layer\n"
         )
-        print(f"layers, {weights.same_layer:.2f} at the same layer\n")
         print(_table(weights))
     if out is not None:
         write_json(out, {"draws": DRAWS, "weights": [_plain(weights) for weights in measured]})

@@ -9,7 +9,6 @@ from attrs import frozen
 from rich.table import Table
 
 from vimix.app.finetune import classify_windows
-from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
 from vimix.values.predictions import Rows, WindowProbabilities
 from vimix.values.video import ModalityFormat
@@ -49,11 +48,7 @@ class VideoClassifier:
     def predict(self, file: Path) -> Prediction:
         """Classify a file as ``vimix evaluate`` does a test video. Raises VimixError naming an unreadable file."""
         frames, rate = read_with_rate(file, self.packing, self.kind.modality)
-
-        def only(_: int) -> Frames:
-            return frames
-
-        clips = wiring.UnstoredClips(self.recipe, 1, only, self.kind, self.compute, self.crops)
+        clips = wiring.UnstoredClips(self.recipe, 1, lambda _: frames, self.kind, self.compute, self.crops)
         windows = classify_windows(self.network, clips, self.recipe.evaluate.batch_clips)
         length = wiring.clip_shape(self.recipe).span
         spans = [(s / rate, min(s + length, len(frames)) / rate) for s in windows.starts] if rate else []

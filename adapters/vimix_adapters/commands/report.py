@@ -34,9 +34,6 @@ from vimix_adapters.reports.page.training import boundaries_of, curves_of, panel
 from vimix_adapters.reports.summaries import RunResults, require_sample, run_of
 from vimix_adapters.reports.tables import UNTRAINED
 
-CLIPS = 500
-"""Most clips of a page by default."""
-
 log = structlog.get_logger()
 
 
@@ -44,7 +41,7 @@ log = structlog.get_logger()
 class PageSettings:
     """Settings of a page."""
 
-    clips: int = CLIPS
+    clips: int = 500
     """Most clips inside the page."""
     method: str = "pca"
     """``pca`` or ``umap``: the method that draws features as points of a plane."""
@@ -64,9 +61,7 @@ class FoundRun:
     facts: RunFacts
 
 
-def write_report(
-    folders: Sequence[Path], out: Path, settings: PageSettings = PageSettings(), force: bool = False
-) -> None:
+def write_report(folders: Sequence[Path], out: Path, settings: PageSettings, force: bool = False) -> None:
     """Write the page of all runs in ``folders``, and its numbers beside it with the suffix .json.
 
     A folder may hold several seeds. Retrieval, errors, maps and modalities are those of the first run of each recipe.
@@ -81,7 +76,7 @@ def write_report(
     for file in (out, out.with_suffix(".json")):
         require_new(file, force)
     configure_logging()
-    runs = [_read(run, settings) for folder in folders for run in _run_folders(folder)]
+    runs = [_read(run, settings.overrides) for folder in folders for run in _run_folders(folder)]
     for recipe in dict.fromkeys(run.recipe.name for run in runs):
         seeds = [run.recipe.seed for run in runs if run.recipe.name == recipe]
         require_sample([recipe] * len(seeds), seeds)
@@ -99,11 +94,9 @@ def write_report(
     print(f"written to {out} ({out.stat().st_size / 1e6:.1f} MB) and {out.with_suffix('.json')}")
 
 
-def write_page_of_run(
-    folder: Path, target: EvaluationTarget, arms: Sequence[ArmFeatures], settings: PageSettings = PageSettings()
-) -> None:
+def write_page_of_run(folder: Path, target: EvaluationTarget, arms: Sequence[ArmFeatures]) -> None:
     """Write ``report.html`` and ``report.json`` of a run that was just evaluated into its folder."""
-    run = _read(folder, settings)
+    run, settings = _read(folder), PageSettings()
     catalogue, missing = Catalogue(encoded_clip, settings.clips), _unfinished([run])
     with _bar() as encoding:
         panels = build_panels(target, arms, catalogue, settings.method, encoding)
@@ -132,8 +125,8 @@ def _seed_number(folder: Path) -> tuple[int, str]:
     return (int(number) if number.isdecimal() else 0, folder.name)
 
 
-def _read(folder: Path, settings: PageSettings) -> FoundRun:
-    recipe = config.read_recipe(folder / "recipe.toml", settings.overrides)
+def _read(folder: Path, overrides: Sequence[str] = ()) -> FoundRun:
+    recipe = config.read_recipe(folder / "recipe.toml", overrides)
     (metrics, *_) = read_run_metrics(folder)
     facts = RunFacts(
         recipe.name,
@@ -188,15 +181,12 @@ def _panels(
         raise VimixError(f"{run.folder} holds no checkpoint of a finished stage")
     networks = scores.build_networks(recipe, {arm: newest for arm, newest in trained.items() if newest}, compute)
     cache = FeatureCache(run.folder / "features")
-    pairs = {arm: scores.extract(target, networks[arm], compute, cache=cache) for arm in networks}
-    arms = [arm_features(target.recipe, arm, pairs[arm]) for arm in networks]
+    arms = []
+    for arm, by_modality in networks.items():
+        pairs = scores.in_order(recipe, scores.extract(target, by_modality, compute, cache=cache))
+        measured = scores.measure(target.recipe, pairs)
+        arms.append(ArmFeatures(recipe.title(arm), pairs, measured, trained=arm != UNTRAINED))
     return build_panels(target, arms, catalogue, settings.method, encoding)
-
-
-def arm_features(recipe: config.Recipe, arm: str, pairs: scores.Pairs) -> ArmFeatures:
-    """The features of an arm with their scores, which this computes."""
-    ordered = scores.in_order(recipe, pairs)
-    return ArmFeatures(recipe.title(arm), ordered, scores.measure(recipe, ordered), arm != UNTRAINED)
 
 
 def _newest(run: FoundRun, arm: str) -> dict[Modality, Checkpoint]:

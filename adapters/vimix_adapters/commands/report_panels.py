@@ -74,7 +74,7 @@ def build_panels(
             one.linear.probabilities,
             one.linear.test_labels,
             one.linear.test_videos,
-            _names(store.classes, one.linear.probabilities.shape[1]),
+            store.classes,
             number,
         )
         for title, one in found
@@ -85,10 +85,6 @@ def build_panels(
     gallery = [(number[video], modality) for video, modality in shown]
     _add_clips(catalogue, gallery, errors, maps, shown_modalities(store), encoding)
     return Panels(galleries, errors, maps, _matrices(recipe, arms))
-
-
-def _names(classes: Sequence[str], predicted: int) -> list[str]:
-    return [*classes, *(f"class {at}" for at in range(len(classes), predicted))]
 
 
 def _queries_and_clips(

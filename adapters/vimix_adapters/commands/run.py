@@ -18,9 +18,8 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_checkpoint, load_trained
 from vimix_adapters.commands import scores
-from vimix_adapters.commands.evaluate_run import evaluate_run
+from vimix_adapters.commands.evaluate_run import draw_positives, evaluate_run
 from vimix_adapters.commands.import_weights import initial_checkpoint
-from vimix_adapters.commands.positives_sheet import draw_positives
 from vimix_adapters.commands.report import PageSettings, page_or_warning, write_report
 from vimix_adapters.commands.session import UNTRAINED_STAGE, Session, open_session
 from vimix_adapters.commands.stage_folders import StageFolders
@@ -45,7 +44,7 @@ def train_single(
     inits: Mapping[str, Path],
     device: str,
     resume: bool,
-) -> Checkpoint:
+) -> None:
     """Train one stage in a folder of ``out``, starting from the checkpoints ``inits`` by modality.
 
     A stage that is resumed may get more epochs than it was begun with. Raises VimixError if ``out`` already holds
@@ -62,7 +61,6 @@ def train_single(
         final = _execute(session, built, _loaded(inits), folder, number=0)
         if final.progress.untrained:
             raise VimixError(f"{folder}: {UNTRAINED_STAGE}")
-        return final
 
 
 def _lengthened(out: Path, folder: Path, stage: Stage) -> Sequence[str]:
@@ -87,13 +85,12 @@ def _lengthened(out: Path, folder: Path, stage: Stage) -> Sequence[str]:
     return f"{section}.epochs", f"{section}.milestones"
 
 
-def run_plan(recipe: config.Recipe, out: Path, device: str) -> list[Row]:
+def run_plan(recipe: config.Recipe, out: Path, device: str) -> None:
     """Train and evaluate all arms, finished stages excepted; write ``results.json`` and ``results.md`` into ``out``."""
     _require_arms(recipe)
     with open_session(recipe, device) as session:
         rows = _run_plan(session, out)
     _require_learned(rows, out)
-    return rows
 
 
 def _require_arms(recipe: config.Recipe) -> None:
@@ -164,22 +161,15 @@ def train_arms(session: Session, out: Path) -> dict[str, dict[Modality, Checkpoi
 
 
 def _run_arm(session: Session, arm: str, folders: StageFolders) -> dict[Modality, Checkpoint]:
-    stages = _stages(session.recipe, arm)
+    stages = session.recipe.arms[arm].stages
 
     def execute(number: int, stage: Stage, newest: Mapping[Modality, Checkpoint]) -> Checkpoint:
-        own = attrs.evolve(session, recipe=config.of_stage(session.recipe, session.recipe.arms[arm].stages[number]))
+        own = attrs.evolve(session, recipe=config.of_stage(session.recipe, stages[number]))
         return _execute(own, stage, newest, folders.linked(arm, number, stage.name), number, arm)
 
-    return {modality: _slim(checkpoint) for modality, checkpoint in run_stages(stages, execute).items()}
-
-
-def _stages(recipe: config.Recipe, arm: str) -> list[Stage]:
-    return [wiring.build_stage(recipe, stage) for stage in recipe.arms[arm].stages]
-
-
-def _slim(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint with its query encoder only: those of all arms stay in memory until they are evaluated."""
-    return attrs.evolve(checkpoint, parts={"query": checkpoint.parts["query"]})
+    newest = run_stages([wiring.build_stage(session.recipe, stage) for stage in stages], execute)
+    # The query encoder only: the checkpoints of all arms stay in memory until they are evaluated.
+    return {m: attrs.evolve(final, parts={"query": final.parts["query"]}) for m, final in newest.items()}
 
 
 def _execute(

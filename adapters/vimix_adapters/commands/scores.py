@@ -237,21 +237,11 @@ def _probed(recipe: config.Recipe, pairs: Pairs) -> tuple[LinearProbe, Streams, 
     return wiring.build_probe(recipe, widths), side_by_side(gallery), side_by_side(queries)
 
 
-def require_epochs(recipe: config.Recipe) -> None:
-    """Raise VimixError if the protocol trains its linear layer without epochs."""
-    if config.protocol_of(recipe).probe is None:
-        raise VimixError(
-            f"--best-on-test: protocol {recipe.evaluate.protocol} chooses nothing on test videos: use --protocol "
-            "coclr or crosclr"
-        )
-
-
 def linear_best_on_test(recipe: config.Recipe, pairs: Pairs) -> dict[str, float]:
     """Epoch at which the linear layers are best on the test videos, and their accuracy, as the peers report it.
 
-    Raises VimixError as ``require_epochs`` does.
+    The protocol must train them in epochs.
     """
-    require_epochs(recipe)
     probe, gallery, queries = _probed(recipe, pairs)
     by_epoch = {
         m: probe.fit_predict(known.features, known.labels, known.sources, queries[m].features, recipe.seed).by_epoch

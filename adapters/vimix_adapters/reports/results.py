@@ -49,7 +49,7 @@ class ResultRecord:
     by_class: Mapping[str, float] = field(factory=dict)
     """Top-1 accuracy of the test videos of each class, 0 to 1; empty for retrieval."""
     fractions: Sequence[Mapping[str, Any]] = ()
-    """Top-1 accuracies of probes trained on fractions of the training videos, see ``commands/label_fractions.py``."""
+    """Top-1 accuracies of probes trained on fractions of the training videos, see ``FractionScores``."""
     machine: str = field(factory=machine)
     """Class of the machine, see ``environment.machine``."""
     commit: str = field(factory=commit)
