@@ -12,9 +12,8 @@ from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix.values.grid import Grid
 from vimix_adapters import wiring
 from vimix_adapters.benchmarks import operations, runner, s3d_steps, throughput
-from vimix_adapters.benchmarks.bench_settings import TINY
 from vimix_adapters.benchmarks.plain import PlainNetwork, masked_mix
-from vimix_adapters.benchmarks.timing import Measure, Remark, TimedPair, interleaved
+from vimix_adapters.benchmarks.timing import TINY, Measure, Remark, TimedPair, interleaved
 
 
 @pytest.mark.slow

@@ -11,8 +11,8 @@ from torch import Tensor
 from vimix.values.modality import JOINT
 from vimix_adapters import config, wiring
 from vimix_adapters.benchmarks import s3d_steps, skeleton_steps
-from vimix_adapters.benchmarks.bench_settings import TINY
 from vimix_adapters.benchmarks.plain_stgcn import PlainSTGCN
+from vimix_adapters.benchmarks.timing import TINY
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 
 CPU = Compute(torch.device("cpu"))

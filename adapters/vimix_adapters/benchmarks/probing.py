@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.bench_settings import BenchSettings
-from vimix_adapters.benchmarks.timing import Finding, TimedPair, interleaved
+from vimix_adapters.benchmarks.timing import BenchSettings, Finding, TimedPair, interleaved
 
 Rows = NDArray[np.float32]
 Labels = NDArray[np.int64]

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix_adapters.benchmarks.bench_settings import BenchSettings
-from vimix_adapters.benchmarks.timing import Finding, TimedPair, interleaved
+from vimix_adapters.benchmarks.timing import BenchSettings, Finding, TimedPair, interleaved
 from vimix_adapters.indexes.faiss_index import FaissIndex, faiss_module
 
 K = 20

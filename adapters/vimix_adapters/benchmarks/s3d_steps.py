@@ -17,10 +17,18 @@ from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.bench_settings import BenchSettings
 from vimix_adapters.benchmarks.operations import top_operators
 from vimix_adapters.benchmarks.plain import PlainMoco, PlainNetwork, masked_mix
-from vimix_adapters.benchmarks.timing import Finding, Measure, Remark, TimedPair, Work, interleaved, seconds
+from vimix_adapters.benchmarks.timing import (
+    BenchSettings,
+    Finding,
+    Measure,
+    Remark,
+    TimedPair,
+    Work,
+    interleaved,
+    seconds,
+)
 from vimix_adapters.encoders.contrastive_network import Compute
 
 MAPS = ((64, 16, 64, 64), (192, 16, 32, 32), (480, 16, 16, 16), (832, 8, 8, 8))

@@ -6,11 +6,10 @@ import numpy as np
 
 from vimix.values.modality import JOINT
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.bench_settings import BenchSettings
 from vimix_adapters.benchmarks.operations import top_operators
 from vimix_adapters.benchmarks.plain_stgcn import PlainSTGCN
 from vimix_adapters.benchmarks.s3d_steps import full_learner, plain_moco, random_batch
-from vimix_adapters.benchmarks.timing import Finding, Remark, TimedPair, interleaved
+from vimix_adapters.benchmarks.timing import BenchSettings, Finding, Remark, TimedPair, interleaved
 
 STEP = "ST-GCN MoCo step"
 

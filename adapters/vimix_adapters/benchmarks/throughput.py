@@ -11,11 +11,10 @@ from vimix.app.steps import Step
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.bench_settings import BenchSettings
 from vimix_adapters.benchmarks.operations import flops, kernels, traffic
 from vimix_adapters.benchmarks.plain import PlainNetwork
 from vimix_adapters.benchmarks.s3d_steps import bench_recipe, both_steps, plain_moco, random_batch
-from vimix_adapters.benchmarks.timing import Finding, Measure, Remark, TimedPair, interleaved
+from vimix_adapters.benchmarks.timing import BenchSettings, Finding, Measure, Remark, TimedPair, interleaved
 from vimix_adapters.encoders.contrastive_network import Compute
 
 REFERENCES: dict[str, tuple[torch.dtype, bool, float]] = {
