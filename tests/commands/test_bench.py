@@ -11,7 +11,7 @@ from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix.values.grid import Grid
 from vimix_adapters import wiring
-from vimix_adapters.benchmarks import operations, runner, s3d_steps, throughput
+from vimix_adapters.benchmarks import operations, runner, step_speed, throughput
 from vimix_adapters.benchmarks.plain import PlainNetwork, masked_mix
 from vimix_adapters.benchmarks.timing import TINY, Measure, Remark, TimedPair, interleaved
 
@@ -94,11 +94,11 @@ def test_a_kernel_is_classified_by_its_name(name, expected) -> None:
 
 @pytest.mark.slow
 def test_the_plain_step_in_bfloat16_is_channels_last_and_keeps_its_weights_in_float32() -> None:
-    recipe, compute = s3d_steps.bench_recipe(TINY), wiring.build_compute(s3d_steps.bench_recipe(TINY), "cpu")
-    plain = s3d_steps.plain_moco(recipe, PlainNetwork(recipe.modalities["rgb"]), compute, torch.bfloat16)
+    recipe, compute = step_speed.bench_recipe(TINY), wiring.build_compute(step_speed.bench_recipe(TINY), "cpu")
+    plain = step_speed.plain_moco(recipe, PlainNetwork(recipe.modalities["rgb"]), compute, torch.bfloat16)
     seen = []
     plain.query.features.register_forward_hook(lambda _, clips, maps: seen.extend([clips[0], maps]))
-    loss = plain.step(*s3d_steps.random_batch(recipe, {"rgb": 2}, compute).views["rgb"])
+    loss = plain.step(*step_speed.random_batch(recipe, {"rgb": 2}, compute).views["rgb"])
     assert 0 < loss < 10
     assert seen[0].is_contiguous(memory_format=torch.channels_last_3d)
     assert seen[1].dtype == torch.bfloat16
@@ -140,7 +140,7 @@ def test_what_blend_is_timed_against_computes_the_same() -> None:
     g1, g2 = torch.randn(3, 8, 4, 6, 6), torch.randn(3, 8, 4, 6, 6)
     grid = Grid.of(g1.shape)
     plan = CrossModalCutMix().plan(batch=3, grid=grid, donor=grid, rng=np.random.default_rng(0))
-    donor, mask = s3d_steps.moved_boxes(g1, g2, plan)
+    donor, mask = step_speed.moved_boxes(g1, g2, plan)
     assert torch.equal(masked_mix(g1, donor, mask), blend(g1, g2, plan))
 
 
@@ -148,11 +148,11 @@ def test_what_blend_is_timed_against_computes_the_same() -> None:
 def test_the_plain_step_learns_too() -> None:
     """It must be a real training step, or the comparison would be unfair."""
     torch.manual_seed(0)
-    recipe = s3d_steps.bench_recipe(TINY)
+    recipe = step_speed.bench_recipe(TINY)
     compute = wiring.build_compute(recipe, "cpu")
-    plain = s3d_steps.plain_moco(recipe, PlainNetwork(recipe.modalities["rgb"]), compute)
+    plain = step_speed.plain_moco(recipe, PlainNetwork(recipe.modalities["rgb"]), compute)
     before = [parameter.clone() for parameter in plain.key.parameters()]
-    batch = s3d_steps.random_batch(recipe, {"rgb": 2}, compute)
+    batch = step_speed.random_batch(recipe, {"rgb": 2}, compute)
     losses = [plain.step(*batch.views["rgb"]) for _ in range(3)]
     assert all(0 < loss < 10 for loss in losses)
     assert any(not torch.equal(one, two) for one, two in zip(before, plain.key.parameters(), strict=True))

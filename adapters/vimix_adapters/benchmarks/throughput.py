@@ -13,7 +13,7 @@ from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
 from vimix_adapters.benchmarks.operations import flops, kernels, traffic
 from vimix_adapters.benchmarks.plain import PlainNetwork
-from vimix_adapters.benchmarks.s3d_steps import bench_recipe, both_steps, plain_moco, random_batch
+from vimix_adapters.benchmarks.step_speed import bench_recipe, both_steps, plain_moco, random_batch
 from vimix_adapters.benchmarks.timing import BenchSettings, Finding, Measure, Remark, TimedPair, interleaved
 from vimix_adapters.encoders.contrastive_network import Compute
 
