@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import asdict
 
+from vimix_adapters.benchmarks.evaluation_speed import probing, retrieval
 from vimix_adapters.benchmarks.pipeline import pipeline, start_up
-from vimix_adapters.benchmarks.probing import probing
-from vimix_adapters.benchmarks.retrieval import retrieval
 from vimix_adapters.benchmarks.step_speed import blending, skeleton_steps, training_steps
 from vimix_adapters.benchmarks.throughput import throughput
 from vimix_adapters.benchmarks.timing import BenchSettings, Finding, Measure, Remark, TimedPair
