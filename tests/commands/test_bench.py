@@ -69,8 +69,8 @@ def test_operations_and_bytes_are_counted_for_both_passes() -> None:
     ten = torch.randn(10)
     assert operations.traffic(lambda: ten + ten) == 3 * 10 * 4
     assert operations.traffic(lambda: ten.view(2, 5)) == 0
-    found = operations.kernels(lambda: ten + ten, torch.device("cpu"))
-    assert (found.count, set(found.seconds)) == (1, {"elementwise"})
+    count, spent = operations.kernels(lambda: ten + ten, torch.device("cpu"))
+    assert (count, set(spent)) == (1, {"elementwise"})
 
 
 @pytest.mark.parametrize(

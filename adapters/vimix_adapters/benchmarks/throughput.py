@@ -11,7 +11,7 @@ from vimix.app.steps import Step
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.operations import flops, kernels, traffic
+from vimix_adapters.benchmarks.operations import flops, kernels, shares, traffic
 from vimix_adapters.benchmarks.plain import PlainNetwork
 from vimix_adapters.benchmarks.step_speed import bench_recipe, both_steps, plain_moco, random_batch
 from vimix_adapters.benchmarks.timing import BenchSettings, Finding, Measure, Remark, TimedPair, interleaved
@@ -64,10 +64,10 @@ def of_batch(settings: BenchSettings) -> Iterator[Finding]:
 
 def _use(title: str, step: Callable[[], object], spent: list[float], device: torch.device) -> Iterator[Finding]:
     """Launches, operations and memory traffic of a MoCo step whose runs took the seconds ``spent``."""
-    found, operations, moved = kernels(step, device), flops(step), traffic(step)
+    (count, spent_by_kind), operations, moved = kernels(step, device), flops(step), traffic(step)
     noun = "launches" if device.type == "cuda" else "operators"
-    yield Measure(f"{noun} a step, {title}", [found.count], noun)
-    yield Remark(f"time by kind, {title}", found.shares())
+    yield Measure(f"{noun} a step, {title}", [count], noun)
+    yield Remark(f"time by kind, {title}", shares(spent_by_kind.items()))
     rates = [operations / seconds / 1e12 for seconds in spent]
     yield Measure(f"rate, {title}", rates, "TFLOP/s", note="convolutions and matrix products")
     bandwidth = [moved / seconds / 1e9 for seconds in spent]
