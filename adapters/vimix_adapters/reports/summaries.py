@@ -11,7 +11,7 @@ from attrs import asdict, evolve, field, frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.files import require_writable, write_text
 from vimix_adapters.reading import read_json
-from vimix_adapters.reports.markdown import markdown_table
+from vimix_adapters.reports.console import markdown_table
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
 from vimix_adapters.reports.tables import LINEAR, UNTRAINED, Row, score_names

@@ -10,8 +10,7 @@ from rich.table import Table
 
 from vimix.values.predictions import CrossModalCell, CrossModalScores
 from vimix_adapters.files import write_text
-from vimix_adapters.reports.console import text_table
-from vimix_adapters.reports.markdown import markdown_table
+from vimix_adapters.reports.console import markdown_table, text_table
 from vimix_adapters.reports.results import write_json
 
 LINEAR: Mapping[str, str] = {"top-1": "linear top-1", "top-5": "linear top-5"}
