@@ -8,9 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from vimix.values.errors import VimixError
-from vimix_adapters.metrics.mlflow import build_mlflow
-from vimix_adapters.metrics.tracked import TrackedMetrics
-from vimix_adapters.metrics.wandb import build_wandb
+from vimix_adapters.metrics.tracked import TrackedMetrics, build_mlflow, build_wandb
 
 
 class FakeTracker:
