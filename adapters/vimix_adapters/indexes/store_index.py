@@ -55,8 +55,6 @@ class VideoMatch:
     """Start of the clip in the video, seconds."""
     end: float
     """End of the clip in the video, seconds."""
-    query_clip: int
-    """Number of the query clip that it is most similar to, from 0."""
 
 
 @frozen(eq=False)
@@ -169,7 +167,7 @@ class ClipIndex:
             found = head.get("format") if isinstance(head, dict) else type(head).__name__
             raise VimixError(f"{path}: index format {found!r}, expected {FORMAT!r}; build it again")
         described = structured(head, _Head, path, EXPECTED)
-        loaded = cls(
+        return cls(
             index=FaissIndex.from_bytes(arrays["faiss"], str(path)),
             mean=arrays["mean"],
             clip_videos=arrays["clip_videos"],
@@ -178,21 +176,6 @@ class ClipIndex:
             videos=tuple(described.videos),
             about=described.about,
         )
-        if mistake := loaded._contradiction():
-            raise VimixError(f"{path}: {mistake}; build it again")
-        return loaded
-
-    def _contradiction(self) -> str:
-        """Return the first contradiction between head and arrays; empty if there is none."""
-        clips = self.clip_videos
-        shapes = {"clip_videos": clips.shape, "starts": self.starts.shape, "ends": self.ends.shape}
-        if wrong := [name for name, shape in shapes.items() if shape != (len(self),)]:
-            return f"the index has {len(self)} clips, but {wrong[0]} has the shape {shapes[wrong[0]]}"
-        if self.mean.shape != (self.index.dimension,):
-            return f"the index has features of {self.index.dimension} numbers, but the mean has {self.mean.shape}"
-        if not np.array_equal(np.unique(clips), np.arange(len(self.videos))):
-            return f"its head lists {len(self.videos)} videos, but its clips are of {len(np.unique(clips))}"
-        return ""
 
     def _apart(self, nearest: Neighbours) -> list[VideoMatch]:
         """The matches, most similar first, ties in the order of the clips, without clips that overlap a better one."""
@@ -222,5 +205,4 @@ class ClipIndex:
             similarity=float(nearest.similarities.flat[pair]),
             start=float(self.starts[clip]),
             end=float(self.ends[clip]),
-            query_clip=int(pair // nearest.ids.shape[1]),
         )
