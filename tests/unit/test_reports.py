@@ -27,38 +27,26 @@ ROWS = [
 ]
 
 
-def record() -> ResultRecord:
-    return ResultRecord(
-        task="retrieval",
-        scores={"R@1": 0.5},
-        untrained={"R@1": 0.25},
-        protocol={"windows": np.int64(32), "streams": ("rgb",), "similarity": "cosine"},
-        videos={"gallery": 300, "queries": 100},
-        seed=3,
-        data="abc123",
-        checkpoints={"rgb": {"stage": "pretrain-rgb", "epoch": 12}},
-        machine="some processor, 2 cores",
-        commit="0123abc",
-    )
+RECORD = {
+    "task": "retrieval",
+    "scores": {"R@1": 0.5},
+    "untrained": {"R@1": 0.25},
+    "protocol": {"windows": 32, "streams": ["rgb"], "similarity": "cosine"},
+    "videos": {"gallery": 300, "queries": 100},
+    "seed": 3,
+    "data": "abc123",
+    "checkpoints": {"rgb": {"stage": "pretrain-rgb", "epoch": 12}},
+    "machine": "some processor, 2 cores",
+    "commit": "0123abc",
+}
 
 
 def test_a_result_file_holds_everything_of_its_record(tmp_path: Path) -> None:
-    write_results(tmp_path / "new" / "r.json", record())
+    protocol = {**RECORD["protocol"], "windows": np.int64(32), "streams": ("rgb",)}
+    write_results(tmp_path / "new" / "r.json", ResultRecord(**RECORD | {"protocol": protocol}))
     read = json.loads((tmp_path / "new" / "r.json").read_text())
     assert read.pop("versions").keys() == {"python", "vimix", "torch", "torchvision", "numpy", "faiss", "sklearn"}
-    assert read == {
-        "format": "vimix-results-1",
-        "task": "retrieval",
-        "scores": {"R@1": 0.5},
-        "untrained": {"R@1": 0.25},
-        "protocol": {"windows": 32, "streams": ["rgb"], "similarity": "cosine"},
-        "videos": {"gallery": 300, "queries": 100},
-        "seed": 3,
-        "data": "abc123",
-        "checkpoints": {"rgb": {"stage": "pretrain-rgb", "epoch": 12}},
-        "machine": "some processor, 2 cores",
-        "commit": "0123abc",
-    }
+    assert read == {"format": "vimix-results-1", **RECORD}
 
 
 def test_what_json_lacks_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
