@@ -22,7 +22,8 @@ from vimix_adapters.structuring import structured
 
 FORMAT = "vimix-clip-index-1"
 EXPECTED = "an index made by vimix index build (build it again)"
-ARRAYS = ("faiss", "mean", "clip_videos", "starts", "ends", "head")
+ARRAYS = ("mean", "clip_videos", "starts", "ends")
+"""Attributes of an index that its file holds as they are."""
 
 Rows = NDArray[np.float32]
 
@@ -149,10 +150,7 @@ class ClipIndex:
         head = {"format": FORMAT, "videos": [asdict(video) for video in self.videos], "about": dict(self.about)}
         arrays: dict[str, NDArray[Any]] = {
             "faiss": self.index.to_bytes(),
-            "mean": self.mean,
-            "clip_videos": self.clip_videos,
-            "starts": self.starts,
-            "ends": self.ends,
+            **{name: getattr(self, name) for name in ARRAYS},
             "head": np.frombuffer(json.dumps(head, ensure_ascii=False).encode(), np.uint8),
         }
         write_arrays(path, arrays)
@@ -161,7 +159,7 @@ class ClipIndex:
     def load(cls, path: Path) -> "ClipIndex":
         """Open a file that ``save`` wrote. Raises VimixError naming the file if it is missing, damaged or no index."""
         require_file(path, "index", "build one with vimix index build")
-        arrays = read_arrays(path, ARRAYS, EXPECTED)
+        arrays = read_arrays(path, ("faiss", *ARRAYS, "head"), EXPECTED)
         head = parse_json(arrays["head"].tobytes(), str(path), EXPECTED)
         if not isinstance(head, dict) or head.get("format") != FORMAT:
             found = head.get("format") if isinstance(head, dict) else type(head).__name__
@@ -169,12 +167,9 @@ class ClipIndex:
         described = structured(head, _Head, path, EXPECTED)
         return cls(
             index=FaissIndex.from_bytes(arrays["faiss"], str(path)),
-            mean=arrays["mean"],
-            clip_videos=arrays["clip_videos"],
-            starts=arrays["starts"],
-            ends=arrays["ends"],
             videos=tuple(described.videos),
             about=described.about,
+            **{name: arrays[name] for name in ARRAYS},
         )
 
     def _apart(self, nearest: Neighbours) -> list[VideoMatch]:
