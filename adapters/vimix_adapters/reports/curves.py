@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix_adapters.reading import read_json_lines
-from vimix_adapters.reports.png import png_figure
+from vimix_adapters.reports.figures import png_figure
 from vimix_adapters.structuring import is_finite, is_number
 
 PANELS: Mapping[str, tuple[str, float]] = {

@@ -1,6 +1,7 @@
-"""Figures from the metrics of runs: a picture, a table and plain data."""
+"""Figures as PNG files, and those from the metrics of runs: a picture, a table and plain data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from attrs import frozen
 from numpy.typing import NDArray
 from rich.table import Table
 
+from vimix_adapters.files import replacing
 from vimix_adapters.reports.console import text_table
-from vimix_adapters.reports.png import png_figure
 
 Doubles = NDArray[np.float64]
 
@@ -41,6 +42,17 @@ class Panel:
     """Factor from the recorded values to that unit."""
     curves: Mapping[str, Sequence[Curve]]
     """Curves by title of the arm, one per seed."""
+
+
+@contextmanager
+def png_figure(path: Path, size: tuple[float, float], dpi: int = 100) -> Iterator[Any]:
+    """Yield an empty ``matplotlib.figure.Figure`` of ``size`` inches, and write what was drawn as a PNG, atomically."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    yield figure
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=dpi)
 
 
 def draw_panels(path: Path, panels: Sequence[Panel], title: str) -> None:

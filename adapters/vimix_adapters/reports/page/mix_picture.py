@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vimix_adapters.reports.figures import png_figure
 from vimix_adapters.reports.page.mix import DrawnBox, HiddenMixes, MixPage
-from vimix_adapters.reports.png import png_figure
 
 FRAMES = 4
 """Frames of a strip, evenly spaced."""
