@@ -16,14 +16,6 @@ COLOURS = 8
 
 
 @frozen
-class Tick:
-    """A mark on an axis."""
-
-    at: float
-    text: str
-
-
-@frozen
 class Polyline:
     """A curve as the points of a polyline."""
 
@@ -46,8 +38,9 @@ class Chart:
 
     panel: CurvePanel
     lines: Sequence[Polyline]
-    x_ticks: Sequence[Tick]
-    y_ticks: Sequence[Tick]
+    x_ticks: Sequence[tuple[float, str]]
+    """Place and label of each mark on the axis, as are ``y_ticks``."""
+    y_ticks: Sequence[tuple[float, str]]
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -84,8 +77,8 @@ def chart_of(panel: CurvePanel, colours: Mapping[tuple[str, str], int], dashes: 
     return Chart(
         panel,
         lines,
-        [Tick(round(x(at), 1), f"{at:g}") for at in ticks(0, last)],
-        [Tick(round(y(at), 1), f"{at:.6g}") for at in ticks(low, high)],
+        [(round(x(at), 1), f"{at:g}") for at in ticks(0, last)],
+        [(round(y(at), 1), f"{at:.6g}") for at in ticks(low, high)],
     )
 
 
