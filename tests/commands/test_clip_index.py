@@ -146,15 +146,6 @@ def test_an_index_saved_and_loaded_answers_alike_and_keeps_its_story(tmp_path: P
     assert [file.name for file in path.parent.iterdir()] == ["gallery.index"]
 
 
-def test_a_failed_save_leaves_the_old_index(tmp_path: Path) -> None:
-    clips = clip_features(np.random.default_rng(0), [3, 1, 4])
-    path = tmp_path / "gallery.index"
-    ClipIndex.build(clips, store(3), CLASSES, WINDOW, {"n": 1}).save(path)
-    with pytest.raises(TypeError):
-        ClipIndex.build(clips, store(3), CLASSES, WINDOW, {"n": object()}).save(path)
-    assert ClipIndex.load(path).about == {"n": 1}
-
-
 def test_what_is_no_index_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "gallery.index"
     with pytest.raises(VimixError, match=r"gallery.index: there is no such index"):
