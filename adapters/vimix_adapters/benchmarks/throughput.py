@@ -1,7 +1,6 @@
 """Benchmark of S3D's steps by batch against plain ones: where the time goes, and how much of the device is used."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import attrs
 import numpy as np
@@ -48,8 +47,10 @@ def of_batch(settings: BenchSettings) -> Iterator[Finding]:
     clips = random_batch(recipe, {RGB: 2, FLOW: 1}, compute)
     moco_step, cmmc_step = _on(clips, moco), _on(clips, cmmc)
     aimed, note = settings.batch == AIMED and settings.size >= 128, str(compute.dtype).removeprefix("torch.")
-    with _peak(compute.device) as peak:
-        moco_step()
+    if on_gpu := compute.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(compute.device)
+    moco_step()
+    peak = torch.cuda.max_memory_allocated(compute.device) / 2**30 if on_gpu else 0.0
     for name, (dtype, tf32, target) in REFERENCES.items():
         plain = _plain(recipe, clips, compute, dtype, tf32)
         theirs, ours = interleaved(plain, moco_step, settings.steps, settings.now)
@@ -58,8 +59,8 @@ def of_batch(settings: BenchSettings) -> Iterator[Finding]:
     theirs, ours = interleaved(moco_step, cmmc_step, settings.cmmc_steps, settings.now)
     yield TimedPair(f"CMMC step, {title}", "MoCo step", theirs, ours, 1.25, faster=False, note="random layers k <= l")
     yield from _use(title, moco_step, theirs, compute.device)
-    if peak:
-        yield Measure(f"memory, {title}", peak, "GiB", note="largest sum of tensors in a MoCo step")
+    if on_gpu:
+        yield Measure(f"memory, {title}", [peak], "GiB", note="largest sum of tensors in a MoCo step")
 
 
 def _use(title: str, step: Callable[[], object], spent: list[float], device: torch.device) -> Iterator[Finding]:
@@ -94,14 +95,3 @@ def _plain(
             torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
     return step
-
-
-@contextmanager
-def _peak(device: torch.device) -> Iterator[list[float]]:
-    """A list that holds the peak of a GPU's allocated memory in GiB afterwards; empty on a CPU."""
-    found: list[float] = []
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    yield found
-    if device.type == "cuda":
-        found.append(torch.cuda.max_memory_allocated(device) / 2**30)
