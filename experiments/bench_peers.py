@@ -29,7 +29,7 @@ from vimix.app.learner import Learner
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.modality import JOINT, RGB, Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.s3d_steps import random_batch
+from vimix_adapters.benchmarks.step_speed import random_batch
 from vimix_adapters.benchmarks.timing import CLOCKS, seconds
 from vimix_adapters.checkpoints.weight_formats import LAYOUTS
 from vimix_adapters.checkpoints.weight_matching import match_weights

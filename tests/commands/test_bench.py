@@ -18,10 +18,9 @@ from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix.values.grid import Grid
 from vimix_adapters import wiring
-from vimix_adapters.benchmarks import operations, runner, s3d_steps, throughput
-from vimix_adapters.benchmarks.bench_settings import TINY
+from vimix_adapters.benchmarks import operations, runner, step_speed, throughput
 from vimix_adapters.benchmarks.plain import PlainNetwork, masked_mix
-from vimix_adapters.benchmarks.timing import Measure, Remark, TimedPair, interleaved
+from vimix_adapters.benchmarks.timing import TINY, Measure, Remark, TimedPair, interleaved
 from vimix_adapters.checkpoints.weight_formats import LAYOUTS
 from vimix_adapters.cli import main
 
@@ -73,8 +72,8 @@ def test_operations_and_bytes_are_counted_for_both_passes() -> None:
     ten = torch.randn(10)
     assert operations.traffic(lambda: ten + ten) == 3 * 10 * 4
     assert operations.traffic(lambda: ten.view(2, 5)) == 0
-    found = operations.kernels(lambda: ten + ten, torch.device("cpu"))
-    assert (found.count, set(found.seconds)) == (1, {"elementwise"})
+    count, spent = operations.kernels(lambda: ten + ten, torch.device("cpu"))
+    assert (count, set(spent)) == (1, {"elementwise"})
 
 
 @pytest.mark.parametrize(
@@ -98,10 +97,10 @@ def test_a_kernel_is_classified_by_its_name(name, expected) -> None:
 
 def plain_step(*dtype: torch.dtype):
     """The plain network with its optimiser, and a batch for its ``step``."""
-    recipe = s3d_steps.bench_recipe(TINY)
+    recipe = step_speed.bench_recipe(TINY)
     compute = wiring.build_compute(recipe, "cpu")
-    plain = s3d_steps.plain_moco(recipe, PlainNetwork(recipe.modalities["rgb"]), compute, *dtype)
-    return plain, s3d_steps.random_batch(recipe, {"rgb": 2}, compute).views["rgb"]
+    plain = step_speed.plain_moco(recipe, PlainNetwork(recipe.modalities["rgb"]), compute, *dtype)
+    return plain, step_speed.random_batch(recipe, {"rgb": 2}, compute).views["rgb"]
 
 
 @pytest.mark.slow
@@ -150,7 +149,7 @@ def test_what_blend_is_timed_against_computes_the_same() -> None:
     g1, g2 = torch.randn(3, 8, 4, 6, 6), torch.randn(3, 8, 4, 6, 6)
     grid = Grid.of(g1.shape)
     plan = CrossModalCutMix().plan(batch=3, grid=grid, donor=grid, rng=np.random.default_rng(0))
-    donor, mask = s3d_steps.moved_boxes(g1, g2, plan)
+    donor, mask = step_speed.moved_boxes(g1, g2, plan)
     assert torch.equal(masked_mix(g1, donor, mask), blend(g1, g2, plan))
 
 

@@ -8,11 +8,10 @@ from rich.console import Console
 
 from tests.fakes.metrics import FakeMetrics
 from vimix_adapters.metrics.jsonl import JsonlMetrics
-from vimix_adapters.metrics.mlflow import build_mlflow
 from vimix_adapters.metrics.multi_sink import MultiSink
 from vimix_adapters.metrics.progress_bar import ProgressMetrics
 from vimix_adapters.metrics.tensorboard import TensorBoardMetrics
-from vimix_adapters.metrics.wandb import build_wandb
+from vimix_adapters.metrics.tracked import build_mlflow, build_wandb
 
 ROW = {"loss": 1.5, "pretext_accuracy": 0.25, "clips_per_second": 80.0}
 

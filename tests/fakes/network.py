@@ -1,7 +1,6 @@
 """A network small enough to follow by hand: three stages of pointwise mixing with BatchNorm between them."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -10,10 +9,11 @@ from vimix.ports.network import HiddenMixing
 from vimix.values.mixing import MixPlan
 
 
-class FakeNetwork:
+class FakeNetwork(nn.Module):
     """Implements ``vimix.ports.network.Network``; stage 2 halves time and doubles the channels."""
 
     def __init__(self, channels: int = 3, groups: int = 1, seed: int = 0, planar: bool = True) -> None:
+        super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self._stages = nn.ModuleList(
@@ -24,7 +24,6 @@ class FakeNetwork:
                 ]
             )
             self._head = nn.Linear(8, 5)
-        self.module = nn.ModuleList([self._stages, self._head])
         self._groups = groups
         self.planar = planar
 
@@ -34,7 +33,7 @@ class FakeNetwork:
 
     def partial_forward(self, x: Tensor, start: int, stop: int) -> Tensor:
         for stage in self._stages[start:stop]:
-            x = torch.cat([stage(part) for part in x.chunk(self._groups if self.module.training else 1)])
+            x = torch.cat([stage(part) for part in x.chunk(self._groups if self.training else 1)])
         return x
 
     def project(self, x: Tensor) -> Tensor:
@@ -64,21 +63,9 @@ class FakeNetwork:
     def features(self, clips: Tensor) -> Tensor:
         return self._evaluated(lambda: self.partial_forward(clips, 0, self.depth).mean(dim=(2, 3, 4)))
 
-    def _evaluated(self, compute: Any) -> Tensor:
-        training = self.module.training
-        self.module.eval()
-        result: Tensor = compute()
-        self.module.train(training)
+    def _evaluated(self, compute: Callable[[], Tensor]) -> Tensor:
+        training = self.training
+        self.eval()
+        result = compute()
+        self.train(training)
         return result
-
-    def parameters(self) -> Iterable[Tensor]:
-        return self.module.parameters()
-
-    def buffers(self) -> Iterable[Tensor]:
-        return self.module.buffers()
-
-    def state_dict(self) -> Mapping[str, Any]:
-        return self.module.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.module.load_state_dict(state)

@@ -15,24 +15,20 @@ Result = TypeVar("Result")
 
 
 @define(eq=False)
-class _Table:
-    barrier: Barrier
-    slots: list[Any]
-
-
-@define(eq=False)
 class FakeProcessGroup:
     """Implements ``vimix.ports.process_group.ProcessGroup`` for one of several threads."""
 
     rank: int
     size: int
-    _table: _Table = field(repr=False)
+    barrier: Barrier = field(repr=False)
+    slots: list[Any] = field(factory=list, repr=False)
+    """What each member gives in the present call; all members share the barrier and the slots."""
 
     def _all(self, mine: Any) -> list[Any]:
-        self._table.slots[self.rank] = mine
-        self._table.barrier.wait()
-        found = list(self._table.slots)
-        self._table.barrier.wait()
+        self.slots[self.rank] = mine
+        self.barrier.wait()
+        found = list(self.slots)
+        self.barrier.wait()
         return found
 
     def all_gather(self, rows: Tensor) -> Tensor:
@@ -56,16 +52,17 @@ class FakeProcessGroup:
 
 def in_threads(size: int, work: Callable[[FakeProcessGroup], Result]) -> list[Result]:
     """What each of ``size`` members returns. An error of one ends all and is raised."""
-    table = _Table(Barrier(size, timeout=60), [None] * size)
+    barrier = Barrier(size, timeout=60)
+    slots: list[Any] = [None] * size
     results: list[Any] = [None] * size
     errors: list[BaseException] = []
 
     def run(rank: int) -> None:
         try:
-            results[rank] = work(FakeProcessGroup(rank, size, table))
+            results[rank] = work(FakeProcessGroup(rank, size, barrier, slots))
         except BaseException as error:
             errors.append(error)
-            table.barrier.abort()
+            barrier.abort()
 
     threads = [Thread(target=run, args=(rank,)) for rank in range(size)]
     for thread in threads:

@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 def stage(epochs: int = 30, **changes) -> StageRun:
     classifier = FakeClassifier()
-    optimiser = TorchOptimiser(torch.optim.Adam(classifier.module.parameters(), lr=1e-2))
+    optimiser = TorchOptimiser(torch.optim.Adam(classifier.parameters(), lr=1e-2))
     learner = SupervisedLearner(RGB, classifier, optimiser)
     parts = {
         "learner": learner,
@@ -75,7 +75,7 @@ def test_an_empty_split_and_a_diverged_classifier_are_refused() -> None:
     with pytest.raises(VimixError, match="the split is empty"):
         classify(FakeClassifier(), FakeEvaluationClips(members=()), batch=2)
     broken = FakeClassifier()
-    torch.nn.init.constant_(broken.module[2].weight, float("nan"))
+    torch.nn.init.constant_(broken[2].weight, float("nan"))
     with pytest.raises(VimixError, match="diverged"):
         classify(broken, FakeEvaluationClips(), batch=2)
 

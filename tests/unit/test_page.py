@@ -20,7 +20,6 @@ from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix.domain.scores.feature_scaling import centre, mean_row, unit_rows
 from vimix.values.errors import VimixError
 from vimix.values.grid import Grid
-from vimix.values.mixing import MixPlan
 from vimix_adapters.config.tree import tree_of
 from vimix_adapters.indexes.faiss_index import FaissIndex
 from vimix_adapters.reports.curves import StageMetrics
@@ -113,13 +112,8 @@ def test_ticks_are_round_and_within_the_axis(low, high) -> None:
     found = ticks(low, high)
     assert 2 <= len(found) <= 6
     assert low - 1e-9 <= found[0] <= found[-1] <= high + 1e-9
-    assert {f"{float(f'{at:.6e}'):e}".partition(".")[0].lstrip("-") for at in np.diff(found)} <= {
-        "1",
-        "2",
-        "5",
-        "4",
-        "9",
-    }
+    leading = {f"{float(f'{at:.6e}'):e}".partition(".")[0].lstrip("-") for at in np.diff(found)}
+    assert leading <= {"1", "2", "5", "4", "9"}
 
 
 def test_queries_are_taken_from_all_classes_in_turn() -> None:
@@ -258,14 +252,12 @@ def test_every_number_of_the_page_is_in_the_file_beside_it(page, tmp_path) -> No
     assert beside["overview"]["comparisons"][0]["difference"] == pytest.approx(0.2)
 
 
-def test_the_gallery_has_clips_and_no_more_than_wanted() -> None:
-    few = sample_page(FakeVideoStore(count=24), clips=10)
-    assert len(few.clips) == 10
+@pytest.mark.parametrize("most", [0, 10])
+def test_the_gallery_has_clips_and_no_more_than_wanted(most) -> None:
+    few = sample_page(FakeVideoStore(count=24), clips=most)
+    assert len(few.clips) == most
     assert few.galleries[0].results
     assert all(Image.open(io.BytesIO(clip)).format == "WEBP" for clip in few.clips)
-    none = sample_page(FakeVideoStore(count=24), clips=0)
-    assert none.clips == []
-    assert none.galleries[0].results
 
 
 def test_every_query_and_its_neighbours_by_all_modalities_have_clips(page) -> None:
@@ -324,8 +316,6 @@ def test_a_drawn_box_covers_the_cells_that_the_mix_replaces() -> None:
         np.testing.assert_allclose(share, cells.any(axis=0).mean(axis=(1, 2)) if all(box.extent) else share)
         seen += all(box.extent)
     assert seen > 10
-    with pytest.raises(ValueError, match="without a cut"):
-        box_of(MixPlan.unmixed(2), 0, (1, 1), grid.sizes, donor.sizes)
 
 
 def test_a_histogram_counts_every_weight_once() -> None:
@@ -335,13 +325,9 @@ def test_a_histogram_counts_every_weight_once() -> None:
 
 
 def test_names_stay_text_on_the_page_of_mixes_too() -> None:
-    box = box_of(
-        CrossModalCutMix().plan(batch=2, grid=Grid((2, 2, 4, 4)), rng=np.random.default_rng(0)),
-        0,
-        (1, 1),
-        (2, 2, 4, 4),
-        (2, 2, 4, 4),
-    )
+    grid = Grid((2, 2, 4, 4))
+    plan = CrossModalCutMix().plan(batch=2, grid=grid, rng=np.random.default_rng(0))
+    box = box_of(plan, 0, (1, 1), grid.sizes, grid.sizes)
     hidden = HiddenMixes(EVIL, EVIL, "cm_cutmix", [1], [box], [histogram_of(np.ones(3, np.float32), 1, 1)])
     mixed = MixedClip("mixup", EVIL, 0.5, EVIL, EVIL, (0, 1, 2), True)
     read = Reader(render_mixes(MixPage(EVIL, [mixed], [hidden], [b"x"] * 3)))

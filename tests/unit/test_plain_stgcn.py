@@ -10,9 +10,9 @@ from torch import Tensor
 
 from vimix.values.modality import JOINT
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks import s3d_steps, skeleton_steps
-from vimix_adapters.benchmarks.bench_settings import TINY
+from vimix_adapters.benchmarks import step_speed
 from vimix_adapters.benchmarks.plain_stgcn import PlainSTGCN
+from vimix_adapters.benchmarks.timing import TINY
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 
 CPU = Compute(torch.device("cpu"))
@@ -27,7 +27,7 @@ def fixed_noise():
 
 def recipe() -> config.Recipe:
     """The benchmark's recipe without dropout, which two implementations cannot draw alike."""
-    full = skeleton_steps.skeleton_recipe(TINY)
+    full = step_speed.skeleton_recipe(TINY)
     still = evolve(full.modalities[JOINT], stgcn=config.Stgcn(dropout=0.0))
     return evolve(full, modalities={JOINT: still}, contrast=evolve(full.contrast, queue=8, bn_groups=2))
 
@@ -59,7 +59,7 @@ def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 @pytest.mark.parametrize("training", [True, False])
 def test_embeddings_and_statistics_are_equal(training) -> None:
     ours, plain = twins()
-    clips = s3d_steps.random_batch(recipe(), {JOINT: 2}, CPU).views[JOINT][0]
+    clips = step_speed.random_batch(recipe(), {JOINT: 2}, CPU).views[JOINT][0]
     ours.train(training)
     plain.train(training)
     with torch.no_grad():
@@ -75,7 +75,7 @@ def test_embeddings_and_statistics_are_equal(training) -> None:
 def test_gradients_are_equal_for_every_weight() -> None:
     """In float64: ten BatchNorms amplify the last digit."""
     ours, plain = (network.double() for network in twins())
-    clips = s3d_steps.random_batch(recipe(), {JOINT: 2}, CPU).views[JOINT][0].double()
+    clips = step_speed.random_batch(recipe(), {JOINT: 2}, CPU).views[JOINT][0].double()
     direction = torch.randn(len(clips), 256, generator=torch.Generator().manual_seed(2))
     encoder = ours.encoder
     (encoder.pool(encoder.partial_forward(clips, 0, encoder.depth)) * direction).sum().backward()
@@ -92,8 +92,8 @@ def test_gradients_are_equal_for_every_weight() -> None:
 @pytest.mark.slow
 def test_a_step_from_the_same_start_has_the_same_loss_and_leaves_the_same_weights(monkeypatch) -> None:
     small, (ours, plain) = recipe(), twins()
-    batch, learner = s3d_steps.random_batch(small, {JOINT: 2}, CPU), s3d_steps.full_learner(small, JOINT, CPU)
-    moco = s3d_steps.plain_moco(small, PlainSTGCN(dropout=0.0), CPU)
+    batch, learner = step_speed.random_batch(small, {JOINT: 2}, CPU), step_speed.full_learner(small, JOINT, CPU)
+    moco = step_speed.plain_moco(small, PlainSTGCN(dropout=0.0), CPU)
     for network, twin in ((learner.query, moco.query), (learner.key, moco.key)):
         network.load_state_dict(ours.state_dict())
         twin.load_state_dict(plain.state_dict())
@@ -119,6 +119,6 @@ class InOrder(np.random.Generator):
 
 def test_both_persons_are_there_in_every_clip_of_the_benchmark() -> None:
     """Vimix skips absent persons and the plain step does not, so an absent person would flatter vimix."""
-    for clips in s3d_steps.random_batch(recipe(), {JOINT: 2}, CPU).views[JOINT]:
+    for clips in step_speed.random_batch(recipe(), {JOINT: 2}, CPU).views[JOINT]:
         assert clips.shape == (TINY.skeletons, 3, 50, 25, 2)
         assert bool(clips.flatten(1, 3).any(dim=1).all())

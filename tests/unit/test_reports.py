@@ -1,6 +1,5 @@
 """What a run leaves behind: results, tables, sheets and curves."""
 
-import io
 import json
 import shutil
 import subprocess
@@ -10,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from rich.console import Console
 
 from vimix.values.errors import VimixError
 from vimix_adapters.reports.console import show_table
@@ -27,38 +25,26 @@ ROWS = [
 ]
 
 
-def record() -> ResultRecord:
-    return ResultRecord(
-        task="retrieval",
-        scores={"R@1": 0.5},
-        untrained={"R@1": 0.25},
-        protocol={"windows": np.int64(32), "streams": ("rgb",), "similarity": "cosine"},
-        videos={"gallery": 300, "queries": 100},
-        seed=3,
-        data="abc123",
-        checkpoints={"rgb": {"stage": "pretrain-rgb", "epoch": 12}},
-        machine="some processor, 2 cores",
-        commit="0123abc",
-    )
+RECORD = {
+    "task": "retrieval",
+    "scores": {"R@1": 0.5},
+    "untrained": {"R@1": 0.25},
+    "protocol": {"windows": 32, "streams": ["rgb"], "similarity": "cosine"},
+    "videos": {"gallery": 300, "queries": 100},
+    "seed": 3,
+    "data": "abc123",
+    "checkpoints": {"rgb": {"stage": "pretrain-rgb", "epoch": 12}},
+    "machine": "some processor, 2 cores",
+    "commit": "0123abc",
+}
 
 
 def test_a_result_file_holds_everything_of_its_record(tmp_path: Path) -> None:
-    write_results(tmp_path / "new" / "r.json", record())
+    protocol = {**RECORD["protocol"], "windows": np.int64(32), "streams": ("rgb",)}
+    write_results(tmp_path / "new" / "r.json", ResultRecord(**RECORD | {"protocol": protocol}))
     read = json.loads((tmp_path / "new" / "r.json").read_text())
     assert read.pop("versions").keys() == {"python", "vimix", "torch", "torchvision", "numpy", "faiss", "sklearn"}
-    assert read == {
-        "format": "vimix-results-1",
-        "task": "retrieval",
-        "scores": {"R@1": 0.5},
-        "untrained": {"R@1": 0.25},
-        "protocol": {"windows": 32, "streams": ["rgb"], "similarity": "cosine"},
-        "videos": {"gallery": 300, "queries": 100},
-        "seed": 3,
-        "data": "abc123",
-        "checkpoints": {"rgb": {"stage": "pretrain-rgb", "epoch": 12}},
-        "machine": "some processor, 2 cores",
-        "commit": "0123abc",
-    }
+    assert read == {"format": "vimix-results-1", **RECORD}
 
 
 def test_what_json_lacks_is_refused_and_the_old_file_stays(tmp_path: Path) -> None:
@@ -116,12 +102,15 @@ def test_the_scores_markdown_is_in_per_cent_with_one_decimal_and_a_dash_for_what
     ]
 
 
-def test_the_console_table_shows_the_same_numbers() -> None:
-    console = Console(width=120, record=True, file=io.StringIO())
-    console.print(console_table(ROWS, "results"))
-    text = console.export_text()
+def test_the_console_table_shows_the_same_numbers_and_names_the_accuracy_of_another_task_as_it_is(capsys) -> None:
+    show_table(console_table(ROWS, "results"))
+    printed = capsys.readouterr().out
     for shown in ("random initialisation", "12.3", "linear top-1", "100.0", "results"):
-        assert shown in text
+        assert shown in printed
+    show_table(console_table(ROWS, headings={}))
+    printed = capsys.readouterr().out
+    assert "top-1" in printed
+    assert "linear" not in printed
 
 
 def test_a_score_without_a_column_is_refused() -> None:
@@ -171,8 +160,6 @@ def test_the_sheet_shows_thumbnails_in_their_colours_framed_by_right_and_wrong(t
     assert share(image, yellow) == pytest.approx(2 * share(image, blue), rel=0.1)
     assert green == pytest.approx(3 * red, rel=0.15)
     assert red > 0
-    with pytest.raises(ValueError, match=r"at least one"):
-        draw_sheet(tmp_path / "none.png", [])
 
 
 def metrics(path: Path, count: int, torn: str = "") -> Path:
@@ -215,12 +202,3 @@ def test_names_of_videos_are_no_markup_and_no_emoji_and_a_pipe_folds_nothing(cap
     printed = capsys.readouterr().out
     assert f"{arm} clip[1].mp4 [red] :cat:" in printed
     assert "of [bold] x" in printed
-
-
-def test_a_table_of_another_task_names_its_accuracy_as_it_is(capsys) -> None:
-    show_table(console_table(ROWS))
-    assert "linear top-1" in capsys.readouterr().out
-    show_table(console_table(ROWS, headings={}))
-    printed = capsys.readouterr().out
-    assert "top-1" in printed
-    assert "linear" not in printed

@@ -8,9 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from vimix.values.errors import VimixError
-from vimix_adapters.metrics.mlflow import build_mlflow
-from vimix_adapters.metrics.tracked import TrackedMetrics
-from vimix_adapters.metrics.wandb import build_wandb
+from vimix_adapters.metrics.tracked import TrackedMetrics, build_mlflow, build_wandb
 
 
 class FakeTracker:
@@ -48,19 +46,16 @@ def trained(sink, begin: int, end: int) -> None:
     sink.close()
 
 
-def test_a_resumed_stage_continues_its_run_and_repeats_no_step(tmp_path) -> None:
+def test_a_resumed_stage_continues_its_run_and_one_that_begins_again_begins_another(
+    tmp_path,
+) -> None:
     service = FakeTracker()
-    trained(TrackedMetrics(tmp_path / "wandb.json", service), 0, 40)
-    trained(TrackedMetrics(tmp_path / "wandb.json", service), 20, 60)
+    for begin, end in ((0, 40), (20, 60)):
+        trained(TrackedMetrics(tmp_path / "wandb.json", service), begin, end)
     assert service.runs == {"run-0": [10, 20, 30, 40, 50, 60]}
     assert json.loads((tmp_path / "wandb.json").read_text()) == {"run": "run-0", "step": 60}
-
-
-def test_a_stage_that_begins_again_begins_another_run(tmp_path) -> None:
-    service = FakeTracker()
-    trained(TrackedMetrics(tmp_path / "wandb.json", service), 0, 30)
     trained(TrackedMetrics(tmp_path / "wandb.json", service), 0, 20)
-    assert service.runs == {"run-0": [10, 20, 30], "run-1": [10, 20]}
+    assert service.runs == {"run-0": [10, 20, 30, 40, 50, 60], "run-1": [10, 20]}
 
 
 def test_a_service_that_goes_down_warns_once_and_training_goes_on(tmp_path) -> None:

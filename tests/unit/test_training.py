@@ -29,7 +29,7 @@ def learner(seed: int = 0, momentum: float = 0.9) -> Learner:
         query=query,
         key=key,
         queue=vimix.NegativeQueue(16, 5),
-        optimiser=TorchOptimiser(torch.optim.Adam(query.module.parameters(), lr=1e-2)),
+        optimiser=TorchOptimiser(torch.optim.Adam(query.parameters(), lr=1e-2)),
         candidates=BatchAndQueue(),
         momentum=momentum,
         temperature=0.1,
@@ -62,7 +62,7 @@ def test_a_cmmc_step_trains_all_of_one_encoder_and_none_of_its_partner(seed) -> 
     before, frozen = snapshot(trained.query), snapshot(partner)
     step = cmmc_step(trained, partner, FLOW, vimix.CrossModalCutMix(), RandomLayer())
     step(batch(), np.random.default_rng(seed))
-    parameters = {name for name, _ in trained.query.module.named_parameters()}
+    parameters = {name for name, _ in trained.query.named_parameters()}
     assert parameters <= moved(before, trained.query)
     assert not moved(frozen, partner)
     assert all(parameter.grad is None for parameter in partner.parameters())
@@ -78,7 +78,7 @@ def test_a_cmmc_step_is_the_six_lines_of_the_method() -> None:
 
     k, l = RandomLayer().draw(3, 3, rng)  # noqa: E741
     g1 = query.partial_forward(clips.views[RGB][0], 0, k)
-    partner.module.eval()
+    partner.eval()
     g2 = partner.partial_forward(clips.views[FLOW][0], 0, l)
     plan = vimix.CrossModalCutMix().plan(batch=4, grid=vimix.Grid.of(g1.shape), donor=vimix.Grid.of(g2.shape), rng=rng)
     g_mix = []
@@ -172,7 +172,7 @@ def test_positives_are_mined_by_the_partners_similarities_once_the_queue_is_full
     assert bool(trained.queue.full)
     clips, rng, query = numbered(2, 6), np.random.default_rng(2), copy.deepcopy(trained.query)  # 6 and 7 came before
     queue, queued = trained.queue.rows.clone(), list(range(8))
-    partner.module.eval()
+    partner.eval()
     second = torch.cat([partner.embed(numbered(n, 0).views[FLOW][0]) for n in range(2)]).detach()
     embedded = partner.embed(clips.views[FLOW][0]).detach()
     outcome = step(clips, np.random.default_rng(2))

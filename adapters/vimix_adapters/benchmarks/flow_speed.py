@@ -19,10 +19,8 @@ Pictures = NDArray[np.uint8]
 
 @frozen
 class FlowFinding:
-    """Speed of both implementations on frames of ``width`` × ``height``."""
+    """Speed of both implementations."""
 
-    width: int
-    height: int
     opencv: float
     """Frame pairs a second, as is ``torch``."""
     torch: float
@@ -49,7 +47,7 @@ def measure_flow(width: int, height: int, pairs: int, device: str = "cpu") -> Fl
 
     theirs, ours = seconds(one_by_one, clock), seconds(as_batch, clock)
     difference = float(np.linalg.norm(fields["opencv"] - fields["torch"], axis=-1).mean())
-    return FlowFinding(width, height, pairs / theirs, pairs / ours, difference)
+    return FlowFinding(pairs / theirs, pairs / ours, difference)
 
 
 def measure_pool(width: int, height: int, jobs: int, pairs: int, workers: int) -> float:

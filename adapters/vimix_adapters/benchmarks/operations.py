@@ -1,11 +1,11 @@
 """Work of a training step: floating-point operations, bytes, kernels, and the share of time by kind of kernel."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import torch
-from attrs import frozen
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -37,6 +37,8 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 """Parts of the names of operators and CUDA kernels, by kind; a name is of the first kind that fits."""
 LONGEST_NAME = 60
 """Number of characters of an operator's name that are shown."""
+TOP = 5
+"""Number of operators that are shown."""
 
 
 def kind(name: str) -> str:
@@ -45,36 +47,25 @@ def kind(name: str) -> str:
     return next((kind for kind, parts in KINDS.items() if any(part in low for part in parts)), "other")
 
 
-@frozen
-class Kernels:
-    """CUDA kernels of a call; on a CPU its operators, which take their place."""
-
-    count: int
-    seconds: Mapping[str, float]
-    """Their time by kind."""
-
-    def shares(self) -> str:
-        """Return the shares of time in words, the largest first."""
-        whole = sum(self.seconds.values()) or 1.0
-        best = sorted(self.seconds, key=lambda kind: -self.seconds[kind])
-        return ", ".join(f"{kind} {100 * self.seconds[kind] / whole:.0f} %" for kind in best)
-
-
-def kernels(work: Work, device: torch.device) -> Kernels:
-    """Call ``work`` under the profiler, and count and classify what it runs."""
+def kernels(work: Work, device: torch.device) -> tuple[int, dict[str, float]]:
+    """Return the number of CUDA kernels that a call runs and their seconds by kind; on a CPU those of its operators."""
     count, spent = 0, defaultdict[str, float](float)
     for name, seconds, calls in _profiled(work, device):
         count += calls
         spent[kind(name)] += seconds
-    return Kernels(count, dict(spent))
+    return count, spent
 
 
-def top_operators(work: Work, device: torch.device, count: int = 5) -> str:
+def top_operators(work: Work, device: torch.device) -> str:
     """Return the operators that take the most time of a call, with their shares of it."""
-    spent = {name: seconds for name, seconds, _ in _profiled(work, device)}
-    whole = sum(spent.values()) or 1
-    best = sorted(spent, key=lambda name: -spent[name])[:count]
-    return ", ".join(f"{_short(name)} {100 * spent[name] / whole:.0f} %" for name in best)
+    return shares([(_short(name), seconds) for name, seconds, _ in _profiled(work, device)], TOP)
+
+
+def shares(spent: Iterable[tuple[str, float]], most: int | None = None) -> str:
+    """Return names with their shares of the time of all in words, the largest first, at most ``most`` of them."""
+    ordered = sorted(spent, key=itemgetter(1), reverse=True)
+    whole = sum(seconds for _, seconds in ordered) or 1
+    return ", ".join(f"{name} {100 * seconds / whole:.0f} %" for name, seconds in ordered[:most])
 
 
 def _profiled(work: Work, device: torch.device) -> list[tuple[str, float, int]]:

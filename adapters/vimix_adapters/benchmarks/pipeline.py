@@ -17,9 +17,8 @@ from vimix.app.steps import Step
 from vimix.ports.clips import TrainingClips
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.bench_settings import BenchSettings
-from vimix_adapters.benchmarks.s3d_steps import bench_recipe
-from vimix_adapters.benchmarks.timing import Finding, Measure, seconds
+from vimix_adapters.benchmarks.step_speed import bench_recipe
+from vimix_adapters.benchmarks.timing import BenchSettings, Finding, Measure, seconds
 from vimix_adapters.clips.hdf5_writer import Entry, merge_parts, write_part
 from vimix_adapters.config.store_settings import PackSettings
 

@@ -5,14 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from attrs import asdict
 
-from vimix_adapters.benchmarks.bench_settings import BenchSettings
+from vimix_adapters.benchmarks.evaluation_speed import probing, retrieval
 from vimix_adapters.benchmarks.pipeline import pipeline, start_up
-from vimix_adapters.benchmarks.probing import probing
-from vimix_adapters.benchmarks.retrieval import retrieval
-from vimix_adapters.benchmarks.s3d_steps import blending, training_steps
-from vimix_adapters.benchmarks.skeleton_steps import skeleton_steps
+from vimix_adapters.benchmarks.step_speed import blending, skeleton_steps, training_steps
 from vimix_adapters.benchmarks.throughput import throughput
-from vimix_adapters.benchmarks.timing import Finding, Measure, Remark, TimedPair
+from vimix_adapters.benchmarks.timing import BenchSettings, Finding, Measure, Remark, TimedPair
 from vimix_adapters.reports.environment import commit, machine, versions
 
 Benchmark = Callable[[BenchSettings], Iterator[Finding]]

@@ -31,9 +31,6 @@ ROUNDS = 7
 class StoreFinding:
     """Results for videos of one size. Rates are medians over rounds, of one thread, by processor time."""
 
-    width: int
-    height: int
-    short_side: int
     bytes_a_frame: Mapping[str, float]
     """Size by ``mp4``, ``jpeg`` and ``raw``."""
     frames_a_second: Mapping[str, float]
@@ -68,9 +65,6 @@ def measure_store(folder: Path, width: int, height: int, short_side: int, videos
     sizes = {"mp4": sum(file.stat().st_size for file in files)}
     sizes |= {codec: store.path.stat().st_size for codec, store in stores.items()}
     return StoreFinding(
-        width,
-        height,
-        short_side,
         {name: size / frames for name, size in sizes.items()},
         {name: frames / seconds for name, seconds in _in_turn(whole, len(files)).items()},
         {name: len(files) / seconds for name, seconds in _in_turn(clips, len(files)).items()},

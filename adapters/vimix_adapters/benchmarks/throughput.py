@@ -1,7 +1,6 @@
 """Benchmark of S3D's steps by batch against plain ones: where the time goes, and how much of the device is used."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import attrs
 import numpy as np
@@ -11,11 +10,10 @@ from vimix.app.steps import Step
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.bench_settings import BenchSettings
-from vimix_adapters.benchmarks.operations import flops, kernels, traffic
+from vimix_adapters.benchmarks.operations import flops, kernels, shares, traffic
 from vimix_adapters.benchmarks.plain import PlainNetwork
-from vimix_adapters.benchmarks.s3d_steps import bench_recipe, both_steps, plain_moco, random_batch
-from vimix_adapters.benchmarks.timing import Finding, Measure, Remark, TimedPair, interleaved
+from vimix_adapters.benchmarks.step_speed import bench_recipe, both_steps, plain_moco, random_batch
+from vimix_adapters.benchmarks.timing import BenchSettings, Finding, Measure, Remark, TimedPair, interleaved
 from vimix_adapters.encoders.contrastive_network import Compute
 
 REFERENCES: dict[str, tuple[torch.dtype, bool, float]] = {
@@ -49,8 +47,10 @@ def of_batch(settings: BenchSettings) -> Iterator[Finding]:
     clips = random_batch(recipe, {RGB: 2, FLOW: 1}, compute)
     moco_step, cmmc_step = _on(clips, moco), _on(clips, cmmc)
     aimed, note = settings.batch == AIMED and settings.size >= 128, str(compute.dtype).removeprefix("torch.")
-    with _peak(compute.device) as peak:
-        moco_step()
+    if on_gpu := compute.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(compute.device)
+    moco_step()
+    peak = torch.cuda.max_memory_allocated(compute.device) / 2**30 if on_gpu else 0.0
     for name, (dtype, tf32, target) in REFERENCES.items():
         plain = _plain(recipe, clips, compute, dtype, tf32)
         theirs, ours = interleaved(plain, moco_step, settings.steps, settings.now)
@@ -59,16 +59,16 @@ def of_batch(settings: BenchSettings) -> Iterator[Finding]:
     theirs, ours = interleaved(moco_step, cmmc_step, settings.cmmc_steps, settings.now)
     yield TimedPair(f"CMMC step, {title}", "MoCo step", theirs, ours, 1.25, faster=False, note="random layers k <= l")
     yield from _use(title, moco_step, theirs, compute.device)
-    if peak:
-        yield Measure(f"memory, {title}", peak, "GiB", note="largest sum of tensors in a MoCo step")
+    if on_gpu:
+        yield Measure(f"memory, {title}", [peak], "GiB", note="largest sum of tensors in a MoCo step")
 
 
 def _use(title: str, step: Callable[[], object], spent: list[float], device: torch.device) -> Iterator[Finding]:
     """Launches, operations and memory traffic of a MoCo step whose runs took the seconds ``spent``."""
-    found, operations, moved = kernels(step, device), flops(step), traffic(step)
+    (count, spent_by_kind), operations, moved = kernels(step, device), flops(step), traffic(step)
     noun = "launches" if device.type == "cuda" else "operators"
-    yield Measure(f"{noun} a step, {title}", [found.count], noun)
-    yield Remark(f"time by kind, {title}", found.shares())
+    yield Measure(f"{noun} a step, {title}", [count], noun)
+    yield Remark(f"time by kind, {title}", shares(spent_by_kind.items()))
     rates = [operations / seconds / 1e12 for seconds in spent]
     yield Measure(f"rate, {title}", rates, "TFLOP/s", note="convolutions and matrix products")
     bandwidth = [moved / seconds / 1e9 for seconds in spent]
@@ -95,14 +95,3 @@ def _plain(
             torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
     return step
-
-
-@contextmanager
-def _peak(device: torch.device) -> Iterator[list[float]]:
-    """A list that holds the peak of a GPU's allocated memory in GiB afterwards; empty on a CPU."""
-    found: list[float] = []
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    yield found
-    if device.type == "cuda":
-        found.append(torch.cuda.max_memory_allocated(device) / 2**30)

@@ -7,8 +7,7 @@ import attrs
 
 from vimix.values.errors import VimixError
 from vimix_adapters.benchmarks import runner
-from vimix_adapters.benchmarks.bench_settings import TINY, BenchSettings
-from vimix_adapters.benchmarks.timing import CLOCKS
+from vimix_adapters.benchmarks.timing import CLOCKS, TINY, BenchSettings
 from vimix_adapters.files import require_new, write_text
 from vimix_adapters.reports.console import print_note
 

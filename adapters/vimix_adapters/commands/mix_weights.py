@@ -13,7 +13,7 @@ from vimix_adapters.config.encoder_settings import ModalitySettings
 from vimix_adapters.encoders.building import encoder_of
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.files import require_new
-from vimix_adapters.reports.markdown import markdown_table
+from vimix_adapters.reports.console import markdown_table
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.skeletons.layouts import find_layout
 

@@ -6,7 +6,7 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
 from vimix_adapters import config
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
-from vimix_adapters.reports.markdown import markdown_table
+from vimix_adapters.reports.console import markdown_table
 from vimix_adapters.reports.summaries import RunResults
 from vimix_adapters.reports.tables import scores_markdown
 

@@ -12,7 +12,7 @@ from vimix.domain.mixing.policies import CrossModalCutMix, Mixup
 from vimix.domain.schedule.stages import Stage
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.s3d_steps import random_batch
+from vimix_adapters.benchmarks.step_speed import random_batch
 from vimix_adapters.encoders.contrastive_network import Compute
 
 TIMED_CLIPS = (4, 8)

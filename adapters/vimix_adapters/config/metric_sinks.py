@@ -26,8 +26,8 @@ SINKS: dict[str, SinkEntry] = {
     entry.name: entry
     for entry in (
         SinkEntry("tensorboard", "vimix_adapters.metrics.tensorboard:build_tensorboard"),
-        SinkEntry("wandb", "vimix_adapters.metrics.wandb:build_wandb", package="wandb"),
-        SinkEntry("mlflow", "vimix_adapters.metrics.mlflow:build_mlflow", package="mlflow"),
+        SinkEntry("wandb", "vimix_adapters.metrics.tracked:build_wandb", package="wandb"),
+        SinkEntry("mlflow", "vimix_adapters.metrics.tracked:build_mlflow", package="mlflow"),
     )
 }
 """All sinks by name."""

@@ -22,7 +22,8 @@ from vimix_adapters.structuring import structured
 
 FORMAT = "vimix-clip-index-1"
 EXPECTED = "an index made by vimix index build (build it again)"
-ARRAYS = ("faiss", "mean", "clip_videos", "starts", "ends", "head")
+ARRAYS = ("mean", "clip_videos", "starts", "ends")
+"""Attributes of an index that its file holds as they are."""
 
 Rows = NDArray[np.float32]
 
@@ -55,8 +56,6 @@ class VideoMatch:
     """Start of the clip in the video, seconds."""
     end: float
     """End of the clip in the video, seconds."""
-    query_clip: int
-    """Number of the query clip that it is most similar to, from 0."""
 
 
 @frozen(eq=False)
@@ -151,10 +150,7 @@ class ClipIndex:
         head = {"format": FORMAT, "videos": [asdict(video) for video in self.videos], "about": dict(self.about)}
         arrays: dict[str, NDArray[Any]] = {
             "faiss": self.index.to_bytes(),
-            "mean": self.mean,
-            "clip_videos": self.clip_videos,
-            "starts": self.starts,
-            "ends": self.ends,
+            **{name: getattr(self, name) for name in ARRAYS},
             "head": np.frombuffer(json.dumps(head, ensure_ascii=False).encode(), np.uint8),
         }
         write_arrays(path, arrays)
@@ -163,36 +159,18 @@ class ClipIndex:
     def load(cls, path: Path) -> "ClipIndex":
         """Open a file that ``save`` wrote. Raises VimixError naming the file if it is missing, damaged or no index."""
         require_file(path, "index", "build one with vimix index build")
-        arrays = read_arrays(path, ARRAYS, EXPECTED)
+        arrays = read_arrays(path, ("faiss", *ARRAYS, "head"), EXPECTED)
         head = parse_json(arrays["head"].tobytes(), str(path), EXPECTED)
         if not isinstance(head, dict) or head.get("format") != FORMAT:
             found = head.get("format") if isinstance(head, dict) else type(head).__name__
             raise VimixError(f"{path}: index format {found!r}, expected {FORMAT!r}; build it again")
         described = structured(head, _Head, path, EXPECTED)
-        loaded = cls(
+        return cls(
             index=FaissIndex.from_bytes(arrays["faiss"], str(path)),
-            mean=arrays["mean"],
-            clip_videos=arrays["clip_videos"],
-            starts=arrays["starts"],
-            ends=arrays["ends"],
             videos=tuple(described.videos),
             about=described.about,
+            **{name: arrays[name] for name in ARRAYS},
         )
-        if mistake := loaded._contradiction():
-            raise VimixError(f"{path}: {mistake}; build it again")
-        return loaded
-
-    def _contradiction(self) -> str:
-        """Return the first contradiction between head and arrays; empty if there is none."""
-        clips = self.clip_videos
-        shapes = {"clip_videos": clips.shape, "starts": self.starts.shape, "ends": self.ends.shape}
-        if wrong := [name for name, shape in shapes.items() if shape != (len(self),)]:
-            return f"the index has {len(self)} clips, but {wrong[0]} has the shape {shapes[wrong[0]]}"
-        if self.mean.shape != (self.index.dimension,):
-            return f"the index has features of {self.index.dimension} numbers, but the mean has {self.mean.shape}"
-        if not np.array_equal(np.unique(clips), np.arange(len(self.videos))):
-            return f"its head lists {len(self.videos)} videos, but its clips are of {len(np.unique(clips))}"
-        return ""
 
     def _apart(self, nearest: Neighbours) -> list[VideoMatch]:
         """The matches, most similar first, ties in the order of the clips, without clips that overlap a better one."""
@@ -222,5 +200,4 @@ class ClipIndex:
             similarity=float(nearest.similarities.flat[pair]),
             start=float(self.starts[clip]),
             end=float(self.ends[clip]),
-            query_clip=int(pair // nearest.ids.shape[1]),
         )

@@ -17,7 +17,9 @@ class JsonlMetrics:
         self.path = path
         """File that the rows are appended to."""
         make_folder(path.parent)
-        self._drop_torn_line()
+        lines = self._lines()
+        if lines and not lines[-1].endswith("\n"):  # a killed process left half a line
+            write_text(path, "".join(lines[:-1]))
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Append a row; it has been handed to the operating system when this returns."""
@@ -29,25 +31,18 @@ class JsonlMetrics:
         kept = [line for number, line in enumerate(self._lines(), start=1) if self._step(number, line) <= step]
         write_text(self.path, "".join(kept))
 
-    def _step(self, number: int, line: str) -> float:
-        origin, expected = f"{self.path}, line {number}", "a row of metrics in JSON, with its step"
-        row = parse_json(line, origin, f"{expected} (remove the line, or the file, to go on without)")
-        if not isinstance(row, dict) or not is_number(row.get("step")):
-            raise VimixError(f"{origin}: expected {expected}; remove the line, or the file, to go on without")
-        return float(row["step"])
-
-    def _drop_torn_line(self) -> None:
-        """Drop the incomplete last line that a killed process may have left."""
-        if self.path.exists() and (whole := self._lines()) != self._text().splitlines(keepends=True):
-            write_text(self.path, "".join(whole))
-
     def close(self) -> None:
         """Do nothing: the file is opened for each row."""
 
     def _lines(self) -> list[str]:
         if not self.path.exists():
             return []
-        return [line for line in self._text().splitlines(keepends=True) if line.endswith("\n")]
+        text = read_text(self.path, "the metrics of a stage (remove the file to go on without)")
+        return text.splitlines(keepends=True)
 
-    def _text(self) -> str:
-        return read_text(self.path, "the metrics of a stage (remove the file to go on without)")
+    def _step(self, number: int, line: str) -> float:
+        origin, expected = f"{self.path}, line {number}", "a row of metrics in JSON, with its step"
+        row = parse_json(line, origin, f"{expected} (remove the line, or the file, to go on without)")
+        if not isinstance(row, dict) or not is_number(row.get("step")):
+            raise VimixError(f"{origin}: expected {expected}; remove the line, or the file, to go on without")
+        return float(row["step"])

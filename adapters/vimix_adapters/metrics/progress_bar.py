@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vimix_adapters.terminal import coloured_stream
 
@@ -23,15 +23,23 @@ class ProgressMetrics:
     ) -> None:
         self._steps, self._title, self._clock = steps, title, clock
         self._console = console or Console(file=coloured_stream(stderr=True))
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[summary]}"),
+            console=self._console,
+        )
+        self._task = self._progress.add_task(title, total=steps, summary="")
         self._begun: tuple[float, int] | None = None
         self._printed = -PLAIN_SECONDS
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         """Advance to ``step`` and show its loss, pretext accuracy and clips a second."""
         if self._console.is_terminal:
-            self._draw(step, _summary(values))
+            self._progress.start()
+            self._progress.update(self._task, completed=step, summary=_summary(values))
         else:
             self._print(step, _summary(values))
 
@@ -41,24 +49,8 @@ class ProgressMetrics:
 
     def close(self) -> None:
         """Stop drawing; the bar stays on the screen as it is."""
-        if self._progress is not None:
+        if self._progress.live.is_started:
             self._progress.stop()
-            self._progress = None
-
-    def _draw(self, step: int, summary: str) -> None:
-        if self._progress is None:
-            self._progress = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[summary]}"),
-                console=self._console,
-            )
-            self._task = self._progress.add_task(self._title, total=self._steps, summary="")
-            self._progress.start()
-        assert self._task is not None
-        self._progress.update(self._task, completed=step, summary=summary)
 
     def _print(self, step: int, summary: str) -> None:
         now = self._clock()

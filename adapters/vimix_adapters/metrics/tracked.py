@@ -1,6 +1,8 @@
-"""Metrics in a service that tracks experiments."""
+"""Metrics in a service that tracks experiments: Weights & Biases or MLflow, whose environment variables hold."""
 
 import json
+import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,12 +12,13 @@ import structlog
 from vimix.values.errors import VimixError
 from vimix_adapters.files import make_folder, write_text
 from vimix_adapters.reading import read_json, reason_of
+from vimix_adapters.structuring import dotted
 
 _log = structlog.get_logger()
 
 
 class Tracker(Protocol):
-    """A service that keeps runs: Weights & Biases or MLflow. Each call may raise what the service's client raises."""
+    """A service that keeps runs. Each call may raise what the service's client raises."""
 
     def begin(self, run: str | None) -> str:
         """Continue the run with this id, or begin one; returns its id."""
@@ -98,3 +101,86 @@ class TrackedMetrics:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or reason_of(error)
+
+
+class WandbTracker:
+    """Implements ``Tracker`` with Weights & Biases."""
+
+    def __init__(self, folder: Path, project: str, settings: Mapping[str, Any]) -> None:
+        self._folder, self._project, self._settings = folder, project, settings
+        self._run: Any = None
+
+    def begin(self, run: str | None) -> str:
+        """Begin the run in the project WANDB_PROJECT, or that of the recipe's name; see ``Tracker``."""
+        import wandb
+
+        self._run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", self._project),
+            name="/".join(self._folder.resolve().parts[-3:]),
+            config=dict(self._settings),
+            dir=str(self._folder),
+            id=run,
+            resume="allow" if run else None,
+            settings=wandb.Settings(console="off"),  # it would record every redrawing of the progress bar
+        )
+        return str(self._run.id)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Add the row to the history of the run."""
+        self._run.log(dict(values), step=step)
+
+    def end(self) -> None:
+        """Wait until the rows are written or uploaded."""
+        self._run.finish()
+
+
+def build_wandb(folder: Path, project: str, settings: Mapping[str, Any]) -> TrackedMetrics:
+    """The sink of a stage: ``wandb.json`` of its folder names the run, ``wandb/`` holds the package's files."""
+    return TrackedMetrics(folder / "wandb.json", WandbTracker(folder, project, settings))
+
+
+class MlflowTracker:
+    """Implements ``Tracker`` with MLflow."""
+
+    def __init__(self, folder: Path, experiment: str, settings: Mapping[str, Any]) -> None:
+        self._folder, self._experiment, self._settings = folder, experiment, settings
+        self._client: Any = None
+
+    def begin(self, run: str | None) -> str:
+        """Begin the run in the experiment MLFLOW_EXPERIMENT_NAME, or that of the recipe's name; see ``Tracker``."""
+        from mlflow import MlflowClient
+
+        self._client = MlflowClient()
+        if run is not None:
+            self._client.update_run(run, status="RUNNING")
+        self._run = run or self._new_run()
+        return self._run
+
+    def _new_run(self) -> str:
+        from mlflow.entities import Param
+
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", self._experiment)
+        found = self._client.get_experiment_by_name(name)
+        experiment = found.experiment_id if found else self._client.create_experiment(name)
+        run = self._client.create_run(experiment, run_name="/".join(self._folder.resolve().parts[-3:])).info.run_id
+        # Servers take at least 500 characters a value.
+        parameters = [Param(key, str(value)[:500]) for key, value in dotted(self._settings).items()]
+        for first in range(0, len(parameters), 100):  # the most that they take at once
+            self._client.log_batch(run, params=parameters[first : first + 100])
+        return str(run)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Add the row to the metrics of the run."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(self._run, metrics=[Metric(name, value, now, step) for name, value in values.items()])
+
+    def end(self) -> None:
+        """Mark the run as finished."""
+        self._client.set_terminated(self._run)
+
+
+def build_mlflow(folder: Path, project: str, settings: Mapping[str, Any]) -> TrackedMetrics:
+    """The sink of a stage: ``mlflow.json`` of its folder names the run."""
+    return TrackedMetrics(folder / "mlflow.json", MlflowTracker(folder, project, settings))

@@ -54,7 +54,7 @@ class LogisticProbe:
         # Without held-out videos the middle penalty; of equals, the smallest C.
         best = min(losses, key=lambda c: losses[c]) if losses else penalties[len(penalties) // 2]
         start = trials[-1][1][best] if trials else None
-        scaler, model = _scaler().fit(features.astype(np.float64)), self._model(best, start)
+        scaler, model = _scaler(features), self._model(best, start)
         converged = _fit(model, scaler.transform(features.astype(np.float64)), labels)
         protocol = {
             "features": "standardised by the training set",
@@ -68,9 +68,10 @@ class LogisticProbe:
             "converged": converged,
             "iterations": int(model.n_iter_.max()),
         }
-        return ProbeOutcome(
-            _by_label(model, scaler.transform(queries.astype(np.float64)), int(labels.max()) + 1), protocol
-        )
+        probabilities = np.zeros((len(queries), int(labels.max()) + 1), dtype=np.float32)
+        # The model's columns are the labels that it was fitted to.
+        probabilities[:, model.classes_] = model.predict_proba(scaler.transform(queries.astype(np.float64)))
+        return ProbeOutcome(probabilities, protocol)
 
     def _trial(
         self, features: Rows, labels: Integers, held_out: NDArray[np.bool_]
@@ -80,7 +81,7 @@ class LogisticProbe:
         Penalties are tried from the strongest to the weakest, each fit starting from the one before, in float32, which
         is precise enough for the choice. The final fit, in float64, starts from the chosen model.
         """
-        scaler = _scaler().fit(features[~held_out].astype(np.float64))
+        scaler = _scaler(features[~held_out])
         x_fit, x_test = (scaler.transform(features[rows]).astype(np.float32) for rows in (~held_out, held_out))
         losses: dict[float, float] = {}
         models: dict[float, Any] = {}
@@ -101,10 +102,10 @@ class LogisticProbe:
         return model
 
 
-def _scaler() -> Any:
+def _scaler(features: Rows) -> Any:
     from sklearn.preprocessing import StandardScaler
 
-    return StandardScaler()
+    return StandardScaler().fit(features.astype(np.float64))
 
 
 def _fit(model: Any, features: Rows, labels: Integers) -> bool:
@@ -162,10 +163,3 @@ def _folds(
             return list(splitter(folds, shuffle=True, random_state=seed).split(labels, labels, groups))
         except ValueError:  # every class is smaller than the folds
             return []
-
-
-def _by_label(model: Any, queries: NDArray[np.float64], classes: int) -> Rows:
-    """Probabilities [Q, classes] with column c for label c; the model's own columns are the labels it was fitted to."""
-    result = np.zeros((len(queries), classes), dtype=np.float32)
-    result[:, model.classes_] = model.predict_proba(queries)
-    return result

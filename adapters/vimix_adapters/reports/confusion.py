@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vimix_adapters.reports.png import png_figure
+from vimix_adapters.reports.figures import png_figure
 from vimix_adapters.reports.results import write_json
 
 FORMAT = "vimix-confusion-1"

@@ -1,7 +1,7 @@
-"""Tables and notes for people: text is printed as it is and never read as rich's markup."""
+"""Tables and notes for people: text is printed as it is and never read as rich's markup; tables in Markdown."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +12,8 @@ from vimix_adapters.terminal import coloured_stream, printable
 
 PIPED_WIDTH = 200
 """Columns of a table in a pipe or a file, which no window limits."""
+RULES = {"l": "---", "r": "---:"}
+"""The rule below a heading in Markdown, by alignment."""
 
 
 class _PlainConsole(Console):
@@ -55,6 +57,17 @@ def text_table(
     for row, key, following in zip(rows, keys, [*keys[1:], *keys[-1:]], strict=True):
         table.add_row(*row, end_section=following != key)
     return table
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
+    """Return a table as GitHub renders it, one line per row, with ``|`` in cells escaped.
+
+    ``align`` is as for ``text_table``.
+    """
+    aligned = align.ljust(len(headings), align[-1])[: len(headings)]
+    lines = [[cell.replace("|", "\\|") for cell in cells] for cells in [headings, *rows]]
+    lines.insert(1, [RULES[letter] for letter in aligned])
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def print_note(text: str) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix_adapters.reading import read_json_lines
-from vimix_adapters.reports.png import png_figure
+from vimix_adapters.reports.figures import png_figure
 from vimix_adapters.structuring import is_finite, is_number
 
 PANELS: Mapping[str, tuple[str, float]] = {
@@ -46,7 +46,7 @@ def draw_curves(path: Path, stages: Mapping[str, Path], title: str = "") -> None
         for stage, file in stages.items():
             rows = read_metrics(file)
             for axes, (name, (_, factor)) in zip(panels, PANELS.items(), strict=True):
-                _draw_stage(axes, stage, *_series(rows, name), factor)
+                _draw_stage(axes, stage, rows, name, factor)
         for axes, (label, _) in zip(panels, PANELS.values(), strict=True):
             axes.set(xlabel="step", ylabel=label)
             axes.grid(alpha=0.3)
@@ -112,12 +112,8 @@ def smoothed(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     return means
 
 
-def _series(rows: list[dict[str, float]], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _draw_stage(axes: Any, stage: str, rows: Sequence[Mapping[str, float]], name: str, factor: float) -> None:
     pairs = [(row["step"], row[name]) for row in rows if name in row]
     steps, values = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
-    return steps, values
-
-
-def _draw_stage(axes: Any, stage: str, steps: NDArray[np.float64], values: NDArray[np.float64], factor: float) -> None:
     (line,) = axes.plot(steps, factor * smoothed(values, max(1, round(SMOOTHING * len(values)))), label=stage)
     axes.plot(steps, factor * values, color=line.get_color(), alpha=0.25, linewidth=0.8)

@@ -1,6 +1,7 @@
-"""Figures from the metrics of runs: a picture, a table and plain data."""
+"""Figures as PNG files, and those from the metrics of runs: a picture, a table and plain data."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from vimix_adapters.files import replacing
+from vimix_adapters.reports.console import text_table
 
 Doubles = NDArray[np.float64]
 
@@ -42,26 +44,31 @@ class Panel:
     """Curves by title of the arm, one per seed."""
 
 
-def draw_panels(path: Path, panels: Sequence[Panel], title: str) -> None:
-    """Write a PNG with one bold line per arm, the mean over its seeds, and one pale line per seed, atomically."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+@contextmanager
+def png_figure(path: Path, size: tuple[float, float], dpi: int = 100) -> Iterator[Any]:
+    """Yield an empty ``matplotlib.figure.Figure`` of ``size`` inches, and write what was drawn as a PNG, atomically."""
     from matplotlib.figure import Figure
 
-    rows, columns = -(-len(panels) // ROW), min(ROW, len(panels))
-    figure = Figure(figsize=(5.5 * columns, 4 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    every: Any = figure.subplots(rows, columns, squeeze=False).flat
-    for axes, panel in zip(every, panels, strict=False):
-        numbered = list(enumerate(panel.curves.items()))
-        for number, (arm, curves) in reversed(numbered):  # the first arm is drawn last, above others that share a stage
-            _draw(axes, arm, curves, panel.factor, colour=f"C{number}")
-        axes.set(xlabel="epoch", ylabel=panel.label)
-        axes.grid(alpha=0.3)
-    for text in every[0].legend(fontsize=8, reverse=True).get_texts():
-        text.set_parse_math(False)  # an arm's name may hold dollar signs
-    figure.suptitle(title, parse_math=False)
+    figure = Figure(figsize=size, layout="constrained")
+    yield figure
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+        figure.savefig(temporary, format="png", dpi=dpi)
+
+
+def draw_panels(path: Path, panels: Sequence[Panel], title: str) -> None:
+    """Write a PNG with one bold line per arm, the mean over its seeds, and one pale line per seed, atomically."""
+    rows, columns = -(-len(panels) // ROW), min(ROW, len(panels))
+    with png_figure(path, (5.5 * columns, 4 * rows), dpi=120) as figure:
+        every = figure.subplots(rows, columns, squeeze=False).flat
+        for axes, panel in zip(every, panels, strict=False):
+            # The first arm is drawn last, above others that share a stage.
+            for number, (arm, curves) in reversed([*enumerate(panel.curves.items())]):
+                _draw(axes, arm, curves, panel.factor, colour=f"C{number}")
+            axes.set(xlabel="epoch", ylabel=panel.label)
+            axes.grid(alpha=0.3)
+        for text in every[0].legend(fontsize=8, reverse=True).get_texts():
+            text.set_parse_math(False)  # an arm's name may hold dollar signs
+        figure.suptitle(title, parse_math=False)
 
 
 def mean_curve(curves: Sequence[Curve]) -> Curve:
@@ -78,19 +85,17 @@ def panel_table(panel: Panel) -> Table:
 
     A curve that ends well below its highest point belongs to an encoder that was trained for too long.
     """
-    table = Table(title=panel.label, caption="mean over the seeds; in brackets the epoch")
-    table.add_column("arm")
-    for heading in ("seeds", "first", "lowest", "highest", "last"):
-        table.add_column(heading, justify="right")
+    rows = []
     for arm, curves in panel.curves.items():
         mean = mean_curve(curves)
         if not len(mean.epochs):  # the seeds were measured at different epochs
-            table.add_row(arm, str(len(curves)), *"----")
+            rows.append([arm, str(len(curves)), *"----"])
             continue
         points = (0, int(mean.values.argmin()), int(mean.values.argmax()), -1)
         cells = (f"{panel.factor * mean.values[at]:.3g} ({mean.epochs[at]:.0f})" for at in points)
-        table.add_row(arm, str(len(curves)), *cells)
-    return table
+        rows.append([arm, str(len(curves)), *cells])
+    headings = ["arm", "seeds", "first", "lowest", "highest", "last"]
+    return text_table(headings, rows, "lr", panel.label, "mean over the seeds; in brackets the epoch")
 
 
 def plain(name: str, modality: str, panels: Sequence[Panel]) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from typing import Any
 from attrs import evolve, frozen
 from rich.table import Table
 
-from vimix_adapters.reports.console import text_table
-from vimix_adapters.reports.markdown import markdown_table
+from vimix_adapters.reports.console import markdown_table, text_table
 from vimix_adapters.reports.summaries import cell as ours_text
 from vimix_adapters.reports.summaries import mean_and_deviation
 

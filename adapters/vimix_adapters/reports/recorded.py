@@ -7,7 +7,7 @@ from attrs import evolve, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.reading import read_json
-from vimix_adapters.reports.markdown import markdown_table
+from vimix_adapters.reports.console import markdown_table
 from vimix_adapters.reports.summaries import FORMAT, Difference, RunResults, Spread, remark_start
 from vimix_adapters.reports.tables import LINEAR, Row
 from vimix_adapters.structuring import structured

@@ -81,13 +81,9 @@ def unlike(record: ResultRecord, other: ResultRecord) -> list[str]:
     if set(record.checkpoints) != set(other.checkpoints):
         return ["modalities"]
     names = ("task", "tested_on", "data", "videos")
-    one, two = (_read_back({**{name: getattr(r, name) for name in names}, **r.protocol}) for r in (record, other))
+    told = [{**{name: getattr(each, name) for name in names}, **each.protocol} for each in (record, other)]
+    one, two = json.loads(json.dumps(told, default=_plain))  # as read from their files, with lists for tuples
     return sorted(name for name in {*one, *two} if one.get(name) != two.get(name))
-
-
-def _read_back(value: Mapping[str, object]) -> dict[str, object]:
-    """The value after writing and reading it as JSON, with lists for tuples."""
-    return dict(json.loads(json.dumps(value, default=_plain)))
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

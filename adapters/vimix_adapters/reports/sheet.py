@@ -8,7 +8,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vimix_adapters.reports.png import png_figure
+from vimix_adapters.reports.figures import png_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,18 +39,12 @@ class SheetRow:
     similarities: Sequence[float]
 
 
-def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str = "") -> None:
-    """Write a PNG with a line per query: the query, then its neighbours framed green (same class) or red, atomically.
-
-    Raises ValueError if there is no row.
-    """
-    if not rows:
-        raise ValueError("a sheet needs at least one query")
+def draw_sheet(path: Path, rows: Sequence[SheetRow], title: str) -> None:
+    """Write a PNG, atomically. A line has a query, then its neighbours, framed green (same class) or red."""
     columns = 1 + max(len(row.neighbours) for row in rows)
-    tallest = max(picture.shape[0] / picture.shape[1] for picture in (row.query.picture for row in rows))
+    tallest = max(row.query.picture.shape[0] / row.query.picture.shape[1] for row in rows)
     with png_figure(path, (INCHES * columns, (INCHES * tallest + 0.4) * len(rows) + 0.4)) as figure:
-        if title:
-            figure.suptitle(title, fontsize=10, parse_math=False)
+        figure.suptitle(title, fontsize=10, parse_math=False)
         for row, line in zip(rows, figure.subplots(len(rows), columns, squeeze=False), strict=True):
             _draw_line(row, line)
 

@@ -39,9 +39,8 @@ class Quantity:
 QUANTITIES: Sequence[Quantity] = (
     Quantity("loss", "loss", ".2f", mean_at_end),
     Quantity("pretext_accuracy", "pretext accuracy", ".1%", mean_at_end),
-    Quantity(
-        "weight", "own share", ".2f", lambda values: float(np.mean(values))
-    ),  # share of its own map or clip in a mixed query
+    # share of its own map or clip in a mixed query
+    Quantity("weight", "own share", ".2f", lambda values: float(np.mean(values))),
     Quantity("effective_rank", "effective rank", ".1f", mean_at_end),
     Quantity("positives", "positives found", ".1f", mean_at_end),  # besides the own key
     Quantity("positives_own_class", "of own class", ".1%", mean_at_end),

@@ -11,7 +11,7 @@ from attrs import asdict, evolve, field, frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.files import require_writable, write_text
 from vimix_adapters.reading import read_json
-from vimix_adapters.reports.markdown import markdown_table
+from vimix_adapters.reports.console import markdown_table
 from vimix_adapters.reports.results import write_json
 from vimix_adapters.reports.tables import FORMAT as RUN_FORMAT
 from vimix_adapters.reports.tables import LINEAR, UNTRAINED, Row, score_names
@@ -121,12 +121,11 @@ def run_of(content: object, file: Path) -> RunResults:
     return RunResults(file.parent, table.about.name, table.about.seed, table.rows, table.about.data)
 
 
-def by_seed(runs: Iterable[RunResults]) -> dict[RowKey, dict[str, list[float]]]:
+def by_seed(runs: Sequence[RunResults]) -> dict[RowKey, dict[str, list[float]]]:
     """Return scores by row and name that every run has, one value per run in the given order.
 
     Raises VimixError if two runs have the same seed or different recipes, or a run has a row twice.
     """
-    runs = list(runs)
     require_sample([run.recipe for run in runs], [run.seed for run in runs])
     keyed = all(row.key for run in runs for row in run.rows)
     tables = [_scores_by_key(run, keyed) for run in runs]

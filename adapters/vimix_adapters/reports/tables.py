@@ -10,8 +10,7 @@ from rich.table import Table
 
 from vimix.values.predictions import CrossModalCell, CrossModalScores
 from vimix_adapters.files import write_text
-from vimix_adapters.reports.console import text_table
-from vimix_adapters.reports.markdown import markdown_table
+from vimix_adapters.reports.console import markdown_table, text_table
 from vimix_adapters.reports.results import write_json
 
 LINEAR: Mapping[str, str] = {"top-1": "linear top-1", "top-5": "linear top-5"}
@@ -62,17 +61,12 @@ def streams_of(modality: str) -> frozenset[str]:
 
 def console_table(rows: Sequence[Row], title: str = "", headings: Mapping[str, str] = LINEAR) -> Table:
     """Return a table for the console: per cent with one decimal, one section per arm, ``headings`` by score."""
-    names = _measured(rows)
-    shown = ["arm", "modality", *(headings.get(name, name) for name in names)]
-    texts = [[row.label, row.modality, *_cells(row, names)] for row in rows]
-    return text_table(shown, texts, "llr", title, "per cent", sections=[row.title for row in rows])
+    return text_table(*_texts(rows, headings), "llr", title, "per cent", sections=[row.title for row in rows])
 
 
 def scores_markdown(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table: per cent with one decimal, ``-`` where nothing was measured."""
-    names = _measured(rows)
-    headings = ["arm", "modality", *(LINEAR.get(name, name) for name in names)]
-    return markdown_table(headings, [[row.label, row.modality, *_cells(row, names)] for row in rows], "llr")
+    return markdown_table(*_texts(rows, LINEAR), "llr")
 
 
 def write_tables(
@@ -95,9 +89,12 @@ def _plain(row: Row) -> dict[str, Any]:
     return {"arm": row.arm, "modality": row.modality, "scores": dict(row.scores), **named}
 
 
-def _measured(rows: Iterable[Row]) -> list[str]:
-    """Names of the scores that some row has, recall first."""
-    return score_names(name for row in rows for name in row.scores)
+def _texts(rows: Sequence[Row], headings: Mapping[str, str]) -> tuple[list[str], list[list[str]]]:
+    """Headings and cells of a table with all scores that some row has."""
+    names = score_names(name for row in rows for name in row.scores)
+    shown = ["arm", "modality", *(headings.get(name, name) for name in names)]
+    cells = [[f"{100 * row.scores[name]:.1f}" if name in row.scores else "-" for name in names] for row in rows]
+    return shown, [[row.label, row.modality, *own] for row, own in zip(rows, cells, strict=True)]
 
 
 def score_names(names: Iterable[str]) -> list[str]:
@@ -107,10 +104,6 @@ def score_names(names: Iterable[str]) -> list[str]:
     if unknown := given - LINEAR.keys() - set(recall):
         raise ValueError(f"the table has no column for {sorted(unknown)}, only for R@k and {list(LINEAR)}")
     return [*recall, *(name for name in LINEAR if name in given)]
-
-
-def _cells(row: Row, names: Sequence[str]) -> list[str]:
-    return [f"{100 * row.scores[name]:.1f}" if name in row.scores else "-" for name in names]
 
 
 def cross_modal_table(scores: Mapping[str, CrossModalScores], title: str = "") -> Table:

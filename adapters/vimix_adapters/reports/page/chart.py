@@ -16,14 +16,6 @@ COLOURS = 8
 
 
 @frozen
-class Tick:
-    """A mark on an axis."""
-
-    at: float
-    text: str
-
-
-@frozen
 class Polyline:
     """A curve as the points of a polyline."""
 
@@ -31,16 +23,13 @@ class Polyline:
     colour: int
     dash: int
     curve: TrainingCurve
-    name: str
-    """The curve in words."""
+    ends: Sequence[str]
+    """First, lowest, highest and last value, for readers who do not see the chart."""
 
-
-@frozen
-class Ends:
-    """A curve in four numbers, for readers who do not see the chart."""
-
-    name: str
-    cells: Sequence[str]
+    @property
+    def name(self) -> str:
+        """Arm, modality and seed of the curve in words."""
+        return f"{self.curve.arm}, {self.curve.modality}, seed {self.curve.seed}"
 
 
 @frozen
@@ -49,10 +38,9 @@ class Chart:
 
     panel: CurvePanel
     lines: Sequence[Polyline]
-    x_ticks: Sequence[Tick]
-    y_ticks: Sequence[Tick]
-    table: Sequence[Ends]
-    """First, lowest, highest and last value of each curve."""
+    x_ticks: Sequence[tuple[float, str]]
+    """Place and label of each mark on the axis, as are ``y_ticks``."""
+    y_ticks: Sequence[tuple[float, str]]
 
 
 def ticks(low: float, high: float, most: int = 5) -> list[float]:
@@ -82,22 +70,16 @@ def chart_of(panel: CurvePanel, colours: Mapping[tuple[str, str], int], dashes: 
             colours[curve.recipe, curve.arm] % COLOURS,
             dashes.index(curve.modality) % 4,
             curve,
-            curve_name(curve),
+            _ends(curve, factor),
         )
         for curve in panel.curves
     ]
     return Chart(
         panel,
         lines,
-        [Tick(round(x(at), 1), f"{at:g}") for at in ticks(0, last)],
-        [Tick(round(y(at), 1), f"{at:.6g}") for at in ticks(low, high)],
-        [_ends(curve, factor) for curve in panel.curves],
+        [(round(x(at), 1), f"{at:g}") for at in ticks(0, last)],
+        [(round(y(at), 1), f"{at:.6g}") for at in ticks(low, high)],
     )
-
-
-def curve_name(curve: TrainingCurve) -> str:
-    """Arm, modality and seed of a curve in words."""
-    return f"{curve.arm}, {curve.modality}, seed {curve.seed}"
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
@@ -108,7 +90,6 @@ def _range(values: np.ndarray) -> tuple[float, float]:
     return (min(0.0, 2 * low), max(0.0, 2 * low)) if low else (0.0, 1.0)
 
 
-def _ends(curve: TrainingCurve, factor: float) -> Ends:
+def _ends(curve: TrainingCurve, factor: float) -> list[str]:
     values = [factor * value for value in curve.values]
-    picked = (values[0], min(values), max(values), values[-1])
-    return Ends(curve_name(curve), [f"{value:.4g}" for value in picked])
+    return [f"{value:.4g}" for value in (values[0], min(values), max(values), values[-1])]

@@ -1,6 +1,6 @@
 """The retrieval gallery of the page: queries with their nearest neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from attrs import frozen
@@ -32,11 +32,6 @@ class QueryResult:
     video: int
     class_name: str
     neighbours: Sequence[Neighbour]
-
-    @property
-    def hits(self) -> int:
-        """Number of the shown neighbours of the query's class."""
-        return sum(found.right for found in self.neighbours)
 
 
 @frozen
@@ -71,7 +66,7 @@ def gallery_of(
     found: RetrievalScores,
     rows: Sequence[int],
     classes: Sequence[str],
-    number: "dict[int, int]",
+    number: Mapping[int, int],
 ) -> Gallery:
     """The gallery of some queries, which are rows of ``found``; ``number`` maps videos of the store to the page's.
 

@@ -6,7 +6,8 @@ from attrs import evolve, frozen
 
 from vimix.values.predictions import CrossModalScores
 
-MEASURES: Mapping[str, str] = {"recall": "R@1", "cka": "CKA", "mutual": "mutual neighbours"}
+MEASURES = ("recall", "cka", "mutual")
+"""Attributes of a cell that are compared between arms."""
 
 
 @frozen
@@ -65,15 +66,11 @@ def _matrix(recipe: str, arm: str, scores: CrossModalScores) -> ModalityMatrix:
 
 def _compared(matrix: ModalityMatrix, base: ModalityMatrix) -> ModalityMatrix:
     theirs = {(cell.queries, cell.gallery): cell for cell in base.cells}
-    cells = [
-        evolve(cell, changes=_changes(cell, theirs[cell.queries, cell.gallery]))
-        if (cell.queries, cell.gallery) in theirs
-        else cell
-        for cell in matrix.cells
-    ]
+    cells = [evolve(cell, changes=_changes(cell, theirs.get((cell.queries, cell.gallery)))) for cell in matrix.cells]
     return evolve(matrix, cells=cells, less=base.arm)
 
 
-def _changes(cell: MatrixCell, base: MatrixCell) -> dict[str, float]:
-    pairs = {name: (getattr(cell, name), getattr(base, name)) for name in MEASURES}
+def _changes(cell: MatrixCell, base: MatrixCell | None) -> dict[str, float]:
+    """The measures that both cells have, minus those of ``base``."""
+    pairs = {name: (getattr(cell, name), getattr(base, name, None)) for name in MEASURES}
     return {name: mine - theirs for name, (mine, theirs) in pairs.items() if mine is not None and theirs is not None}

@@ -40,16 +40,6 @@ class Errors:
     """[classes, classes]: row is the true class, column the predicted one, in numbers of test videos."""
     mistakes: Sequence[Mistake]
 
-    @property
-    def by_class(self) -> list[tuple[str, int, int]]:
-        """(class, right, all) test videos of each class that has some, worst first."""
-        counted = [
-            (name, row[at], sum(row))
-            for at, (name, row) in enumerate(zip(self.classes, self.confusion, strict=True))
-            if sum(row)
-        ]
-        return sorted(counted, key=lambda entry: (entry[1] / entry[2], entry[0]))
-
 
 def most_confident_mistakes(probabilities: NDArray[np.float32], labels: Integers, most: int = MISTAKES) -> list[int]:
     """Rows of ``probabilities`` [Q, C] with the wrong class first, the most probable wrong class first."""

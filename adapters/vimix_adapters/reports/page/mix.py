@@ -134,10 +134,9 @@ class MixPage:
 def box_of(
     plan: MixPlan, row: int, layers: tuple[int, int], sizes: tuple[int, ...], donor: tuple[int, ...]
 ) -> DrawnBox:
-    """The box of one row of a plan with a cut. Raises ValueError if the plan interpolates."""
-    if plan.cut is None:
-        raise ValueError("a plan without a cut has no box")
+    """The box of one row of a plan with a cut."""
     cut = plan.cut
+    assert cut is not None
     start, donor_start, extent = (tuple(column[row].tolist()) for column in (cut.start, cut.donor_start, cut.extent))
     return DrawnBox(*layers, float(plan.weight[row]), sizes, donor, start, donor_start, extent)
 

@@ -1,14 +1,14 @@
 """The mixes of a recipe as one PNG: strips of frames, drawn boxes, and mean weights by layers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vimix_adapters.reports.figures import png_figure
 from vimix_adapters.reports.page.mix import DrawnBox, HiddenMixes, MixPage
-from vimix_adapters.reports.png import png_figure
 
 FRAMES = 4
 """Frames of a strip, evenly spaced."""
@@ -54,7 +54,7 @@ def _draw_hidden(part: Any, hidden: HiddenMixes) -> None:
         pane.set(xticks=[], yticks=[])
         channels = f"channels {box.start[0]}-{box.start[0] + box.extent[0]} of {box.sizes[0]}"
         pane.set_title(f"k = {box.k}, l = {box.l}, own {box.weight:.2f}\n{channels}", fontsize=7)
-    _draw_weights(panes[-1], hidden.layers, hidden)
+    _draw_weights(panes[-1], hidden)
 
 
 def _cells(box: DrawnBox) -> NDArray[np.uint8]:
@@ -69,17 +69,16 @@ def _cells(box: DrawnBox) -> NDArray[np.uint8]:
     return np.concatenate(list(cells), axis=1)
 
 
-def _draw_weights(axes: Any, layers: Sequence[int], hidden: HiddenMixes) -> None:
-    donors = hidden.donor_layers
+def _draw_weights(axes: Any, hidden: HiddenMixes) -> None:
+    layers, donors = hidden.layers, hidden.donor_layers
     means = np.full((len(layers), len(donors)), np.nan)
     for one in hidden.histograms:
         means[layers.index(one.k), donors.index(one.l)] = one.mean
     axes.imshow(means, vmin=0, vmax=1, cmap="Blues")
     for (row, column), mean in np.ndenumerate(means):
         if not np.isnan(mean):
-            axes.text(
-                column, row, f"{mean:.2f}", ha="center", va="center", fontsize=7, color="k" if mean < 0.6 else "w"
-            )
+            colour = "k" if mean < 0.6 else "w"
+            axes.text(column, row, f"{mean:.2f}", ha="center", va="center", fontsize=7, color=colour)
     axes.set_xticks(range(len(donors)), [f"l = {layer}" for layer in donors], fontsize=6)
     axes.set_yticks(range(len(layers)), [f"k = {layer}" for layer in layers], fontsize=6)
     axes.set_title("mean own share", fontsize=7)

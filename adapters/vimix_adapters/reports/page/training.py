@@ -1,5 +1,6 @@
 """Training curves of the page: every quantity in the metrics of the stages, by epoch."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -185,14 +186,11 @@ def _placed(stages: Sequence[StageMetrics], modality: str) -> list[tuple[int, St
 
 def _points(first: int, rows: Sequence[Mapping[str, float]], name: str) -> list[tuple[float, float]]:
     """(epoch, value) of each row that has the quantity; rows of one epoch are spread evenly over it."""
-    counts: dict[float, int] = {}
-    for row in rows:
-        counts[row["epoch"]] = counts.get(row["epoch"], 0) + 1
-    seen: dict[float, int] = {}
+    counts, seen = Counter(row["epoch"] for row in rows), Counter[float]()
     points = []
     for row in rows:
         epoch = row["epoch"]
-        seen[epoch] = seen.get(epoch, 0) + 1
+        seen[epoch] += 1
         if name in row:
             points.append((first + epoch + seen[epoch] / counts[epoch], row[name]))
     return points

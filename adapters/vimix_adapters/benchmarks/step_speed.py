@@ -1,4 +1,4 @@
-"""Benchmarks of S3D's training steps: vimix against plain PyTorch, CMMC against MoCo, and the cost of blending."""
+"""Benchmarks of training steps of S3D and ST-GCN: vimix against plain PyTorch, CMMC against MoCo, cost of blending."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -15,12 +15,21 @@ from vimix.values.checkpoint import Checkpoint
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan
-from vimix.values.modality import FLOW, RGB, Modality
+from vimix.values.modality import FLOW, JOINT, RGB, Modality
 from vimix_adapters import config, wiring
-from vimix_adapters.benchmarks.bench_settings import BenchSettings
 from vimix_adapters.benchmarks.operations import top_operators
 from vimix_adapters.benchmarks.plain import PlainMoco, PlainNetwork, masked_mix
-from vimix_adapters.benchmarks.timing import Finding, Measure, Remark, TimedPair, Work, interleaved, seconds
+from vimix_adapters.benchmarks.plain_stgcn import PlainSTGCN
+from vimix_adapters.benchmarks.timing import (
+    BenchSettings,
+    Finding,
+    Measure,
+    Remark,
+    TimedPair,
+    Work,
+    interleaved,
+    seconds,
+)
 from vimix_adapters.encoders.contrastive_network import Compute
 
 MAPS = ((64, 16, 64, 64), (192, 16, 32, 32), (480, 16, 16, 16), (832, 8, 8, 8))
@@ -46,6 +55,26 @@ def training_steps(settings: BenchSettings) -> Iterator[Finding]:
     yield TimedPair("CMMC step", "MoCo step", theirs, ours, 1.25, faster=False, note="random layers k <= l")
     yield _blend_share(settings, learner, compute, sum(ours) / len(ours))
     yield from _updates(settings, learner)
+
+
+def skeleton_steps(settings: BenchSettings) -> Iterator[Finding]:
+    """Time a MoCo step against the plain one, on clips in which both persons are present."""
+    recipe = skeleton_recipe(settings)
+    compute = wiring.build_compute(recipe, settings.device)
+    batch, learner = random_batch(recipe, {JOINT: 2}, compute), full_learner(recipe, JOINT, compute)
+    plain = plain_moco(recipe, PlainSTGCN(recipe.modalities[JOINT].stgcn.dropout), compute)
+    step = wiring.build_step(recipe, wiring.build_stage(recipe, config.PretrainStage(JOINT)), learner, {}, compute)
+    generator = np.random.default_rng(0)
+    theirs, ours = interleaved(
+        lambda: plain.step(*batch.views[JOINT]),
+        lambda: float(step(batch, generator).loss),
+        settings.skeleton_steps,
+        settings.now,
+    )
+    shape, precision = batch.views[JOINT][0].shape, str(compute.dtype).removeprefix("torch.")
+    note = f"{shape[0]} clips of {shape[2]} frames, {shape[3]} joints and {shape[4]} persons, {precision}"
+    yield TimedPair("ST-GCN MoCo step", "plain eager float32, default layout", theirs, ours, 2.0, note=note)
+    yield Remark("ST-GCN MoCo step", f"its operators: {top_operators(lambda: step(batch, generator), compute.device)}")
 
 
 def blending(settings: BenchSettings) -> Iterator[Finding]:
@@ -75,6 +104,18 @@ def bench_recipe(settings: BenchSettings) -> config.Recipe:
             FLOW: config.ModalitySettings(width=settings.width, channels=2),
         },
         optim=config.Optim(batch=settings.batch),
+    )
+
+
+def skeleton_recipe(settings: BenchSettings) -> config.Recipe:
+    """Return the pretraining of Table 5 (``experiments/table5-xsub.toml``) with the benchmark's batch size."""
+    return config.Recipe(
+        name="bench-skeletons",
+        data=config.Data(store="", frames=50),
+        modalities={JOINT: config.ModalitySettings(encoder="stgcn")},
+        contrast=config.Contrast(queue=32768),
+        optim=config.Optim(name="sgd", lr=0.1, sgd_momentum=0.9, weight_decay=1e-4, batch=settings.skeletons),
+        pretrain=config.Pretrain(mix=config.InputMix(policy="none")),
     )
 
 
