@@ -13,9 +13,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
-from vimix_adapters.skeletons.sequence import Expected, RawSequence, SequenceEntry, sequence_of
-
-Array = NDArray[np.float64]
+from vimix_adapters.skeletons.sequence import Array, Expected, RawSequence, SequenceEntry, sequence_of
 
 AXES = "NTMVC"
 """Letters of the axes: sequences, frames, persons (bodies), joints (vertices), channels."""
