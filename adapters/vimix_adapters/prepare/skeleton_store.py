@@ -16,8 +16,7 @@ from vimix_adapters.clips.skeleton_writer import (
 from vimix_adapters.config.store_settings import CHANNELS, SkeletonSettings
 from vimix_adapters.datasets.listing import DatasetFile, Listing
 from vimix_adapters.files import Outage, telling_outages
-from vimix_adapters.prepare.build_store import PartJob, StoreBuilder, StoredFile
-from vimix_adapters.prepare.disk_use import DiskUse
+from vimix_adapters.prepare.build_store import DiskUse, PartJob, StoreBuilder, StoredFile
 from vimix_adapters.skeletons.formats import read_skeletons
 from vimix_adapters.skeletons.layouts import find_layout
 from vimix_adapters.skeletons.preprocess import pack_file
