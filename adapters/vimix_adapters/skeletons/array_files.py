@@ -132,7 +132,7 @@ def _ordered(values: NDArray[Any], axes: str, number: int) -> Array:
     """Return one sequence as [T, M, V, C]; an axis that is not there has length 1."""
     if "N" in axes:
         values, axes = np.take(values, number, axis=axes.index("N")), axes.replace("N", "")
-    if sorted(axes) != sorted(set(axes)) or values.ndim != len(axes):
+    if values.ndim != len(axes):
         raise VimixError(f"an array of shape {values.shape} does not have the axes {axes}")
     for letter in AXES[1:]:
         if letter not in axes:
