@@ -21,7 +21,7 @@ AXES = "NTMVC"
 
 @frozen(eq=False)
 class ArrayFile:
-    """Implements ``Container``."""
+    """An open file of arrays."""
 
     joints: NDArray[Any]
     axes: str
@@ -30,6 +30,7 @@ class ArrayFile:
     scores: NDArray[Any] | None = None
     """Scores, with the axes of the joints but C."""
     samples: tuple[SequenceEntry, ...] = (SequenceEntry(""),)
+    """The sequences, in the order of the file."""
 
     def read(self, name: str, expected: Expected) -> RawSequence:
         """Read a sequence. Raises VimixError if the axes do not fit the array or the layout."""

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import regular_file
-from vimix_adapters.skeletons.array_files import open_array
+from vimix_adapters.skeletons.array_files import ArrayFile, open_array
 from vimix_adapters.skeletons.json_files import parse_json, read_openpose
 from vimix_adapters.skeletons.number_tables import parse_table
-from vimix_adapters.skeletons.pickles import open_pickle
-from vimix_adapters.skeletons.sequence import Container, Expected, RawSequence, SequenceEntry, frames_between
+from vimix_adapters.skeletons.pickles import PickleFile, open_pickle
+from vimix_adapters.skeletons.sequence import Expected, RawSequence, SequenceEntry, frames_between
 from vimix_adapters.skeletons.texts import parse_ntu
 
 LARGEST = 2**28
@@ -25,7 +25,7 @@ FORMATS: Mapping[str, Callable[[bytes, Expected], RawSequence]] = {
     ".json": parse_json,
 }
 """Parsers of files of one sequence, by ending. A folder of OpenPose's files, one a frame, is read as one recording."""
-SEVERAL: Mapping[str, Callable[[bytes, str], Container]] = {
+SEVERAL: Mapping[str, Callable[[bytes, str], ArrayFile | PickleFile]] = {
     ".npz": open_array,
     ".npy": open_array,
     ".pkl": lambda data, _: open_pickle(data),
@@ -59,7 +59,7 @@ def samples_in(path: Path, axes: str = "") -> Sequence[SequenceEntry]:
     return _opened(path, axes).samples
 
 
-def _from_container(container: Container, expected: Expected, part: str) -> RawSequence:
+def _from_container(container: ArrayFile | PickleFile, expected: Expected, part: str) -> RawSequence:
     names = {sample.name for sample in container.samples}
     if not part and len(names) > 1:
         raise VimixError(f"it has {len(names)} sequences: expected a file with one")
@@ -68,13 +68,13 @@ def _from_container(container: Container, expected: Expected, part: str) -> RawS
     return container.read(part, expected)
 
 
-def _opened(path: Path, axes: str) -> Container:
+def _opened(path: Path, axes: str) -> ArrayFile | PickleFile:
     state = regular_file(path)
     return _container(path, axes, state.st_size, state.st_mtime_ns)
 
 
 @lru_cache(maxsize=1)
-def _container(path: Path, axes: str, *_: int) -> Container:
+def _container(path: Path, axes: str, *_: int) -> ArrayFile | PickleFile:
     """Open a file of sequences once for all that are read from it."""
     return SEVERAL[path.suffix.lower()](_content(path), axes)
 

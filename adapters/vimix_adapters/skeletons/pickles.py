@@ -46,7 +46,7 @@ class _OnlyArrays(pickle.Unpickler):
 
 @frozen(eq=False)
 class PickleFile:
-    """Implements ``Container``."""
+    """An open file of annotations, which are read by the names of its ``samples``."""
 
     annotations: Mapping[str, Mapping[str, Any]]
     samples: tuple[SequenceEntry, ...]
