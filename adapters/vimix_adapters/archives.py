@@ -45,9 +45,9 @@ def seal(file: IO[bytes]) -> None:
         raise ValueError("expected a zip archive without comment")
     file.seek(-2, os.SEEK_END)
     file.write(COMMENT.to_bytes(2, "little"))
+    size = file.tell()
     file.seek(0)
-    digest = _digest(file, None)
-    file.seek(0, os.SEEK_END)
+    digest = _digest(file, size)
     file.write(MARK + digest)
 
 
@@ -121,12 +121,12 @@ DAMAGED = (*MALFORMED, SyntaxError, MemoryError, OverflowError)
 """``MALFORMED``, and the errors that only NumPy raises."""
 
 
-def _digest(file: IO[bytes], most: int | None) -> bytes:
-    """SHA-256 of the next ``most`` bytes, or of all that follow, as hexadecimal digits."""
-    digest, left = hashlib.sha256(), most
-    while block := file.read(2**20 if left is None else min(2**20, left)):
+def _digest(file: IO[bytes], left: int) -> bytes:
+    """SHA-256 of the next ``left`` bytes, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    while block := file.read(min(2**20, left)):
         digest.update(block)
-        left = None if left is None else left - len(block)
+        left -= len(block)
     return digest.hexdigest().encode()
 
 

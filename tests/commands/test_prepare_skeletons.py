@@ -28,8 +28,8 @@ from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.skeleton_store import SkeletonStoreBuilder
 from vimix_adapters.prepare.store_info import describe, store_table
 from vimix_adapters.prepare.store_tools import merge, verify
-from vimix_adapters.skeletons.convert import pack_file
 from vimix_adapters.skeletons.layouts import find_layout
+from vimix_adapters.skeletons.preprocess import pack_file
 
 QUIET = Console(quiet=True)
 SETTINGS = SkeletonSettings(find_layout("ntu"), frames=16)
@@ -62,9 +62,9 @@ def test_a_folder_becomes_a_store_with_everything_by_name(folder, tmp_path) -> N
     assert store.settings == SETTINGS
     assert len(store.classes) == 60
     for number, (video, file) in enumerate(zip(store.videos, listing.files, strict=True)):
-        expected = pack_file(file.path, SETTINGS)
-        assert np.array_equal(store.read(number, JOINT, 0, 16), expected.joints)
-        assert video.rate == pytest.approx(30 * 16 / expected.recorded)
+        expected, recorded = pack_file(file.path, SETTINGS)
+        assert np.array_equal(store.read(number, JOINT, 0, 16), expected)
+        assert video.rate == pytest.approx(30 * 16 / recorded)
         assert store.classes[video.label] == file.class_name
     members = {split: set(store.members(split)) for split in store.splits}
     assert members["xsub-train"] | members["xsub-test"] == set(range(20))
@@ -237,7 +237,7 @@ def test_a_part_in_which_a_file_failed_or_has_changed_is_read_again(folder, tmp_
     report = prepare(folder, store)
     assert (report.stored, report.failures) == (20, ())
     number = [video.name for video in Hdf5VideoStore(store).videos].index(changed.name)
-    expected = pack_file(changed, SETTINGS).joints
+    expected, _ = pack_file(changed, SETTINGS)
     assert np.array_equal(Hdf5VideoStore(store).read(number, JOINT, 0, 16), expected)
 
 

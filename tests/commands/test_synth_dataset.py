@@ -14,11 +14,10 @@ import pytest
 from tests.cli import printed
 from vimix.values.errors import VimixError
 from vimix_adapters.synth import dataset
-from vimix_adapters.synth.dataset import write_dataset
+from vimix_adapters.synth.dataset import skeleton_text, write_dataset
 from vimix_adapters.synth.encode import choose_codec, write_video
-from vimix_adapters.synth.sample import render
+from vimix_adapters.synth.figure import render
 from vimix_adapters.synth.sample_plan import plan
-from vimix_adapters.synth.skeleton_text import skeleton_text
 from vimix_adapters.synth.synth_settings import SynthSettings
 
 TINY = SynthSettings(classes=2, videos_per_class=3, performers=3, width=64, height=48, seconds=(0.3, 0.6))

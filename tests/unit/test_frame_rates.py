@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.commands.test_datasets import vimix
+from tests.cli import vimix
 from tests.fakes.store import moving_square, write_video
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore

@@ -16,19 +16,9 @@ from vimix_adapters.reports.results import read_results
 
 DEEP = "[" * 100_000
 DIGITS = "9" * 5_000
-
-
-def make_fifo(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def make_device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
 RECIPES = {
-    "FIFO": (make_fifo, "it is not a regular file"),
-    "/dev/zero": (make_device, "it is not a regular file"),
+    "FIFO": (os.mkfifo, "it is not a regular file"),
+    "/dev/zero": (lambda path: path.symlink_to("/dev/zero"), "it is not a regular file"),
     "folder": (Path.mkdir, "it is a folder"),
     "missing": (lambda _: None, "there is no such file"),
     "Latin-1": (lambda path: path.write_bytes(b"name = 'caf\xe9'"), "expected UTF-8, found the byte 0xe9"),

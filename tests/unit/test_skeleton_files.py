@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.fakes.skeletons import FIVE, ntu_text
 from vimix.values.errors import VimixError
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.skeletons.bodies import chosen_persons
 from vimix_adapters.skeletons.formats import read_skeletons
 from vimix_adapters.skeletons.json_files import parse_json
@@ -241,8 +242,8 @@ def test_where_a_body_stands_and_looks_does_not_matter_after_preparation() -> No
     angle = 0.7
     turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
     moved = [[(number, x @ turn.T + (1.0, 0.2, 3.0)) for number, x in bodies] for bodies in frames]
-    how = {"frames": 12, "persons": 2, "denoise": "none", "align": "shoulders"}
-    one, other = (preprocessed(recorded(x), FIVE, **how) for x in (frames, moved))
+    how = SkeletonSettings(FIVE, frames=12)
+    one, other = (preprocessed(recorded(x), how) for x in (frames, moved))
     assert (one.shape, one.dtype) == ((12, 5, 2, 3), np.float32)
     # Alignment comes after the resizing (as in CrosSCLR), which is linear: both commute with one turn of all frames.
     np.testing.assert_allclose(one, other, atol=1e-5)
@@ -259,5 +260,7 @@ def test_centring_leaves_a_missing_body_of_zeros() -> None:
 
 def test_reading_starts_nothing_heavy() -> None:
     """The workers that parse tens of thousands of files load neither torch nor OpenCV."""
-    code = "import sys, vimix_adapters.skeletons.convert; sys.exit(bool({'torch', 'cv2', 'h5py'} & set(sys.modules)))"
+    code = (
+        "import sys, vimix_adapters.skeletons.preprocess; sys.exit(bool({'torch', 'cv2', 'h5py'} & set(sys.modules)))"
+    )
     assert subprocess.run([os.sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0

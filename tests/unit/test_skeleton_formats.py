@@ -133,22 +133,6 @@ def test_msr_daily_activity_has_blocks_of_world_and_picture() -> None:
         parse_table("\n".join(text.splitlines()[:101]).encode(), NTU)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (lines(METRES.reshape(4, -1)), r"line 1: 150 numbers in a line: expected 2 or 3 for each joint.*34 or 51"),
-        ("1 2 3\n1 2\n", "line 2: 2 numbers in a line, the lines before have 3"),
-        ("1 2 3\n1 x 3\n", "line 2: expected numbers, found '1 x 3'"),
-        ("a,b\nc,d\n", "line 2: expected numbers, found 'c,d'"),
-        ("x0,y0,x1,y1\n1,2,3,4\n", "names x and y of 2 joints, the layout has 17"),
-        ("", "empty file"),
-    ],
-)
-def test_text_of_another_kind_is_refused_with_what_was_found(text, message) -> None:
-    with pytest.raises(VimixError, match=message):
-        parse_table(text.encode(), COCO)
-
-
 def as_json(value) -> bytes:
     return json.dumps(value).encode()
 
@@ -205,22 +189,6 @@ def test_nw_ucla_is_read() -> None:
     np.testing.assert_allclose(raw.joints, METRES[:, 0])
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"{", "not valid JSON"),
-        (b"{}", "no frame has a body"),
-        (b"3", "expected frames of bodies, found '3'"),
-        (kinetics(), "frame 1: expected bodies of 33 joints, as the layout has, found 34 numbers"),
-        (as_json({"data": [{"boxes": [1]}]}), "found an object of boxes"),
-        (as_json([[1, 2, 3]]), "found a list of 1, the first 3 numbers|found 3 numbers"),
-    ],
-)
-def test_json_of_another_kind_is_refused_with_what_was_found(data, message) -> None:
-    with pytest.raises(VimixError, match=message):
-        parse_json(data, MEDIAPIPE)
-
-
 def test_openpose_writes_a_file_for_each_frame(tmp_path) -> None:
     for t in (0, 2, 3):
         (tmp_path / f"walk_{t + 5:012d}_keypoints.json").write_text(json.dumps(openpose(t)))
@@ -275,22 +243,38 @@ def test_the_arrays_of_ctr_gcn_are_read() -> None:
     np.testing.assert_allclose(raw.joints, METRES[::-1].reshape(-1, 25, 3))
 
 
+WIDE = r"line 1: 150 numbers in a line: expected 2 or 3 for each joint.*34 or 51"
+
+
 @pytest.mark.parametrize(
-    ("data", "message"),
+    ("ending", "expected", "data", "message"),
     [
-        (npy(METRES), r"an array of shape \(4, 2, 25, 3\) whose axes have no names: .*--axes CTVM"),
-        (npz(joints=METRES, axes="TVC"), r"axes TVC do not describe an array of shape \(4, 2, 25, 3\)"),
-        (npz(joints=METRES[:, :, :17]), "17 joints, the layout has 25"),
-        (npz(joints=METRES, channels=["x", "y"]), "channels names 2 of 3 channels"),
-        (npz(a=METRES, b=METRES), "expected an array named joints, found a, b"),
-        (npz(joints=np.array(["a"])), "expected an array of numbers"),
-        (npy(np.array([{}], dtype=object)), "without pickled objects"),
-        (b"PK\x03\x04", "not an array of NumPy"),
+        (".txt", COCO, lines(METRES.reshape(4, -1)).encode(), WIDE),
+        (".txt", COCO, b"1 2 3\n1 2\n", "line 2: 2 numbers in a line, the lines before have 3"),
+        (".csv", COCO, b"1 2 3\n1 x 3\n", "line 2: expected numbers, found '1 x 3'"),
+        (".csv", COCO, b"a,b\nc,d\n", "line 2: expected numbers, found 'c,d'"),
+        (".csv", COCO, b"x0,y0,x1,y1\n1,2,3,4\n", "names x and y of 2 joints, the layout has 17"),
+        (".csv", COCO, b"", "empty file"),
+        (".json", MEDIAPIPE, b"{", "not valid JSON"),
+        (".json", MEDIAPIPE, b"{}", "no frame has a body"),
+        (".json", MEDIAPIPE, b"3", "expected frames of bodies, found '3'"),
+        (".json", MEDIAPIPE, kinetics(), "frame 1: expected bodies of 33 joints, as the layout has, found 34 numbers"),
+        (".json", MEDIAPIPE, as_json({"data": [{"boxes": [1]}]}), "found an object of boxes"),
+        (".json", MEDIAPIPE, as_json([[1, 2, 3]]), "found a list of 1, the first 3 numbers|found 3 numbers"),
+        (".npy", NTU, npy(METRES), r"an array of shape \(4, 2, 25, 3\) whose axes have no names: .*--axes CTVM"),
+        (".npz", NTU, npz(joints=METRES, axes="TVC"), r"axes TVC do not describe an array of shape \(4, 2, 25, 3\)"),
+        (".npz", NTU, npz(joints=METRES[:, :, :17]), "17 joints, the layout has 25"),
+        (".npz", NTU, npz(joints=METRES, channels=["x", "y"]), "channels names 2 of 3 channels"),
+        (".npz", NTU, npz(a=METRES, b=METRES), "expected an array named joints, found a, b"),
+        (".npz", NTU, npz(joints=np.array(["a"])), "expected an array of numbers"),
+        (".npy", NTU, npy(np.array([{}], dtype=object)), "without pickled objects"),
+        (".npz", NTU, b"PK\x03\x04", "not an array of NumPy"),
     ],
 )
-def test_arrays_of_another_kind_are_refused_with_what_was_found(data, message) -> None:
+def test_a_file_of_another_kind_is_refused_with_what_was_found(tmp_path, ending, expected, data, message) -> None:
+    (tmp_path / f"a{ending}").write_bytes(data)
     with pytest.raises(VimixError, match=message):
-        open_array(data).read("", NTU)
+        read_skeletons(tmp_path / f"a{ending}", expected)
 
 
 def annotation(name="clip0", **changes) -> dict:

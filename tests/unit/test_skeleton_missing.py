@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from tests.fakes.skeletons import FIVE
 from vimix.values.errors import VimixError
+from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.skeletons.bodies import chosen_persons
-from vimix_adapters.skeletons.missing import filled
-from vimix_adapters.skeletons.preprocess import preprocessed
+from vimix_adapters.skeletons.preprocess import filled, preprocessed
 from vimix_adapters.skeletons.sequence import RawSequence, frames_between, raw_sequence
 
-HOW = {"frames": 20, "persons": 1, "denoise": "none", "align": "none"}
+HOW = SkeletonSettings(FIVE, frames=20, persons=1, align="none")
 REST = np.array([[300, 100], [350, 150], [250, 150], [300, 260], [300, 400]], dtype=float)
 """Chest (the centre), hands, hip and foot in pixels."""
 
@@ -40,8 +41,8 @@ def gap(joints: np.ndarray, how: str) -> RawSequence:
 @pytest.mark.parametrize("how", ["zero", "nan", "score"])
 def test_a_joint_that_is_lost_for_some_frames_is_interpolated_and_moves_no_farther_than_before(how) -> None:
     joints = walk()
-    found = preprocessed(gap(joints, how), FIVE, **HOW)[..., 0, :]
-    whole = preprocessed(recorded(joints), FIVE, **HOW)[..., 0, :]
+    found = preprocessed(gap(joints, how), HOW)[..., 0, :]
+    whole = preprocessed(recorded(joints), HOW)[..., 0, :]
     assert np.abs(found[..., :2] - whole).max() < 4
     assert np.abs(np.diff(found[..., :2], axis=0)).max() < 4
     untouched = np.setdiff1d(np.arange(20), [8, 9, 10, 11, 15])
@@ -56,7 +57,7 @@ def test_a_joint_that_is_lost_for_some_frames_is_interpolated_and_moves_no_farth
 
 
 def test_a_masked_joint_is_nan_and_all_others_are_as_when_filled() -> None:
-    filled_in, masked = (preprocessed(gap(walk(), "zero"), FIVE, **HOW, not_found=way) for way in ("fill", "mask"))
+    filled_in, masked = (preprocessed(gap(walk(), "zero"), evolve(HOW, not_found=way)) for way in ("fill", "mask"))
     absent = np.isnan(masked).any(axis=-1)
     assert set(zip(*np.nonzero(absent)[:2], strict=True)) == {(8, 1), (9, 1), (10, 1), (11, 1), (15, 0)}
     np.testing.assert_array_equal(masked[~absent], filled_in[~absent])
@@ -81,7 +82,7 @@ def test_a_joint_that_is_never_seen_lies_on_its_nearest_neighbour_and_a_centre_t
             np.testing.assert_array_equal(found[:, joint], joints[:, neighbour])
     missing = joints.copy()
     missing[:, 0] = np.nan
-    found = preprocessed(recorded(missing), FIVE, **HOW)[:, :, 0]
+    found = preprocessed(recorded(missing), HOW)[:, :, 0]
     np.testing.assert_allclose(found[:, 1:], joints[:, 1:] - joints[:, 1:2], atol=1e-4)
     assert not found[:, 0].any()
 
@@ -107,7 +108,7 @@ def test_a_recording_that_was_centred_before_keeps_its_centre() -> None:
     joints = walk() - walk()[:, :1]
     raw = recorded(joints)
     assert np.isfinite(raw.joints).all()
-    np.testing.assert_allclose(preprocessed(raw, FIVE, **HOW)[:, :, 0], joints, atol=1e-4)
+    np.testing.assert_allclose(preprocessed(raw, HOW)[:, :, 0], joints, atol=1e-4)
 
 
 def test_persons_are_chosen_by_what_was_found_of_them() -> None:

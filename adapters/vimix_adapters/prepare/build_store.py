@@ -18,7 +18,6 @@ from vimix_adapters.clips.hdf5_writer import FileTiming
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.datasets.listing import DatasetFile, Listing
 from vimix_adapters.files import require_new
-from vimix_adapters.prepare.disk_use import DiskUse
 from vimix_adapters.prepare.engines import Engine
 from vimix_adapters.prepare.parts import claim_parts, drop_parts, parts_of
 from vimix_adapters.prepare.progress import run_shown
@@ -46,6 +45,14 @@ class StoredFile:
     part: Path
     group: str = "video"
     """Group of the part that holds a video."""
+
+
+@frozen
+class DiskUse:
+    """Estimated bytes of a store, and the number of files that were looked into."""
+
+    size: int
+    files: int
 
 
 class StoreBuilder(Protocol):

@@ -92,7 +92,8 @@ class RayEngine:
         if not jobs:
             return
         with _cluster(self.address) as ray:
-            self._require_gpus(ray)
+            if self.gpus and not ray.cluster_resources().get("GPU"):
+                raise VimixError("--gpus-per-task: the Ray cluster has no GPU: leave the option out")
             here = _Here(Path.cwd(), version("vimix-ssl"))
             run = ray.put(partial(_run, work=work, seconds=seconds, here=here, enough=TASK_SECONDS))
             task = ray.remote(num_cpus=1, num_gpus=self.gpus, max_retries=CHANCES - 1)(run_task)
@@ -120,10 +121,6 @@ class RayEngine:
         resources = ray.cluster_resources()
         cores = int(resources.get("CPU", 1))
         return max(1, min(cores, int(resources.get("GPU", 0) / self.gpus)) if self.gpus else cores)
-
-    def _require_gpus(self, ray: Any) -> None:
-        if self.gpus and not ray.cluster_resources().get("GPU"):
-            raise VimixError("--gpus-per-task: the Ray cluster has no GPU: leave the option out")
 
 
 @define

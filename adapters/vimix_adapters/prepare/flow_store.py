@@ -91,7 +91,7 @@ def compute_flow(
         TvL1Flow()  # fails once, not in each video, if OpenCV lacks it
     settings = _with_flow(store, method, short_side or stored, bound, STORED_FRAMES)
     work = partial(compute_part, store=path.absolute(), settings=settings)
-    return _add(store, _jobs(store), settings, work, options, console)
+    return _add(store, _jobs(store), settings, work, options, console, {})
 
 
 def import_flow(
@@ -161,7 +161,7 @@ def _add(
     work: Callable[[FlowJob], None],
     options: FlowOptions,
     console: Console,
-    absent: Mapping[str, str] | None = None,
+    absent: Mapping[str, str],
 ) -> FlowReport:
     """Make the parts of this call and, if it has no shard and all are finished, put them into the store.
 
@@ -181,7 +181,7 @@ def _add(
         listed = {job.part.name: store.videos[job.number].name for job in jobs}
         # Only one call may delete parts: shards run at the same time.
         claim_parts(parts, made_for, listed, replace=options.force and shard is None)
-        failures = _make_parts(store, jobs, work, options, console, absent or {})
+        failures = _make_parts(store, jobs, work, options, console, absent)
         finished = sum(job.part.exists() for job in jobs)
         complete = shard is None and finished == count
         if complete:
@@ -206,16 +206,13 @@ def _make_parts(
     if len(to_do) < len(able):
         console.print(f"{len(able) - len(to_do)} of {len(mine)} videos have their flow: going on")
 
-    def seconds(job: FlowJob) -> float:
-        return BASE_SECONDS + options.seconds * job.frames
-
     failed = run_shown(
         "flow",
         "frames",
         options.engine,
         work,
         to_do,
-        seconds,
+        lambda job: BASE_SECONDS + options.seconds * job.frames,
         console,
         name=lambda job: names[job.number],
         size=lambda job: job.frames,

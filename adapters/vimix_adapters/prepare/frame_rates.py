@@ -25,8 +25,6 @@ def rates_data(timings: Sequence[FileTiming], ceiling: float) -> dict[str, Any]:
 
 def rates_lines(timings: Sequence[FileTiming], ceiling: float) -> list[str]:
     """Return the same in a line, and a warning if the stored videos have different rates."""
-    if not timings:
-        return []
     data = rates_data(timings, ceiling)
     found = [f"{rate} ({count:,})" for rate, count in data["found"].items()]
     more = [f"{len(found) - SHOWN} more"] if len(found) > SHOWN else []

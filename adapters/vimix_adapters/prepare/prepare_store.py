@@ -14,8 +14,7 @@ from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings
 from vimix_adapters.datasets.listing import Listing, SplitCount, split_counts
 from vimix_adapters.files import sweep
 from vimix_adapters.locks import locked_file
-from vimix_adapters.prepare.build_store import StoreBuilder, build_store
-from vimix_adapters.prepare.disk_use import DiskUse
+from vimix_adapters.prepare.build_store import DiskUse, StoreBuilder, build_store
 from vimix_adapters.prepare.engines import Engine
 from vimix_adapters.prepare.frame_rates import rates_data, rates_lines
 from vimix_adapters.prepare.quarantine import LeftOut, quarantine_file

@@ -16,7 +16,7 @@ from vimix_adapters.clips.hdf5_writer import as_stored
 from vimix_adapters.config.store_settings import PackSettings, SkeletonSettings, StoreSettings
 from vimix_adapters.prepare.video_store import pack_frames, pack_pieces, reading_of
 from vimix_adapters.prepare.worker_pool import run_jobs
-from vimix_adapters.skeletons.convert import pack_file
+from vimix_adapters.skeletons.preprocess import pack_file
 
 SECONDS = 3600.0
 """Time limit of a video, as in ``vimix prepare``."""
@@ -47,7 +47,8 @@ def read_with_rate(
     """
     try:
         if isinstance(settings, SkeletonSettings):
-            return pack_file(path, settings).joints, None
+            joints, _ = pack_file(path, settings)
+            return joints, None
         wanted = _Wanted(path, settings, modality)
         if multiprocessing.current_process().daemon:  # a worker, which can be killed itself and starts no processes
             return read_wanted(wanted)

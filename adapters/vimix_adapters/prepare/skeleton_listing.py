@@ -73,9 +73,10 @@ def _recordings(paths: Sequence[Path], folder: Path) -> list[DatasetFile]:
 
 def _kinds(root: Path) -> str:
     """Describe the files below a folder by their endings."""
-    counts = Counter(path.suffix or "no ending" for path in root.rglob("*") if path.is_file()) if root.is_dir() else {}
-    shown = [f"{number} × {ending}" for ending, number in Counter(counts).most_common(5)]
-    return ", ".join(shown) or ("no file" if root.is_dir() else root.suffix or "a file without ending")
+    if not root.is_dir():
+        return root.suffix or "a file without ending"
+    counts = Counter(path.suffix or "no ending" for path in root.rglob("*") if path.is_file())
+    return ", ".join(f"{number} × {ending}" for ending, number in counts.most_common(5)) or "no file"
 
 
 def _opened(

@@ -16,11 +16,10 @@ from vimix_adapters.clips.skeleton_writer import (
 from vimix_adapters.config.store_settings import CHANNELS, SkeletonSettings
 from vimix_adapters.datasets.listing import DatasetFile, Listing
 from vimix_adapters.files import Outage, telling_outages
-from vimix_adapters.prepare.build_store import PartJob, StoreBuilder, StoredFile
-from vimix_adapters.prepare.disk_use import DiskUse
-from vimix_adapters.skeletons.convert import pack_file
+from vimix_adapters.prepare.build_store import DiskUse, PartJob, StoreBuilder, StoredFile
 from vimix_adapters.skeletons.formats import read_skeletons
 from vimix_adapters.skeletons.layouts import find_layout
+from vimix_adapters.skeletons.preprocess import pack_file
 from vimix_adapters.skeletons.sequence import Expected
 
 RATE = 30
@@ -146,12 +145,12 @@ def write_part_of_skeletons(job: PartJob, settings: SkeletonSettings) -> None:
     for file in job.files:
         try:
             with telling_outages(file.path):
-                packed = pack_file(file.path, settings, file.part)
+                joints, recorded = pack_file(file.path, settings, file.part)
         except Outage:
             raise
         except VimixError as error:
             outcomes.append(str(error))
         else:
-            sequences.append(packed.joints)
-            outcomes.append(packed.recorded)
+            sequences.append(joints)
+            outcomes.append(recorded)
     write_skeleton_part(job.part, sequences, outcomes, settings)

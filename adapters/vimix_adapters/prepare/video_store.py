@@ -13,22 +13,33 @@ from numpy.typing import NDArray
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix.values.segment import Segment
-from vimix_adapters.clips.decode import FrameSource, Reading, open_frames
-from vimix_adapters.clips.display import resized
+from vimix_adapters.clips.decode import FrameSource, Reading, first_frames, open_frames
+from vimix_adapters.clips.display import Frame, resized
 from vimix_adapters.clips.hdf5 import STORED_FRAMES, Hdf5VideoStore, group_of
-from vimix_adapters.clips.hdf5_writer import Entry, FileTiming, as_stored, file_timing, merge_parts, part_writer
+from vimix_adapters.clips.hdf5_writer import (
+    Entry,
+    FileTiming,
+    as_jpeg,
+    as_stored,
+    file_timing,
+    merge_parts,
+    part_writer,
+)
 from vimix_adapters.config.store_settings import PackSettings
 from vimix_adapters.datasets.listing import DatasetFile
 from vimix_adapters.files import telling_outages
-from vimix_adapters.flow.fields import FlowEstimator, FlowOfPieces
+from vimix_adapters.flow.fields import FlowEstimator, FlowOfPieces, flow_fields
 from vimix_adapters.flow.opencv import DisFlow, TvL1Flow
 from vimix_adapters.flow.tvl1_torch import TorchTvL1Flow
-from vimix_adapters.prepare.build_store import PartJob, StoredFile
-from vimix_adapters.prepare.disk_use import DiskUse, estimate_disk_use
-from vimix_adapters.prepare.worker_pool import allow
+from vimix_adapters.prepare.build_store import DiskUse, PartJob, StoredFile
+from vimix_adapters.prepare.worker_pool import allow, run_jobs
 
 LIMITED_SECONDS = 600.0
 """Length of a video to which the time limit applies; a longer one has more time."""
+SAMPLE = 24
+"""Number of videos that are looked into to estimate the size of a store."""
+SAMPLE_SECONDS = 60.0
+"""Time limit of such a video."""
 
 
 @frozen
@@ -69,9 +80,15 @@ class VideoStoreBuilder:
         return [timing for stored in files if (timing := file_timing(stored.part))]
 
     def disk_use(self, files: Sequence[DatasetFile]) -> DiskUse | None:
-        """Estimate the size of the store from a sample of the files."""
-        clips = [(open_frames(file.path, file.pattern, file.rate), file.segment) for file in files]
-        return estimate_disk_use(clips, self.settings)
+        """Estimate the size of the store from the first frames of some files, encoded as in the store.
+
+        They are decoded in a worker process, which they may crash.
+        """
+        numbers = np.unique(np.linspace(0, len(files) - 1, min(SAMPLE, len(files))).round().astype(int))
+        sample = [files[number] for number in numbers]
+        outcomes = run_jobs(partial(size_of, settings=self.settings), sample, 1, SAMPLE_SECONDS)
+        sizes = [outcome.value for outcome in outcomes if outcome.value]
+        return DiskUse(round(float(np.mean(sizes)) * len(files)), len(sizes)) if sizes else None
 
     def write(self, store: Path, files: Sequence[StoredFile], classes: Sequence[str], left_out: int) -> None:
         """Join the parts to a store, atomically. Raises WriteError if it cannot be written."""
@@ -147,6 +164,32 @@ def write_part_of_video(job: PartJob, settings: PackSettings, seconds: float = 0
         for modality, frames in pack_pieces(reading, settings):
             part.append(modality, frames)
         part.finish(reading.rate, FileTiming(reading.file_rate, reading.file_frames))
+
+
+def size_of(file: DatasetFile, settings: PackSettings) -> float:
+    """Return the bytes that a file will take: its number of frames times the size of its first; 0 if unreadable."""
+    source, segment = open_frames(file.path, file.pattern, file.rate), file.segment
+    try:
+        frames, rate = first_frames(source, 2), source.rate
+        seconds = source.seconds or 1 / rate
+    except VimixError:
+        return 0
+    if segment is not None:
+        seconds = (segment.end - segment.start) / (rate if segment.in_frames else 1)
+    return seconds * min(rate, settings.rate or rate) * _frame_size(frames, settings)
+
+
+def _frame_size(frames: Sequence[Frame], settings: PackSettings) -> int:
+    """Return the bytes of a stored frame and its flow; that of DIS is about as large as that of TV-L1."""
+    picture = resized(frames[0], settings.short_side)
+    if settings.codec == "raw":
+        return int(picture.shape[0]) * int(picture.shape[1]) * (3 if settings.flow == "none" else 5)
+    size = len(as_jpeg(picture, RGB, settings.quality))
+    if settings.flow != "none":
+        shape = (int(picture.shape[0]), int(picture.shape[1]))
+        fields = flow_fields(np.stack(frames), DisFlow(), settings.flow_short_side, shape, settings.flow_bound)
+        size += len(as_jpeg(fields[0], FLOW, settings.quality))
+    return size
 
 
 def _torch_tvl1() -> FlowEstimator:

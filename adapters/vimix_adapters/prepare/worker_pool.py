@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import Outage, WriteError, no_room
@@ -45,22 +45,6 @@ class Outcome(Generic[Job]):
     """Whether the job failed because it took too long."""
     value: Any = None
     """The result of a job that succeeded."""
-
-
-@frozen
-class _Full:
-    """Answer of a worker that found the disk full."""
-
-    reason: str
-
-
-@frozen(eq=False)
-class _Answer:
-    """Answer of a worker that has finished its job."""
-
-    reason: str | None = None
-    passing: bool = False
-    value: Any = None
 
 
 @frozen
@@ -182,8 +166,8 @@ class _Pool:
             answer = worker.pipe.recv() if worker.pipe.poll() else None
         except (EOFError, OSError):
             return self._lost(worker)
-        if isinstance(answer, _Full):
-            raise WriteError(answer.reason)
+        if isinstance(answer, WriteError):
+            raise answer
         if isinstance(answer, _MoreTime):
             worker.limit, worker.deadline = answer.seconds, time.monotonic() + answer.seconds
             return None
@@ -193,7 +177,8 @@ class _Pool:
             late = f"not finished within {worker.limit:g} seconds: killed"
             return Outcome(worker.job, late, hung=True)
         self.idle.append(worker)
-        return Outcome(worker.job, answer.reason, answer.passing, value=answer.value)
+        outcome: Outcome[Any] = evolve(answer, job=worker.job)
+        return outcome
 
     def _lost(self, worker: _Worker) -> Outcome[Any] | None:
         cause = worker.cause()
@@ -304,17 +289,17 @@ def _exit_after(sentinel: int) -> None:
     os._exit(1)
 
 
-def _answer(work: Callable[[Any], Any], job: Any) -> _Answer | _Full:
-    """Run the job; returns its result, or why it failed."""
+def _answer(work: Callable[[Any], Any], job: Any) -> Outcome[None] | WriteError:
+    """Run the job; returns its outcome, without the job itself, or the error of a full disk."""
     try:
-        return _Answer(value=work(job))
+        return Outcome(None, value=work(job))
     except WriteError as error:
-        return _Full(str(error))
+        return WriteError(str(error))
     except VimixError as error:
-        return _Answer(str(error), isinstance(error, Outage))
+        return Outcome(None, str(error), isinstance(error, Outage))
     except MemoryError:
-        return _Answer("out of memory", passing=True)
+        return Outcome(None, "out of memory", passing=True)
     except Exception as error:  # a broken file may raise anything, and must fail alone
         if no_room(error) is not None:
-            return _Full(str(error))
-        return _Answer(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            return WriteError(str(error))
+        return Outcome(None, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")

@@ -13,9 +13,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
-from vimix_adapters.skeletons.sequence import Expected, RawSequence, SequenceEntry, sequence_of
-
-Array = NDArray[np.float64]
+from vimix_adapters.skeletons.sequence import Array, Expected, RawSequence, SequenceEntry, sequence_of
 
 AXES = "NTMVC"
 """Letters of the axes: sequences, frames, persons (bodies), joints (vertices), channels."""
@@ -23,7 +21,7 @@ AXES = "NTMVC"
 
 @frozen(eq=False)
 class ArrayFile:
-    """Implements ``Container``."""
+    """An open file of arrays."""
 
     joints: NDArray[Any]
     axes: str
@@ -32,6 +30,7 @@ class ArrayFile:
     scores: NDArray[Any] | None = None
     """Scores, with the axes of the joints but C."""
     samples: tuple[SequenceEntry, ...] = (SequenceEntry(""),)
+    """The sequences, in the order of the file."""
 
     def read(self, name: str, expected: Expected) -> RawSequence:
         """Read a sequence. Raises VimixError if the axes do not fit the array or the layout."""
@@ -134,7 +133,7 @@ def _ordered(values: NDArray[Any], axes: str, number: int) -> Array:
     """Return one sequence as [T, M, V, C]; an axis that is not there has length 1."""
     if "N" in axes:
         values, axes = np.take(values, number, axis=axes.index("N")), axes.replace("N", "")
-    if sorted(axes) != sorted(set(axes)) or values.ndim != len(axes):
+    if values.ndim != len(axes):
         raise VimixError(f"an array of shape {values.shape} does not have the axes {axes}")
     for letter in AXES[1:]:
         if letter not in axes:

@@ -14,9 +14,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
-from vimix_adapters.skeletons.sequence import RawSequence
-
-Array = NDArray[np.float64]
+from vimix_adapters.skeletons.sequence import Array, RawSequence
 
 SHORTEST = 12
 """Fewest frames of a body that pyskl keeps, if there are several bodies."""

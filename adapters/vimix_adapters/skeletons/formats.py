@@ -1,52 +1,38 @@
 """The formats of skeleton files by ending, and the one function that reads them all.
 
-A new format is an entry of ``FORMATS``.
+A new format is an entry of ``FORMATS``, or of ``SEVERAL`` if its files hold several sequences.
 """
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from attrs import frozen
-
 from vimix.values.errors import VimixError
 from vimix_adapters.files import regular_file
-from vimix_adapters.skeletons.array_files import open_array
+from vimix_adapters.skeletons.array_files import ArrayFile, open_array
 from vimix_adapters.skeletons.json_files import parse_json, read_openpose
 from vimix_adapters.skeletons.number_tables import parse_table
-from vimix_adapters.skeletons.pickles import open_pickle
-from vimix_adapters.skeletons.sequence import Container, Expected, RawSequence, SequenceEntry, frames_between
+from vimix_adapters.skeletons.pickles import PickleFile, open_pickle
+from vimix_adapters.skeletons.sequence import Expected, RawSequence, SequenceEntry, frames_between
 from vimix_adapters.skeletons.texts import parse_ntu
 
 LARGEST = 2**28
 """Size limit of a file of one sequence, in bytes. The longest recordings of NTU RGB+D have about 10 MB."""
-
-
-@frozen
-class SkeletonFormat:
-    """A kind of files. It has one of two functions."""
-
-    about: str
-    endings: tuple[str, ...]
-    parse: Callable[[bytes, Expected], RawSequence] | None = None
-    """Parse a file of one sequence."""
-    open: Callable[[bytes, str], Container] | None = None
-    """Open a file of several sequences, given the axes of arrays that do not name theirs."""
-
-
-FORMATS = (
-    SkeletonFormat("NTU RGB+D", (".skeleton",), parse_ntu),
-    SkeletonFormat("lines of numbers", (".txt", ".csv"), parse_table),
-    SkeletonFormat("JSON of pose estimators", (".json",), parse_json),
-    SkeletonFormat("arrays of NumPy", (".npz", ".npy"), open=open_array),
-    SkeletonFormat("pickles of pyskl and mmaction2", (".pkl", ".pickle"), open=lambda data, _: open_pickle(data)),
-)
-"""All formats. A folder of OpenPose's files, one a frame, is read as one recording."""
-_BY_ENDING = {ending: kind for kind in FORMATS for ending in kind.endings}
-ENDINGS = tuple(_BY_ENDING)
-SEVERAL = tuple(ending for ending, kind in _BY_ENDING.items() if kind.open is not None)
-"""Endings of files that may hold several sequences."""
+FORMATS: Mapping[str, Callable[[bytes, Expected], RawSequence]] = {
+    ".skeleton": parse_ntu,
+    ".txt": parse_table,
+    ".csv": parse_table,
+    ".json": parse_json,
+}
+"""Parsers of files of one sequence, by ending. A folder of OpenPose's files, one a frame, is read as one recording."""
+SEVERAL: Mapping[str, Callable[[bytes, str], ArrayFile | PickleFile]] = {
+    ".npz": open_array,
+    ".npy": open_array,
+    ".pkl": lambda data, _: open_pickle(data),
+    ".pickle": lambda data, _: open_pickle(data),
+}
+"""Functions that open files of several sequences, by ending, given the axes of arrays that do not name theirs."""
+ENDINGS = (*FORMATS, *SEVERAL)
 
 
 def read_skeletons(path: Path, expected: Expected, part: str = "") -> RawSequence:
@@ -56,15 +42,16 @@ def read_skeletons(path: Path, expected: Expected, part: str = "") -> RawSequenc
     """
     if path.is_dir():
         return read_openpose(path, part, expected)
-    kind = _kind(path)
-    if kind.parse is None:
+    ending = path.suffix.lower()
+    if ending in SEVERAL:
         return _from_container(_opened(path, expected.axes), expected, part)
-    raw = kind.parse(_content(path, LARGEST), expected)
+    if ending not in FORMATS:
+        raise VimixError(f"expected one of {', '.join(ENDINGS)}, found {path.suffix or 'no ending'}")
+    raw = FORMATS[ending](_content(path, LARGEST), expected)
     if not part:
         return raw
-    if not (frames := re.fullmatch(r"(\d+)-(\d+)", part)):
-        raise VimixError(f"part {part!r}: expected frames START-END")
-    return frames_between(raw, int(frames[1]), int(frames[2]))
+    start, end = part.split("-")
+    return frames_between(raw, int(start), int(end))
 
 
 def samples_in(path: Path, axes: str = "") -> Sequence[SequenceEntry]:
@@ -72,7 +59,7 @@ def samples_in(path: Path, axes: str = "") -> Sequence[SequenceEntry]:
     return _opened(path, axes).samples
 
 
-def _from_container(container: Container, expected: Expected, part: str) -> RawSequence:
+def _from_container(container: ArrayFile | PickleFile, expected: Expected, part: str) -> RawSequence:
     names = {sample.name for sample in container.samples}
     if not part and len(names) > 1:
         raise VimixError(f"it has {len(names)} sequences: expected a file with one")
@@ -81,25 +68,15 @@ def _from_container(container: Container, expected: Expected, part: str) -> RawS
     return container.read(part, expected)
 
 
-def _kind(path: Path) -> SkeletonFormat:
-    kind = _BY_ENDING.get(path.suffix.lower())
-    if kind is None:
-        raise VimixError(f"expected one of {', '.join(ENDINGS)}, found {path.suffix or 'no ending'}")
-    return kind
-
-
-def _opened(path: Path, axes: str) -> Container:
+def _opened(path: Path, axes: str) -> ArrayFile | PickleFile:
     state = regular_file(path)
     return _container(path, axes, state.st_size, state.st_mtime_ns)
 
 
 @lru_cache(maxsize=1)
-def _container(path: Path, axes: str, *_: int) -> Container:
+def _container(path: Path, axes: str, *_: int) -> ArrayFile | PickleFile:
     """Open a file of sequences once for all that are read from it."""
-    opening = _kind(path).open
-    if opening is None:
-        raise VimixError(f"{path.suffix} files have one sequence")
-    return opening(_content(path), axes)
+    return SEVERAL[path.suffix.lower()](_content(path), axes)
 
 
 def _content(path: Path, largest: int | None = None) -> bytes:

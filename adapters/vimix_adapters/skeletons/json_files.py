@@ -11,12 +11,9 @@ from typing import Any
 
 import numpy as np
 from attrs import frozen
-from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
-from vimix_adapters.skeletons.sequence import Expected, RawSequence, raw_sequence, split_channels
-
-Array = NDArray[np.float64]
+from vimix_adapters.skeletons.sequence import Array, Expected, RawSequence, raw_sequence, split_channels
 
 _RECORDING = ("data", "frames", "skeletons", "results", "annotations")
 _FRAME = ("people", "persons", "skeleton", "skeletons", "bodies", "poses", "instances")

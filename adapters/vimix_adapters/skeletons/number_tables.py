@@ -13,9 +13,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
-from vimix_adapters.skeletons.sequence import Expected, RawSequence, raw_sequence, sequence_of, split_channels
-
-Array = NDArray[np.float64]
+from vimix_adapters.skeletons.sequence import Array, Expected, RawSequence, raw_sequence, sequence_of, split_channels
 
 _SCORES = ("visibility", "vis", "score", "confidence", "conf", "v", "c")
 _COLUMN = re.compile(rf"(?:(.*?)[_. -])?(x|y|z|{'|'.join(_SCORES)})[_. -]?(\d*)")

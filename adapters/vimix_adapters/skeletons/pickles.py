@@ -8,7 +8,7 @@ import codecs
 import io
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -25,15 +25,9 @@ def _latin(text: str, encoding: str) -> bytes:
     return codecs.encode(text, "latin1")
 
 
-def _array_functions() -> dict[str, Callable[..., Any]]:
-    """Return the functions with which NumPy pickles arrays and numbers, by name."""
-    array = np.empty(0)
-    reduced: list[Any] = [array.__reduce__(), array.__reduce_ex__(5), np.float64(0).__reduce__()]
-    return {function.__name__: function for function, *_ in reduced}
-
-
-_ARRAYS = _array_functions()
-_NUMPY = {"ndarray": np.ndarray, "dtype": np.dtype, **_ARRAYS}
+_REDUCED: list[Any] = [np.empty(0).__reduce__(), np.empty(0).__reduce_ex__(5), np.float64(0).__reduce__()]
+_NUMPY = {"ndarray": np.ndarray, "dtype": np.dtype, **{function.__name__: function for function, *_ in _REDUCED}}
+"""Types and functions with which NumPy pickles arrays and numbers, by name."""
 
 
 class _OnlyArrays(pickle.Unpickler):
@@ -52,7 +46,7 @@ class _OnlyArrays(pickle.Unpickler):
 
 @frozen(eq=False)
 class PickleFile:
-    """Implements ``Container``."""
+    """An open file of annotations, which are read by the names of its ``samples``."""
 
     annotations: Mapping[str, Mapping[str, Any]]
     samples: tuple[SequenceEntry, ...]

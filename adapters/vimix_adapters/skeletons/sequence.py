@@ -1,7 +1,6 @@
 """Skeletons as they were recorded, before persons are chosen and coordinates change, and files of several."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from attrs import frozen
@@ -61,19 +60,6 @@ class SequenceEntry:
     label: str | None = None
     """Name or number of its class."""
     splits: tuple[str, ...] = ()
-
-
-class Container(Protocol):
-    """An open file of sequences."""
-
-    @property
-    def samples(self) -> tuple[SequenceEntry, ...]:
-        """The sequences, in the order of the file."""
-        ...
-
-    def read(self, name: str, expected: Expected) -> RawSequence:
-        """Read the sequence of that name. Raises VimixError with the reason if it cannot be read."""
-        ...
 
 
 def raw_sequence(

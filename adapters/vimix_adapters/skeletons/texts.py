@@ -1,5 +1,7 @@
 """Parser of NTU RGB+D's ``.skeleton`` files."""
 
+from contextlib import suppress
+
 import numpy as np
 
 from vimix.values.errors import VimixError
@@ -24,7 +26,7 @@ def parse_ntu(data: bytes, expected: Expected) -> RawSequence:
             tracked = lines.whole(lines.words(BODY_VALUES, "the values of a body")[0])
             if (count := lines.count("joints")) != joints:
                 raise VimixError(f"line {lines.number}: {count} joints, the layout has {joints}")
-            rows.append([lines.point(JOINT_VALUES, "the values of a joint") for _ in range(joints)])
+            rows.append([lines.point() for _ in range(joints)])
             frame.append(number)
             body.append(tracked)
             slot.append(position)
@@ -69,9 +71,10 @@ class _Lines:
             raise VimixError(f"line {self.number}: expected {expected}, {length} numbers, found {_shown(line)}")
         return parts
 
-    def point(self, length: int, expected: str) -> list[float]:
-        """Read a line of ``length`` words and return the first three as numbers."""
-        parts = self.words(length, expected)[:3]
+    def point(self) -> list[float]:
+        """Read the line of a joint and return its first three values as numbers."""
+        expected = "the values of a joint"
+        parts = self.words(JOINT_VALUES, expected)[:3]
         try:
             return [float(part) for part in parts]
         except ValueError as error:
@@ -79,13 +82,11 @@ class _Lines:
 
     def whole(self, text: bytes, expected: str = "a body's number") -> int:
         """Parse an integer of 64 bits."""
-        try:
+        with suppress(ValueError):
             number = int(text)
-        except ValueError as error:
-            raise VimixError(f"line {self.number}: expected {expected}, found {_shown(text)}") from error
-        if abs(number) >= 2**63:
-            raise VimixError(f"line {self.number}: expected {expected}, found {_shown(text)}")
-        return number
+            if abs(number) < 2**63:
+                return number
+        raise VimixError(f"line {self.number}: expected {expected}, found {_shown(text)}")
 
     def end(self) -> None:
         """Raise VimixError if lines are left."""

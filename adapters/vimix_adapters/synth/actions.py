@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from attrs import evolve, field, frozen
 
-from vimix_adapters.synth.body import LEFT, RIGHT, ArmPose, Array, Curve, LegPose, Pose
+from vimix_adapters.synth.body import LEFT, RIGHT, ArmPose, Array, Curve, LegPose, Limb, Pose
 
 
 @frozen
@@ -41,11 +41,8 @@ def _bump(phase: Array) -> Array:
     return np.maximum(0.0, np.sin(phase))
 
 
-def _led(style: Style, lead: ArmPose, other: ArmPose) -> tuple[ArmPose, ArmPose]:
-    return (lead, other) if style.lead == LEFT else (other, lead)
-
-
-def _led_legs(style: Style, lead: LegPose, other: LegPose) -> tuple[LegPose, LegPose]:
+def _led(style: Style, lead: Limb, other: Limb) -> tuple[Limb, Limb]:
+    """Return the left and the right limb."""
     return (lead, other) if style.lead == LEFT else (other, lead)
 
 
@@ -105,7 +102,7 @@ def kick(phase: Array, style: Style) -> Pose:
     lead = LegPose(swing=25 + 60 * style.amplitude * reach, knee=35 - 40 * np.sin(phase + 0.9), toes=15)
     lead = evolve(lead, knee=np.maximum(5.0, np.asarray(lead.knee) * 1.4))
     guard = ArmPose(lift=30 + 25 * style.free[0] - 15 * reach, plane=40, elbow=60 + 30 * style.free[1])
-    legs = _led_legs(style, lead, LegPose(swing=6.0, knee=12.0))
+    legs = _led(style, lead, LegPose(swing=6.0, knee=12.0))
     return Pose(arms=(guard, guard), legs=legs, lean=-10 * reach, twist=8 * reach)
 
 
@@ -120,7 +117,7 @@ def punch(phase: Array, style: Style) -> Pose:
     left, right = _bump(phase) ** 0.8, _bump(phase + np.pi) ** 0.8
     legs = (LegPose(swing=14.0, knee=18.0), LegPose(swing=-8.0, knee=14.0))
     twist = (20 + 12 * style.free[0]) * (right - left)
-    return Pose(arms=(arm(left), arm(right)), legs=_led_legs(style, *legs), twist=twist, bend=8)
+    return Pose(arms=(arm(left), arm(right)), legs=_led(style, *legs), twist=twist, bend=8)
 
 
 def walk(phase: Array, style: Style) -> Pose:
@@ -197,7 +194,7 @@ def throw(phase: Array, style: Style) -> Pose:
     """One arm throws overhead from back to front."""
     ahead = np.sin(phase)
     lead = ArmPose(lift=120 - 50 * style.amplitude * ahead, plane=45 - 40 * ahead, elbow=65 - 55 * np.sin(phase - 0.6))
-    legs = _led_legs(style, LegPose(swing=-10.0, knee=10.0), LegPose(swing=16.0, knee=14.0))
+    legs = _led(style, LegPose(swing=-10.0, knee=10.0), LegPose(swing=16.0, knee=14.0))
     other = ArmPose(lift=40 - 20 * ahead, plane=20, elbow=40)
     sign = 1.0 if style.lead == RIGHT else -1.0
     return Pose(arms=_led(style, lead, other), legs=legs, twist=sign * 26 * ahead, bend=10 + 14 * ahead)

@@ -3,7 +3,7 @@
 Body axes: x to its left, y up, z forwards, in metres. Joints have NTU RGB+D's order and names, numbered from 0.
 """
 
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from attrs import field, frozen
@@ -47,6 +47,9 @@ class LegPose:
     spread: Curve = 4.0
     knee: Curve = 0.0
     toes: Curve = 0.0
+
+
+Limb = TypeVar("Limb", ArmPose, LegPose)
 
 
 @frozen

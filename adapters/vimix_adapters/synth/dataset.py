@@ -13,18 +13,24 @@ from typing import Any
 
 import attrs
 import cv2
+import numpy as np
 from attrs import frozen
+from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix_adapters.files import write_text
 from vimix_adapters.reading import read_json
 from vimix_adapters.synth.encode import choose_codec, write_video
-from vimix_adapters.synth.sample import render
+from vimix_adapters.synth.figure import render
 from vimix_adapters.synth.sample_plan import PlannedVideo, plan
-from vimix_adapters.synth.skeleton_text import skeleton_text
 from vimix_adapters.synth.synth_settings import GENERATOR, SynthSettings
 
 RECORD, VIDEOS, SKELETONS = "synth.json", "videos", "skeletons"
+_BODY_LINE = "72057594037927936 0 1 1 1 1 0 0 0 2"
+"""bodyID (as large as Kinect's), clippedEdges, confidence and state of the left and right hand, isRestricted, leanX,
+leanY, trackingState."""
+# The joint's position in the depth image equals that in the colour image, as there is one camera. Orientations are 0.
+_JOINT_LINE = "%.7g %.7g %.7g %.7g %.7g %.7g %.7g 0 0 0 0 2"
 
 
 @frozen
@@ -72,6 +78,19 @@ def write_sample(out: Path, settings: SynthSettings, codec: str, sample: Planned
     made = render(settings, sample)
     write_video(video, made.frames, settings.rate, codec)
     write_text(skeleton, skeleton_text(made.joints, made.pixels))
+
+
+def skeleton_text(joints: NDArray[np.float32], pixels: NDArray[np.float32]) -> str:
+    """Return a skeleton file of NTU RGB+D for ``joints`` ``[T, 25, 3]`` in metres, seen at ``pixels`` ``[T, 25, 2]``.
+
+    The text has the number of frames and, for each frame, the number of bodies (1), the body's 10 values, the number of
+    joints (25), and a line of 12 values for each joint: x y z depthX depthY colorX colorY orientationW X Y Z
+    trackingState (NTU RGB+D, README).
+    """
+    frames, count = joints.shape[:2]
+    block = "\n".join(["1", _BODY_LINE, str(count), *[_JOINT_LINE] * count])
+    rows = np.concatenate([joints, pixels, pixels], axis=-1).reshape(frames, -1)
+    return "\n".join([str(frames), *(block % tuple(row) for row in rows.tolist())]) + "\n"
 
 
 def _paths(out: Path, sample: PlannedVideo) -> tuple[Path, Path]:

@@ -1,4 +1,4 @@
-"""Painting the figure: tapered capsules between joints, the farthest first."""
+"""One sample rendered: the figure, tapered capsules between joints painted the farthest first, and its skeleton."""
 
 import cv2
 import numpy as np
@@ -6,10 +6,12 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from vimix_adapters.synth import body
-from vimix_adapters.synth.backdrop import SHIFT, Backdrop, Picture, fixed
+from vimix_adapters.synth.backdrop import SHIFT, Backdrop, Picture, backdrop, fixed
 from vimix_adapters.synth.body import Array
-from vimix_adapters.synth.camera import CameraView
-from vimix_adapters.synth.motion import Colour, Person
+from vimix_adapters.synth.camera import CameraView, place_camera
+from vimix_adapters.synth.motion import Colour, Person, perform, person
+from vimix_adapters.synth.sample_plan import PlannedVideo
+from vimix_adapters.synth.synth_settings import SynthSettings
 
 _CIRCLE = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) * np.pi / 6)], axis=-1)
 OUTLINE = 0.45
@@ -34,9 +36,6 @@ class Scene:
     person: Person
     backdrop: Backdrop
 
-    def __len__(self) -> int:
-        return len(self.view.points)
-
     def background(self, time: int) -> Picture:
         """Paint frame ``time`` without the figure, uint8 ``[H, W, 3]`` RGB."""
         return _shrink(self.backdrop.frame(self.view, time), self.view)
@@ -47,12 +46,42 @@ class Scene:
         hulls = [_outlines(self.view, part, self.person.build) for part in dressed]
         depths = np.stack([_depth(self.view, part) for part in dressed], axis=1)
         pictures = []
-        for time in range(len(self)):
+        for time in range(len(self.view.points)):
             canvas = self.backdrop.frame(self.view, time)
             for index in np.argsort(-depths[time], kind="stable"):
                 _paint(canvas, hulls[index][time], dressed[index].colour)
             pictures.append(_shrink(canvas, self.view))
         return np.stack(pictures)
+
+
+@frozen(eq=False)
+class Rendered:
+    """A video and its skeleton.
+
+    ``frames`` uint8 ``[T, H, W, 3]`` RGB; ``joints`` float32 ``[T, 25, 3]`` camera coordinates in metres;
+    ``pixels`` float32 ``[T, 25, 2]`` column and row of each joint in ``frames``.
+    """
+
+    frames: NDArray[np.uint8]
+    joints: NDArray[np.float32]
+    pixels: NDArray[np.float32]
+
+
+def scene(settings: SynthSettings, sample: PlannedVideo) -> Scene:
+    """Draw all random properties of a sample. They depend only on the seed and the sample's numbers."""
+    rng = sample.rng(settings)
+    performer = person(settings, sample, rng)
+    joints = perform(settings, sample, performer.build, rng)
+    view = place_camera(settings, sample, joints, performer.build.height, rng)
+    room = np.random.default_rng((settings.seed, 5, int(rng.integers(settings.variety.rooms))))
+    return Scene(view, performer, backdrop(view, settings.variety, room, rng))
+
+
+def render(settings: SynthSettings, sample: PlannedVideo) -> Rendered:
+    """Paint one sample of ``plan(settings)``."""
+    made = scene(settings, sample)
+    joints = made.view.points[:, :25].astype(np.float32)
+    return Rendered(made.frames(), joints, made.view.pixels[:, :25].astype(np.float32))
 
 
 def parts(person: Person) -> tuple[Part, ...]:

@@ -1,7 +1,6 @@
 """One performance of an action: the person, the style, the speed, and the joints over time."""
 
 import colorsys
-from typing import TypeVar
 
 import attrs
 import numpy as np
@@ -9,11 +8,10 @@ from attrs import evolve, frozen
 from numpy.random import Generator
 
 from vimix_adapters.synth.actions import ACTIONS, Style
-from vimix_adapters.synth.body import ArmPose, Array, Build, LegPose, Pose, forward_kinematics, turn_y
+from vimix_adapters.synth.body import ArmPose, Array, Build, Limb, Pose, forward_kinematics, turn_y
 from vimix_adapters.synth.sample_plan import PlannedVideo
 from vimix_adapters.synth.synth_settings import SynthSettings, Variety
 
-Part = TypeVar("Part", ArmPose, LegPose)
 Colour = tuple[float, float, float]
 
 
@@ -112,8 +110,8 @@ def _restless(pose: Pose, variety: Variety, times: Array, rng: Generator) -> Pos
     def angle(amount: float) -> Array:
         return amount * (variety.posture * rng.normal() + variety.fidget * _wobble(times, rng))
 
-    def stir(part: Part, amount: float) -> Part:
-        return evolve(part, **{f.name: getattr(part, f.name) + angle(amount) for f in attrs.fields(type(part))})
+    def stir(limb: Limb, amount: float) -> Limb:
+        return evolve(limb, **{f.name: getattr(limb, f.name) + angle(amount) for f in attrs.fields(type(limb))})
 
     left, right = (stir(arm, 1.0) for arm in pose.arms)
     left_leg, right_leg = (stir(leg, 0.4) for leg in pose.legs)
