@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from tests.builders import skeleton_store
 from tests.cli import TINY, printed, refused, sets, vimix
 from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.cli import main
@@ -409,6 +410,14 @@ def test_mixes_of_a_recipe_are_shown_as_a_page_and_as_a_picture(place, capsys) -
     assert (place / "picture.png").read_bytes().startswith(b"\x89PNG")
     with_page = json.loads((place / "picture.json").read_text())
     assert with_page["hidden"] == page["hidden"]
+
+
+def test_a_recipe_without_a_mix_to_draw_is_refused(tmp_path, capsys) -> None:
+    skeleton_store(tmp_path, 4, 2)
+    lines = ['name = "motion"', "[data]", f'store = "{tmp_path / "s.h5"}"', "[modalities.motion]", 'encoder = "stgcn"']
+    (tmp_path / "r.toml").write_text("\n".join([*lines, "[arms.a]", 'stages = [{ pretrain = "motion" }]']))
+    command = ["mix-preview", tmp_path / "r.toml", "--out", tmp_path / "mix.png"]
+    assert "motion is derived from joint" in refused(capsys, *command)
 
 
 @pytest.mark.parametrize(

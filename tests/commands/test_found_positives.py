@@ -105,6 +105,13 @@ def test_other_objectives_train_and_hand_their_encoders_on(place) -> None:
     assert second["query"].keys() == first["query"].keys()
 
 
+def test_a_report_shows_views_that_were_trained_at_once(place) -> None:
+    quick = ["--device", "cpu", "--clips", 4, "--set", "evaluate.probe_inverse_regularisation=[1.0]"]
+    assert vimix("report", place / "run", "--out", place / "page.html", *quick) == 0
+    page = json.loads((place / "page.json").read_text())
+    assert {(one["arm"], one["modality"]) for one in page["maps"]} >= {("crossclr", "rgb"), ("crossclr", "flow")}
+
+
 def test_views_that_were_trained_at_once_have_checkpoints_like_any_other(place, tmp_path, capsys) -> None:
     stage = place / "run/crossclr/1-together-rgb-flow"
     for view in ("rgb", "flow"):

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from tests.cli import vimix
+from vimix.values.errors import VimixError
 from vimix.values.modality import JOINT
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.datasets.listing import DatasetFile
+from vimix_adapters.datasets.skeleton_labels import by_segments
 from vimix_adapters.prepare.single_file import read_as_stored
 
 RNG = np.random.default_rng(0)
@@ -156,6 +159,14 @@ def test_kinetics_skeleton_takes_the_labels_beside_it(tmp_path) -> None:
         ("kinetics_train/b.json", "class b", ("train",)),
         ("kinetics_val/c.json", "class c", ("val",)),
     ]
+
+
+def test_segments_of_recordings_without_a_file_of_their_own_are_refused(tmp_path) -> None:
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    recording = DatasetFile(tmp_path / "clip", "clip/a", None, "a", (), part="a")
+    with pytest.raises(VimixError, match="a is one of several there"):
+        by_segments([recording], labels, None)
 
 
 def test_openpose_folders_are_recordings(tmp_path) -> None:

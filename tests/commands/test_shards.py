@@ -17,7 +17,9 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters import wiring
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
+from vimix_adapters.clips.hdf5_check import check_video
 from vimix_adapters.config.read_recipe import read_recipe
+from vimix_adapters.files import WriteError
 from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.flow_store import FlowOptions, compute_flow
 from vimix_adapters.prepare.store_info import describe
@@ -106,6 +108,15 @@ def test_damage_in_a_shard_is_found_and_the_video_named(folder) -> None:
         file["videos/00000000/rgb"][0] ^= 1
     (bad,) = verify(folder, 1, QUIET)["bad"]
     assert bad["video"] == "2.mp4"
+
+
+def test_a_shard_that_another_process_writes_is_no_damage(folder, monkeypatch) -> None:
+    def locked(*_: object) -> None:
+        raise WriteError("another process writes it")
+
+    monkeypatch.setattr(Hdf5VideoStore, "group", locked)
+    with pytest.raises(WriteError, match="another process"):
+        check_video(0, folder)
 
 
 def test_another_shard_in_the_place_of_one_is_refused_when_it_is_read(folder) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import median
 
 from attrs import asdict
 
@@ -94,5 +95,5 @@ def _met(met: bool | None) -> str:
 
 
 def _seconds(values: Sequence[float]) -> str:
-    median = sorted(values)[len(values) // 2]
-    return f"{median:.3g} s" if median >= 0.1 else f"{1000 * median:.3g} ms"
+    middle = median(values)
+    return f"{middle:.3g} s" if middle >= 0.1 else f"{1000 * middle:.3g} ms"

@@ -15,6 +15,7 @@ from vimix.values.video import Video
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, checksum_of, require_own_data, total_checksum
 from vimix_adapters.clips.hdf5_head import as_text
 from vimix_adapters.config.store_settings import SkeletonSettings
+from vimix_adapters.files import WriteError
 
 RUN = 64
 """Number of frames that are decoded at once."""
@@ -70,6 +71,8 @@ def _problems(store: Hdf5VideoStore, number: int) -> Iterator[str]:
                 yield from _undecodable(store, number, modality)
         if not missing and as_text(group.attrs.get("checksum", "")) != total_checksum(group):
             yield "its modalities are not those that were written together (checksum of the video)"
+    except WriteError:
+        raise  # a lock or a lost disk is no fault of the video
     except VimixError as error:
         yield str(error)
     except (KeyError, OSError, RuntimeError, ValueError) as error:

@@ -94,6 +94,9 @@ def write_preview(recipe: config.Recipe, out: Path, seed: int = 0, force: bool =
             pictures += shown
             lengths += [batch.milliseconds] * len(shown)
     hidden = [_hidden(recipe, stage, rng) for stage in _hidden_stages(recipe)]
+    if not (mixed or hidden):
+        derived = ", ".join(recipe.modalities)
+        raise VimixError(f"{recipe.name} has no mix to draw: {derived} is derived from joint; add [modalities.joint]")
     if out.suffix == ".png":
         page = MixPage(recipe.name, mixed, hidden)
         draw_mixes(out, page, dict(enumerate(pictures)))

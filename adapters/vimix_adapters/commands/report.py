@@ -196,7 +196,9 @@ def _newest(run: FoundRun, arm: str) -> dict[Modality, Checkpoint]:
         checkpoints = FolderCheckpointStore(folder)
         progress = checkpoints.progress() if checkpoints.exists() else None
         if progress is not None and progress.finished and (last := checkpoints.last()) is not None:
-            found[Modality(stage.modality)] = evolve(last, parts={"query": last.parts["query"]})
+            for modality in map(Modality, stage.trained):
+                own = last.of(modality)
+                found[modality] = evolve(own, parts={"query": own.parts["query"]})
     return found
 
 

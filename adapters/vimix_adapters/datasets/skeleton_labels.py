@@ -63,6 +63,11 @@ def by_segments(found: Sequence[DatasetFile], labels: Path, split: Path | None) 
     files: list[DatasetFile] = []
     left_out, excluded = [], []
     for file in found:
+        if file.part:
+            raise VimixError(
+                f"{file.path}: --labels cuts recordings that have a file of their own into segments, and {file.part} "
+                "is one of several there (OpenPose's folders, archives); store whole recordings, without --labels"
+            )
         stem, path = file.path.stem, labels / f"{file.path.stem}.txt"
         if not path.is_file():
             left_out.append((file.name, f"{labels} has no {path.name}"))

@@ -19,11 +19,9 @@ OWN, PARTNER = "#9ecae9", "#e6550d"
 def draw_mixes(path: Path, page: MixPage, pictures: Mapping[int, NDArray[np.uint8]]) -> None:
     """Write the PNG, atomically. ``pictures`` holds the frames uint8 [T, H, W, 3] of each clip by its number.
 
-    Raises ValueError if the page has neither a mixed clip nor a hidden mix.
+    The page has at least one mixed clip or hidden mix.
     """
     heights = [1.1] * len(page.mixed) + [1.7] * len(page.hidden)
-    if not heights:
-        raise ValueError("there is nothing to draw")
     with png_figure(path, (11, sum(heights) + 0.5), dpi=110) as figure:
         figure.suptitle(f"Mixes of {page.recipe}", parse_math=False, fontsize=11)
         parts = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
