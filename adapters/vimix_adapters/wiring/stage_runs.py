@@ -10,10 +10,17 @@ import torch
 
 from vimix.app.joint import JointLearner, joint_step
 from vimix.app.learner import Learner, StepOutcome
-from vimix.app.pair_steps import simclr_step, symmetric_step
 from vimix.app.parallel import SINGLE_PROCESS
 from vimix.app.stage_run import StageRun
-from vimix.app.steps import Step, cmmc_step, manifold_step, mining_step, pretrain_step
+from vimix.app.steps import (
+    Step,
+    cmmc_step,
+    manifold_step,
+    mining_step,
+    pretrain_step,
+    simclr_step,
+    symmetric_step,
+)
 from vimix.domain.contrast.finders import Labels
 from vimix.domain.schedule.stages import Objective, Stage
 from vimix.ports.callback import Callback
