@@ -14,10 +14,9 @@ from tests.fakes.checkpoints import FakeCheckpointStore
 from tests.fakes.clips import FakeTrainingClips
 from tests.fakes.metrics import FakeMetrics
 from tests.unit.test_training import learner
-from vimix.app.run_stages import run_stages
 from vimix.app.stage_run import StageRun
 from vimix.app.steps import pretrain_step
-from vimix.app.train import train
+from vimix.app.train import run_stages, train
 from vimix.domain.mixing.layers import RandomLayer
 from vimix.domain.schedule.stages import Stage
 from vimix.ports.callback import Callback

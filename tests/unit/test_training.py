@@ -14,8 +14,7 @@ from vimix.app.steps import cmmc_step, manifold_step, mining_step, pretrain_step
 from vimix.domain.contrast.candidates import BatchAndQueue, WithoutSiblings
 from vimix.domain.contrast.finders import Finder, Labels, NearestInPartner
 from vimix.domain.mixing.layers import RandomLayer, SameLayer
-from vimix.domain.schedule.rates import step_decay, warmed_up
-from vimix.domain.schedule.stages import Stage
+from vimix.domain.schedule.stages import Stage, step_decay, warmed_up
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB

@@ -1,5 +1,6 @@
-"""The stages of a plan (section 5 of the method)."""
+"""The stages of a plan, and their learning rates (section 5 of the method)."""
 
+from collections.abc import Sequence
 from enum import Enum
 
 from attrs import field, frozen
@@ -72,3 +73,14 @@ class Stage:
     def views_needed(self) -> dict[Modality, int]:
         """Number of augmented views of each modality in a batch of the stage."""
         return {**dict.fromkeys(self.trained, 2), **({} if self.partner is None else {self.partner: 1})}
+
+
+def step_decay(base: float, epoch: int, milestones: Sequence[int], factor: float) -> float:
+    """``base`` times ``factor`` for each milestone that ``epoch`` (counted from 0) has reached."""
+    passed: int = sum(epoch >= milestone for milestone in milestones)
+    return base * float(factor) ** passed
+
+
+def warmed_up(rate: float, step: int, warmup_steps: int) -> float:
+    """``rate`` raised linearly over the first ``warmup_steps`` steps, from rate/warmup_steps; unchanged after."""
+    return rate * min(1.0, (step + 1) / warmup_steps) if warmup_steps else rate
