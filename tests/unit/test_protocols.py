@@ -16,9 +16,9 @@ from vimix.app.feature_extraction import extract_features
 from vimix.app.finetune import classify
 from vimix.app.linear_probe import best_epoch, linear_probe
 from vimix.app.retrieve import retrieve
+from vimix.domain.scores.accuracy import knn_accuracy
 from vimix.domain.scores.feature_scaling import EACH_BY_ITSELF, mean_of_unit_rows
 from vimix.domain.scores.fusion import MEAN_LOGIT, MEAN_PROBABILITY
-from vimix.domain.scores.knn import knn_accuracy
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import BONE, FLOW, JOINT, MOTION, RGB

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from vimix.app.streams import Streams, checked_pair, tested_siblings
+from vimix.domain.scores.accuracy import recall_at_k
 from vimix.domain.scores.feature_scaling import BY_GALLERY, Centring, Rows, fused, unit_rows
-from vimix.domain.scores.recall import recall_at_k
 from vimix.ports.neighbour_index import NeighbourIndex, Neighbours
 from vimix.values.predictions import RetrievalScores
 
