@@ -114,7 +114,7 @@ def build_step(
     inits: Mapping[Modality, Checkpoint],
     compute: Compute,
 ) -> Step:
-    """The training step of the stage. Raises VimixError if ``inits`` lacks the partner, or the layers do not fit."""
+    """The training step of the stage. Raises VimixError if ``inits`` lacks the partner."""
     if stage.partner is None:
         return step_of(stage, learner, None)
     if stage.partner not in inits:
@@ -123,10 +123,7 @@ def build_step(
 
 
 def step_of(stage: Stage, learner: Learner | JointLearner, partner: Network | None) -> Step:
-    """The training step of the stage, chosen by the fields that the stage has.
-
-    Raises VimixError if the layers do not fit the two encoders.
-    """
+    """The training step of the stage, chosen by the fields that the stage has."""
     if isinstance(learner, JointLearner):
         return joint_step(learner)
     if partner is None or stage.partner is None:

@@ -11,11 +11,10 @@ from torch import Tensor
 from vimix.app.learner import Learner, StepOutcome
 from vimix.app.parallel import blend_rows_of_rank, gathered_with_gradient
 from vimix.domain.contrast.losses import nt_xent
-from vimix.domain.mixing.layers import LayerChoice, SameLayer
+from vimix.domain.mixing.layers import LayerChoice
 from vimix.domain.mixing.policies import MixPolicy
 from vimix.ports.network import Network
 from vimix.values.clip_batch import ClipBatch
-from vimix.values.errors import VimixError
 from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import Modality
@@ -72,10 +71,8 @@ def cmmc_step(
 ) -> Step:
     """One step of a CMMC stage (Algorithm 1; section 4 of the method); ``partner`` is frozen.
 
-    If the learner mines positives in the partner, the partner's pass goes on to its embedding (section 9). Raises
-    VimixError if the same layer is to be mixed in encoders with different numbers of stages.
+    If the learner mines positives in the partner, the partner's pass goes on to its embedding (section 9).
     """
-    _require_equal_depth(learner, partner, partner_modality, layers)
 
     def to_the_layer(clips: Tensor, layer: int) -> tuple[Tensor, PartnerEmbeddings]:
         return partner.hidden(clips, layer), {}
@@ -149,12 +146,3 @@ def _mixed(
         rng=rng,
     )
     return blend_rows_of_rank(g1, g2, plan, learner.group), plan
-
-
-def _require_equal_depth(learner: Learner, partner: Network, partner_modality: Modality, layers: LayerChoice) -> None:
-    if isinstance(layers, SameLayer) and learner.query.depth != partner.depth:
-        raise VimixError(
-            f"layers = 'same' mixes at one layer of both encoders, but {learner.modality} has {learner.query.depth} "
-            f"stages and {partner_modality} {partner.depth}: set modalities.{learner.modality}.stages and "
-            f"modalities.{partner_modality}.stages alike"
-        )

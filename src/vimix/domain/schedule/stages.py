@@ -29,8 +29,7 @@ class Stage:
     Without ``layers`` clips are mixed in the input space (pretraining, section 3.1). With ``layers`` hidden maps are
     mixed: with maps of the frozen ``partner`` (a CMMC stage, section 3.2), or, without a partner, with maps of other
     clips of the batch (manifold mixup, Table 2). The ``finder`` finds positives, in the partner or in the modalities
-    that are trained ``together`` (section 9). Raises ValueError for a partner that neither gives maps nor finds
-    positives.
+    that are trained ``together`` (section 9).
     """
 
     name: str
@@ -54,10 +53,6 @@ class Stage:
     """Finds the positives of a query."""
     plain_epochs: int = 0
     """Epochs before the first positives are looked for in the modalities that are trained together."""
-
-    def __attrs_post_init__(self) -> None:
-        if self.partner is not None and self.layers is None and not self.finder.needs_similarities:
-            raise ValueError(f"stage {self.name} has the partner {self.partner} but no layers to mix at")
 
     @property
     def trained(self) -> tuple[Modality, ...]:
