@@ -11,7 +11,7 @@ from tests.fakes.network import FakeNetwork
 from tests.fakes.skeletons import chain
 from vimix.ports.network import Network
 from vimix_adapters.config.encoder_settings import ENCODERS, ModalitySettings, Stgcn
-from vimix_adapters.encoders.building import encoder_of
+from vimix_adapters.encoders.chain import encoder_of
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 
 CPU = Compute(torch.device("cpu"))

@@ -34,8 +34,8 @@ from vimix.ports.process_group import ProcessGroup
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters import config, wiring
+from vimix_adapters.encoders.classifying_network import FrozenClassifier
 from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
-from vimix_adapters.encoders.frozen import FrozenClassifier
 from vimix_adapters.wiring.networks import distributed_classifier
 
 CPU = Compute(torch.device("cpu"))

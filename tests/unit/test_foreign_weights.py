@@ -12,11 +12,10 @@ from torchvision.models.video import s3d
 from tests.cli import vimix
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
-from vimix_adapters.checkpoints.weight_formats import LAYOUTS
+from vimix_adapters.checkpoints.weight_formats import LAYOUTS, with_epsilon
 from vimix_adapters.checkpoints.weight_matching import match_weights
 from vimix_adapters.commands.import_weights import import_checkpoint
 from vimix_adapters.encoders.contrastive_network import Compute
-from vimix_adapters.encoders.folding import with_epsilon
 from vimix_adapters.encoders.s3d import S3DEncoder
 
 CLIPS = torch.randn(2, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))

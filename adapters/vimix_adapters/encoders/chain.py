@@ -1,9 +1,14 @@
-"""An encoder as a chain of stages that can be run in parts."""
+"""An encoder as a chain of stages that can be run in parts, and its construction from a modality's settings."""
 
 from collections.abc import Sequence
+from pkgutil import resolve_name
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+
+from vimix.values.skeleton import SkeletonLayout
+from vimix_adapters.config.encoder_settings import ModalitySettings
 
 
 class StageChain(nn.Module):
@@ -62,6 +67,23 @@ class StageChain(nn.Module):
     def pool(self, hidden: Tensor) -> Tensor:
         """Mean over time and space, [B, D] float32."""
         return _full(hidden).mean(dim=(2, 3, 4))
+
+
+class EncoderBuilder(Protocol):
+    """The function that an entry of the registry names."""
+
+    def __call__(self, settings: ModalitySettings, layout: SkeletonLayout | None) -> StageChain:
+        """The encoder with random weights; ``layout`` is the skeleton of the store for encoders on a graph."""
+        ...
+
+
+def encoder_of(settings: ModalitySettings, layout: SkeletonLayout | None = None) -> StageChain:
+    """The encoder with random weights. Raises ValueError if one on a graph gets no layout."""
+    if settings.entry.maps == "graph" and layout is None:
+        raise ValueError(f"{settings.encoder} needs the layout of the skeletons")
+    builder = settings.entry.builder
+    build: EncoderBuilder = resolve_name(builder) if isinstance(builder, str) else builder
+    return build(settings, layout)
 
 
 def scaled(channels: int, width: float) -> int:

@@ -22,11 +22,9 @@ from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.config.store_settings import StoreSettings
 from vimix_adapters.distributed.shared_network import SharedClassifier, SharedNetwork
-from vimix_adapters.encoders.building import encoder_of
-from vimix_adapters.encoders.chain import StageChain
-from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
+from vimix_adapters.encoders.chain import StageChain, encoder_of
+from vimix_adapters.encoders.classifying_network import ClassifyingNetwork, FrozenClassifier
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
-from vimix_adapters.encoders.frozen import FrozenClassifier
 from vimix_adapters.wiring.initial_weights import fitting, query_state
 from vimix_adapters.wiring.recorded_settings import recorded_packing, skeleton_settings
 
