@@ -10,8 +10,7 @@ from vimix_adapters import config
 from vimix_adapters.config.probe_settings import LinearSgd
 from vimix_adapters.encoders.classifying_network import ClassifyingNetwork, FrozenClassifier
 from vimix_adapters.encoders.contrastive_network import Compute
-from vimix_adapters.wiring.initial_weights import fitting
-from vimix_adapters.wiring.networks import build_encoder
+from vimix_adapters.wiring.networks import build_encoder, fitting
 from vimix_adapters.wiring.recorded_settings import packing_record, recorded_packing, store_settings
 
 CLASSES, UNIT_FEATURES = "classes", "unit_features"
