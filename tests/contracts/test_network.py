@@ -150,8 +150,3 @@ def test_state_moves_to_another_network_and_makes_it_the_same(build) -> None:
 
 def test_only_maps_of_pictures_are_planar(name, build) -> None:
     assert build(1).planar is (name == "fake" or ENCODERS[name].maps == "planes")
-
-
-def test_an_encoder_on_a_graph_needs_the_layout_of_its_skeletons() -> None:
-    with pytest.raises(ValueError, match="stgcn needs the layout"):
-        encoder_of(ModalitySettings(encoder="stgcn"))

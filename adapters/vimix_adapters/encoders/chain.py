@@ -78,9 +78,7 @@ class EncoderBuilder(Protocol):
 
 
 def encoder_of(settings: ModalitySettings, layout: SkeletonLayout | None = None) -> StageChain:
-    """The encoder with random weights. Raises ValueError if one on a graph gets no layout."""
-    if settings.entry.maps == "graph" and layout is None:
-        raise ValueError(f"{settings.encoder} needs the layout of the skeletons")
+    """The encoder with random weights; one on a graph needs a layout."""
     builder = settings.entry.builder
     build: EncoderBuilder = resolve_name(builder) if isinstance(builder, str) else builder
     return build(settings, layout)

@@ -142,13 +142,14 @@ def build_learner(
     query, key = (build_network(recipe, modality, compute) for _ in range(2))
     key.requires_grad_(False)
     shared = group.size > 1
+    among: Candidates = WithoutSiblings() if recipe.contrast.mask_siblings else BatchAndQueue()
     return Learner(
         modality=modality,
         query=SharedNetwork(query, group) if shared else query,
         key=SharedNetwork(key, group, learns=False) if shared else key,
         queue=NegativeQueue(recipe.contrast.queue, recipe.contrast.embedding, compute.device, queued_partners),
         optimiser=_optimiser(recipe.optim, query.parameters(), group),
-        candidates=build_candidates(recipe.contrast),
+        candidates=OwnKeyAndQueue(among) if recipe.contrast.negatives == "queue" else among,
         momentum=recipe.contrast.momentum,
         temperature=recipe.contrast.temperature,
         group=group,
@@ -170,12 +171,6 @@ def build_optimiser(
     else:
         optimiser = torch.optim.Adam(parameters, lr=lr, weight_decay=weight_decay, fused=True)
     return TorchOptimiser(optimiser, group.any if group.size > 1 else None)
-
-
-def build_candidates(contrast: config.Contrast) -> Candidates:
-    """The keys that a query is compared with."""
-    among = WithoutSiblings() if contrast.mask_siblings else BatchAndQueue()
-    return OwnKeyAndQueue(among) if contrast.negatives == "queue" else among
 
 
 @contextmanager
