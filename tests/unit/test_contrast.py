@@ -127,23 +127,6 @@ def test_the_queue_holds_the_newest_keys_whatever_the_batch(capacity, batches) -
         assert len(queue) == len(expected)
 
 
-def test_an_empty_queue_offers_no_negative() -> None:
-    assert vimix.NegativeQueue(4, 2).keys.shape == (0, 2)
-
-
-def test_a_restored_queue_goes_on_as_the_saved_one() -> None:
-    one, two = vimix.NegativeQueue(5, 2), vimix.NegativeQueue(5, 2)
-    one.enqueue(torch.randn(3, 2), torch.arange(3))
-    two.load_state_dict(one.state_dict())
-    more = torch.randn(4, 2)
-    for queue in (one, two):
-        queue.enqueue(more, torch.arange(4))
-    assert torch.equal(one.keys, two.keys)
-    assert torch.equal(one.sources, two.sources)
-    with pytest.raises(ValueError, match=r"expected a queue of shape \(6, 2\), found \(5, 2\)"):
-        vimix.NegativeQueue(6, 2).load_state_dict(one.state_dict())
-
-
 def filled_queue(batches: int = 3) -> vimix.NegativeQueue:
     """A queue of five rows with keys of flow too, and batches of two: key n is (n, n), flow's (-n, -n)."""
     queue = vimix.NegativeQueue(5, 2, partners=["flow"])
@@ -183,6 +166,8 @@ def test_a_restored_queue_has_all_that_it_keeps_and_one_of_an_older_version_stil
     one, two = filled_queue(), vimix.NegativeQueue(5, 2, partners=["flow"])
     two.load_state_dict(one.state_dict())
     assert all(map(torch.equal, one.state, two.state))
+    with pytest.raises(ValueError, match=r"expected a queue of shape \(6, 2\), found \(5, 2\)"):
+        vimix.NegativeQueue(6, 2).load_state_dict(one.state_dict())
     old = {name: value for name, value in one.state_dict().items() if name in ("keys", "sources", "pointer", "filled")}
     two.load_state_dict(old)
     assert two.row_labels.tolist() == [-1] * 5

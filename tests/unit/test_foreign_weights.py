@@ -125,12 +125,12 @@ def kinetics() -> nn.Module:
         return network.eval()
 
 
-def imported_features(folder: Path) -> Tensor:
-    """In float64: in float32 sixteen stages of chaos hide what a wrong tensor would show."""
+def imported_features(folder: Path, clips: Tensor = CLIPS) -> Tensor:
+    """Of the checkpoint with the recipe that it carries; in float64, or rounding would hide a wrong tensor."""
     checkpoint = load_checkpoint(folder)
     recipe = config.recipe_from_toml(checkpoint.recipe, "it")
     encoder = wiring.build_trained(recipe, checkpoint, Compute(torch.device("cpu"))).encoder.eval().double()
-    return nn.Sequential(*encoder.features)(CLIPS.double()).mean(dim=(2, 3, 4))
+    return encoder.partial_forward(clips.double(), 0, encoder.depth).mean(dim=(2, 3, 4))
 
 
 @pytest.mark.slow

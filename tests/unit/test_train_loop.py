@@ -127,15 +127,6 @@ def test_a_callback_measures_at_the_ends_of_epochs_and_changes_nothing(every, ex
     assert watched.callbacks[0].rows == rows
 
 
-def test_a_callback_overrides_what_it_needs_and_inherits_the_rest() -> None:
-    class Silent(Callback):
-        pass
-
-    run = stage_run(callbacks=[Silent()])
-    train(run)
-    assert [row["step"] for row in run.metrics.rows] == [2, 4, 6, 8, 10, 12]
-
-
 class Interrupting(FakeMetrics):
     """Ends the process after a row, as a kill would: what is not in the checkpoint is lost."""
 
