@@ -94,11 +94,6 @@ def test_every_protocol_can_be_asked_for_and_says_where_a_recipe_departs() -> No
     assert (changed.epochs, changed.milestones, changed.lr) == (10, (8,), 3.0)
 
 
-def test_clips_of_length_one_count_alike_in_the_peers_features() -> None:
-    rows = np.array([[3.0, 4.0], [0.0, 10.0]], dtype=np.float32)
-    np.testing.assert_allclose(mean_of_unit_rows(rows), [0.3, 0.9], atol=1e-6)
-
-
 def videos(seed: int, count: int, first: int, modalities) -> dict:
     rng = np.random.default_rng(seed)
     labels, numbers = rng.integers(0, 3, count), first + np.arange(count)
