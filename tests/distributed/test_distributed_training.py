@@ -18,6 +18,7 @@ from tests.e2e.killing import RECIPE, make_place, make_store
 from tests.fakes.clips import FakeEvaluationClips
 from tests.fakes.network import FakeNetwork
 from tests.fakes.process_group import FakeProcessGroup, in_threads
+from tests.unit.test_train_loop import timeless
 from vimix.app.online_knn import OnlineKnn
 from vimix.app.parallel import SingleProcess, synchronised, videos_of_rank
 from vimix.ports.process_group import ProcessGroup
@@ -156,10 +157,9 @@ def test_the_command_line_in_two_processes_trains_as_in_one_and_writes_once(tmp_
     assert vimix(*common, "--out", tmp_path / "one") == 0
     done = launched(tmp_path, [*common, *HALVES, "--out", str(tmp_path / "two")])
     assert done.stderr.count("stage.finished") + done.stdout.count("stage.finished") == 1
-    rows = [json.loads((tmp_path / run / "pretrain-rgb/metrics.jsonl").read_text()) for run in ("one", "two")]
-    for row in rows:
-        row.pop("clips_per_second"), row.pop("data_time")
-    assert rows[0] == pytest.approx(rows[1], rel=1e-3, abs=1e-3)
+    files = [tmp_path / run / "pretrain-rgb/metrics.jsonl" for run in ("one", "two")]
+    one, two = timeless([json.loads(file.read_text()) for file in files])
+    assert one == pytest.approx(two, rel=1e-3, abs=1e-3)
     again = launch("endings.command", tmp_path)
     assert again.returncode == 2
     assert "add --resume" in again.stderr
@@ -203,9 +203,7 @@ def same_training(tmp_path) -> None:
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert one["scores"] == two["scores"]
     assert (one["protocol"]["processes"], two["protocol"]["processes"]) == (1, 2)
-    rows = [json.loads((tmp_path / name / "rgb/metrics.jsonl").read_text()) for name in ("one", "two")]
-    for row in rows:
-        row.pop("clips_per_second"), row.pop("data_time")
+    rows = timeless([json.loads((tmp_path / name / "rgb/metrics.jsonl").read_text()) for name in ("one", "two")])
     assert rows[0] == pytest.approx(rows[1], rel=1e-5, abs=1e-5)
     classifiers = [load_checkpoint(tmp_path / name / "rgb").parts["classifier"] for name in ("one", "two")]
     for name, expected in classifiers[0].items():

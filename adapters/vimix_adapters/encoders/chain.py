@@ -28,7 +28,8 @@ class StageChain(nn.Module):
     def __init__(self, modules: Sequence[nn.Module], feature_size: int, cuts: Sequence[int] | None = None) -> None:
         super().__init__()
         self.features = nn.ModuleList(modules)
-        self._feature_size = feature_size
+        self.feature_size = feature_size
+        """D, the length of a feature."""
         self._cuts = (0, *(range(1, len(modules) + 1) if cuts is None else cuts))
         if list(self._cuts) != sorted(set(self._cuts)) or self._cuts[-1] != len(modules):
             raise ValueError(f"cuts {self._cuts[1:]} do not ascend to the number of modules, {len(modules)}")
@@ -38,11 +39,6 @@ class StageChain(nn.Module):
     def depth(self) -> int:
         """Number of stages L."""
         return len(self._cuts) - 1
-
-    @property
-    def feature_size(self) -> int:
-        """D, the length of a feature."""
-        return self._feature_size
 
     def laid_out(self, clips: Tensor) -> Tensor:
         """Clips in the memory format that is fastest for the first stage."""
