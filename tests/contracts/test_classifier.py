@@ -6,9 +6,8 @@ import torch
 from tests.fakes.classifier import FakeClassifier
 from tests.fakes.skeletons import chain
 from vimix.ports.network import Classifier
-from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
+from vimix_adapters.encoders.classifying_network import ClassifyingNetwork, FrozenClassifier
 from vimix_adapters.encoders.contrastive_network import Compute
-from vimix_adapters.encoders.frozen import FrozenClassifier
 from vimix_adapters.encoders.s3d import S3DEncoder
 from vimix_adapters.encoders.stgcn import STGCNEncoder
 

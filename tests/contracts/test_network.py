@@ -11,7 +11,7 @@ from tests.fakes.network import FakeNetwork
 from tests.fakes.skeletons import chain
 from vimix.ports.network import Network
 from vimix_adapters.config.encoder_settings import ENCODERS, ModalitySettings, Stgcn
-from vimix_adapters.encoders.building import encoder_of
+from vimix_adapters.encoders.chain import encoder_of
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 
 CPU = Compute(torch.device("cpu"))
@@ -150,8 +150,3 @@ def test_state_moves_to_another_network_and_makes_it_the_same(build) -> None:
 
 def test_only_maps_of_pictures_are_planar(name, build) -> None:
     assert build(1).planar is (name == "fake" or ENCODERS[name].maps == "planes")
-
-
-def test_an_encoder_on_a_graph_needs_the_layout_of_its_skeletons() -> None:
-    with pytest.raises(ValueError, match="stgcn needs the layout"):
-        encoder_of(ModalitySettings(encoder="stgcn"))

@@ -16,9 +16,16 @@ from tests.fakes.network import FakeNetwork
 from vimix.app.feature_extraction import extract_features
 from vimix.app.finetune import SupervisedLearner, classify, supervised_step
 from vimix.app.learner import Learner
-from vimix.app.pair_steps import simclr_step, symmetric_step
 from vimix.app.parallel import SingleProcess, videos_of_rank
-from vimix.app.steps import Step, cmmc_step, manifold_step, mining_step, pretrain_step
+from vimix.app.steps import (
+    Step,
+    cmmc_step,
+    manifold_step,
+    mining_step,
+    pretrain_step,
+    simclr_step,
+    symmetric_step,
+)
 from vimix.domain.contrast.finders import NearestAcrossViews, NearestInPartner
 from vimix.domain.mixing.layers import RandomLayer, SameLayer
 from vimix.domain.mixing.policies import CrossModalCutMix, ManifoldMixup, Mixup, NoMix
@@ -27,8 +34,8 @@ from vimix.ports.process_group import ProcessGroup
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters import config, wiring
+from vimix_adapters.encoders.classifying_network import FrozenClassifier
 from vimix_adapters.encoders.contrastive_network import Compute, TorchOptimiser
-from vimix_adapters.encoders.frozen import FrozenClassifier
 from vimix_adapters.wiring.networks import distributed_classifier
 
 CPU = Compute(torch.device("cpu"))

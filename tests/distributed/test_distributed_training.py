@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.e2e.killing import RECIPE, make_place, make_store
 from tests.fakes.clips import FakeEvaluationClips
 from tests.fakes.network import FakeNetwork
 from tests.fakes.process_group import FakeProcessGroup, in_threads
+from tests.unit.test_train_loop import timeless
 from vimix.app.online_knn import OnlineKnn
 from vimix.app.parallel import SingleProcess, synchronised, videos_of_rank
 from vimix.ports.process_group import ProcessGroup
@@ -28,6 +30,13 @@ from vimix_adapters.wiring.supervised_runs import batch_of_rank
 pytestmark = pytest.mark.slow
 HALVES = sets("optim.batch=2", "contrast.bn_groups=1")
 """The share of one process of two."""
+
+
+def assert_near(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], *names: str) -> None:
+    """To 1e-5; gradients, relative to the largest of them."""
+    for name in names:
+        size = float(expected[name].abs().max()) if name.startswith("gradient") else 1.0
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-5 * size, msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +55,8 @@ def test_loss_and_gradients_are_those_of_one_process(one, two, number) -> None:
 
     All but the first ema_update updates.
     """
-    expected = one["steps"][number]
-    largest = float(expected["gradient"].abs().max())
     for rank in two:
-        for name, size in (("loss", 1.0), ("accuracy", 1.0), ("rank", 1.0), ("gradient", largest)):
-            torch.testing.assert_close(rank["steps"][number][name], expected[name], rtol=1e-5, atol=1e-5 * size)
+        assert_near(rank["steps"][number], one["steps"][number], "loss", "accuracy", "rank", "gradient")
 
 
 @pytest.mark.parametrize("number", range(6))
@@ -67,10 +73,8 @@ def test_positives_that_a_partner_finds_are_those_of_one_process() -> None:
     one, two = scenarios.mining(SingleProcess(), None)["steps"], [rank["mining"]["steps"] for rank in two_together()]
     for number, expected in enumerate(one):
         first, second = (rank[number] for rank in two)
-        largest = float(expected["gradient"].abs().max())
         for rank in (first, second):
-            for name, size in (("loss", 1.0), ("gradient", largest), ("queue", 1.0), ("partner keys", 1.0)):
-                torch.testing.assert_close(rank[name], expected[name], rtol=1e-5, atol=1e-5 * size)
+            assert_near(rank, expected, "loss", "gradient", "queue", "partner keys")
             for name in ("positives", "labels", "sources"):
                 assert torch.equal(rank[name], expected[name])
         assert torch.equal(first["queue"], second["queue"])
@@ -82,20 +86,16 @@ def test_losses_over_both_views_have_the_gradients_of_one_process() -> None:
     """SimCLR's gradients reach the embeddings of the other process too."""
     one, two = scenarios.pairs(SingleProcess(), None)["steps"], [rank["pairs"]["steps"] for rank in two_together()]
     for number, expected in enumerate(one):
-        largest = float(expected["gradient"].abs().max())
         for rank in two:
-            for name, size in (("loss", 1.0), ("gradient", largest), ("accuracy", 1.0)):
-                torch.testing.assert_close(rank[number][name], expected[name], rtol=1e-5, atol=1e-5 * size)
+            assert_near(rank[number], expected, "loss", "gradient", "accuracy")
 
 
 def test_views_trained_at_once_are_those_of_one_process() -> None:
     """Alone, and from the third step on with the positives of each other."""
     one, two = scenarios.joint(SingleProcess(), None)["steps"], [rank["joint"]["steps"] for rank in two_together()]
     for number, expected in enumerate(one):
-        for name, value in expected.items():
-            size = float(value.abs().max()) if name.startswith("gradient") else 1.0
-            for rank in two:
-                torch.testing.assert_close(rank[number][name], value, rtol=1e-5, atol=1e-5 * size, msg=name)
+        for rank in two:
+            assert_near(rank[number], expected, *expected)
 
 
 def test_weights_and_running_statistics_are_the_same_everywhere_and_those_of_one_process(one, two) -> None:
@@ -129,13 +129,10 @@ def test_training_with_labels_is_that_of_one_process_and_tests_each_video_once(k
     """
     one, two = getattr(scenarios, kind)(SingleProcess(), None), [rank[kind] for rank in two_together()]
     for rank in two:
-        for name in ("losses", "logits"):
-            torch.testing.assert_close(rank[name], one[name], rtol=1e-5, atol=1e-5)
-        for name, expected in one["state"].items():
+        assert_near(rank, one, "losses", "logits")
+        for name in one["state"]:
             assert torch.equal(rank["state"][name], two[0]["state"][name]), name
-            torch.testing.assert_close(
-                rank["state"][name], expected, rtol=1e-5, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}"
-            )
+            assert_near(rank["state"], one["state"], name)
         for name, videos in (("seven", list(range(7))), ("one", [3])):
             assert rank[name][2].tolist() == videos
             assert torch.equal(rank[name][1], one[name][1])
@@ -160,10 +157,9 @@ def test_the_command_line_in_two_processes_trains_as_in_one_and_writes_once(tmp_
     assert vimix(*common, "--out", tmp_path / "one") == 0
     done = launched(tmp_path, [*common, *HALVES, "--out", str(tmp_path / "two")])
     assert done.stderr.count("stage.finished") + done.stdout.count("stage.finished") == 1
-    rows = [json.loads((tmp_path / run / "pretrain-rgb/metrics.jsonl").read_text()) for run in ("one", "two")]
-    for row in rows:
-        row.pop("clips_per_second"), row.pop("data_time")
-    assert rows[0] == pytest.approx(rows[1], rel=1e-3, abs=1e-3)
+    files = [tmp_path / run / "pretrain-rgb/metrics.jsonl" for run in ("one", "two")]
+    one, two = timeless([json.loads(file.read_text()) for file in files])
+    assert one == pytest.approx(two, rel=1e-3, abs=1e-3)
     again = launch("endings.command", tmp_path)
     assert again.returncode == 2
     assert "add --resume" in again.stderr
@@ -207,9 +203,7 @@ def same_training(tmp_path) -> None:
     one, two = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "two"))
     assert one["scores"] == two["scores"]
     assert (one["protocol"]["processes"], two["protocol"]["processes"]) == (1, 2)
-    rows = [json.loads((tmp_path / name / "rgb/metrics.jsonl").read_text()) for name in ("one", "two")]
-    for row in rows:
-        row.pop("clips_per_second"), row.pop("data_time")
+    rows = timeless([json.loads((tmp_path / name / "rgb/metrics.jsonl").read_text()) for name in ("one", "two")])
     assert rows[0] == pytest.approx(rows[1], rel=1e-5, abs=1e-5)
     classifiers = [load_checkpoint(tmp_path / name / "rgb").parts["classifier"] for name in ("one", "two")]
     for name, expected in classifiers[0].items():

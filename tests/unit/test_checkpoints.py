@@ -1,6 +1,5 @@
 """Checkpoint files: nothing in them is executed, and a crash or a full disk loses nothing."""
 
-import os
 import pickle
 import runpy
 from pathlib import Path
@@ -12,32 +11,23 @@ from attrs import evolve
 
 from tests.builders import checkpoint, no_file_longer_than
 from tests.recipes import ROOT
+from tests.unit.test_foreign_weights import Payload
 from vimix.values.errors import VimixError
 from vimix_adapters.checkpoints import checkpoint_folder
 from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_checkpoint
 
 
-class Bomb:
-    """Would run a command when unpickled."""
-
-    def __reduce__(self):
-        return os.system, (f"touch {self.target}",)
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-
 def test_a_hostile_pickle_is_refused_and_not_run(tmp_path) -> None:
     mark = tmp_path / "executed"
-    torch.save({"format": "vimix-checkpoint-1", "bomb": Bomb(mark)}, tmp_path / "zip.pt")
-    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Bomb(mark)))
+    torch.save({"format": "vimix-checkpoint-1", "payload": Payload(mark)}, tmp_path / "zip.pt")
+    (tmp_path / "plain.pt").write_bytes(pickle.dumps(Payload(mark)))
     for name in ("zip.pt", "plain.pt"):
         with pytest.raises(VimixError, match=f"{name}: expected a whole vimix checkpoint") as refusal:
             load_checkpoint(tmp_path / name)
         if name == "zip.pt":
             assert str(refusal.value).endswith("it holds more than tensors and plain values, and code is never run")
     assert not mark.exists()
-    pickle.loads((tmp_path / "plain.pt").read_bytes())  # the bomb is live: the test can fail
+    pickle.loads((tmp_path / "plain.pt").read_bytes())  # the payload is live: the test can fail
     assert mark.exists()
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tests.builders import skeleton_store
 from tests.cli import vimix
 from tests.recipes import ROOT, shrunk
+from tests.unit.test_foreign_weights import imported_features
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.commands.import_weights import import_checkpoint
@@ -111,15 +112,6 @@ def under(**encoders: nn.Module) -> dict[str, Tensor]:
     return {**state, "queue": torch.zeros(8, 16), "queue_ptr": torch.zeros(1)}
 
 
-def imported_features(folder: Path) -> Tensor:
-    """In float64, of the checkpoint with the recipe that it carries."""
-    checkpoint = load_checkpoint(folder)
-    recipe = config.recipe_from_toml(checkpoint.recipe, "it")
-    encoder = wiring.build_trained(recipe, checkpoint, Compute(torch.device("cpu"))).encoder.eval().double()
-    hidden = encoder.partial_forward(CLIPS.double(), 0, encoder.depth)
-    return hidden.mean(dim=(2, 3, 4))
-
-
 @torch.no_grad()
 def their_features(network: TheirStgcn) -> Tensor:
     return network.eval().double().feature(CLIPS.double())
@@ -142,7 +134,8 @@ def test_skeletonclr_weights_give_the_features_that_its_network_gives(layout, tm
     assert (report.layout, report.match.prefix) == ("crosclr", "encoder_q.")
     assert (report.match.share, report.match.missing, report.match.unexpected) == (1.0, (), ())
     assert report.match.dropped["encoder_q"] == 5, "A and the head"
-    torch.testing.assert_close(imported_features(tmp_path / "out"), their_features(network), rtol=1e-6, atol=1e-7)
+    found = imported_features(tmp_path / "out", CLIPS)
+    torch.testing.assert_close(found, their_features(network), rtol=1e-6, atol=1e-7)
     told = capsys.readouterr().err
     assert "identical to that of the file" in told
     assert 'hidden_channels = 4, feature_size = 12, persons = "all", hops = "one"' in told
@@ -175,7 +168,7 @@ def test_each_modality_takes_its_own_encoder_of_three_even_from_a_wrapper(tmp_pa
         report = import_checkpoint(tmp_path / "three.pt", modality, tmp_path / modality)
         assert report.match.prefix == f"module.{word}."
         torch.testing.assert_close(
-            imported_features(tmp_path / modality), their_features(networks[word]), rtol=1e-6, atol=1e-7
+            imported_features(tmp_path / modality, CLIPS), their_features(networks[word]), rtol=1e-6, atol=1e-7
         )
 
 

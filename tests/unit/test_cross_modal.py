@@ -37,8 +37,6 @@ def test_cka_ignores_rotation_scale_and_shift_and_finds_nothing_in_noise() -> No
     assert linear_cka(one, (3 * one @ turn + 5).astype(np.float32)) == pytest.approx(1, abs=1e-4)
     assert abs(linear_cka(rows(200, 64, 2), rows(200, 64, 3))) < 0.05
     assert linear_cka(one, np.ones((40, 2), np.float32)) == 0
-    with pytest.raises(ValueError, match="at least 4"):
-        linear_cka(one[:3], one[:3])
 
 
 def test_mutual_neighbours_are_those_of_a_loop_over_videos() -> None:
@@ -55,8 +53,6 @@ def test_mutual_neighbours_are_those_of_a_loop_over_videos() -> None:
     naive = np.mean([len(nearest(one, i) & nearest(other, i)) / k for i in range(9)])
     assert mutual_neighbours(one, other, k) == pytest.approx(naive)
     assert mutual_neighbours(one, one * 2, k) == 1
-    with pytest.raises(ValueError, match="k = 9"):
-        mutual_neighbours(one, one, 9)
 
 
 def test_recall_by_chance_counts_all_draws() -> None:

@@ -7,7 +7,7 @@ import torch
 from tests.fakes.checkpoints import FakeCheckpointStore
 from tests.fakes.classifier import FakeClassifier
 from tests.fakes.clips import FakeEvaluationClips, FakeTrainingClips
-from tests.fakes.metrics import FakeMetrics
+from tests.unit.test_train_loop import stage_run
 from vimix.app.finetune import SupervisedLearner, classify, finetune_scores, supervised_step
 from vimix.app.stage_run import StageRun
 from vimix.app.train import train
@@ -29,15 +29,13 @@ def stage(epochs: int = 30, **changes) -> StageRun:
         "learner": learner,
         "step": supervised_step(learner),
         "clips": FakeTrainingClips(views={RGB: 1}, videos=6, batch=3),
-        "name": "finetune",
         "epochs": epochs,
         "rate": 3e-2,
+        "milestones": (),
+        "log_every": 10,
         "checkpoint_seconds": 0,
-        "metrics": FakeMetrics(),
-        "checkpoints": FakeCheckpointStore(),
-        "recipe": "",
     }
-    return StageRun(**{**parts, **changes})
+    return stage_run(**{**parts, **changes})
 
 
 @pytest.mark.slow

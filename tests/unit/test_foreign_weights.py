@@ -12,11 +12,10 @@ from torchvision.models.video import s3d
 from tests.cli import vimix
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
-from vimix_adapters.checkpoints.weight_formats import LAYOUTS
+from vimix_adapters.checkpoints.weight_formats import LAYOUTS, with_epsilon
 from vimix_adapters.checkpoints.weight_matching import match_weights
 from vimix_adapters.commands.import_weights import import_checkpoint
 from vimix_adapters.encoders.contrastive_network import Compute
-from vimix_adapters.encoders.folding import with_epsilon
 from vimix_adapters.encoders.s3d import S3DEncoder
 
 CLIPS = torch.randn(2, 3, 8, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -126,12 +125,12 @@ def kinetics() -> nn.Module:
         return network.eval()
 
 
-def imported_features(folder: Path) -> Tensor:
-    """In float64: in float32 sixteen stages of chaos hide what a wrong tensor would show."""
+def imported_features(folder: Path, clips: Tensor = CLIPS) -> Tensor:
+    """Of the checkpoint with the recipe that it carries; in float64, or rounding would hide a wrong tensor."""
     checkpoint = load_checkpoint(folder)
     recipe = config.recipe_from_toml(checkpoint.recipe, "it")
     encoder = wiring.build_trained(recipe, checkpoint, Compute(torch.device("cpu"))).encoder.eval().double()
-    return nn.Sequential(*encoder.features)(CLIPS.double()).mean(dim=(2, 3, 4))
+    return encoder.partial_forward(clips.double(), 0, encoder.depth).mean(dim=(2, 3, 4))
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import pytest
 import structlog
 
 from vimix.values.checkpoint import Checkpoint
-from vimix_adapters.wiring.initial_weights import inherited_parts
+from vimix_adapters.wiring.networks import inherited_parts
 
 FRESH = {"query": {"encoder.a": 0, "head.b": 0}, "key": {}, "queue": {"filled": 0, "keys": [0, 0, 0]}}
 

@@ -48,15 +48,6 @@ def test_on_fine_grids_the_replaced_share_follows_the_beta_draw(policy) -> None:
         assert 0.05 < replaced < 0.5
 
 
-def test_maps_with_one_axis_of_space_are_blended_like_those_with_two() -> None:
-    g1, g2 = torch.randn(4, 3, 6, 25), torch.randn(4, 5, 3, 25)
-    plan = vimix.CrossModalCutMix().plan(
-        batch=4, grid=vimix.Grid.of(g1.shape), donor=vimix.Grid.of(g2.shape), rng=np.random.default_rng(2)
-    )
-    expected = vimix.blend(g1[..., None], g2[..., None], plan)[..., 0]
-    assert torch.equal(vimix.blend(g1, g2, plan), expected)
-
-
 def test_the_vertex_side_is_the_share_itself_and_the_planar_side_its_root() -> None:
     """Section 4: one axis of space has exponent 1, two have 1/2; before clipping and with λ the same."""
     line = vimix.CrossModalCutMix().plan(

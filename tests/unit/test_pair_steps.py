@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import vimix
 from tests.unit.test_contrast import seeds, unit
 from tests.unit.test_training import batch, learner, with_sgd
-from vimix.app.pair_steps import simclr_step, symmetric_step
+from vimix.app.steps import simclr_step, symmetric_step
 from vimix.domain.contrast.candidates import WithoutSiblings
-from vimix.domain.contrast.nt_xent import nt_xent
+from vimix.domain.contrast.losses import nt_xent
 from vimix.values.modality import RGB
 
 

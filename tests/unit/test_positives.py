@@ -11,10 +11,8 @@ from hypothesis import strategies as st
 import vimix
 from tests.unit.test_contrast import mixed_plan, seeds, unit
 from vimix.domain.contrast.candidates import OwnKeyAndQueue
-from vimix.domain.contrast.cross_view import cross_view_loss
-from vimix.domain.contrast.finders import Instances, Labels, NearestAcrossViews, NearestInPartner, OwnKey
-from vimix.domain.contrast.losses import pretext_accuracy
-from vimix.values.positives import Positives
+from vimix.domain.contrast.finders import Instances, Labels, NearestAcrossViews, NearestInPartner, OwnKey, Positives
+from vimix.domain.contrast.losses import cross_view_loss, pretext_accuracy
 
 
 def found(batch: int, queued: int, seed: int) -> torch.Tensor:

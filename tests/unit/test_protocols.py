@@ -16,9 +16,9 @@ from vimix.app.feature_extraction import extract_features
 from vimix.app.finetune import classify
 from vimix.app.linear_probe import best_epoch, linear_probe
 from vimix.app.retrieve import retrieve
+from vimix.domain.scores.accuracy import knn_accuracy
 from vimix.domain.scores.feature_scaling import EACH_BY_ITSELF, mean_of_unit_rows
 from vimix.domain.scores.fusion import MEAN_LOGIT, MEAN_PROBABILITY
-from vimix.domain.scores.knn import knn_accuracy
 from vimix.values.errors import VimixError
 from vimix.values.features import VideoFeatures
 from vimix.values.modality import BONE, FLOW, JOINT, MOTION, RGB
@@ -92,11 +92,6 @@ def test_every_protocol_can_be_asked_for_and_says_where_a_recipe_departs() -> No
         assert "window_stride" in changes(short)
     changed = protocol_of(short).probe
     assert (changed.epochs, changed.milestones, changed.lr) == (10, (8,), 3.0)
-
-
-def test_clips_of_length_one_count_alike_in_the_peers_features() -> None:
-    rows = np.array([[3.0, 4.0], [0.0, 10.0]], dtype=np.float32)
-    np.testing.assert_allclose(mean_of_unit_rows(rows), [0.3, 0.9], atol=1e-6)
 
 
 def videos(seed: int, count: int, first: int, modalities) -> dict:

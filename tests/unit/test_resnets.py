@@ -18,7 +18,7 @@ from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.checkpoints.weight_formats import LAYOUTS
 from vimix_adapters.checkpoints.weight_matching import match_weights
 from vimix_adapters.commands.import_weights import import_checkpoint
-from vimix_adapters.encoders.building import encoder_of
+from vimix_adapters.encoders.chain import encoder_of
 from vimix_adapters.encoders.contrastive_network import Compute
 
 NAMES = ("r3d_18", "mc3_18", "r2plus1d_18")

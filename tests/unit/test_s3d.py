@@ -30,18 +30,6 @@ def test_at_full_width_the_weights_are_torchvisions_there_and_back() -> None:
 
 
 @pytest.mark.slow
-def test_the_paper_s_clip_becomes_a_map_of_1024_by_4_by_4_by_4() -> None:
-    encoder = S3DEncoder().to("meta")
-    assert encoder.partial_forward(torch.empty(1, 3, 32, 128, 128, device="meta"), 0, encoder.depth).shape == (
-        1,
-        1024,
-        4,
-        4,
-        4,
-    )
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("width", [0.0625, 0.25, 0.3])
 @pytest.mark.parametrize("channels", [2, 3])
 def test_a_narrow_network_is_the_same_chain_with_fewer_channels(width, channels) -> None:

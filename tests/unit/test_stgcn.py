@@ -12,7 +12,7 @@ from torch import nn
 import vimix
 from tests.fakes.skeletons import FIVE, chain
 from vimix_adapters.config.encoder_settings import ModalitySettings, Stgcn
-from vimix_adapters.encoders.building import encoder_of
+from vimix_adapters.encoders.chain import encoder_of
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 from vimix_adapters.encoders.graph import spatial_partition
 from vimix_adapters.encoders.stgcn import Block, Dropout, GraphConvolution, Projection, STGCNEncoder, person_rows

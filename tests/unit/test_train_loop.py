@@ -14,10 +14,9 @@ from tests.fakes.checkpoints import FakeCheckpointStore
 from tests.fakes.clips import FakeTrainingClips
 from tests.fakes.metrics import FakeMetrics
 from tests.unit.test_training import learner
-from vimix.app.run_stages import run_stages
 from vimix.app.stage_run import StageRun
 from vimix.app.steps import pretrain_step
-from vimix.app.train import train
+from vimix.app.train import run_stages, train
 from vimix.domain.mixing.layers import RandomLayer
 from vimix.domain.schedule.stages import Stage
 from vimix.ports.callback import Callback
@@ -126,15 +125,6 @@ def test_a_callback_measures_at_the_ends_of_epochs_and_changes_nothing(every, ex
     assert [row["step"] for row in rows] == sorted({row["step"] for row in rows})
     assert sum(row["loss"] for row in rows if row["step"] == 12) > 0
     assert watched.callbacks[0].rows == rows
-
-
-def test_a_callback_overrides_what_it_needs_and_inherits_the_rest() -> None:
-    class Silent(Callback):
-        pass
-
-    run = stage_run(callbacks=[Silent()])
-    train(run)
-    assert [row["step"] for row in run.metrics.rows] == [2, 4, 6, 8, 10, 12]
 
 
 class Interrupting(FakeMetrics):

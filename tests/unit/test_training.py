@@ -14,10 +14,8 @@ from vimix.app.steps import cmmc_step, manifold_step, mining_step, pretrain_step
 from vimix.domain.contrast.candidates import BatchAndQueue, WithoutSiblings
 from vimix.domain.contrast.finders import Finder, Labels, NearestInPartner
 from vimix.domain.mixing.layers import RandomLayer, SameLayer
-from vimix.domain.schedule.rates import step_decay, warmed_up
-from vimix.domain.schedule.stages import Stage
+from vimix.domain.schedule.stages import Stage, step_decay, warmed_up
 from vimix.values.clip_batch import ClipBatch
-from vimix.values.errors import VimixError
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.encoders.contrastive_network import TorchOptimiser
 
@@ -320,16 +318,3 @@ def test_a_stage_names_the_views_it_needs() -> None:
     assert plain.views_needed == {RGB: 2}
     assert evolve(plain, layers=SameLayer()).views_needed == {RGB: 2}
     assert evolve(plain, layers=RandomLayer(), partner=FLOW).views_needed == {RGB: 2, FLOW: 1}
-    with pytest.raises(ValueError, match="partner flow but no layers"):
-        evolve(plain, partner=FLOW)
-
-
-class DeeperNetwork(FakeNetwork):
-    depth = 4
-
-
-def test_the_same_layer_of_encoders_of_different_depths_is_refused_before_training() -> None:
-    trained, partner = learner(), DeeperNetwork(channels=2)
-    cmmc_step(trained, partner, FLOW, vimix.CrossModalCutMix(), RandomLayer())
-    with pytest.raises(VimixError, match=r"rgb has 3 stages and flow 4: set modalities\.rgb\.stages"):
-        cmmc_step(trained, partner, FLOW, vimix.CrossModalMixup(), SameLayer())

@@ -12,7 +12,7 @@ from time import perf_counter
 import attrs
 import numpy as np
 
-from vimix.app.data_timer import DataTimer
+from vimix.app.meter import DataTimer
 from vimix.app.steps import Step
 from vimix.ports.clips import TrainingClips
 from vimix.values.modality import FLOW, RGB

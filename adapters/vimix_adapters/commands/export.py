@@ -17,13 +17,12 @@ from vimix_adapters import config, wiring
 from vimix_adapters.archives import seal
 from vimix_adapters.checkpoints.checkpoint_folder import load_trained
 from vimix_adapters.checkpoints.digests import DIGEST, weights_digest
-from vimix_adapters.checkpoints.weight_formats import LAYOUTS
+from vimix_adapters.checkpoints.weight_formats import LAYOUTS, with_epsilon
 from vimix_adapters.commands.embed import checkpoint_files
 from vimix_adapters.commands.feature_cache import run_folder
 from vimix_adapters.commands.model_card import model_card
 from vimix_adapters.encoders.chain import StageChain
 from vimix_adapters.encoders.contrastive_network import Compute
-from vimix_adapters.encoders.folding import with_epsilon
 from vimix_adapters.encoders.s3d import BATCH_NORM_EPS
 from vimix_adapters.files import replacing, require_new, write_text
 from vimix_adapters.reports.console import print_note

@@ -16,12 +16,11 @@ from vimix.values.modality import FLOW, RGB, Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore
 from vimix_adapters.checkpoints.foreign import ForeignWeights, read_weights
-from vimix_adapters.checkpoints.weight_formats import GRAPH, LAYOUTS, WeightFormat
+from vimix_adapters.checkpoints.weight_formats import GRAPH, LAYOUTS, WeightFormat, with_epsilon
 from vimix_adapters.checkpoints.weight_matching import WeightMatch, best_layout, match_weights, renamed
 from vimix_adapters.commands.import_stgcn import SKELETON, of_view, stgcn_settings, stgcn_shapes
-from vimix_adapters.encoders.building import encoder_of
+from vimix_adapters.encoders.chain import encoder_of
 from vimix_adapters.encoders.contrastive_network import Compute
-from vimix_adapters.encoders.folding import with_epsilon
 from vimix_adapters.encoders.graph import SUBSETS
 from vimix_adapters.encoders.s3d import BATCH_NORM_EPS
 from vimix_adapters.files import require_new

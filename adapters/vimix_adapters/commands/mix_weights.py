@@ -10,8 +10,7 @@ from attrs import frozen
 from vimix.domain.mixing.policies import EXTENTS, CrossModalCutMix
 from vimix.values.grid import Grid
 from vimix_adapters.config.encoder_settings import ModalitySettings
-from vimix_adapters.encoders.building import encoder_of
-from vimix_adapters.encoders.chain import StageChain
+from vimix_adapters.encoders.chain import StageChain, encoder_of
 from vimix_adapters.files import require_new
 from vimix_adapters.reports.console import markdown_table
 from vimix_adapters.reports.results import write_json

@@ -96,7 +96,6 @@ def _on_store(
     recipe: config.Recipe, stages: Sequence[PlannedStage], store: "VideoStore", compute: "Compute"
 ) -> Iterator[PlannedStage]:
     """The stages with all numbers filled in."""
-    from vimix.app.provenance import require_provenance
     from vimix_adapters import wiring
     from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore
     from vimix_adapters.commands import scores
@@ -114,7 +113,7 @@ def _on_store(
         steps = steps_per_epoch * stage.epochs
         progress = FolderCheckpointStore(planned.folder).progress() if planned.folder.exists() else None
         if progress:
-            require_provenance(progress.origin, {"data": store.fingerprint}, str(planned.folder))
+            progress.require_origin({"data": store.fingerprint}, str(planned.folder))
         need = wiring.training_memory(own, stage.views_needed, compute)
         planned = evolve(planned, steps=steps, memory=need.total, done=bool(progress and progress.steps >= steps))
         try:

@@ -7,9 +7,7 @@ from time import perf_counter
 import attrs
 import structlog
 
-from vimix.app.provenance import require_provenance
-from vimix.app.run_stages import run_stages
-from vimix.app.train import train
+from vimix.app.train import run_stages, train
 from vimix.domain.schedule.stages import Stage
 from vimix.ports.clips import VideoStore
 from vimix.values.checkpoint import Checkpoint
@@ -185,7 +183,7 @@ def _execute(
     checkpoints = FolderCheckpointStore(folder)
     progress = checkpoints.progress()
     if progress is not None and progress.steps >= stage.epochs * progress.steps_per_epoch:
-        require_provenance(progress.origin, wiring.stage_provenance(store, stage, inits), str(folder))
+        progress.require_origin(wiring.stage_provenance(store, stage, inits), str(folder))
         log.info("stage.already_finished", arm=arm, stage=stage.name)
         last = checkpoints.last()
         assert last is not None

@@ -24,7 +24,7 @@ class EncoderEntry:
     settings: tuple[str, ...]
     """Keys of [modalities.NAME] that it reads, besides those that every encoder reads."""
     builder: str | Callable[..., Any]
-    """``module:function``, or the function itself: a ``vimix_adapters.encoders.building.EncoderBuilder``."""
+    """``module:function``, or the function itself: a ``vimix_adapters.encoders.chain.EncoderBuilder``."""
     least_clip: tuple[int, int] = (1, 1)
     """Smallest clip that passes its poolings: (frames, side in pixels)."""
     torchvision: str = ""
@@ -47,7 +47,7 @@ ENCODERS: dict[str, EncoderEntry] = {
                 name=name,
                 maps="planes",
                 settings=("channels", "width"),
-                builder=f"vimix_adapters.encoders.resnets:build_{name}",
+                builder="vimix_adapters.encoders.resnets:build_resnet",
                 torchvision=f"torchvision.models.video:{name}",
             )
             for name in ("r3d_18", "mc3_18", "r2plus1d_18")

@@ -1,7 +1,11 @@
-"""Reading recipes from TOML and writing them; every mistake in a file is reported with its key."""
+"""Reading recipes from TOML and writing them; every mistake in a file is reported with its key.
+
+Checkpoints and run folders hold recipes with keys that have been retired. ``data.test_split`` was never read. An arm's
+``negatives`` and ``cuts`` are now set as "contrast.negatives" and "modalities.NAME.stages" in the arm's ``set``.
+"""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ from cattrs import BaseValidationError
 
 from vimix.values.errors import VimixError
 from vimix_adapters.config.checks import contradictions
-from vimix_adapters.config.retired import replace_retired_keys
+from vimix_adapters.config.encoder_settings import ENCODERS, ModalitySettings
 from vimix_adapters.config.schema import Recipe
 from vimix_adapters.config.tree import recipe_of, set_key, tree_of
 from vimix_adapters.reading import MOST_RECIPE, parse_toml, read_text
@@ -23,7 +27,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in ``path`` with ``KEY=VALUE`` overrides applied. Raises VimixError listing every mistake."""
     tree = parse_toml(read_text(path, "a recipe in TOML", MOST_RECIPE), str(path))
     wrong = [mistake for override in overrides if (mistake := _override(tree, override))]
-    for note in replace_retired_keys(tree):
+    for note in _replace_retired_keys(tree):
         log.warning("%s: %s", path, note)
     return _checked(tree, str(path), wrong)
 
@@ -35,7 +39,7 @@ def recipe_from_toml(text: str, origin: str, check: bool = True) -> Recipe:
     refused today.
     """
     tree = parse_toml(text, origin)
-    replace_retired_keys(tree)
+    _replace_retired_keys(tree)
     return _checked(tree, origin, [], check)
 
 
@@ -76,3 +80,33 @@ def _value(text: str) -> Any:
         return parse_toml(f"value = {text}", text)["value"]
     except VimixError:
         return text
+
+
+def _replace_retired_keys(tree: dict[str, Any]) -> list[str]:
+    """Replace retired keys of a recipe's tree in place. Returns one sentence for each key that was replaced."""
+    try:
+        return [*_replaced(tree)]
+    except (AttributeError, TypeError, KeyError):  # a value is no table: structuring the recipe reports it
+        return []
+
+
+def _replaced(tree: dict[str, Any]) -> Iterator[str]:
+    if tree.get("data", {}).pop("test_split", None) is not None:
+        yield "data.test_split is no longer used: evaluate.queries names the split that is scored"
+    for name, arm in tree.get("arms", {}).items():
+        for retired in ("negatives", "cuts"):
+            if retired in arm:
+                value, current = arm.pop(retired), ["contrast.negatives"] if retired == "negatives" else _cuts(tree)
+                arm["set"] = {**dict.fromkeys(current, value), **arm.get("set", {})}
+                now = ", ".join(f'"{key}" = "{value}"' for key in current)
+                yield f"arms.{name}.{retired} is now written set = {{ {now} }}"
+
+
+def _cuts(tree: dict[str, Any]) -> list[str]:
+    """The keys ``stages`` of all encoders that read this setting."""
+    encoders = {name: table.get("encoder", ModalitySettings().encoder) for name, table in tree["modalities"].items()}
+    return [
+        f"modalities.{name}.stages"
+        for name, encoder in encoders.items()
+        if encoder in ENCODERS and "stages" in ENCODERS[encoder].settings
+    ]

@@ -6,7 +6,7 @@ Defaults are those of the paper (sections 3 to 5 of the method).
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from attrs import Factory, field, frozen
+from attrs import field, frozen
 from attrs.validators import and_, ge, gt, le, lt, optional
 
 from vimix_adapters.structuring import dotted
@@ -41,12 +41,11 @@ class HiddenMix:
     """Dimensions in which the cut is placed at random."""
     extent: Literal["box", "map"] = "box"
     """Spatial extent of the cut: that of the box of Eq. 8, or that of the donor's map, as Eq. 9 prints it."""
-    layers: Literal["same", "random"] = Factory(lambda mix: mix.widest, takes_self=True)
+    layers: Literal["same", "random"] = field()
     """Draw of the two layers; the default is "random" where that is allowed, else "same"."""
 
-    @property
-    def widest(self) -> Literal["same", "random"]:
-        """The most general choice of layers: ``random`` if maps of any two layers can be mixed."""
+    @layers.default
+    def _widest(self) -> Literal["same", "random"]:
         return "random" if self.policy == "cm_cutmix" and self.dims == "cthw" else "same"
 
 
@@ -117,8 +116,9 @@ class StageKeys:
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """All modalities that take part, those that are trained first."""
-        return self.trained
+        """All modalities that take part, those that are trained first, then a frozen partner."""
+        partner: str | None = getattr(self, "partner", None)  # a stage that trains several has none
+        return self.trained if partner is None else (*self.trained, partner)
 
 
 @frozen
@@ -139,11 +139,6 @@ class PretrainStage(StageKeys):
     def trained(self) -> tuple[str, ...]:
         """The modality that is trained."""
         return (self.pretrain,)
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """All modalities that take part, the trained one first."""
-        return (self.pretrain,) if self.partner is None else (self.pretrain, self.partner)
 
     @property
     def name(self) -> str:
@@ -168,11 +163,6 @@ class CmmcStage(StageKeys):
     def trained(self) -> tuple[str, ...]:
         """The modality that is trained."""
         return (self.cmmc,)
-
-    @property
-    def modalities(self) -> tuple[str, ...]:
-        """All modalities that take part, the trained one first."""
-        return (self.cmmc,) if self.partner is None else (self.cmmc, self.partner)
 
     @property
     def name(self) -> str:

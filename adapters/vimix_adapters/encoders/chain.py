@@ -1,9 +1,14 @@
-"""An encoder as a chain of stages that can be run in parts."""
+"""An encoder as a chain of stages that can be run in parts, and its construction from a modality's settings."""
 
 from collections.abc import Sequence
+from pkgutil import resolve_name
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+
+from vimix.values.skeleton import SkeletonLayout
+from vimix_adapters.config.encoder_settings import ModalitySettings
 
 
 class StageChain(nn.Module):
@@ -23,7 +28,8 @@ class StageChain(nn.Module):
     def __init__(self, modules: Sequence[nn.Module], feature_size: int, cuts: Sequence[int] | None = None) -> None:
         super().__init__()
         self.features = nn.ModuleList(modules)
-        self._feature_size = feature_size
+        self.feature_size = feature_size
+        """D, the length of a feature."""
         self._cuts = (0, *(range(1, len(modules) + 1) if cuts is None else cuts))
         if list(self._cuts) != sorted(set(self._cuts)) or self._cuts[-1] != len(modules):
             raise ValueError(f"cuts {self._cuts[1:]} do not ascend to the number of modules, {len(modules)}")
@@ -33,11 +39,6 @@ class StageChain(nn.Module):
     def depth(self) -> int:
         """Number of stages L."""
         return len(self._cuts) - 1
-
-    @property
-    def feature_size(self) -> int:
-        """D, the length of a feature."""
-        return self._feature_size
 
     def laid_out(self, clips: Tensor) -> Tensor:
         """Clips in the memory format that is fastest for the first stage."""
@@ -62,6 +63,21 @@ class StageChain(nn.Module):
     def pool(self, hidden: Tensor) -> Tensor:
         """Mean over time and space, [B, D] float32."""
         return _full(hidden).mean(dim=(2, 3, 4))
+
+
+class EncoderBuilder(Protocol):
+    """The function that an entry of the registry names."""
+
+    def __call__(self, settings: ModalitySettings, layout: SkeletonLayout | None) -> StageChain:
+        """The encoder with random weights; ``layout`` is the skeleton of the store for encoders on a graph."""
+        ...
+
+
+def encoder_of(settings: ModalitySettings, layout: SkeletonLayout | None = None) -> StageChain:
+    """The encoder with random weights; one on a graph needs a layout."""
+    builder = settings.entry.builder
+    build: EncoderBuilder = resolve_name(builder) if isinstance(builder, str) else builder
+    return build(settings, layout)
 
 
 def scaled(channels: int, width: float) -> int:

@@ -21,11 +21,9 @@ class Compute:
     device: torch.device
     dtype: torch.dtype = torch.float32
 
-    @contextmanager
-    def autocast(self) -> Iterator[None]:
+    def autocast(self) -> torch.autocast:
         """A context in which convolutions run in ``dtype``."""
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            yield
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
 
 class ContrastiveNetwork(nn.Module):

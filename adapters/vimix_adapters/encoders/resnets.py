@@ -1,7 +1,6 @@
 """The 18-layer ResNets of Tran et al. 2018 (R3D, MC3, R(2+1)D), in torchvision's layers, as chains of five stages."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import nn
 from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, Conv3DNoTemporal, Conv3DSimple
@@ -30,9 +29,9 @@ class ResNetEncoder(StageChain):
         self,
         stem: Stem,
         convolutions: Sequence[Convolution],
-        channels: int = 3,
-        width: float = 1.0,
-        batch_norm_momentum: float = 0.1,
+        channels: int,
+        width: float,
+        batch_norm_momentum: float,
     ) -> None:
         sizes = [scaled(size, width) for size in (PLANES[0], *PLANES)]
         layers = [
@@ -78,24 +77,20 @@ def _layer(convolution: Convolution, incoming: int, planes: int, stride: int) ->
     return nn.Sequential(first, BasicBlock(planes, planes, convolution))
 
 
-R3D = partial(ResNetEncoder, _plain_stem, [Conv3DSimple] * 4)
-MC3 = partial(ResNetEncoder, _plain_stem, [Conv3DSimple, *[Conv3DNoTemporal] * 3])
-R2PLUS1D = partial(ResNetEncoder, _factored_stem, [Conv2Plus1D] * 4)
+NETWORKS: Mapping[str, tuple[Stem, Sequence[Convolution]]] = {
+    "r3d_18": (_plain_stem, [Conv3DSimple] * 4),
+    "mc3_18": (_plain_stem, [Conv3DSimple, *[Conv3DNoTemporal] * 3]),
+    "r2plus1d_18": (_factored_stem, [Conv2Plus1D] * 4),
+}
+"""Stem and convolutions of the four layers by the name of the encoder.
+
+R3D convolves 3 x 3 x 3 throughout, MC3 in the stem and the first layer, then 1 x 3 x 3, and R(2+1)D 1 x 3 x 3, then
+3 x 1 x 1.
+"""
 
 
-def build_r3d_18(settings: ModalitySettings, layout: SkeletonLayout | None = None) -> StageChain:
-    """R3D: 3 x 3 x 3 convolutions throughout."""
+def build_resnet(settings: ModalitySettings, layout: SkeletonLayout | None = None) -> StageChain:
+    """The network that the settings name; it has no graph."""
     del layout
-    return R3D(settings.channels, settings.width, settings.batch_norm_momentum)
-
-
-def build_mc3_18(settings: ModalitySettings, layout: SkeletonLayout | None = None) -> StageChain:
-    """MC3: 3 x 3 x 3 convolutions in the stem and the first layer, then 1 x 3 x 3."""
-    del layout
-    return MC3(settings.channels, settings.width, settings.batch_norm_momentum)
-
-
-def build_r2plus1d_18(settings: ModalitySettings, layout: SkeletonLayout | None = None) -> StageChain:
-    """R(2+1)D: 1 x 3 x 3 and then 3 x 1 x 1 convolutions."""
-    del layout
-    return R2PLUS1D(settings.channels, settings.width, settings.batch_norm_momentum)
+    stem, convolutions = NETWORKS[settings.encoder]
+    return ResNetEncoder(stem, convolutions, settings.channels, settings.width, settings.batch_norm_momentum)

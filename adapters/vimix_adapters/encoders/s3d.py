@@ -54,7 +54,8 @@ class S3DEncoder(StageChain):
     ) -> None:
         features = torchvisions(channels, width, partial(PlanarBatchNorm3d, momentum=batch_norm_momentum))
         in_planes(features)
-        super().__init__(list(features), feature_size=_feature_size(width), cuts=STAGES[stages])
+        feature_size = sum(scaled(branch, width) for branch in (384, 384, 128, 128))
+        super().__init__(list(features), feature_size=feature_size, cuts=STAGES[stages])
 
 
 def build_s3d(settings: ModalitySettings, layout: SkeletonLayout | None = None) -> S3DEncoder:
@@ -77,10 +78,6 @@ def torchvisions(channels: int, width: float, norm: Callable[..., nn.BatchNorm3d
     if channels != 3 or width != 1:
         features[0] = TemporalSeparableConv(channels, scaled(64, width), 7, 2, 3, norm_layer=norm)
     return features
-
-
-def _feature_size(width: float) -> int:
-    return sum(scaled(channels, width) for channels in (384, 384, 128, 128))
 
 
 def _narrow_features(width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Sequential:

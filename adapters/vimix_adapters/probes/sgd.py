@@ -9,7 +9,7 @@ from attrs import asdict, frozen
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vimix.domain.schedule.rates import step_decay
+from vimix.domain.schedule.stages import step_decay
 from vimix.ports.probe import ProbeOutcome
 from vimix.values.errors import VimixError
 from vimix_adapters.config.probe_settings import LinearSgd

@@ -1,6 +1,5 @@
 """Builds the objects that a recipe describes."""
 
-from vimix_adapters.wiring.classifiers import build_recorded_classifier, recorded_classes
 from vimix_adapters.wiring.compute import build_compute, build_process_group
 from vimix_adapters.wiring.memory import require_memory, training_memory
 from vimix_adapters.wiring.metrics_sinks import require_sinks
@@ -35,7 +34,9 @@ from vimix_adapters.wiring.stores import (
 )
 from vimix_adapters.wiring.supervised_runs import (
     SupervisedTraining,
+    build_recorded_classifier,
     build_supervised_run,
     finetuning,
     linear_training,
+    recorded_classes,
 )

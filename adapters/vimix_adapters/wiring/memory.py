@@ -17,7 +17,7 @@ from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix.values.skeleton import SkeletonLayout
 from vimix_adapters import config
-from vimix_adapters.encoders.building import encoder_of
+from vimix_adapters.encoders.chain import encoder_of
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork
 from vimix_adapters.wiring.recorded_settings import batch_shape, skeleton_settings
 

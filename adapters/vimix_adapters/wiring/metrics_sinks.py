@@ -46,10 +46,7 @@ def metrics_in(
     if group.rank:
         return MultiSink([])
     require_sinks(recipe)
-    named = [_build(config.SINKS[name].builder, folder, recipe, settings) for name in dict.fromkeys(recipe.run.metrics)]
+    builders = [config.SINKS[name].builder for name in dict.fromkeys(recipe.run.metrics)]
+    built: list[SinkBuilder] = [resolve_name(build) if isinstance(build, str) else build for build in builders]
+    named = [build(folder, recipe.name, settings) for build in built]
     return MultiSink([JsonlMetrics(folder / "metrics.jsonl"), *named, ProgressMetrics(steps, title)])
-
-
-def _build(builder: Any, folder: Path, recipe: config.Recipe, settings: Mapping[str, Any]) -> MetricsSink:
-    build: SinkBuilder = resolve_name(builder) if isinstance(builder, str) else builder
-    return build(folder, recipe.name, settings)

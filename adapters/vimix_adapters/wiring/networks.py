@@ -1,6 +1,10 @@
-"""Builds encoders, networks, learners and optimisers."""
+"""Builds encoders, networks, learners and optimisers, and says what a stage starts from.
 
-from collections.abc import Sequence
+A checkpoint may be incomplete: imported weights have no head or queue.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 from zlib import crc32
 
@@ -18,16 +22,14 @@ from vimix.domain.schedule.stages import Stage
 from vimix.ports.network import Classifier
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.checkpoint import Checkpoint
+from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.config.store_settings import StoreSettings
 from vimix_adapters.distributed.shared_network import SharedClassifier, SharedNetwork
-from vimix_adapters.encoders.building import encoder_of
-from vimix_adapters.encoders.chain import StageChain
-from vimix_adapters.encoders.classifying_network import ClassifyingNetwork
+from vimix_adapters.encoders.chain import StageChain, encoder_of
+from vimix_adapters.encoders.classifying_network import ClassifyingNetwork, FrozenClassifier
 from vimix_adapters.encoders.contrastive_network import Compute, ContrastiveNetwork, TorchOptimiser
-from vimix_adapters.encoders.frozen import FrozenClassifier
-from vimix_adapters.wiring.initial_weights import fitting, query_state
 from vimix_adapters.wiring.recorded_settings import recorded_packing, skeleton_settings
 
 _log = structlog.get_logger()
@@ -140,13 +142,14 @@ def build_learner(
     query, key = (build_network(recipe, modality, compute) for _ in range(2))
     key.requires_grad_(False)
     shared = group.size > 1
+    among: Candidates = WithoutSiblings() if recipe.contrast.mask_siblings else BatchAndQueue()
     return Learner(
         modality=modality,
         query=SharedNetwork(query, group) if shared else query,
         key=SharedNetwork(key, group, learns=False) if shared else key,
         queue=NegativeQueue(recipe.contrast.queue, recipe.contrast.embedding, compute.device, queued_partners),
         optimiser=_optimiser(recipe.optim, query.parameters(), group),
-        candidates=build_candidates(recipe.contrast),
+        candidates=OwnKeyAndQueue(among) if recipe.contrast.negatives == "queue" else among,
         momentum=recipe.contrast.momentum,
         temperature=recipe.contrast.temperature,
         group=group,
@@ -170,7 +173,44 @@ def build_optimiser(
     return TorchOptimiser(optimiser, group.any if group.size > 1 else None)
 
 
-def build_candidates(contrast: config.Contrast) -> Candidates:
-    """The keys that a query is compared with."""
-    among = WithoutSiblings() if contrast.mask_siblings else BatchAndQueue()
-    return OwnKeyAndQueue(among) if contrast.negatives == "queue" else among
+@contextmanager
+def fitting(what: str, to: str) -> Iterator[None]:
+    """Turn the error of loading weights of other names or shapes into a VimixError: ``what`` does not fit ``to``."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise VimixError(f"{what} does not fit {to}: {' '.join(str(error).split())[:300]}") from error
+
+
+def query_state(checkpoint: Checkpoint, fresh: Mapping[str, Any]) -> dict[str, Any]:
+    """State of the query network; an imported or finetuned encoder gets the head of the ``fresh`` network."""
+    if "query" in checkpoint.parts and checkpoint.about.get("head") != "random":
+        return dict(checkpoint.parts["query"])
+    heads = {key: value for key, value in fresh.items() if not key.startswith("encoder.")}
+    return {**{key: value for key, value in checkpoint.trained.items() if key.startswith("encoder.")}, **heads}
+
+
+def inherited_parts(
+    checkpoint: Checkpoint, fresh: Mapping[str, Mapping[str, Any]], data: str
+) -> dict[str, Mapping[str, Any]]:
+    """Query, key and queue of a checkpoint. A missing key gets the query's weights, a missing queue the fresh one.
+
+    A queue of another size is replaced too, and one of another data set than that with fingerprint ``data``, because
+    its entries number the recordings of that set (section 5 of the method). The classifier of a checkpoint that was
+    trained with labels is left out, with a line in the log.
+    """
+    query = query_state(checkpoint, fresh["query"])
+    parts, trained_on = checkpoint.parts, checkpoint.progress.origin.get("data")
+    if "query" not in parts:
+        _log.info("classifier.left_out", modality=checkpoint.modality, reason="the encoder gets a new projection head")
+    queue = parts.get("queue", fresh["queue"])
+    size, wanted = (len(state["keys"]) for state in (queue, fresh["queue"]))
+    reason = (
+        f"its keys are of other data ({trained_on})" if trained_on != data else f"it held {size} keys, not {wanted}"
+    )
+    if "queue" in parts and (trained_on != data or size != wanted):
+        _log.info("queue.starts_empty", modality=checkpoint.modality, reason=reason)
+        queue = fresh["queue"]
+    # Keys of a partner beside them are of an encoder that has been trained since.
+    queue = {name: value for name, value in queue.items() if name != "paired" and not name.startswith("keys.")}
+    return {"query": query, "key": parts.get("key", query), "queue": queue}

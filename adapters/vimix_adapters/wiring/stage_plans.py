@@ -19,9 +19,7 @@ from vimix.domain.schedule.stages import Objective, Stage
 from vimix.values.modality import Modality
 from vimix_adapters import config
 
-POLICIES: Mapping[
-    str, type[Mixup | TemporalCutMix | SpatioTemporalCutMix | VideoMix | ManifoldMixup | CrossModalMixup]
-] = {
+POLICIES: Mapping[str, Callable[..., MixPolicy]] = {
     "mixup": Mixup,
     "temporal_cutmix": TemporalCutMix,
     "st_cutmix": SpatioTemporalCutMix,

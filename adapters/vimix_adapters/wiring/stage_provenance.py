@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 from attrs import asdict, evolve
 
-from vimix.app.provenance import Provenance
 from vimix.domain.schedule.stages import Stage
 from vimix.ports.clips import VideoStore
-from vimix.values.checkpoint import Checkpoint
+from vimix.values.checkpoint import Checkpoint, Provenance
 from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.checkpoints.digests import settings_digest, state_digest

@@ -10,14 +10,22 @@ import torch
 
 from vimix.app.joint import JointLearner, joint_step
 from vimix.app.learner import Learner, StepOutcome
-from vimix.app.pair_steps import simclr_step, symmetric_step
-from vimix.app.parallel import SINGLE_PROCESS
+from vimix.app.online_knn import OnlineKnn
+from vimix.app.parallel import SINGLE_PROCESS, videos_of_rank
 from vimix.app.stage_run import StageRun
-from vimix.app.steps import Step, cmmc_step, manifold_step, mining_step, pretrain_step
+from vimix.app.steps import (
+    Step,
+    cmmc_step,
+    manifold_step,
+    mining_step,
+    pretrain_step,
+    simclr_step,
+    symmetric_step,
+)
 from vimix.domain.contrast.finders import Labels
 from vimix.domain.schedule.stages import Objective, Stage
 from vimix.ports.callback import Callback
-from vimix.ports.clips import VideoStore
+from vimix.ports.clips import EvaluationClips, VideoStore
 from vimix.ports.network import Network
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.checkpoint import Checkpoint
@@ -28,13 +36,11 @@ from vimix_adapters import config
 from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore
 from vimix_adapters.encoders.contrastive_network import Compute
 from vimix_adapters.metrics.training_warnings import CollapseWarning, InputBoundHint
-from vimix_adapters.wiring.build_knn import build_online_knn
-from vimix_adapters.wiring.initial_weights import fitting, inherited_parts
 from vimix_adapters.wiring.metrics_sinks import metrics_in
-from vimix_adapters.wiring.networks import build_stage_learner, build_trained
+from vimix_adapters.wiring.networks import build_stage_learner, build_trained, fitting, inherited_parts
 from vimix_adapters.wiring.recorded_settings import packing_record, store_settings
 from vimix_adapters.wiring.stage_provenance import stage_provenance
-from vimix_adapters.wiring.stores import build_training_clips, require_labels
+from vimix_adapters.wiring.stores import build_evaluation_clips, build_training_clips, require_labels, sources_of
 
 PAIR_STEPS: Mapping[Objective, Callable[[Learner], Step]] = {
     Objective.SIMCLR: simclr_step,
@@ -70,8 +76,9 @@ def build_stage_run(
         if modality in inits:
             _load_weights(view, inits[modality], store.fingerprint, queue=len(views) == 1)
     knn = [
-        build_online_knn(recipe, store, m, view.query, compute, group, stage.epochs, f"{m}/" if stage.together else "")
+        _online_knn(recipe, store, m, view.query, compute, group, stage.epochs, f"{m}/" if stage.together else "")
         for m, view in views.items()
+        if recipe.evaluate.knn_every
     ]
     possible_rank = min(group.size * recipe.optim.batch, recipe.contrast.embedding)
     return StageRun(
@@ -86,10 +93,53 @@ def build_stage_run(
         warmup_steps=recipe.optim.warmup_steps,
         seed=seed,
         metrics=metrics_in(folder, stage.name, clips.steps * stage.epochs, recipe, _settings(recipe, stage), group),
-        callbacks=[*warnings(group, possible_rank), *(callback for callback in knn if callback is not None)],
+        callbacks=[*warnings(group, possible_rank), *knn],
         about={"seed": recipe.seed, **packing_record(store_settings(recipe.data.store)), **(about or {})},
         origin=stage_provenance(store, stage, inits),
         **common_parts(recipe, store, folder, group, stop_requested),
+    )
+
+
+def _online_knn(
+    recipe: config.Recipe,
+    store: VideoStore,
+    modality: Modality,
+    network: Network,
+    compute: Compute,
+    group: ProcessGroup,
+    epochs: int,
+    prefix: str,
+) -> OnlineKnn:
+    """A callback that measures the network on evenly spaced videos of both evaluation splits.
+
+    Each rank of the group takes some of the videos. ``epochs`` is the length of the stage, ``prefix`` comes before the
+    name of the number. Raises VimixError if a split has no video with a label.
+    """
+    settings = recipe.evaluate
+    in_process = attrs.evolve(recipe, data=attrs.evolve(recipe.data, workers=0))  # the training has workers of its own
+
+    def clips(split: str) -> EvaluationClips:
+        labelled = [video for video in store.members(split) if store.videos[video].label >= 0]
+        if not labelled:
+            raise VimixError(
+                f"evaluate.knn_every: split {split!r} has no video with a label to measure accuracy on: choose another "
+                "evaluate.gallery or evaluate.queries, or set knn_every = 0"
+            )
+        chosen = np.linspace(0, len(labelled) - 1, min(settings.knn_videos, len(labelled))).round().astype(int)
+        videos = videos_of_rank([labelled[i] for i in chosen], group)
+        return build_evaluation_clips(in_process, store, videos, modality, compute)
+
+    return OnlineKnn(
+        network=network,
+        gallery=clips(settings.gallery),
+        queries=clips(settings.queries),
+        sources=sources_of(store),
+        neighbours=settings.knn_neighbours,
+        batch=settings.batch_clips,
+        group=group,
+        every=settings.knn_every,
+        epochs=epochs,
+        name=f"{prefix}knn_accuracy",
     )
 
 
@@ -107,7 +157,7 @@ def build_step(
     inits: Mapping[Modality, Checkpoint],
     compute: Compute,
 ) -> Step:
-    """The training step of the stage. Raises VimixError if ``inits`` lacks the partner, or the layers do not fit."""
+    """The training step of the stage. Raises VimixError if ``inits`` lacks the partner."""
     if stage.partner is None:
         return step_of(stage, learner, None)
     if stage.partner not in inits:
@@ -116,10 +166,7 @@ def build_step(
 
 
 def step_of(stage: Stage, learner: Learner | JointLearner, partner: Network | None) -> Step:
-    """The training step of the stage, chosen by the fields that the stage has.
-
-    Raises VimixError if the layers do not fit the two encoders.
-    """
+    """The training step of the stage, chosen by the fields that the stage has."""
     if isinstance(learner, JointLearner):
         return joint_step(learner)
     if partner is None or stage.partner is None:

@@ -7,9 +7,9 @@ import numpy as np
 
 from vimix.app.retrieve import KS, PROTOCOL, nearest_in
 from vimix.app.streams import Streams, checked_pair, tested_siblings
+from vimix.domain.scores.accuracy import recall_at_k
 from vimix.domain.scores.cross_modal import LEAST, chance_recall, linear_cka, mutual_neighbours
 from vimix.domain.scores.feature_scaling import BY_GALLERY, Centring, unit_rows
-from vimix.domain.scores.recall import recall_at_k
 from vimix.ports.neighbour_index import NeighbourIndex
 from vimix.values.modality import Modality
 from vimix.values.predictions import CrossModalCell, CrossModalScores

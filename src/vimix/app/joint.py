@@ -11,14 +11,12 @@ from torch import Tensor
 from vimix.app.learner import ContrastedBatch, Learner, StepOutcome
 from vimix.app.parallel import rows_of_rank
 from vimix.app.steps import Step
-from vimix.domain.contrast.cross_view import cross_view_loss
-from vimix.domain.contrast.finders import Finder
-from vimix.domain.contrast.losses import candidate_logits, mixed_cross_entropy, pretext_accuracy
+from vimix.domain.contrast.finders import Finder, Positives
+from vimix.domain.contrast.losses import candidate_logits, cross_view_loss, mixed_cross_entropy, pretext_accuracy
 from vimix.ports.network import Optimiser
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import Modality
-from vimix.values.positives import Positives
 
 
 @frozen(eq=False)

@@ -18,7 +18,7 @@ from vimix.domain.contrast.diagnostics import (
     statistics_gap,
     uniformity,
 )
-from vimix.domain.contrast.finders import Finder, Instances, OwnKey
+from vimix.domain.contrast.finders import Finder, Instances, OwnKey, Positives
 from vimix.domain.contrast.losses import (
     masked_logits,
     mixed_cross_entropy,
@@ -32,7 +32,6 @@ from vimix.ports.process_group import ProcessGroup
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import Modality
-from vimix.values.positives import Positives
 
 
 @frozen(eq=False)

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from vimix.app.streams import Streams, checked_pair, tested_siblings
 from vimix.domain.scores.accuracy import top_k_accuracy
-from vimix.domain.scores.draws import balanced_draw
 from vimix.domain.scores.fusion import MEAN_PROBABILITY, Fusion
 from vimix.ports.probe import LinearProbe, Probabilities
 from vimix.values.features import VideoFeatures
@@ -56,6 +55,17 @@ def probe_on_fraction(
     labels = next(iter(train.values())).labels
     kept = balanced_draw(labels, fraction, np.random.default_rng(seed))
     return linear_probe({m: _rows(features, kept) for m, features in train.items()}, test, probe, seed, fusion)
+
+
+def balanced_draw(labels: NDArray[np.int64], fraction: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Indices, ascending, of ``fraction`` (above 0, at most 1) of the videos of each class: labels [N].
+
+    A class with n videos gives round(fraction · n) of them, at least one, drawn without replacement. With a fraction
+    of 1 all videos are taken.
+    """
+    members = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    drawn = [rng.choice(own, max(1, round(fraction * len(own))), replace=False) for own in members]
+    return np.sort(np.concatenate(drawn)).astype(np.int64)
 
 
 def _rows(features: VideoFeatures, kept: NDArray[np.int64]) -> VideoFeatures:

@@ -1,9 +1,9 @@
-"""Means over the training steps since the last row of metrics, and the number of bad steps."""
+"""Means over the training steps since the last row of metrics, the number of bad steps, and the wait for data."""
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from attrs import define, field
@@ -14,6 +14,8 @@ from vimix.app.parallel import SINGLE_PROCESS
 from vimix.ports.process_group import ProcessGroup
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.errors import VimixError
+
+Item = TypeVar("Item")
 
 
 @define(kw_only=True)
@@ -122,3 +124,30 @@ class Meter:
             return {}
         shared = self._mean_over_ranks(torch.tensor(list(values.values()), dtype=torch.float64))
         return dict(zip(values, shared.tolist(), strict=True))
+
+
+class DataTimer:
+    """Measures the time spent in ``next`` of an iterator, as a share of the time since the last reading."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._waited, self._since = clock, 0.0, clock()
+
+    def through(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield the items, and add up the time that each of them takes to arrive."""
+        iterator = iter(items)
+        while True:
+            begun = self._clock()
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            finally:
+                self._waited += self._clock() - begun
+            yield item
+
+    def share(self) -> float:
+        """The share since the last reading, 0 to 1; starts the next reading."""
+        now = self._clock()
+        share = self._waited / (now - self._since) if now > self._since else 0.0
+        self._waited, self._since = 0.0, now
+        return share

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from vimix.app.feature_extraction import extract_features
 from vimix.app.parallel import SINGLE_PROCESS
-from vimix.domain.scores.knn import knn_accuracy
+from vimix.domain.scores.accuracy import knn_accuracy
 from vimix.ports.callback import Callback
 from vimix.ports.clips import EvaluationClips
 from vimix.ports.network import Network

@@ -34,9 +34,7 @@ class SingleProcess:
         """Return the rows."""
         return rows.detach()
 
-    def all_gather_ragged(self, rows: Tensor) -> Tensor:
-        """Return the rows."""
-        return rows.detach()
+    all_gather_ragged = all_gather
 
     def permute_rows(self, rows: Tensor, order: NDArray[np.int64]) -> Tensor:
         """Return the rows permuted by ``order``."""

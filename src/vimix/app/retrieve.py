@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from vimix.app.streams import Streams, checked_pair, tested_siblings
+from vimix.domain.scores.accuracy import recall_at_k
 from vimix.domain.scores.feature_scaling import BY_GALLERY, Centring, Rows, fused, unit_rows
-from vimix.domain.scores.recall import recall_at_k
 from vimix.ports.neighbour_index import NeighbourIndex, Neighbours
 from vimix.values.predictions import RetrievalScores
 
@@ -33,7 +33,9 @@ def retrieve(
     videos, a video is in both gallery and queries, or a video has no label.
     """
     searched, tested = checked_pair(gallery, queries, "gallery")
-    gallery_rows, query_rows = _comparable(gallery, queries, centring)
+    pairs = [centring.apply(gallery[modality].features, queries[modality].features) for modality in gallery]
+    gallery_rows = fused([unit_rows(rows) for rows, _ in pairs])
+    query_rows = fused([unit_rows(rows) for _, rows in pairs])
     nearest = nearest_in(gallery_rows, query_rows, index_factory, max(ks))
     return RetrievalScores(
         recall=recall_at_k(searched.labels[nearest.ids], tested.labels, ks),
@@ -52,9 +54,3 @@ def nearest_in(gallery: Rows, queries: Rows, index_factory: Callable[[int], Neig
     index = index_factory(gallery.shape[1])
     index.add(gallery)
     return index.search(queries, k)
-
-
-def _comparable(gallery: Streams, queries: Streams, centring: Centring) -> tuple[Rows, Rows]:
-    """Gallery [N, ΣD] and queries [Q, ΣD] whose dot products are the mean cosines of the modalities."""
-    pairs = [centring.apply(gallery[modality].features, queries[modality].features) for modality in gallery]
-    return fused([unit_rows(rows) for rows, _ in pairs]), fused([unit_rows(rows) for _, rows in pairs])

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from vimix.app.learner import StepOutcome
 from vimix.app.parallel import SINGLE_PROCESS
-from vimix.app.provenance import Provenance
 from vimix.app.steps import Step
 from vimix.ports.callback import Callback
 from vimix.ports.checkpoints import CheckpointStore
@@ -17,6 +16,7 @@ from vimix.ports.clips import TrainingClips
 from vimix.ports.metrics import MetricsSink
 from vimix.ports.network import Optimiser
 from vimix.ports.process_group import ProcessGroup
+from vimix.values.checkpoint import Provenance
 from vimix.values.modality import Modality
 
 
@@ -49,10 +49,6 @@ class Trainable(Protocol):
     def resume(self, parts: Mapping[str, Mapping[str, Any]]) -> None:
         """Restore the state from the parts of a checkpoint, so that training continues as if never interrupted."""
         ...
-
-
-def _never() -> bool:
-    return False
 
 
 @frozen(eq=False, kw_only=True)
@@ -96,7 +92,7 @@ class StageRun:
     """Names of the store's videos, for messages."""
 
     group: ProcessGroup = SINGLE_PROCESS
-    stop_requested: Callable[[], bool] = _never
+    stop_requested: Callable[[], bool] = lambda: False
     """Asked after each step; once it is true the run saves and stops."""
     clock: Callable[[], float] = time.monotonic
     """Seconds from any starting point."""

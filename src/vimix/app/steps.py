@@ -1,4 +1,4 @@
-"""One training step of each kind of stage, as the paper writes it.
+"""One training step of each kind of stage, as the paper writes it, and of other objectives.
 
 In a group of processes a plan is drawn for the global batch, and each rank applies its own rows of it.
 """
@@ -9,12 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from vimix.app.learner import Learner, StepOutcome
-from vimix.app.parallel import blend_rows_of_rank
-from vimix.domain.mixing.layers import LayerChoice, SameLayer
+from vimix.app.parallel import blend_rows_of_rank, gathered_with_gradient
+from vimix.domain.contrast.losses import nt_xent
+from vimix.domain.mixing.layers import LayerChoice
 from vimix.domain.mixing.policies import MixPolicy
 from vimix.ports.network import Network
 from vimix.values.clip_batch import ClipBatch
-from vimix.values.errors import VimixError
 from vimix.values.grid import Grid
 from vimix.values.mixing import MixPlan
 from vimix.values.modality import Modality
@@ -71,10 +71,8 @@ def cmmc_step(
 ) -> Step:
     """One step of a CMMC stage (Algorithm 1; section 4 of the method); ``partner`` is frozen.
 
-    If the learner mines positives in the partner, the partner's pass goes on to its embedding (section 9). Raises
-    VimixError if the same layer is to be mixed in encoders with different numbers of stages.
+    If the learner mines positives in the partner, the partner's pass goes on to its embedding (section 9).
     """
-    _require_equal_depth(learner, partner, partner_modality, layers)
 
     def to_the_layer(clips: Tensor, layer: int) -> tuple[Tensor, PartnerEmbeddings]:
         return partner.hidden(clips, layer), {}
@@ -97,6 +95,46 @@ def cmmc_step(
     return step
 
 
+def simclr_step(learner: Learner) -> Step:
+    """NT-Xent without queue: gradients through both views, of all ranks (SimCLR, Chen et al. 2020; CVRL).
+
+    The key encoder only follows, so that a later stage can start from it.
+    """
+
+    def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
+        del rng
+        x1, x2 = batch.views[learner.modality]
+        z1, z2 = learner.query.embed(x1), learner.query.embed(x2)
+        all1, all2 = (gathered_with_gradient(z, learner.group) for z in (z1, z2))
+        plan = MixPlan.unmixed(len(all1))
+        _, compared = learner.compare(z1.detach(), all2.detach(), plan, learner.instances(batch, {}))
+        others = compared.excluded[:, : len(all1)]
+        loss = nt_xent((z1, z2), (all1, all2), learner.temperature, others, compared.first)
+        learner.update_key_encoder()
+        return learner.update(loss, compared, plan)
+
+    return step
+
+
+def symmetric_step(learner: Learner) -> Step:
+    """Each view is a query for the key of the other; the mean of both losses (MoCo v3, Chen et al. 2021).
+
+    MoCo v3 has no queue (``contrast.queue = 0``), scales the sum of both losses by 2τ, and has a further head on the
+    query side, which is left out here.
+    """
+
+    def step(batch: ClipBatch, rng: np.random.Generator) -> StepOutcome:
+        x1, x2 = batch.views[learner.modality]
+        z1, z2 = learner.query.embed(x1), learner.query.embed(x2)
+        keys2, keys1 = learner.keys(x2, rng), learner.embed_keys(x1, rng)
+        plan, instances = MixPlan.unmixed(len(keys1)), learner.instances(batch, {})
+        loss1, compared = learner.compare(z1, keys2, plan, instances)
+        loss2, _ = learner.compare(z2, keys1, plan, instances)
+        return learner.update((loss1 + loss2) / 2, compared, plan)
+
+    return step
+
+
 def _mixed(
     g1: Tensor, g2: Tensor, donor: Network, learner: Learner, policy: MixPolicy, rng: np.random.Generator
 ) -> tuple[Tensor, MixPlan]:
@@ -108,12 +146,3 @@ def _mixed(
         rng=rng,
     )
     return blend_rows_of_rank(g1, g2, plan, learner.group), plan
-
-
-def _require_equal_depth(learner: Learner, partner: Network, partner_modality: Modality, layers: LayerChoice) -> None:
-    if isinstance(layers, SameLayer) and learner.query.depth != partner.depth:
-        raise VimixError(
-            f"layers = 'same' mixes at one layer of both encoders, but {learner.modality} has {learner.query.depth} "
-            f"stages and {partner_modality} {partner.depth}: set modalities.{learner.modality}.stages and "
-            f"modalities.{partner_modality}.stages alike"
-        )

@@ -1,19 +1,33 @@
-"""The loop that every stage runs, and how it stops and resumes."""
+"""The loop that every stage runs, how it stops and resumes, and stages in order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from attrs import define, field
 
-from vimix.app.data_timer import DataTimer
-from vimix.app.meter import Meter
-from vimix.app.provenance import require_provenance
+from vimix.app.meter import DataTimer, Meter
 from vimix.app.stage_run import StageRun
 from vimix.domain.contrast.snapshot import Snapshot
-from vimix.domain.schedule.rates import step_decay, warmed_up
+from vimix.domain.schedule.stages import Stage, step_decay, warmed_up
 from vimix.ports.callback import Callback
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import Interrupted, VimixError
+from vimix.values.modality import Modality
+
+Execute = Callable[[int, Stage, Mapping[Modality, Checkpoint]], Checkpoint]
+"""Trains stage number n, starting from the newest checkpoints by modality; returns its final checkpoint."""
+
+
+def run_stages(stages: Sequence[Stage], execute: Execute) -> dict[Modality, Checkpoint]:
+    """Run the stages in order, each from the newest weights of its encoders (section 5 of the method).
+
+    Returns the newest checkpoint of each modality.
+    """
+    newest: dict[Modality, Checkpoint] = {}
+    for number, stage in enumerate(stages):
+        final = execute(number, stage, dict(newest))
+        newest |= {modality: final.of(modality) for modality in stage.trained}
+    return newest
 
 
 def train(run: StageRun) -> Checkpoint:
@@ -89,7 +103,7 @@ def _require_same_stage(run: StageRun, last: Checkpoint) -> None:
             f"{run.learner.modality} with {_listed(expected)}: go on with the same data, batch and number of "
             "processes, or begin another run"
         )
-    require_provenance(last.progress.origin, run.origin, run.name)
+    last.progress.require_origin(run.origin, run.name)
 
 
 def _listed(values: Mapping[str, object]) -> str:

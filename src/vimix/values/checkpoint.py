@@ -5,7 +5,11 @@ from typing import Any
 
 from attrs import evolve, frozen
 
+from vimix.values.errors import VimixError
+
 FORMAT = "vimix-checkpoint-1"
+Provenance = Mapping[str, str]
+"""Digests of data, initial weights and settings, by the names that messages use."""
 
 
 @frozen
@@ -19,8 +23,7 @@ class Progress:
     """Epochs of the whole stage."""
     seed: int
     """Seed of the stage's data order and random draws."""
-    origin: Mapping[str, str]
-    """Digests of data, initial weights and settings, by the names that messages use."""
+    origin: Provenance
     skipped: int = 0
     """Steps that changed nothing, because their loss or gradient was not finite."""
 
@@ -33,6 +36,18 @@ class Progress:
     def finished(self) -> bool:
         """Whether all epochs of the stage have been trained."""
         return self.steps >= self.epochs * self.steps_per_epoch
+
+    def require_origin(self, expected: Provenance, stage: str) -> None:
+        """Raise VimixError if the training of ``stage`` was started from something else than ``expected``.
+
+        Names that the checkpoint does not have (it may be older than they are) are not compared.
+        """
+        if changed := [name for name, digest in expected.items() if self.origin.get(name, digest) != digest]:
+            listed = " and ".join(filter(None, [", ".join(changed[:-1]), changed[-1]]))
+            raise VimixError(
+                f"{stage} was begun with other {listed}: put that back as it was, or begin another run "
+                f"(to train this stage anew, delete its folder)"
+            )
 
 
 @frozen(eq=False)

@@ -6,7 +6,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vimix.domain.scores.recall import recall_at_k
+from vimix.domain.scores.accuracy import recall_at_k
 from vimix.values.predictions import RetrievalScores
 
 SHOWN = 5

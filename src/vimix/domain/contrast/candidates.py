@@ -56,17 +56,9 @@ class OwnKeyAndQueue:
     """Leaves out further candidates, such as siblings in the queue."""
 
     def excluded(self, sources: Tensor, queue_sources: Tensor, partner: Tensor, first: int = 0) -> Tensor:
-        """Bool [B, G+K]: the other keys of the batch, and what ``among`` excludes.
-
-        Raises ValueError if a row is mixed with another; this is checked on the CPU only, because reading the answer
-        from an accelerator would stall it.
-        """
-        rows = first + torch.arange(len(partner), device=sources.device)
-        if partner.is_cpu and not torch.equal(rows, partner):
-            raise ValueError(
-                "with mixing the keys of the batch are targets: comparing with own key and queue alone is not possible"
-            )
+        """Bool [B, G+K]: the other keys of the batch, and what ``among`` excludes."""
+        rows = torch.arange(len(partner), device=sources.device)
         excluded = torch.ones(len(partner), len(sources) + len(queue_sources), dtype=torch.bool, device=sources.device)
         excluded[:, len(sources) :] = False
-        excluded[rows - first, rows] = False
+        excluded[rows, first + rows] = False
         return excluded | self.among.excluded(sources, queue_sources, partner, first)

@@ -67,17 +67,13 @@ def found_positives(found: Tensor, cosines: Tensor, instances: Instances, first:
     [B, G+K]. They are nan where nothing was found; the share of the class also where no class is known.
     """
     size, own = len(instances.sources), slice(first, first + len(found))
-    sources, labels = (
-        torch.cat(pair)
-        for pair in ((instances.sources, instances.queue_sources), (instances.labels, instances.queue_labels))
-    )
+    labels = torch.cat([instances.labels, instances.queue_labels])
     ages = torch.cat([torch.zeros_like(instances.sources), instances.queue_ages // size + 1])
     known = found & (labels >= 0) & (labels[own] >= 0)[:, None]
-    same_class, same_source = (numbers == numbers[own][:, None] for numbers in (labels, sources))
     return {
         "positives": found.sum() / len(found),
-        "positives_own_class": (known & same_class).sum() / known.sum(),
-        "positives_own_recording": (found & same_source).sum() / found.sum(),
+        "positives_own_class": (found & instances.same_label[own]).sum() / known.sum(),
+        "positives_own_recording": (found & instances.same_recording[own]).sum() / found.sum(),
         "positives_age": (found * ages).sum() / found.sum(),
         "positives_similarity": cosines.masked_fill(~found, 0).sum() / found.sum(),
     }

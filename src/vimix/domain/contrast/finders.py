@@ -1,4 +1,4 @@
-"""Finders of positives: candidates besides a query's own key that show the same thing (section 9 of the method)."""
+"""Positives, and finders of candidates besides a query's own key that show the same thing (section 9 of the method)."""
 
 from typing import Protocol
 
@@ -6,6 +6,8 @@ import torch
 from attrs import field, frozen
 from attrs.validators import ge
 from torch import Tensor
+
+from vimix.values.mixing import MixPlan
 
 
 @frozen(eq=False)
@@ -50,6 +52,30 @@ class Instances:
         nearest = torch.zeros_like(allowed, dtype=torch.bool).scatter_(1, allowed.topk(k, dim=1).indices, True)
         nearest &= self.full if among is None else among & self.full
         return torch.cat([torch.zeros_like(self.own[:, : len(self.sources)]), nearest], dim=1)
+
+
+@frozen(eq=False)
+class Positives:
+    """The positives of B queries among the G + K candidates: keys of the batch, then keys of the queue."""
+
+    own: Tensor
+    """Bool [B, G+K]: positives of the instance of each query."""
+    partner: Tensor
+    """Bool [B, G+K]: positives of the instance that is mixed into each query."""
+
+    @classmethod
+    def of(cls, found: Tensor, plan: MixPlan, first: int = 0) -> "Positives":
+        """The positives of queries first ... first+B-1 of a batch, mixed by ``plan`` (their B rows of the plan).
+
+        ``found`` bool [G, G+K] has the positives of each instance of the batch.
+        """
+        partner = torch.from_numpy(plan.partner).to(found.device, non_blocking=True)
+        return cls(found[first : first + len(plan)], found[partner])
+
+    @property
+    def either(self) -> Tensor:
+        """Bool [B, G+K]: positives of one of the two instances in a query."""
+        return self.own | self.partner
 
 
 class Finder(Protocol):

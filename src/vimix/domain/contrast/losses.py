@@ -1,10 +1,12 @@
-"""InfoNCE over mixed queries, with one positive or several (Eq. 1-3 and 6; section 9 of the method)."""
+"""InfoNCE over mixed queries, with one positive or several (Eq. 1-3 and 6), and the losses of CrosSCLR and SimCLR."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from vimix.domain.contrast.finders import Positives
 from vimix.values.mixing import MixPlan
-from vimix.values.positives import Positives
 
 
 def mixed_info_nce(
@@ -89,3 +91,65 @@ def mixed_cross_entropy(logits: Tensor, plan: MixPlan, first: int = 0) -> Tensor
 def pretext_accuracy(logits: Tensor, positives: Tensor) -> Tensor:
     """Share of the queries for which one of their ``positives`` [B, G+K] scores highest ((K+1)-way, Fig. 3)."""
     return positives.gather(1, logits.argmax(dim=1, keepdim=True)).float().mean()
+
+
+def cross_view_loss(
+    cosines: Sequence[Tensor],
+    positives: Sequence[Tensor],
+    excluded: Sequence[Tensor],
+    temperature: float,
+    batch: int,
+) -> Tensor:
+    """Sum over the views v of the mean over the other views u of v's loss with the positives that u found, in nats.
+
+    A view learns from the positives that other views find (CrosSCLR, Li et al. 2021; section 9 of the method).
+    ``cosines`` has for each view those of its queries with its own candidates [B, G+K]: G = ``batch`` keys of the
+    batch, then the queue, whose row is the same clip for all views. ``positives`` and ``excluded`` bool [B, G+K] have
+    for each view what it found, and what it may not be compared with. Returns a scalar, float32.
+    """
+    total = cosines[0].new_zeros(())
+    for v, own in enumerate(cosines):
+        others = [u for u in range(len(cosines)) if u != v]
+        losses = [_pair_loss(own, cosines[u], positives[u], excluded[v], temperature, batch) for u in others]
+        total = total + torch.stack(losses).mean()
+    return total
+
+
+def _pair_loss(
+    own: Tensor, other: Tensor, positives: Tensor, excluded: Tensor, temperature: float, batch: int
+) -> Tensor:
+    """-log softmax, the mean over the positives, over candidates and their contexts.
+
+    The context of a row of the queue is the product of its cosines in both views. It is a candidate of its own, and
+    positive if the row is.
+    """
+    left_out = excluded & ~positives
+    logits = torch.cat([own, own[:, batch:] * other[:, batch:]], dim=1) / temperature
+    logits = logits.masked_fill(torch.cat([left_out, left_out[:, batch:]], dim=1), -torch.inf)
+    both = torch.cat([positives, positives[:, batch:]], dim=1)
+    logs = logits.log_softmax(dim=1).masked_fill(~both, 0.0)
+    return -(logs.sum(dim=1) / both.sum(dim=1)).mean()
+
+
+def nt_xent(
+    own: tuple[Tensor, Tensor],
+    every: tuple[Tensor, Tensor],
+    temperature: float,
+    excluded: Tensor | None = None,
+    first: int = 0,
+) -> Tensor:
+    """The loss of the two views ``own`` [B, D] of videos first ... first+B-1 among the views ``every`` [G, D] of all.
+
+    Each view is compared with the other 2G - 1; its positive is the other view of its video (NT-Xent: SimCLR, Chen et
+    al. 2020). ``excluded`` bool [B, G] marks the videos with which a video is not compared, never itself. All vectors
+    are L2-normalised. Returns a scalar, float32, in nats: the mean over the 2B views.
+    """
+    size, count = len(own[0]), len(every[0])
+    rows = torch.arange(size, device=own[0].device)
+    logits = torch.cat(own).float() @ torch.cat(every).float().T / temperature
+    left_out = torch.zeros(size, count, dtype=torch.bool, device=rows.device) if excluded is None else excluded
+    itself = torch.zeros_like(left_out)
+    itself[rows, first + rows] = True
+    without = torch.cat([torch.cat([left_out | itself, left_out], 1), torch.cat([left_out, left_out | itself], 1)])
+    targets = torch.cat([count + first + rows, first + rows])
+    return torch.nn.functional.cross_entropy(logits.masked_fill(without, -torch.inf), targets)

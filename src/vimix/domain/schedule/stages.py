@@ -1,5 +1,6 @@
-"""The stages of a plan (section 5 of the method)."""
+"""The stages of a plan, and their learning rates (section 5 of the method)."""
 
+from collections.abc import Sequence
 from enum import Enum
 
 from attrs import field, frozen
@@ -28,8 +29,7 @@ class Stage:
     Without ``layers`` clips are mixed in the input space (pretraining, section 3.1). With ``layers`` hidden maps are
     mixed: with maps of the frozen ``partner`` (a CMMC stage, section 3.2), or, without a partner, with maps of other
     clips of the batch (manifold mixup, Table 2). The ``finder`` finds positives, in the partner or in the modalities
-    that are trained ``together`` (section 9). Raises ValueError for a partner that neither gives maps nor finds
-    positives.
+    that are trained ``together`` (section 9).
     """
 
     name: str
@@ -54,10 +54,6 @@ class Stage:
     plain_epochs: int = 0
     """Epochs before the first positives are looked for in the modalities that are trained together."""
 
-    def __attrs_post_init__(self) -> None:
-        if self.partner is not None and self.layers is None and not self.finder.needs_similarities:
-            raise ValueError(f"stage {self.name} has the partner {self.partner} but no layers to mix at")
-
     @property
     def trained(self) -> tuple[Modality, ...]:
         """All modalities that are trained."""
@@ -72,3 +68,14 @@ class Stage:
     def views_needed(self) -> dict[Modality, int]:
         """Number of augmented views of each modality in a batch of the stage."""
         return {**dict.fromkeys(self.trained, 2), **({} if self.partner is None else {self.partner: 1})}
+
+
+def step_decay(base: float, epoch: int, milestones: Sequence[int], factor: float) -> float:
+    """``base`` times ``factor`` for each milestone that ``epoch`` (counted from 0) has reached."""
+    passed: int = sum(epoch >= milestone for milestone in milestones)
+    return base * float(factor) ** passed
+
+
+def warmed_up(rate: float, step: int, warmup_steps: int) -> float:
+    """``rate`` raised linearly over the first ``warmup_steps`` steps, from rate/warmup_steps; unchanged after."""
+    return rate * min(1.0, (step + 1) / warmup_steps) if warmup_steps else rate

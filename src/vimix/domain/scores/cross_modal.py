@@ -18,10 +18,8 @@ def linear_cka(one: Rows, other: Rows) -> float:
 
     The kernels are linear (Kornblith et al. 2019) and each HSIC is the unbiased estimator of Song et al. (2012), Eq. 5:
     the usual estimator nears 1 for any features with N below D. It may be slightly negative. Features without any
-    variance give 0. Raises ValueError for fewer than four videos, or different numbers of them.
+    variance give 0. N is at least ``LEAST``.
     """
-    if len(one) != len(other) or len(one) < LEAST:
-        raise ValueError(f"expected features of the same videos, at least {LEAST}, got {len(one)} and {len(other)}")
     grams = [_hollow_gram(rows) for rows in (one, other)]
     own = [_unbiased_hsic(gram, gram) for gram in grams]
     if min(own) <= 0:
@@ -33,11 +31,8 @@ def mutual_neighbours(one: Rows, other: Rows, k: int) -> float:
     """Mean share, 0 to 1, of the k nearest videos that features [N, D1] and [N, D2] of N videos have in common.
 
     Each side is centred and compared by cosine; a video is no neighbour of itself (Huh et al. 2024). Features that have
-    nothing in common give k/(N-1) on average. Equal cosines rank in order of the videos. Raises ValueError unless
-    1 <= k < N for the same N on both sides.
+    nothing in common give k/(N-1) on average. Equal cosines rank in order of the videos, and k is below N.
     """
-    if len(one) != len(other) or not 1 <= k < len(one):
-        raise ValueError(f"expected 1 <= k < N for the same N videos, got k = {k}, N = {len(one)} and {len(other)}")
     nearest = [_nearest(rows, k) for rows in (one, other)]
     return float(np.mean([len(np.intersect1d(mine, theirs)) / k for mine, theirs in zip(*nearest, strict=True)]))
 
