@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 from torchvision.models.video import s3d
+from torchvision.models.video.resnet import Conv3DSimple
 
 from vimix_adapters.encoders import planar
 from vimix_adapters.encoders.s3d import S3DEncoder
@@ -70,6 +71,37 @@ def test_a_layer_and_its_gradients_are_those_of_torch(in_planes, name, layout) -
     if layout == torch.channels_last_3d:
         assert found[0].is_contiguous(memory_format=layout), "the next layer is fast too"
         assert found[1].is_contiguous(memory_format=layout)
+
+
+SHORT = {
+    "time, two frames": (planar.in_planes, nn.Conv3d(8, 8, (3, 1, 1), 1, (1, 0, 0)), 2),
+    "stem, four frames": (planar.in_planes, nn.Conv3d(8, 8, (7, 1, 1), (2, 1, 1), (3, 0, 0)), 4),
+    "time, two frames, of a ResNet": (planar.pad_short_clips, nn.Conv3d(8, 8, (3, 1, 1), 1, (1, 0, 0)), 2),
+    "space and time": (planar.pad_short_clips, Conv3DSimple(8, 8), 2),
+}
+
+
+def leave_nan_in_freed_memory() -> None:
+    freed = [torch.full((2**size,), torch.nan) for size in range(6, 20) for _ in range(12)]
+    del freed
+
+
+@pytest.mark.parametrize("name", list(SHORT))
+def test_gradients_of_clips_shorter_than_the_kernel_are_right_in_bfloat16(name) -> None:
+    """On CPUs with bfloat16 torch's own convolution leaves a part of the weights' gradient as it was in memory."""
+    change, plain, frames = SHORT[name]
+    ours = nn.Sequential(deepcopy(plain)).to(memory_format=torch.channels_last_3d)
+    change(ours)
+    maps = drawn(4, 8, frames, 3, 3).float().contiguous(memory_format=torch.channels_last_3d)
+    weights = drawn(*plain(maps).shape).float()
+    (expected,) = torch.autograd.grad((plain(maps) * weights).sum(), [plain.weight])
+    for _ in range(8):
+        leave_nan_in_freed_memory()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = ours(maps)
+        assert out.dtype == torch.bfloat16
+        (found,) = torch.autograd.grad((out * weights).sum(), [ours[0].weight])
+        assert float((found - expected).norm() / expected.norm()) < 0.02
 
 
 @pytest.mark.parametrize("name", list(NOT_PLANAR))

@@ -243,6 +243,8 @@ queue = 0
 batch = 2
 lr = 1e-30
 weight_decay = 0.0
+[run]
+precision = "float32"
 [pretrain]
 epochs = 1
 milestones = []

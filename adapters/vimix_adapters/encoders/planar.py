@@ -17,7 +17,24 @@ def planes_are_fast(maps: Tensor) -> bool:
     return maps.is_cuda
 
 
-class PlanarConv3d(nn.Conv3d):
+class PaddedConv3d(nn.Conv3d):
+    """A convolution that is right for clips shorter than its kernel too.
+
+    There oneDNN (3.13, in torch 2.15) leaves a part of the weights' gradient uninitialised on CPUs that compute in
+    bfloat16. Written out, the zeros of the padding make the clip as long as the kernel.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Maps [B, C, T, H, W] to [B, C', T', H', W']."""
+        if input.shape[2] >= self.kernel_size[0] or input.is_cuda or not torch.is_autocast_enabled("cpu"):
+            return super().forward(input)
+        assert not isinstance(self.padding, str)
+        time, *space = self.padding
+        padded = functional.pad(input, (0, 0, 0, 0, time, time))
+        return functional.conv3d(padded, self.weight, self.bias, self.stride, (0, *space), self.dilation, self.groups)
+
+
+class PlanarConv3d(PaddedConv3d):
     """A convolution over space [1, k, k] or over time [k, 1, 1]."""
 
     def forward(self, input: Tensor) -> Tensor:
@@ -75,6 +92,13 @@ def in_planes(network: nn.Module) -> None:
             layer.__class__ = PlanarConv3d
         elif type(layer) is nn.MaxPool3d:
             layer.__class__ = PlanarMaxPool3d
+
+
+def pad_short_clips(network: nn.Module) -> None:
+    """Make all convolutions of a network right for clips shorter than their kernels, in place."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv3d):
+            layer.__class__ = PaddedConv3d
 
 
 def _over_space(layer: nn.Conv3d) -> bool:

@@ -8,6 +8,7 @@ from torchvision.models.video.resnet import BasicBlock, Conv2Plus1D, Conv3DNoTem
 from vimix.values.skeleton import SkeletonLayout
 from vimix_adapters.config.encoder_settings import ModalitySettings
 from vimix_adapters.encoders.chain import StageChain, scaled
+from vimix_adapters.encoders.planar import pad_short_clips
 
 PLANES = (64, 128, 256, 512)
 """Channels of the four layers, of two blocks each."""
@@ -46,6 +47,7 @@ class ResNetEncoder(StageChain):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does
             elif isinstance(module, nn.BatchNorm3d):
                 module.momentum = batch_norm_momentum
+        pad_short_clips(self)
 
 
 def _plain_stem(channels: int, width: float) -> nn.Sequential:
