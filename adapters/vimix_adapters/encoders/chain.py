@@ -33,7 +33,6 @@ class StageChain(nn.Module):
         self._cuts = (0, *(range(1, len(modules) + 1) if cuts is None else cuts))
         if list(self._cuts) != sorted(set(self._cuts)) or self._cuts[-1] != len(modules):
             raise ValueError(f"cuts {self._cuts[1:]} do not ascend to the number of modules, {len(modules)}")
-        self._reach = [_temporal_reach(module) for module in modules]
 
     @property
     def depth(self) -> int:
@@ -49,20 +48,13 @@ class StageChain(nn.Module):
         if not 0 <= start <= stop <= self.depth:
             raise ValueError(f"stages {start} to {stop} are not within 0 to {self.depth}")
         for number in range(self._cuts[start], self._cuts[stop]):
-            x = self._module(number, x)
+            x = self.features[number](x)
         return x
 
-    def _module(self, number: int, x: Tensor) -> Tensor:
-        # oneDNN's bf16 weight gradient of a temporal convolution that is longer than the map holds uninitialised memory
-        # (seen with torch 2.15 on AVX512_BF16: 2 frames, kernel of 3). Such maps are tiny, so float32 costs nothing.
-        if x.is_cpu and x.shape[2] < self._reach[number]:
-            with torch.autocast("cpu", enabled=False):
-                return self.features[number](_full(x))  # type: ignore[no-any-return]  # modules return Any
-        return self.features[number](x)  # type: ignore[no-any-return]  # modules return Any
-
     def pool(self, hidden: Tensor) -> Tensor:
-        """Mean over time and space, [B, D] float32."""
-        return _full(hidden).mean(dim=(2, 3, 4))
+        """Mean over time and space, [B, D] float32; float64 stays, so that a network can be checked in it."""
+        full = hidden if hidden.dtype == torch.float64 else hidden.float()
+        return full.mean(dim=(2, 3, 4))
 
 
 class EncoderBuilder(Protocol):
@@ -83,14 +75,3 @@ def encoder_of(settings: ModalitySettings, layout: SkeletonLayout | None = None)
 def scaled(channels: int, width: float) -> int:
     """Number of channels of a layer of ``channels`` in an encoder of that width."""
     return max(1, round(channels * width))
-
-
-def _full(x: Tensor) -> Tensor:
-    """Half precision as float32; float64 stays, so that a network can be checked in it."""
-    return x if x.dtype == torch.float64 else x.float()
-
-
-def _temporal_reach(block: nn.Module) -> int:
-    """Length of the longest temporal kernel within a module, in frames; time is the first axis of a kernel."""
-    convolutions = (module for module in block.modules() if isinstance(module, nn.Conv3d | nn.Conv2d))
-    return max((module.kernel_size[0] for module in convolutions), default=1)
