@@ -15,6 +15,7 @@ from tests.builders import skeleton_store
 from tests.cli import TINY, printed, refused, sets, vimix
 from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.cli import main
+from vimix_adapters.cli.options import worker_count
 
 QUICK = [*sets("finetune.epochs=1", "finetune.milestones=[]"), "--device", "cpu"]
 
@@ -410,6 +411,13 @@ def test_mixes_of_a_recipe_are_shown_as_a_page_and_as_a_picture(place, capsys) -
     assert (place / "picture.png").read_bytes().startswith(b"\x89PNG")
     with_page = json.loads((place / "picture.json").read_text())
     assert with_page["hidden"] == page["hidden"]
+
+
+def test_without_workers_the_cores_of_the_job_are_used(monkeypatch) -> None:
+    """A job of a cluster has a few cores of a large machine."""
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 5, 9}, raising=False)
+    assert (worker_count(0), worker_count(2)) == (3, 2)
 
 
 def test_a_recipe_without_a_mix_to_draw_is_refused(tmp_path, capsys) -> None:

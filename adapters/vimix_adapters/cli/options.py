@@ -1,12 +1,13 @@
 """Options and arguments that several commands share."""
 
 import inspect
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from vimix_adapters.reports.environment import cores
 
 if TYPE_CHECKING:
     from vimix_adapters.prepare.engines import Engine, RayEngine
@@ -22,8 +23,11 @@ Workers = Annotated[int, typer.Option(help="Number of worker processes; 0 takes 
 
 
 def worker_count(workers: int) -> int:
-    """Return the number of processes for ``--workers``: 0 stands for the number of cores."""
-    return workers or os.cpu_count() or 1
+    """Return the number of processes for ``--workers``: 0 stands for the cores that this process may use.
+
+    A job of a cluster may use fewer than its machine has.
+    """
+    return workers or cores()
 
 
 EngineName = Literal["local", "ray"]
