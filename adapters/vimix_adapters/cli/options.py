@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vimix_adapters.reports.environment import cores
-
 if TYPE_CHECKING:
     from vimix_adapters.prepare.engines import Engine, RayEngine
 
@@ -27,6 +25,8 @@ def worker_count(workers: int) -> int:
 
     A job of a cluster may use fewer than its machine has.
     """
+    from vimix_adapters.reports.environment import cores
+
     return workers or cores()
 
 
