@@ -110,6 +110,11 @@ class StageKeys:
         raise NotImplementedError
 
     @property
+    def partner(self) -> str | None:
+        """The frozen modality that takes part; a stage that trains several has none."""
+        return None
+
+    @property
     def modality(self) -> str:
         """The first modality that is trained."""
         return self.trained[0]
@@ -117,8 +122,7 @@ class StageKeys:
     @property
     def modalities(self) -> tuple[str, ...]:
         """All modalities that take part, those that are trained first, then a frozen partner."""
-        partner: str | None = getattr(self, "partner", None)  # a stage that trains several has none
-        return self.trained if partner is None else (*self.trained, partner)
+        return self.trained if self.partner is None else (*self.trained, self.partner)
 
 
 @frozen

@@ -57,7 +57,7 @@ def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
         name=stage.name,
         modality=first,
         together=tuple(together),
-        partner=next((Modality(m) for m in stage.modalities if m not in stage.trained), None),
+        partner=None if stage.partner is None else Modality(stage.partner),
         epochs=settings.epochs,
         rate=recipe.rate(stage),
         milestones=settings.milestones,
