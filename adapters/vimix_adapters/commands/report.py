@@ -6,7 +6,7 @@ from itertools import count
 from pathlib import Path
 
 import structlog
-from attrs import evolve, frozen
+from attrs import frozen
 
 from vimix.values.checkpoint import Checkpoint
 from vimix.values.errors import VimixError
@@ -196,9 +196,7 @@ def _newest(run: FoundRun, arm: str) -> dict[Modality, Checkpoint]:
         checkpoints = FolderCheckpointStore(folder)
         progress = checkpoints.progress() if checkpoints.exists() else None
         if progress is not None and progress.finished and (last := checkpoints.last()) is not None:
-            for modality in map(Modality, stage.trained):
-                own = last.of(modality)
-                found[modality] = evolve(own, parts={"query": own.parts["query"]})
+            found |= {modality: last.of(modality).query_only for modality in map(Modality, stage.trained)}
     return found
 
 

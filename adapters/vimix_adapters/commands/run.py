@@ -166,8 +166,8 @@ def _run_arm(session: Session, arm: str, folders: StageFolders) -> dict[Modality
         return _execute(own, stage, newest, folders.linked(arm, number, stage.name), number, arm)
 
     newest = run_stages([wiring.build_stage(session.recipe, stage) for stage in stages], execute)
-    # The query encoder only: the checkpoints of all arms stay in memory until they are evaluated.
-    return {m: attrs.evolve(final, parts={"query": final.parts["query"]}) for m, final in newest.items()}
+    # Only what is evaluated: the checkpoints of all arms stay in memory until then.
+    return {modality: final.query_only for modality, final in newest.items()}
 
 
 def _execute(

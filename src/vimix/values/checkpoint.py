@@ -76,6 +76,11 @@ class Checkpoint:
         return evolve(self, modality=modality, parts={**own, "progress": self.parts["progress"]})
 
     @property
+    def query_only(self) -> "Checkpoint":
+        """The checkpoint with its query network alone, for evaluation: key network, queue and optimiser are dropped."""
+        return evolve(self, parts={"query": self.parts["query"]})
+
+    @property
     def trained(self) -> Mapping[str, Any]:
         """State of the network whose encoder was trained (names ``encoder.*``): the query network or the classifier.
 
