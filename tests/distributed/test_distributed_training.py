@@ -33,7 +33,7 @@ HALVES = sets("optim.batch=2", "contrast.bn_groups=1")
 
 
 def assert_near(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], *names: str) -> None:
-    """To 1e-5; gradients, relative to the largest of them."""
+    """Assert that tensors agree within 1e-5; for gradients, within 1e-5 of the largest one."""
     for name in names:
         size = float(expected[name].abs().max()) if name.startswith("gradient") else 1.0
         torch.testing.assert_close(found[name], expected[name], rtol=1e-5, atol=1e-5 * size, msg=name)

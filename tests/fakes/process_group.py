@@ -22,7 +22,7 @@ class FakeProcessGroup:
     size: int
     barrier: Barrier = field(repr=False)
     slots: list[Any] = field(factory=list, repr=False)
-    """What each member gives in the present call; all members share the barrier and the slots."""
+    """The value of each rank in the current call. All ranks share this list and the barrier."""
 
     def _all(self, mine: Any) -> list[Any]:
         self.slots[self.rank] = mine

@@ -126,7 +126,7 @@ def kinetics() -> nn.Module:
 
 
 def imported_features(folder: Path, clips: Tensor = CLIPS) -> Tensor:
-    """Of the checkpoint with the recipe that it carries; in float64, or rounding would hide a wrong tensor."""
+    """Features by a checkpoint and its own recipe, in float64: float32 rounding would hide a wrong tensor."""
     checkpoint = load_checkpoint(folder)
     recipe = config.recipe_from_toml(checkpoint.recipe, "it")
     encoder = wiring.build_trained(recipe, checkpoint, Compute(torch.device("cpu"))).encoder.eval().double()

@@ -1,4 +1,4 @@
-"""What an evaluation writes beside its record: scores of each video, confusion matrix, and accuracy with few labels."""
+"""Files that an evaluation writes beside its record: scores by video, confusion matrix, accuracy with few labels."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

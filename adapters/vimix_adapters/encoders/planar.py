@@ -1,4 +1,7 @@
-"""Layers of S3D that compute on CUDA with two-dimensional kernels; the results are the same.
+"""Convolutions, pools and BatchNorms that avoid slow or wrong kernels of the device; the results are torch's.
+
+On CUDA, S3D's layers compute with two-dimensional kernels. On CPUs, convolutions of S3D and the ResNets write their
+padding out where a clip is shorter than the kernel (see ``PaddedConv3d``).
 
 No convolution of S3D spans space and time, and in channels-last layout a map [B, C, T, H, W] is, without a copy, also
 a map of pictures [B·T, C, H, W] and of lines [B, C, T, H·W]. cuDNN's convolutions are tuned for these. PyTorch's
