@@ -1,5 +1,6 @@
 """Chooses the device, the precision and the process group."""
 
+import ctypes
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
@@ -11,9 +12,14 @@ from vimix_adapters import config
 from vimix_adapters.distributed.torch_process_group import join_process_group, local_rank
 from vimix_adapters.encoders.contrastive_network import Compute
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_BYTES = 2**31 - 1
+
 
 def build_compute(recipe: config.Recipe, device: str) -> Compute:
     """The device by name (``auto``: a CUDA GPU if there is one) and a precision that its hardware supports.
+
+    On a CPU, the process keeps the memory that it frees, for the next step.
 
     Raises VimixError for an unknown or missing device.
     """
@@ -31,6 +37,8 @@ def build_compute(recipe: config.Recipe, device: str) -> Compute:
         )
     if chosen.type == "cuda" and chosen.index is not None:
         torch.cuda.set_device(chosen)
+    if chosen.type == "cpu":
+        _keep_freed_memory()
     fast = recipe.run.precision == "bfloat16" or (recipe.run.precision == "auto" and _has_bfloat16(chosen))
     return Compute(chosen, torch.bfloat16 if fast else torch.float32)
 
@@ -38,6 +46,14 @@ def build_compute(recipe: config.Recipe, device: str) -> Compute:
 def build_process_group(recipe: config.Recipe, compute: Compute) -> AbstractContextManager[ProcessGroup]:
     """The processes that torchrun started together, or this process alone."""
     return join_process_group(compute.device, recipe.run.dist_timeout)
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc not to return freed maps to the kernel, which would clear their pages again in every step."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def _has_bfloat16(device: torch.device) -> bool:
