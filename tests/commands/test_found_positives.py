@@ -24,7 +24,7 @@ stages = [
 [arms.crossclr]
 stages = [
   {{ joint = ["rgb", "flow"], positives = {{ find = "nearest_across_views", after = 0.5 }} }},
-  {{ cmmc = "flow", partner = "rgb", epochs = 1, milestones = [] }},
+  {{ cmmc = "flow", partner = "rgb", epochs = 1, milestones = [], warmup_steps = 4 }},
 ]
 [arms.both_views]
 set = {{ "contrast.queue" = 0, "pretrain.mix.policy" = "none", "augment.views" = "cvrl" }}
@@ -76,6 +76,14 @@ def test_each_stage_has_the_queue_that_it_asks_for(place) -> None:
         for stage in ("1-pretrain-flow", "2-pretrain-rgb-mining-flow", "3-cmmc-rgb-from-flow")
     }
     assert [*sizes.values()] == [0, 8, 4]
+
+
+def test_each_stage_has_the_warm_up_that_it_asks_for(place) -> None:
+    rates = {
+        stage: [row["learning_rate"] for row in rows(place / "run" / stage)][:3]
+        for stage in ("coclr/1-pretrain-flow", "crossclr/2-cmmc-flow-from-rgb")
+    }
+    assert [*rates.values()] == [[1e-3] * 3, pytest.approx([0.25e-3, 0.5e-3, 0.75e-3])]
 
 
 def test_a_picture_shows_what_was_found(place) -> None:

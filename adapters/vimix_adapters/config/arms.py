@@ -31,8 +31,12 @@ def of_arm(recipe: Recipe, arm: str) -> Recipe:
 
 
 def of_stage(recipe: Recipe, stage: Stage) -> Recipe:
-    """The recipe with the queue that the stage gives itself."""
-    return recipe if stage.queue is None else evolve(recipe, contrast=evolve(recipe.contrast, queue=stage.queue))
+    """The recipe with the queue and the warm-up that the stage gives itself."""
+    if stage.queue is not None:
+        recipe = evolve(recipe, contrast=evolve(recipe.contrast, queue=stage.queue))
+    if stage.warmup_steps is not None:
+        recipe = evolve(recipe, optim=evolve(recipe.optim, warmup_steps=stage.warmup_steps))
+    return recipe
 
 
 def mistakes_in_set(recipe: Recipe, arm: str) -> list[str]:

@@ -101,6 +101,8 @@ class StageKeys:
     milestones: tuple[int, ...] | None = None
     lr: float | None = field(default=None, validator=optional(gt(0)))
     """Initial learning rate of the first modality; None: its own. Those of the others keep their ratio to it."""
+    warmup_steps: int | None = field(default=None, validator=optional(ge(0)))
+    """Steps in which the learning rate grows from 0; None: ``optim.warmup_steps``."""
     queue: int | None = field(default=None, validator=optional(ge(0)))
     """Keys in each queue; None: ``contrast.queue``. A stage with another queue than the one before starts with none."""
 
