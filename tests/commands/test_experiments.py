@@ -14,6 +14,7 @@ from scipy.stats import ttest_rel
 
 from tests.cli import printed, vimix
 from tests.recipes import ROOT, of_skeletons
+from vimix.domain.mixing.policies import EXTENTS
 from vimix.values.errors import VimixError
 from vimix_adapters.commands.mix_weights import mix_weights
 from vimix_adapters.commands.paper_figures import draw_figure, show_stages
@@ -594,16 +595,28 @@ def test_a_file_that_is_no_record_is_refused_by_name(tmp_path, content) -> None:
 def test_the_mean_weights_are_those_of_the_method(encoder, extent, random_layers, same_layer) -> None:
     weights = mix_weights(encoder, extent)
     assert weights.random_layers == pytest.approx(random_layers, abs=0.01)
-    assert weights.same_layer == pytest.approx(same_layer, abs=0.01)
+    assert weights.same_layer["cthw"] == pytest.approx(same_layer, abs=0.01)
 
 
 @pytest.mark.slow
-def test_the_table_of_weights_has_a_row_for_each_k_and_a_column_for_each_l(tmp_path, capsys) -> None:
+def test_the_tables_of_weights_are_those_of_the_documentation(tmp_path, capsys) -> None:
+    def tables(text: str) -> list[list[str]]:
+        return [
+            line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ") and "---" not in line
+        ]
+
     out = tmp_path / "weights.json"
-    shown = printed(capsys, "experiments", "weights", "--encoder", "stgcn", "--out", out)
-    assert 'stgcn, extent = "map": 0.64 on average over random layers' in shown
-    assert "| k = 9 |" in shown
-    assert "| l = 9 |" in shown
+    printed_tables = tables(printed(capsys, "experiments", "weights", "--out", out))
+    section = (ROOT / "docs/method.md").read_text().split("### Two ways to cut S3D")[1].split("### Skeletons")[0]
+    written = tables(section)
+    assert [len(row) for row in written] == [len(row) for row in printed_tables]
+    for row, expected in zip(written, printed_tables, strict=True):
+        for cell, value in zip(row, expected, strict=True):
+            assert cell == value or float(cell) == pytest.approx(float(value), abs=0.011), (row, expected)
     measured = json.loads(out.read_text())["weights"]
-    assert [len(row) for row in measured[0]["by_layers"]] == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+    assert [(w["encoder"], w["stages"], w["extent"], len(w["by_layers"])) for w in measured] == [
+        *(("s3d", stages, extent, count) for stages, count in (("blocks", 4), ("modules", 15)) for extent in EXTENTS),
+        *(("stgcn", "blocks", extent, 9) for extent in EXTENTS),
+    ]
+    assert [len(row) for row in measured[-1]["by_layers"]] == [9, 8, 7, 6, 5, 4, 3, 2, 1]
     assert vimix("experiments", "weights", "--encoder", "stgcn", "--out", out) == 2

@@ -112,7 +112,7 @@ def weights(
     out: Annotated[Path | None, typer.Option(help="JSON file to write too.", metavar="FILE.json")] = None,
     force: Force = False,
 ) -> None:
-    """Print the mean share of a query's own map that the tesseract leaves, by layers k and l and by extent."""
+    """Print the mean share of a query's own map that the tesseract leaves, by stages, extent, dims and layers."""
     from vimix_adapters.commands.mix_weights import show_weights
 
     show_weights([encoder] if encoder else get_args(Encoder), out, force)

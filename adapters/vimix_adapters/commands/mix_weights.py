@@ -1,13 +1,14 @@
-"""``vimix experiments weights``: the mean share of a query's own map that the tesseract cut leaves, by layers."""
+"""``vimix experiments weights``: the mean share of a query's own map that the tesseract cut leaves (section 4)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from attrs import frozen
+from attrs import asdict, frozen
 
-from vimix.domain.mixing.policies import EXTENTS, CrossModalCutMix
+from vimix.domain.mixing.policies import DIMS, EXTENTS, CrossModalCutMix
 from vimix.values.grid import Grid
 from vimix_adapters.config.encoder_settings import ModalitySettings
 from vimix_adapters.encoders.chain import StageChain, encoder_of
@@ -22,53 +23,62 @@ CLIPS: Mapping[str, tuple[int, int, int, int]] = {"s3d": (3, 32, 128, 128), "stg
 """The paper's clips by encoder: [C, T, H, W] or [C, T, V, M]."""
 
 
+STAGES: Mapping[str, Sequence[Literal["blocks", "modules"]]] = {"s3d": ("blocks", "modules"), "stgcn": ("blocks",)}
+"""Ways to cut an encoder into stages; the first is the default."""
+
+
 @frozen
 class MixWeights:
-    """Mean weights of one encoder and extent."""
+    """Mean weights of one encoder, way to cut it into stages, and extent."""
 
     encoder: str
+    stages: str
     extent: str
     by_layers: Sequence[Sequence[float]]
-    """Row k - 1 holds the mean weights for l = k, k+1, ..., L-1."""
+    """Row k - 1 holds the mean weights for l = k, k+1, ..., L-1, with ``dims = "cthw"``."""
+    same_layer: Mapping[str, float]
+    """The mean for k uniform in [1, L-1] and l = k, by ``dims``."""
 
     @property
     def random_layers(self) -> float:
-        """The mean for k uniform in [1, L-1] and l uniform in [k, L-1]."""
+        """The mean for k uniform in [1, L-1], l uniform in [k, L-1] and ``dims = "cthw"``."""
         return float(np.mean([np.mean(row) for row in self.by_layers]))
-
-    @property
-    def same_layer(self) -> float:
-        """The mean for k uniform in [1, L-1] and l = k."""
-        return float(np.mean([row[0] for row in self.by_layers]))
 
 
 def show_weights(encoders: Sequence[str], out: Path | None, force: bool = False) -> None:
-    """Print a Markdown table of k by l for each encoder and extent; ``out`` is a JSON file to write too."""
+    """Print a Markdown table of all means, then one of k by l for each encoder and extent with the default stages.
+
+    ``out`` is a JSON file to write too, with all numbers.
+    """
     if out is not None:
         require_new(out, force)
-    measured = [mix_weights(encoder, extent) for encoder in encoders for extent in EXTENTS]
-    for weights in measured:
-        print(
-            f'{weights.encoder}, extent = "{weights.extent}": {weights.random_layers:.2f} on average over random '
-            f"layers, {weights.same_layer:.2f} at the same layer\n"
-        )
-        print(_table(weights))
-    if out is not None:
-        write_json(out, {"draws": DRAWS, "weights": [_plain(weights) for weights in measured]})
-
-
-def mix_weights(encoder: str, extent: str) -> MixWeights:
-    """Mean weights for the paper's clips and ``dims = "cthw"``, from ``DRAWS`` plans of each pair of layers."""
-    grids, policy, rng = _grids(encoder), CrossModalCutMix(extent=extent), np.random.default_rng(0)
-    by_layers = [
-        [float(policy.plan(batch=DRAWS, grid=grid, donor=donor, rng=rng).weight.mean()) for donor in grids[number:]]
-        for number, grid in enumerate(grids)
+    measured = [
+        mix_weights(encoder, extent, stages) for encoder in encoders for stages in STAGES[encoder] for extent in EXTENTS
     ]
-    return MixWeights(encoder, extent, by_layers)
+    print(_means(measured))
+    for weights in measured:
+        if weights.stages == STAGES[weights.encoder][0]:
+            print(f'{weights.encoder}, extent = "{weights.extent}":\n\n{_table(weights)}')
+    if out is not None:
+        rows = [{**asdict(weights), "random_layers": weights.random_layers} for weights in measured]
+        write_json(out, {"draws": DRAWS, "weights": rows})
 
 
-def _grids(encoder: str) -> list[Grid]:
-    settings = ModalitySettings(encoder=encoder)
+def mix_weights(encoder: str, extent: str, stages: Literal["blocks", "modules"] = "blocks") -> MixWeights:
+    """Mean weights for the paper's clips, from ``DRAWS`` plans of each pair of layers."""
+    grids, rng = _grids(encoder, stages), np.random.default_rng(0)
+
+    def mean(dims: str, grid: Grid, donor: Grid) -> float:
+        policy = CrossModalCutMix(dims=dims, extent=extent)
+        return float(policy.plan(batch=DRAWS, grid=grid, donor=donor, rng=rng).weight.mean())
+
+    by_layers = [[mean("cthw", grid, donor) for donor in grids[number:]] for number, grid in enumerate(grids)]
+    same_layer = {dims: float(np.mean([mean(dims, grid, grid) for grid in grids])) for dims in reversed(DIMS)}
+    return MixWeights(encoder, stages, extent, by_layers, same_layer)
+
+
+def _grids(encoder: str, stages: Literal["blocks", "modules"]) -> list[Grid]:
+    settings = ModalitySettings(encoder=encoder, stages=stages)
     network = encoder_of(settings, find_layout("ntu") if settings.entry.maps == "graph" else None)
     return map_grids(network, CLIPS[encoder])
 
@@ -84,6 +94,21 @@ def map_grids(network: StageChain, clip: tuple[int, int, int, int]) -> list[Grid
     return grids
 
 
+def _means(measured: Sequence[MixWeights]) -> str:
+    headings = [
+        "encoder",
+        "stages",
+        "extent",
+        "cthw, random layers",
+        *(f"{dims}, same layer" for dims in reversed(DIMS)),
+    ]
+    rows = [
+        [w.encoder, w.stages, w.extent, *(f"{mean:.2f}" for mean in (w.random_layers, *w.same_layer.values()))]
+        for w in measured
+    ]
+    return markdown_table(headings, rows, "lllr")
+
+
 def _table(weights: MixWeights) -> str:
     depth = len(weights.by_layers)
     rows = [
@@ -91,8 +116,3 @@ def _table(weights: MixWeights) -> str:
         for k, row in enumerate(weights.by_layers, start=1)
     ]
     return markdown_table(["", *(f"l = {number}" for number in range(1, depth + 1))], rows, "lr")
-
-
-def _plain(weights: MixWeights) -> dict[str, object]:
-    means = {"random_layers": weights.random_layers, "same_layer": weights.same_layer}
-    return {"encoder": weights.encoder, "extent": weights.extent, **means, "by_layers": [*map(list, weights.by_layers)]}
