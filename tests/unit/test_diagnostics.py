@@ -93,8 +93,13 @@ def test_a_collapse_is_warned_of_when_it_begins_and_skipped_steps_when_there_are
         warning.on_row(9, {"loss": 1.0})
     events = [(log["event"], log["step"]) for log in logs]
     assert events == [("embeddings.look_collapsed", 1), ("steps.skipped", 3), ("embeddings.look_collapsed", 4)]
-    assert looks_collapsed(1.9, 16)
-    assert not looks_collapsed(2.1, 16)
+    assert "contrast.queue = 0" in logs[0]["advice"], "what the measurements on small sets found"
+
+
+@pytest.mark.parametrize(("possible", "threshold"), [(16, 2), (32, 2), (64, 4), (128, 8)])
+def test_embeddings_look_collapsed_below_the_rank_that_the_documentation_names(possible, threshold) -> None:
+    assert looks_collapsed(threshold - 0.1, possible)
+    assert not looks_collapsed(threshold + 0.1, possible)
 
 
 def test_a_collapse_is_warned_of_again_while_it_lasts() -> None:

@@ -9,6 +9,10 @@ from vimix.ports.callback import Callback
 
 REPEAT = 50
 """Rows of metrics between two warnings of a collapse that lasts."""
+ADVICE = (
+    "a set of a few hundred clips needs contrast.queue = 0 and smaller batches (docs/training.md, Small sets); "
+    "otherwise lower optim.lr or raise contrast.temperature, unless this is the start of a run"
+)
 
 THRESHOLD = 0.15
 """Share of the time spent waiting for data above which faster loading would pay."""
@@ -41,7 +45,7 @@ class CollapseWarning(Callback):
                     step=step,
                     effective_rank=round(rank, 2),
                     possible=self._possible,
-                    advice="lower optim.lr or raise contrast.temperature, unless this is the start of a run",
+                    advice=ADVICE,
                 )
             self._rows_collapsed = self._rows_collapsed + 1 if collapsed else 0
         bad = row.get("bad_steps", 0.0)
