@@ -106,7 +106,13 @@ def test_a_dry_run_estimates_the_size_of_the_store(tmp_path, codec, capsys) -> N
     assert estimate == pytest.approx(stored, rel=0.01 if codec == "raw" else 0.2)
 
 
-@pytest.mark.parametrize(("name", "side"), [("ucf101", 256), ("ntu60-videos", 256), ("folder", 128)])
+@pytest.mark.parametrize(
+    ("name", "side"),
+    [
+        *((name, 256) for name in ("ucf101", "hmdb51", "kinetics", "ntu60-videos", "ntu120-videos")),
+        *((name, 128) for name in ("folder", "csv")),
+    ],
+)
 def test_published_sets_are_stored_at_256_pixels(name, side) -> None:
     import typer
 
