@@ -263,7 +263,15 @@ def test_the_peers_numbers_are_those_of_their_code() -> None:
     [
         (
             "coclr",
-            ("test clips", "reported first", "pictures of three channels", "BatchNorm", "augment.views", "resized"),
+            (
+                "test clips",
+                "reported first",
+                "pictures of three channels",
+                "changes their colours",
+                "BatchNorm",
+                "augment.views",
+                "resized",
+            ),
         ),
         ("crosclr", ("reported first", "extracted once", "no retrieval", "--align crosclr", "queue starts empty")),
     ],

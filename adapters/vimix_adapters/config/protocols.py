@@ -103,7 +103,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "the last epoch is reported first (the source reports the best on test; it tests epochs 0, 5, ..., 95)",
             "two streams' similarities are averaged (the source adds them: the same order)",
             "flow is a field of vectors in two channels: flips negate u, crops scale u and v (the source treats it as "
-            "pictures of three channels with ImageNet's statistics)",
+            "pictures of three channels with ImageNet's statistics, and changes their colours too)",
             "the BatchNorm before the end-to-end layer sees all 64 clips (the source: the 32 of each GPU)",
             "the end-to-end layer and finetuning are tested after the last epoch (the source: after the epoch that is "
             "best on random crops of test videos)",
