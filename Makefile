@@ -55,3 +55,4 @@ demo: setup
 	$(BIN)/vimix run experiments/demo.toml --out demo/run
 	@echo "The demo shows that training works. It is too short to rank the arms; five seeds on few videos, 260 epochs each, do so:"
 	$(BIN)/vimix experiments recorded experiments/records/fewer-seeds-0-4.json --arms mixup_longer,cmmc_late
+	@echo "Vi-Mix owes this gain to its mixup: CMMC has not improved on mixup trained for as long. docs/results/fewer.md says why."

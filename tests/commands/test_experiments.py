@@ -575,6 +575,17 @@ def test_a_record_shows_the_differences_that_its_seeds_decide_and_counts_the_oth
         decided_markdown(read_record(tmp_path / "results.json"), ["nothing"])
 
 
+def test_the_demo_ends_with_what_the_records_know(capsys, monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    demo = (ROOT / "Makefile").read_text().split("\ndemo: setup\n")[1]
+    _, _, command, last = demo.strip().rsplit("\n", 3)
+    shown = printed(capsys, *command.split()[1:])
+    assert "| Vi-Mix after all of mixup minus MoCo, 260 epochs | flow | R@1 | +10.5 | +7.4 to +13.6 |" in shown
+    assert "| Mixup, 260 epochs minus MoCo, 260 epochs | flow | R@1 | +14.7 | +9.8 to +19.6 |" in shown
+    assert "CMMC has not improved on mixup" in last
+    assert (ROOT / re.findall(r"docs/\S+\.md", last)[0]).is_file()
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"format": "vimix-table-1"}'])
 def test_a_file_that_is_no_record_is_refused_by_name(tmp_path, content) -> None:
     (tmp_path / "r.json").write_text(content)
