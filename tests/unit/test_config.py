@@ -3,8 +3,10 @@
 import pytest
 from attrs import evolve
 
+import vimix
 from tests.recipes import all_recipes
 from vimix.domain.contrast.finders import Labels, NearestAcrossViews, NearestInPartner, OwnKey
+from vimix.domain.mixing.layers import RandomLayer, SameLayer
 from vimix.values.errors import VimixError
 from vimix_adapters import wiring
 from vimix_adapters.config import (
@@ -413,6 +415,29 @@ def test_layers_that_are_not_said_are_random_where_that_is_legal(mix, layers) ->
     arm = f"stages = [{{ pretrain = 'rgb' }}, {{ pretrain = 'flow' }}, {{ cmmc = 'rgb'{partner}, mix = {{ {mix} }} }}]"
     recipe = read(f"[arms.a]\n{arm}\n")
     assert recipe.stage(recipe.arms["a"].stages[2]).mix.layers == layers
+
+
+@pytest.mark.parametrize(
+    ("stage", "policy", "layers"),
+    [
+        ("pretrain = 'rgb', mix = { policy = 'mixup', alpha = 0.5 }", vimix.Mixup(alpha=0.5), None),
+        ("pretrain = 'rgb', mix = { policy = 'temporal_cutmix' }", vimix.TemporalCutMix(), None),
+        ("pretrain = 'rgb', mix = { policy = 'st_cutmix' }", vimix.SpatioTemporalCutMix(), None),
+        ("pretrain = 'rgb', mix = { policy = 'videomix', per_sample = false }", vimix.VideoMix(per_sample=False), None),
+        ("cmmc = 'rgb', mix = { policy = 'manifold_mixup' }", vimix.ManifoldMixup(), SameLayer()),
+        ("cmmc = 'rgb', partner = 'flow', mix = { policy = 'cm_mixup' }", vimix.CrossModalMixup(), SameLayer()),
+        ("cmmc = 'rgb', partner = 'flow'", vimix.CrossModalCutMix(), RandomLayer()),
+        (
+            "cmmc = 'rgb', partner = 'flow', mix = { extent = 'map', dims = 'thw', alpha = 2.0, per_sample = false }",
+            vimix.CrossModalCutMix(extent="map", dims="thw", alpha=2.0, per_sample=False),
+            SameLayer(),
+        ),
+    ],
+)
+def test_a_stage_is_trained_with_the_mix_that_its_recipe_names(stage, policy, layers) -> None:
+    recipe = read(f"[arms.a]\nstages = [{{ pretrain = 'rgb' }}, {{ pretrain = 'flow' }}, {{ {stage} }}]\n")
+    built = wiring.build_stage(recipe, recipe.arms["a"].stages[2])
+    assert (type(built.policy), built.policy, built.layers) == (type(policy), policy, layers)
 
 
 ARMS = """

@@ -1,9 +1,11 @@
 """The recipes of the paper's tables: batches, peers' baselines and lengths, against the paper and the peers' code."""
 
 import pytest
+from attrs import evolve
 
 from tests.recipes import ROOT
 from vimix_adapters.config import Recipe, of_arm, read_recipe
+from vimix_adapters.encoders.s3d import build_s3d
 
 UCF101_TRAIN_1 = 9537
 """Training videos of UCF101, split 1 (its trainlist01.txt)."""
@@ -37,6 +39,16 @@ def test_one_process_has_the_batch_of_the_papers_gpus(name, gpus, clips) -> None
 
 def test_an_epoch_of_ucf101_has_149_steps_of_64_clips() -> None:
     assert UCF101_TRAIN_1 // recipe("table2").optim.batch == 149
+
+
+@pytest.mark.parametrize("name", ["table1", "table2", "table3-k400", "positives-ucf101", "positives-k400"])
+def test_the_encoders_of_the_paper_are_cut_after_coclrs_five_blocks(name) -> None:
+    """Its backbone/s3dg.py has block1 to block5; method, section 4."""
+    found = recipe(name)
+    encoders = [settings for arm in found.arms for settings in of_arm(found, arm).modalities.values()]
+    assert {settings.stages for settings in encoders} == {"blocks"}
+    narrow = evolve(encoders[0], width=0.0625)
+    assert (build_s3d(narrow).depth, build_s3d(evolve(narrow, stages="modules")).depth) == (5, 16)
 
 
 @pytest.mark.parametrize("name", ["table1", "table2"])
