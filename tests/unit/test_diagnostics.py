@@ -96,7 +96,7 @@ def test_a_collapse_is_warned_of_when_it_begins_and_skipped_steps_when_there_are
     assert "contrast.queue = 0" in logs[0]["advice"], "what the measurements on small sets found"
 
 
-@pytest.mark.parametrize(("possible", "threshold"), [(16, 2), (32, 2), (64, 4), (128, 8)])
+@pytest.mark.parametrize(("possible", "threshold"), [(16, 2.5), (32, 2.5), (64, 4), (128, 8)])
 def test_embeddings_look_collapsed_below_the_rank_that_the_documentation_names(possible, threshold) -> None:
     assert looks_collapsed(threshold - 0.1, possible)
     assert not looks_collapsed(threshold + 0.1, possible)

@@ -7,7 +7,7 @@ import structlog
 from vimix.domain.contrast.diagnostics import looks_collapsed
 from vimix.ports.callback import Callback
 
-REPEAT = 50
+REPEAT = 10
 """Rows of metrics between two warnings of a collapse that lasts."""
 ADVICE = (
     "a set of a few hundred clips needs contrast.queue = 0 and smaller batches (docs/training.md, Small sets); "

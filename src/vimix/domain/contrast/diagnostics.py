@@ -101,8 +101,10 @@ def statistics_gap(query: Mapping[str, Any], key: Mapping[str, Any], eps: float 
 
 
 def looks_collapsed(rank: float, possible: int) -> bool:
-    """Whether an effective rank is so low that (nearly) all embeddings lie in one point or on one line.
+    """Whether an effective rank is so low that nearly all embeddings lie in one point, on one line or in one plane.
+
+    With a queue larger than the set, collapsed trainings ended at 2.0 and 2.2 of 32 (docs/results/small-sets.md).
 
     ``possible`` is the greatest rank of N rows of length D, min(N, D).
     """
-    return rank < max(2.0, COLLAPSED_SHARE * possible)
+    return rank < max(2.5, COLLAPSED_SHARE * possible)
