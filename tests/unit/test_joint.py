@@ -18,7 +18,7 @@ from vimix.app.stage_run import StageRun
 from vimix.app.steps import mining_step
 from vimix.app.train import train
 from vimix.domain.contrast.candidates import BatchAndQueue, Candidates, OwnKeyAndQueue
-from vimix.domain.contrast.finders import NearestAcrossViews, NearestInPartner
+from vimix.domain.contrast.finders import Finder, NearestAcrossViews, NearestInPartner, OwnKey
 from vimix.values.clip_batch import ClipBatch
 from vimix.values.modality import FLOW, RGB
 from vimix_adapters.encoders.contrastive_network import TorchOptimiser
@@ -26,11 +26,13 @@ from vimix_adapters.encoders.contrastive_network import TorchOptimiser
 CHANNELS = {RGB: 3, FLOW: 2}
 
 
-def joint(candidates: Candidates | None = None, plain_steps: int = 0, rate: float = 0.05) -> JointLearner:
+def joint(
+    candidates: Candidates | None = None, plain_steps: int = 0, rate: float = 0.05, finder: Finder | None = None
+) -> JointLearner:
     """Two views with queues of eight rows, which two batches fill."""
     networks = {m: FakeNetwork(channels=n, seed=n) for m, n in CHANNELS.items()}
     parameters = [{"params": list(network.parameters())} for network in networks.values()]
-    optimiser, finder = TorchOptimiser(torch.optim.SGD(parameters, lr=rate)), NearestAcrossViews(k=1)
+    optimiser, finder = TorchOptimiser(torch.optim.SGD(parameters, lr=rate)), finder or NearestAcrossViews(k=1)
     views = {
         m: Learner(
             modality=m,
@@ -56,10 +58,16 @@ def two_views(seed: int, first: int) -> ClipBatch:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("plain_steps", [0, 4])
-def test_each_view_learns_by_itself_until_the_queues_are_full_and_it_is_late_enough(plain_steps) -> None:
-    """The plain loss is the sum of the public losses of the views; afterwards contexts are candidates too."""
-    learner, plain = joint(plain_steps=plain_steps), []
+@pytest.mark.parametrize(
+    ("plain_steps", "finder", "alone"),
+    [(0, NearestAcrossViews(k=1), 2), (4, NearestAcrossViews(k=1), 4), (0, OwnKey(), 6)],
+)
+def test_each_view_learns_by_itself_until_the_queues_are_full_and_it_is_late_enough(plain_steps, finder, alone) -> None:
+    """The plain loss is the sum of the public losses of the views; afterwards contexts are candidates too.
+
+    Where no positives are looked for it stays plain.
+    """
+    learner, plain = joint(plain_steps=plain_steps, finder=finder), []
     step = joint_step(learner)
     for number in range(6):
         views, clips, rng = copy.deepcopy(learner.views), two_views(number, 4 * number), np.random.default_rng(number)
@@ -73,7 +81,7 @@ def test_each_view_learns_by_itself_until_the_queues_are_full_and_it_is_late_eno
             expected += float(loss.detach())
         outcome = step(clips, np.random.default_rng(number))
         plain.append(float(outcome.loss) == pytest.approx(expected, rel=1e-5))
-    assert plain == [number < max(2, plain_steps) for number in range(6)]
+    assert plain == [number < alone for number in range(6)]
 
 
 def test_the_mined_step_is_that_of_crossclrs_code() -> None:

@@ -32,6 +32,7 @@ class JointLearner:
 
     All queues start empty, so that they hold the same clips in the same rows. For ``plain_steps`` steps, and until the
     queues are full, each view learns by itself; from then on from the positives that ``finder`` finds in the others.
+    Without a finder of positives (``OwnKey``) each view always learns by itself.
     """
 
     views: Mapping[Modality, Learner]
@@ -70,7 +71,7 @@ class JointLearner:
     def _loss(self, compared: Sequence[ContrastedBatch]) -> Tensor:
         """The sum over the views of their losses in nats, alone or with positives of the others."""
         view, size = next(iter(self.views.values())), len(compared[0].keys)
-        if self.steps >= self.plain_steps and self.steps * size >= view.queue.capacity:
+        if view.mines and self.steps >= self.plain_steps and self.steps * size >= view.queue.capacity:
             found, excluded = ([getattr(c, name) for c in compared] for name in ("positives", "excluded"))
             return cross_view_loss([c.cosines for c in compared], found, excluded, view.temperature, size)
         plan = rows_of_rank(MixPlan.unmixed(size), view.group)
