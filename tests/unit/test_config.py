@@ -185,6 +185,10 @@ def test_missing_keys_are_told() -> None:
                 ("pretrain = 'rgb', positives = { find = 'labels', k = 3 }", "positives.k: find = 'labels' takes all"),
                 ("pretrain = 'rgb', positives = { find = 'labels', after = 0.5 }", "positives.after: only find"),
                 (
+                    "joint = ['rgb', 'flow'], positives = { find = 'nearest_across_views', after = 0.999 }",
+                    "positives.after: 0.999 leaves none of the 300 epochs to mine in: lower it",
+                ),
+                (
                     "pretrain = 'rgb', positives = { find = 'labels', same_recording = false }",
                     "positives.same_recording: only find = 'nearest_in_partner' uses it; remove it",
                 ),

@@ -134,7 +134,7 @@ def stage_contradictions(recipe: Recipe, key: str, stage: Stage) -> Iterator[str
     if isinstance(settings, Pretrain):
         yield from _objective(key, settings, queue, plain=len(stage.modalities) == 1 and not stage.positives)
     if stage.positives is not None:
-        yield from _positives(f"{key}.positives", stage, stage.positives, queue)
+        yield from _positives(f"{key}.positives", stage, stage.positives, queue, settings.epochs)
 
 
 def _objective(key: str, settings: Pretrain, queue: int, plain: bool) -> Iterator[str]:
@@ -163,7 +163,7 @@ def _pretrains_with_partner(key: str, stage: Stage) -> Iterator[str]:
             yield f"{key}.partner: a modality cannot be its own frozen partner"
 
 
-def _positives(key: str, stage: Stage, positives: FindPositives, queue: int) -> Iterator[str]:
+def _positives(key: str, stage: Stage, positives: FindPositives, queue: int, epochs: int) -> Iterator[str]:
     find, across = positives.find, positives.find == "nearest_across_views"
     if across != isinstance(stage, JointStage):
         yield f"{key}.find: 'nearest_across_views' and stages joint = [...] need each other; got {find!r}"
@@ -171,6 +171,8 @@ def _positives(key: str, stage: Stage, positives: FindPositives, queue: int) -> 
         yield f"{key}.find: 'nearest_in_partner' needs a frozen modality: add partner"
     if positives.after and not across:
         yield f"{key}.after: only find = 'nearest_across_views' uses it; remove it"
+    elif round(positives.after * epochs) == epochs:
+        yield f"{key}.after: {positives.after} leaves none of the {epochs} epochs to mine in: lower it"
     if not positives.same_recording and find != "nearest_in_partner":
         yield f"{key}.same_recording: only find = 'nearest_in_partner' uses it; remove it"
     if find == "labels" and positives.k is not None:
