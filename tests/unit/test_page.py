@@ -15,6 +15,8 @@ from PIL import Image
 from tests.fakes.skeletons import chain
 from tests.fakes.store import FakeVideoStore
 from tests.pages import arms, recipe, sample_page, traces
+from tests.unit.test_positives import instances
+from vimix.domain.contrast.diagnostics import found_positives
 from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
 from vimix.domain.scores.feature_scaling import centre, mean_row, unit_rows
@@ -32,7 +34,7 @@ from vimix_adapters.reports.page.mix import HiddenMixes, MixedClip, MixPage, box
 from vimix_adapters.reports.page.moving import BYTES, FRAMES, animated_webp, clip_window
 from vimix_adapters.reports.page.overview import RunFacts, changed_keys, overview_of
 from vimix_adapters.reports.page.page import Page, plain, render, write_page
-from vimix_adapters.reports.page.training import POINTS, boundaries_of, curves_of, panels_of
+from vimix_adapters.reports.page.training import KNOWN, POINTS, boundaries_of, curves_of, panels_of
 from vimix_adapters.reports.sticks import stick_figures
 from vimix_adapters.reports.summaries import RunResults
 from vimix_adapters.reports.tables import Row
@@ -97,6 +99,11 @@ def test_curves_go_on_from_stage_to_stage_and_unknown_quantities_are_drawn_too()
     panels = panels_of([found])
     assert [panel.quantity.name for panel in panels] == ["loss", "effective_rank", "found_positives"]
     assert panels[-1].quantity.title == "found positives"
+
+
+def test_the_measures_of_mined_positives_are_explained() -> None:
+    measured = found_positives(torch.zeros(3, 7, dtype=torch.bool), torch.zeros(3, 7), instances())
+    assert {*measured} <= {quantity.name for quantity in KNOWN}
 
 
 def test_long_curves_are_averaged_to_few_points() -> None:

@@ -94,6 +94,32 @@ KNOWN: Sequence[TrainingQuantity] = (
         "What mixing does to the encoder",
         "Below 1, mixed clips vary less than the unmixed clips that the encoder is evaluated on.",
     ),
+    TrainingQuantity(
+        "positives", "Mined positives of a query", "Mined positives", "Mean number; the own key is not counted."
+    ),
+    TrainingQuantity(
+        "positives_own_class",
+        "Mined positives of the own class (%)",
+        "Mined positives",
+        "The others teach that videos of different classes are alike.",
+        percent=True,
+    ),
+    TrainingQuantity(
+        "positives_own_recording",
+        "Mined positives of the own recording (%)",
+        "Mined positives",
+        "Near 100 the mining finds nothing but other clips of the query's video.",
+        percent=True,
+    ),
+    TrainingQuantity(
+        "positives_age", "Age of mined positives (steps)", "Mined positives", "Steps since they were enqueued."
+    ),
+    TrainingQuantity(
+        "positives_similarity",
+        "Similarity of mined positives",
+        "Mined positives",
+        "Mean cosine of the query with them: it rises while the encoder learns that they are alike.",
+    ),
     TrainingQuantity("bad_steps", "Skipped steps", "Signs of a collapse", "Number of steps whose loss was not finite."),
     TrainingQuantity("clips_per_second", "Clips per second", "Speed", "Speed of the training."),
     TrainingQuantity("data_time", "Waiting for data (s)", "Speed", "Seconds that a step waited for its clips."),
