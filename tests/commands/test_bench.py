@@ -32,7 +32,7 @@ def test_every_benchmark_leaves_its_lines_in_the_table(tmp_path, capsys, monkeyp
     monkeypatch.setattr("vimix_adapters.benchmarks.pipeline.STARTS", 1)
     assert vimix("bench", "--tiny", "--out", tmp_path / "bench.md") == 0
     table = (tmp_path / "bench.md").read_text()
-    steps = ("S3D MoCo step", "ST-GCN MoCo step", "CMMC step", "blend")
+    steps = ("S3D MoCo step", "ST-GCN MoCo step", "CMMC step", "CMMC step with mining", "blend")
     for name in (*steps, "data_time", "exact retrieval", "linear probe", "vimix --help"):
         assert f"| {name} |" in table
     assert "commit" in table

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.cli import printed, vimix
+from tests.cli import printed, refused, sets, vimix
 from tests.e2e.killing import RECIPE, make_store
 from vimix.domain.contrast.finders import NearestAcrossViews, NearestInPartner
 from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
@@ -148,4 +148,12 @@ def test_a_plan_and_a_figure_know_the_stages(place, capsys) -> None:
     assert shown.count("finished") == 8
     figure = ["experiments", "figure", 3, "--runs", place, "--out", place / "f.png", "--modality", "flow"]
     assert "crossclr" in printed(capsys, *figure)
-    assert "own" in printed(capsys, "experiments", "stages", place / "run")
+    assert "of own class" in printed(capsys, "experiments", "stages", place / "run")
+
+
+@pytest.mark.parametrize("plan", [[], ["--plan"]])
+def test_a_queue_that_a_stage_cannot_fill_is_refused_before_any_training(place, tmp_path, capsys, plan) -> None:
+    command = ["run", place / "r.toml", "--out", tmp_path / "run", "--device", "cpu", *plan]
+    told = refused(capsys, *command, *sets("contrast.queue=5000"))
+    assert "stage pretrain-rgb-mining-flow: 2 epochs of 12 clips do not fill the queue of 5000 keys" in told
+    assert not (tmp_path / "run").exists()

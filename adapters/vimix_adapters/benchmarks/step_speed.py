@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vimix.app.learner import Learner
 from vimix.app.steps import Step
+from vimix.domain.contrast.finders import NearestInPartner
 from vimix.domain.contrast.momentum import ema_update
 from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
@@ -37,14 +38,17 @@ MAPS = ((64, 16, 64, 64), (192, 16, 32, 32), (480, 16, 16, 16), (832, 8, 8, 8))
 
 
 def training_steps(settings: BenchSettings) -> Iterator[Finding]:
-    """Time a MoCo step against the plain one, then a CMMC step against a MoCo step."""
+    """Time a MoCo step against the plain one, then CMMC steps, without and with mining, against a MoCo step."""
     recipe = bench_recipe(settings)
     compute = wiring.build_compute(recipe, settings.device)
     moco, cmmc, learner = both_steps(recipe, compute)
+    mining = _cmmc(recipe, _mining_learner(recipe, compute), compute)
     batch = random_batch(recipe, {RGB: 2, FLOW: 1}, compute)
     plain = plain_moco(recipe, PlainNetwork(recipe.modalities[RGB]), compute)
     generator = np.random.default_rng(0)
-    moco_step, cmmc_step = (lambda step=step: float(step(batch, generator).loss) for step in (moco, cmmc))
+    moco_step, cmmc_step, mining_step = (
+        lambda step=step: float(step(batch, generator).loss) for step in (moco, cmmc, mining)
+    )
     theirs, ours = interleaved(lambda: plain.step(*batch.views[RGB]), moco_step, settings.steps, settings.now)
     note = (
         f"{settings.batch} clips of {settings.frames} x {settings.size}², {str(compute.dtype).removeprefix('torch.')}"
@@ -53,6 +57,9 @@ def training_steps(settings: BenchSettings) -> Iterator[Finding]:
     yield Remark("S3D MoCo step", f"its operators: {top_operators(lambda: moco(batch, generator), compute.device)}")
     theirs, ours = interleaved(moco_step, cmmc_step, settings.cmmc_steps, settings.now)
     yield TimedPair("CMMC step", "MoCo step", theirs, ours, 1.25, faster=False, note="random layers k <= l")
+    theirs, with_mining = interleaved(moco_step, mining_step, settings.cmmc_steps, settings.now)
+    note = "random layers, 5 positives from the partner"
+    yield TimedPair("CMMC step with mining", "MoCo step", theirs, with_mining, 1.35, faster=False, note=note)
     yield _blend_share(settings, learner, compute, sum(ours) / len(ours))
     yield from _updates(settings, learner)
 
@@ -146,22 +153,39 @@ def random_batch(recipe: config.Recipe, views: Mapping[Modality, int], compute: 
 
 def full_learner(recipe: config.Recipe, modality: Modality, compute: Compute) -> Learner:
     """Return a learner whose queue is full of random keys of no recording."""
-    learner = wiring.build_learner(recipe, modality, compute)
+    return _filled(recipe, wiring.build_learner(recipe, modality, compute), compute)
+
+
+def _mining_learner(recipe: config.Recipe, compute: Compute) -> Learner:
+    """Return a learner of RGB that finds positives in flow, with a full queue."""
+    return _filled(
+        recipe, wiring.build_learner(recipe, RGB, compute, finder=NearestInPartner(), queued_partners=[FLOW]), compute
+    )
+
+
+def _filled(recipe: config.Recipe, learner: Learner, compute: Compute) -> Learner:
     keys = torch.nn.functional.normalize(torch.randn(recipe.contrast.queue, recipe.contrast.embedding), dim=1)
-    learner.queue.enqueue(keys.to(compute.device), torch.full((len(keys),), -1, device=compute.device))
+    keys = keys.to(compute.device)
+    nowhere = torch.full((len(keys),), -1, device=compute.device)
+    learner.queue.enqueue(keys, nowhere, partner_keys={FLOW: keys})
     return learner
 
 
 def both_steps(recipe: config.Recipe, compute: Compute) -> tuple[Step, Step, Learner]:
     """Return a MoCo step and a CMMC step of one learner, and the learner."""
     learner = full_learner(recipe, RGB, compute)
+    moco = wiring.build_step(
+        recipe, wiring.build_stage(recipe, config.PretrainStage(pretrain=RGB)), learner, {}, compute
+    )
+    return moco, _cmmc(recipe, learner, compute), learner
+
+
+def _cmmc(recipe: config.Recipe, learner: Learner, compute: Compute) -> Step:
+    """Return the step of CMMC on RGB, with flow frozen."""
     partner = wiring.build_network(recipe, FLOW, compute).state_dict()
     inits = {FLOW: Checkpoint(FLOW, "", {"query": partner}, {})}
-    stages = (config.PretrainStage(pretrain=RGB), config.CmmcStage(cmmc=RGB, partner=FLOW))
-    moco, cmmc = (
-        wiring.build_step(recipe, wiring.build_stage(recipe, stage), learner, inits, compute) for stage in stages
-    )
-    return moco, cmmc, learner
+    stage = wiring.build_stage(recipe, config.CmmcStage(cmmc=RGB, partner=FLOW))
+    return wiring.build_step(recipe, stage, learner, inits, compute)
 
 
 def _updates(settings: BenchSettings, learner: Learner) -> Iterator[Finding]:

@@ -118,6 +118,7 @@ def _on_store(
         planned = evolve(planned, steps=steps, memory=need.total, done=bool(progress and progress.steps >= steps))
         try:
             wiring.require_memory(f"stage {stage.name}", need, compute)
+            wiring.require_minable(own, stage, store)
         except VimixError as error:
             yield evolve(planned, refusal=str(error))
             continue

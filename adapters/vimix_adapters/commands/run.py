@@ -54,7 +54,7 @@ def train_single(
         if FolderCheckpointStore(folder).exists() and not resume:
             raise VimixError(f"{folder} already holds checkpoints: add --resume to continue, or choose another --out")
         wiring.require_sinks(recipe)
-        _require_memory(session, recipe, [stage])
+        _require_feasible(session, recipe, [stage])
         _claim(session, out, _lengthened(out, folder, built) if resume else ())
         final = _execute(session, built, _loaded(inits), folder, number=0)
         if final.progress.untrained:
@@ -102,7 +102,7 @@ def _run_plan(session: Session, out: Path) -> list[Row]:
     wiring.require_sinks(recipe)
     targets = scores.evaluation_targets(recipe, session.store)  # an error here comes before hours of training
     for arm in recipe.arms:
-        _require_memory(session, config.of_arm(recipe, arm), recipe.arms[arm].stages)
+        _require_feasible(session, config.of_arm(recipe, arm), recipe.arms[arm].stages)
     _claim(session, out)
     log.info(
         "run.started", recipe=recipe.name, seed=recipe.seed, device=str(compute.device), precision=str(compute.dtype)
@@ -142,12 +142,15 @@ def _require_learned(rows: Sequence[Row], out: Path) -> None:
         raise VimixError(f"{out / 'results.md'}: {untrained[0]}: {UNTRAINED_STAGE}")
 
 
-def _require_memory(session: Session, recipe: config.Recipe, stages: Sequence[config.Stage]) -> None:
-    """Raise VimixError, before memory is taken, if a stage needs more than there is."""
+def _require_feasible(session: Session, recipe: config.Recipe, stages: Sequence[config.Stage]) -> None:
+    """Raise VimixError, before any training, if a stage needs more memory than there is, or could mine no positive."""
     for stage in {(stage.modalities, stage.queue): stage for stage in stages}.values():
         views = wiring.build_stage(recipe, stage).views_needed
         need = wiring.training_memory(config.of_stage(recipe, stage), views, session.compute)
         wiring.require_memory(f"stage {stage.name}", need, session.compute)
+    for stage in stages:
+        own = config.of_stage(recipe, stage)
+        wiring.require_minable(own, wiring.build_stage(own, stage), session.store, session.group.size)
 
 
 def train_arms(session: Session, out: Path) -> dict[str, dict[Modality, Checkpoint]]:

@@ -19,7 +19,7 @@ from vimix_adapters.wiring.recorded_settings import (
     skeleton_settings,
     store_settings,
 )
-from vimix_adapters.wiring.stage_plans import build_policy, build_stage
+from vimix_adapters.wiring.stage_plans import build_policy, build_stage, require_minable
 from vimix_adapters.wiring.stage_provenance import stage_provenance, supervised_settings
 from vimix_adapters.wiring.stage_runs import build_stage_run, build_step, step_of
 from vimix_adapters.wiring.stores import (

@@ -16,6 +16,8 @@ from vimix.domain.mixing.policies import (
     VideoMix,
 )
 from vimix.domain.schedule.stages import Objective, Stage
+from vimix.ports.clips import VideoStore
+from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
 
@@ -68,3 +70,14 @@ def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
         finder=FINDERS[positives.find](positives) if positives else OwnKey(),
         plain_epochs=round(positives.after * settings.epochs) if positives else 0,
     )
+
+
+def require_minable(recipe: config.Recipe, stage: Stage, store: VideoStore, processes: int = 1) -> None:
+    """Raise VimixError if the stage ends before its queue is full, so that it would never mine a positive."""
+    batch, queue = recipe.optim.batch * processes, recipe.contrast.queue
+    drawn = len(store.members(recipe.data.train_split)) // batch * batch
+    if stage.finder.needs_similarities and drawn * stage.epochs < queue:
+        raise VimixError(
+            f"stage {stage.name}: {stage.epochs} epochs of {drawn} clips do not fill the queue of {queue} keys, and no "
+            "positive is mined before it is full: set queue or contrast.queue to the number of training videos or less"
+        )

@@ -73,7 +73,7 @@ KNOWN: Sequence[TrainingQuantity] = (
         "queue_age",
         "Queue age (steps)",
         "Signs of a collapse",
-        "Mean age of the keys that queries are compared with: old keys come from an older encoder.",
+        "Age of the oldest key that queries are compared with: it comes from an older encoder.",
     ),
     TrainingQuantity("queue_filled", "Keys in the queue", "Signs of a collapse", "It grows until the queue is full."),
     TrainingQuantity(
@@ -122,7 +122,7 @@ KNOWN: Sequence[TrainingQuantity] = (
     ),
     TrainingQuantity("bad_steps", "Skipped steps", "Signs of a collapse", "Number of steps whose loss was not finite."),
     TrainingQuantity("clips_per_second", "Clips per second", "Speed", "Speed of the training."),
-    TrainingQuantity("data_time", "Waiting for data (s)", "Speed", "Seconds that a step waited for its clips."),
+    TrainingQuantity("data_time", "Waiting for data (%)", "Speed", "Share of the time.", percent=True),
 )
 """Quantities that the page explains; any other is drawn under "Further quantities" with its own name."""
 
