@@ -503,6 +503,13 @@ def test_stages_tell_how_training_ended_and_how_much_was_mixed(tmp_path, capsys)
     assert "2.00 ± 0.71" in capsys.readouterr().out
 
 
+def test_what_a_joint_stage_measures_for_each_modality_is_told_as_their_mean(tmp_path) -> None:
+    rows = [{"loss": 3.0, "rgb/loss": 1.0, "flow/loss": 2.0, "rgb/knn_accuracy": 0.2, "flow/knn_accuracy": 0.5}]
+    show_stages([trained(tmp_path / "run", 1, {"1-pretrain-rgb": rows})], tmp_path / "stages.json")
+    (line,) = json.loads((tmp_path / "stages.json").read_text())["stages"]
+    assert line["values"] == {"loss": [3.0], "knn_accuracy": [pytest.approx(0.35)]}
+
+
 def test_a_stage_trained_by_itself_is_told_too(tmp_path, capsys) -> None:
     """As ``vimix pretrain`` and ``vimix cmmc-stage`` leave them: in RUN itself, without an arm or a number."""
     stages = (("pretrain-rgb", 0.25), ("manifold-rgb", 0.75))

@@ -114,8 +114,16 @@ def plain(lines: Sequence[StageLine], recipe: str, seeds: Sequence[int]) -> dict
 
 def _reduced(rows: Sequence[MetricsRow]) -> dict[str, float]:
     """The reported number of each quantity that some row has."""
-    columns = {quantity: [row[quantity.name] for row in rows if quantity.name in row] for quantity in QUANTITIES}
+    columns = {quantity: [found for row in rows for found in _measured(row, quantity.name)] for quantity in QUANTITIES}
     return {quantity.name: quantity.reduce(values) for quantity, values in columns.items() if values}
+
+
+def _measured(row: MetricsRow, name: str) -> Sequence[float]:
+    """The quantity, or the mean over the modalities that a joint stage measured it for; empty without either."""
+    if name in row:
+        return [row[name]]
+    of_modalities = [value for key, value in row.items() if key.endswith(f"/{name}")]
+    return [float(np.mean(of_modalities))] if of_modalities else []
 
 
 def _cell(values: Sequence[float], form: str) -> str:
