@@ -89,10 +89,12 @@ def test_the_ranks_of_a_shared_batch_have_the_loss_of_the_whole_batch() -> None:
     torch.testing.assert_close(torch.stack(parts).mean(), whole)
 
 
-def test_an_instance_without_a_positive_is_refused() -> None:
+@pytest.mark.parametrize(("marked", "barred"), [(False, False), (True, True)])
+def test_an_instance_without_a_positive_or_with_excluded_ones_only_is_refused(marked, barred) -> None:
+    positives, excluded = torch.eye(2, 5, dtype=torch.bool) & marked, torch.eye(2, 5, dtype=torch.bool) & barred
     with pytest.raises(ValueError, match="every instance needs a positive"):
         vimix.mixed_multi_positive_nce(
-            unit(2, 4, 0), unit(2, 4, 1), unit(3, 4, 2), mixed_plan(2, 0), torch.zeros(2, 5, dtype=torch.bool)
+            unit(2, 4, 0), unit(2, 4, 1), unit(3, 4, 2), mixed_plan(2, 0), positives, excluded=excluded
         )
 
 

@@ -48,13 +48,15 @@ def mixed_multi_positive_nce(
 
     All vectors are L2-normalised. G equals B unless several processes share a batch; then the queries are rows first
     ... first+B-1 of it, and so are the B rows of ``plan``. Returns a scalar, float32, in nats: the mean over the
-    queries. Raises ValueError if an instance has no positive; this is checked on the CPU only, because reading the
-    answer from an accelerator would stall it.
+    queries. Raises ValueError if an instance has no positive, or a query excludes all of them; this is checked on the
+    CPU only, because reading the answer from an accelerator would stall it.
     """
-    if positives.is_cpu and not positives.any(dim=1).all():
-        raise ValueError("every instance needs a positive: mark at least its own key, positives[j, j]")
+    found = Positives.of(positives, plan, first)
+    left = [p if excluded is None else p & ~excluded for p in (found.own, found.partner)]
+    if positives.is_cpu and not all(p.any(dim=1).all() for p in left):
+        raise ValueError("every instance needs a positive that is not excluded: at least its own key, positives[j, j]")
     logits = masked_logits(q, keys, queue, temperature, excluded)
-    return multi_positive_cross_entropy(logits, plan, Positives.of(positives, plan, first))
+    return multi_positive_cross_entropy(logits, plan, found)
 
 
 def multi_positive_cross_entropy(logits: Tensor, plan: MixPlan, positives: Positives) -> Tensor:
