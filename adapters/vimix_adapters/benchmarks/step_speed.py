@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vimix.app.learner import Learner
 from vimix.app.steps import Step
-from vimix.domain.contrast.finders import NearestInPartner
+from vimix.domain.contrast.finders import Finder, NearestInPartner
 from vimix.domain.contrast.momentum import ema_update
 from vimix.domain.mixing.blend import blend
 from vimix.domain.mixing.policies import CrossModalCutMix
@@ -42,7 +42,7 @@ def training_steps(settings: BenchSettings) -> Iterator[Finding]:
     recipe = bench_recipe(settings)
     compute = wiring.build_compute(recipe, settings.device)
     moco, cmmc, learner = both_steps(recipe, compute)
-    mining = _cmmc(recipe, _mining_learner(recipe, compute), compute)
+    mining = _cmmc(recipe, full_learner(recipe, RGB, compute, NearestInPartner()), compute)
     batch = random_batch(recipe, {RGB: 2, FLOW: 1}, compute)
     plain = plain_moco(recipe, PlainNetwork(recipe.modalities[RGB]), compute)
     generator = np.random.default_rng(0)
@@ -151,22 +151,11 @@ def random_batch(recipe: config.Recipe, views: Mapping[Modality, int], compute: 
     return ClipBatch(clips, numbers, numbers, numbers)
 
 
-def full_learner(recipe: config.Recipe, modality: Modality, compute: Compute) -> Learner:
-    """Return a learner whose queue is full of random keys of no recording."""
-    return _filled(recipe, wiring.build_learner(recipe, modality, compute), compute)
-
-
-def _mining_learner(recipe: config.Recipe, compute: Compute) -> Learner:
-    """Return a learner of RGB that finds positives in flow, with a full queue."""
-    return _filled(
-        recipe, wiring.build_learner(recipe, RGB, compute, finder=NearestInPartner(), queued_partners=[FLOW]), compute
-    )
-
-
-def _filled(recipe: config.Recipe, learner: Learner, compute: Compute) -> Learner:
+def full_learner(recipe: config.Recipe, modality: Modality, compute: Compute, finder: Finder | None = None) -> Learner:
+    """Return a learner whose queue is full of random keys of no recording; a ``finder`` looks for positives in flow."""
+    learner = wiring.build_learner(recipe, modality, compute, finder=finder, queued_partners=[FLOW] if finder else [])
     keys = torch.nn.functional.normalize(torch.randn(recipe.contrast.queue, recipe.contrast.embedding), dim=1)
-    keys = keys.to(compute.device)
-    nowhere = torch.full((len(keys),), -1, device=compute.device)
+    keys, nowhere = keys.to(compute.device), torch.full((len(keys),), -1, device=compute.device)
     learner.queue.enqueue(keys, nowhere, partner_keys={FLOW: keys})
     return learner
 
@@ -174,9 +163,8 @@ def _filled(recipe: config.Recipe, learner: Learner, compute: Compute) -> Learne
 def both_steps(recipe: config.Recipe, compute: Compute) -> tuple[Step, Step, Learner]:
     """Return a MoCo step and a CMMC step of one learner, and the learner."""
     learner = full_learner(recipe, RGB, compute)
-    moco = wiring.build_step(
-        recipe, wiring.build_stage(recipe, config.PretrainStage(pretrain=RGB)), learner, {}, compute
-    )
+    stage = wiring.build_stage(recipe, config.PretrainStage(pretrain=RGB))
+    moco = wiring.build_step(recipe, stage, learner, {}, compute)
     return moco, _cmmc(recipe, learner, compute), learner
 
 

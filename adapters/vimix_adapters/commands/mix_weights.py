@@ -21,8 +21,6 @@ DRAWS = 4000
 """Plans drawn for each pair of layers."""
 CLIPS: Mapping[str, tuple[int, int, int, int]] = {"s3d": (3, 32, 128, 128), "stgcn": (3, 50, 25, 2)}
 """The paper's clips by encoder: [C, T, H, W] or [C, T, V, M]."""
-
-
 STAGES: Mapping[str, Sequence[Literal["blocks", "modules"]]] = {"s3d": ("blocks", "modules"), "stgcn": ("blocks",)}
 """Ways to cut an encoder into stages; the first is the default."""
 

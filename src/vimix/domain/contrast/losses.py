@@ -52,8 +52,9 @@ def mixed_multi_positive_nce(
     CPU only, because reading the answer from an accelerator would stall it.
     """
     found = Positives.of(positives, plan, first)
-    left = [p if excluded is None else p & ~excluded for p in (found.own, found.partner)]
-    if positives.is_cpu and not all(p.any(dim=1).all() for p in left):
+    if positives.is_cpu and not all(
+        (p if excluded is None else p & ~excluded).any(dim=1).all() for p in (found.own, found.partner)
+    ):
         raise ValueError("every instance needs a positive that is not excluded: at least its own key, positives[j, j]")
     logits = masked_logits(q, keys, queue, temperature, excluded)
     return multi_positive_cross_entropy(logits, plan, found)
