@@ -155,5 +155,5 @@ def test_a_plan_and_a_figure_know_the_stages(place, capsys) -> None:
 def test_a_queue_that_a_stage_cannot_fill_is_refused_before_any_training(place, tmp_path, capsys, plan) -> None:
     command = ["run", place / "r.toml", "--out", tmp_path / "run", "--device", "cpu", *plan]
     told = refused(capsys, *command, *sets("contrast.queue=5000"))
-    assert "stage pretrain-rgb-mining-flow: 2 epochs of 12 clips do not fill the queue of 5000 keys" in told
+    assert "stage pretrain-rgb-mining-flow draws 24 clips, too few to fill the queue of 5000 keys" in told
     assert not (tmp_path / "run").exists()

@@ -171,8 +171,7 @@ class TrainingLoader:
         self._labels = torch.tensor([video.label for video in store.videos])
         _, sources = np.unique([video.source for video in store.videos], return_inverse=True)
         self._sources = torch.from_numpy(sources.astype(np.int64))
-        # The number of batches in an epoch. The last incomplete one is dropped.
-        self.steps = len(members) // (batch * share[1])
+        self.steps = batches_of_epoch(store, split, batch * share[1])
         # The DataLoader's sampler: (epoch, step) of each batch of the current epoch.
         self._requests: list[tuple[int, int]] = []
         self._logged: set[int] = set()
@@ -226,6 +225,11 @@ class TrainingLoader:
 
 def _stacked(views: Sequence[View]) -> tuple[Tensor, list[Any]]:
     return torch.stack([view.clip for view in views]), [view.draw for view in views]
+
+
+def batches_of_epoch(store: VideoStore, split: str, batch: int) -> int:
+    """Return the number of batches of ``batch`` clips in an epoch of a split. An incomplete last one is dropped."""
+    return len(store.members(split)) // batch
 
 
 def require_clips(store: VideoStore, split: str, views: Mapping[Modality, int], batch: int) -> None:

@@ -128,12 +128,12 @@ def _on_store(
 
 def _steps_per_epoch(recipe: config.Recipe, store: "VideoStore") -> int:
     from vimix_adapters import wiring
-    from vimix_adapters.clips.loader import require_clips
+    from vimix_adapters.clips.loader import batches_of_epoch, require_clips
 
     split, batch = recipe.data.train_split, recipe.optim.batch
     stages = [wiring.build_stage(config.of_arm(recipe, arm), s) for arm in recipe.arms for s in recipe.arms[arm].stages]
     require_clips(store, split, {m: 1 for stage in stages for m in stage.views_needed}, batch)
-    return len(store.members(split)) // batch
+    return batches_of_epoch(store, split, batch)
 
 
 def _table(title: str, stages: Sequence[PlannedStage], seeds: int) -> Table:

@@ -20,6 +20,7 @@ from vimix.ports.clips import VideoStore
 from vimix.values.errors import VimixError
 from vimix.values.modality import Modality
 from vimix_adapters import config
+from vimix_adapters.clips.loader import batches_of_epoch
 
 POLICIES: Mapping[str, Callable[..., MixPolicy]] = {
     "mixup": Mixup,
@@ -75,9 +76,9 @@ def build_stage(recipe: config.Recipe, stage: config.Stage) -> Stage:
 def require_minable(recipe: config.Recipe, stage: Stage, store: VideoStore, processes: int = 1) -> None:
     """Raise VimixError if the stage ends before its queue is full, so that it would never mine a positive."""
     batch, queue = recipe.optim.batch * processes, recipe.contrast.queue
-    drawn = len(store.members(recipe.data.train_split)) // batch * batch
-    if stage.finder.needs_similarities and drawn * stage.epochs < queue:
+    drawn = batches_of_epoch(store, recipe.data.train_split, batch) * batch * stage.epochs
+    if stage.finder.needs_similarities and drawn < queue:
         raise VimixError(
-            f"stage {stage.name}: {stage.epochs} epochs of {drawn} clips do not fill the queue of {queue} keys, and no "
+            f"stage {stage.name} draws {drawn} clips, too few to fill the queue of {queue} keys, and no "
             "positive is mined before it is full: set queue or contrast.queue to the number of training videos or less"
         )
