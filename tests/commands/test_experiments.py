@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
-from tests.cli import printed, vimix
+from tests.cli import printed, refused, vimix
 from tests.recipes import ROOT, of_skeletons
 from vimix.domain.mixing.policies import EXTENTS
 from vimix.values.errors import VimixError
@@ -580,6 +580,21 @@ def test_a_record_shows_the_differences_that_its_seeds_decide_and_counts_the_oth
     assert "Vi-Mix" not in chosen
     with pytest.raises(VimixError, match=r"--arms nothing: .* vimix"):
         decided_markdown(read_record(tmp_path / "results.json"), ["nothing"])
+
+
+def test_a_run_is_shown_beside_the_differences_that_recorded_seeds_decide(tmp_path, capsys) -> None:
+    runs = [run(seed, shift=0.001 * seed) for seed in range(3)]
+    write_summary(tmp_path / "record", runs)
+    record = tmp_path / "record/results.json"
+    write_tables(tmp_path / "run", runs[1].rows, {"seed": 1, "name": runs[1].recipe})
+    lines = printed(capsys, "experiments", "recorded", record, "--run", tmp_path / "run").splitlines()
+    assert "| arm | modality | R@1 | linear top-1 | R@1 minus MoCo | linear top-1 minus MoCo |" in lines
+    [moco] = [line for line in lines if line.startswith("| MoCo | ")]
+    [vimix] = [line for line in lines if line.startswith("| Vi-Mix | ")]
+    assert moco.endswith("|  |  |"), "nothing is subtracted from itself"
+    assert "| +5.1 (+4.9 to +5.3) * | +0.0 (+0.0 to +0.0) |" in vimix, "R@1 is decided, the equal linear scores are not"
+    write_tables(tmp_path / "other", runs[1].rows, {"seed": 1, "name": "other"})
+    assert "of the recipe other" in refused(capsys, "experiments", "recorded", record, "--run", tmp_path / "other")
 
 
 def test_the_demo_ends_with_what_the_records_know(capsys, monkeypatch) -> None:

@@ -87,11 +87,19 @@ def recorded(
         Path, typer.Argument(help="File results.json that vimix experiments summarise wrote.", metavar="FILE")
     ],
     arms: Annotated[str | None, typer.Option(help="Keys of the arms to show, separated by commas.")] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Run of the same recipe whose scores to show beside them.", metavar="RUN")
+    ] = None,
 ) -> None:
-    """Print the differences between arms of a recorded summary whose 95 % interval does not contain 0."""
-    from vimix_adapters.reports.recorded import decided_markdown, read_record
+    """Print the differences between arms of a recorded summary whose 95 % interval does not contain 0.
 
-    print(decided_markdown(read_record(summary), arms.split(",") if arms else []), end="")
+    With a run: its scores, and beside them all recorded differences, those marked whose interval does not contain 0.
+    """
+    from vimix_adapters.reports.recorded import decided_markdown, marked_markdown, read_record
+    from vimix_adapters.reports.summaries import read_run
+
+    record, chosen = read_record(summary), arms.split(",") if arms else []
+    print(marked_markdown(record, read_run(run), chosen) if run else decided_markdown(record, chosen), end="")
 
 
 @app.command()

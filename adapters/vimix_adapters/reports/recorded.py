@@ -8,8 +8,8 @@ from attrs import evolve, frozen
 from vimix.values.errors import VimixError
 from vimix_adapters.reading import read_json
 from vimix_adapters.reports.console import markdown_table
-from vimix_adapters.reports.summaries import FORMAT, Difference, RunResults, Spread, remark_start
-from vimix_adapters.reports.tables import LINEAR, Row
+from vimix_adapters.reports.summaries import COMPARED, FORMAT, Difference, RunResults, Spread, remark_start
+from vimix_adapters.reports.tables import LINEAR, Row, streams_of
 from vimix_adapters.structuring import structured
 
 
@@ -24,6 +24,7 @@ class RecordedDifference(Difference):
     """Title of the arm that was subtracted."""
     key: str = ""
     """Key of the arm in the recipe; older records have none."""
+    tested_on: str = ""
 
     @property
     def decided(self) -> bool:
@@ -93,10 +94,7 @@ def decided_markdown(record: Record, arms: Sequence[str] = ()) -> str:
 
     ``arms`` are the keys of the arms to show, by default all. Raises VimixError for an arm without differences.
     """
-    keys = sorted({difference.key for difference in record.differences})
-    if missing := [arm for arm in arms if arm not in keys]:
-        raise VimixError(f"--arms {', '.join(missing)}: the record of {record.recipe} has {', '.join(keys)}")
-    shown = [difference for difference in record.differences if difference.key in (arms or keys)]
+    shown = _shown(record, arms)
     decided = [difference for difference in shown if difference.decided]
     headings = ["difference", "modality", "score", "points", "95 % interval"]
     seeds, rest = ", ".join(map(str, record.seeds)), len(shown) - len(decided)
@@ -105,3 +103,46 @@ def decided_markdown(record: Record, arms: Sequence[str] = ()) -> str:
         + markdown_table(headings, [difference.cells for difference in decided], "lllr")
         + f"\nThe interval contains 0 for {rest} of {len(shown)} differences.\n"
     )
+
+
+def marked_markdown(record: Record, run: RunResults, arms: Sequence[str] = ()) -> str:
+    """Return a run's scores as a Markdown table, with the record's differences beside them and a mark on decided ones.
+
+    ``arms`` are the keys of the arms whose differences are shown, by default all. Raises VimixError for an arm without
+    differences, or if the run is of another recipe.
+    """
+    if run.recipe != record.recipe:
+        raise VimixError(f"--run {run.folder} is of the recipe {run.recipe}, and the record is of {record.recipe}")
+    shown = _shown(record, arms)
+    differences = {(each.key, streams_of(each.modality), each.tested_on, each.score): each for each in shown}
+    less = next((found.less for found in differences.values()), "the baseline")
+    seeds = ", ".join(map(str, record.seeds))
+
+    def recorded(row: Row, score: str) -> str:
+        found = differences.get((row.key, row.streams, row.tested_on, score))
+        return f"{100 * found.mean:+.1f} ({found.interval}){' *' if found.decided else ''}" if found else ""
+
+    headings = ["arm", "modality", *(LINEAR.get(score, score) for score in COMPARED)]
+    headings += [f"{LINEAR.get(score, score)} minus {less}" for score in COMPARED]
+    cells = [
+        [
+            row.label,
+            row.modality,
+            *(f"{100 * row.scores[score]:.1f}" if score in row.scores else "-" for score in COMPARED),
+            *(recorded(row, score) for score in COMPARED),
+        ]
+        for row in run.rows
+    ]
+    return (
+        f"This run, seed {run.seed}, in per cent; beside it the mean differences over the recorded seeds {seeds}, in "
+        f"points, with 95 % intervals.\n\n{markdown_table(headings, cells, 'llr')}\n"
+        "*: the interval does not contain 0, so the recorded seeds decide this difference.\n"
+    )
+
+
+def _shown(record: Record, arms: Sequence[str]) -> list[RecordedDifference]:
+    """The differences of the arms with these keys, by default all. Raises VimixError for an arm without any."""
+    keys = sorted({difference.key for difference in record.differences})
+    if missing := [arm for arm in arms if arm not in keys]:
+        raise VimixError(f"--arms {', '.join(missing)}: the record of {record.recipe} has {', '.join(keys)}")
+    return [difference for difference in record.differences if difference.key in (arms or keys)]
