@@ -34,7 +34,7 @@ def test_here_where_the_tests_run_the_main_job_can_run(capsys) -> None:
     assert {"torch", "av", "faiss-cpu", "cpu features", "precision", "h264", "av1", "self-check", "tvl1"} <= names
     assert {"cores", "free disk"} <= names
     shown = printed(capsys, "doctor")
-    assert "the main job can run" in shown
+    assert "the main commands can run" in shown
     assert "[green]" not in shown, "no markup is printed as it is"
 
 

@@ -1,4 +1,4 @@
-"""The embedded data set on disk: real files, reproducible, resumable, split by performer."""
+"""The synthetic data set on disk: real files, reproducible, resumable, split by performer."""
 
 import csv
 import json

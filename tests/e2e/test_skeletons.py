@@ -20,7 +20,7 @@ DEVICE = ["--device", "cpu"]
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """Skeleton files named as the embedded data set names them, its list of videos, a store and a recipe."""
+    """Skeleton files named as the synthetic data set names them, its list of videos, a store and a recipe."""
     folder = tmp_path_factory.mktemp("skeletons")
     skeleton_store(folder, 24, tests=8)
     table = shrunk(ROOT / "experiments/demo-skeleton.toml")

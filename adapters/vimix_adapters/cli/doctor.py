@@ -7,7 +7,7 @@ import typer
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Print versions, devices, codecs and limits of this machine, and how to mend what is missing."""
+    """Print versions, devices, codecs and limits of this machine, and how to install what is missing."""
     import json
 
     from vimix_adapters.commands.doctor import as_data, diagnose, findings_table, healthy
@@ -18,6 +18,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         print(json.dumps(as_data(findings), indent=2))
     else:
         show_table(findings_table(findings))
-        print("the main job can run" if healthy(findings) else "the main job cannot run: mend what is broken first")
+        print(
+            "the main commands can run"
+            if healthy(findings)
+            else "the main commands cannot run: mend what is broken first"
+        )
     if not healthy(findings):
         raise typer.Exit(1)

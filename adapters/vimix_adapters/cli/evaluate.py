@@ -52,7 +52,7 @@ FromScratch = Annotated[
     list[str] | None,
     typer.Option(help="Train this modality from random weights: the baseline.", metavar="MODALITY"),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in the folder FILE.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue from the last checkpoint in FILE/, beside FILE.json.")]
 
 
 def _with_request(command: Callable[..., None]) -> Callable[..., None]:

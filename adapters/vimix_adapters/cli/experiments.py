@@ -88,12 +88,14 @@ def recorded(
     ],
     arms: Annotated[str | None, typer.Option(help="Keys of the arms to show, separated by commas.")] = None,
     run: Annotated[
-        Path | None, typer.Option(help="Run of the same recipe whose scores to show beside them.", metavar="RUN")
+        Path | None,
+        typer.Option(help="Run of the same recipe; its scores are printed beside the differences.", metavar="RUN"),
     ] = None,
 ) -> None:
     """Print the differences between arms of a recorded summary whose 95 % interval does not contain 0.
 
-    With a run: its scores, and beside them all recorded differences, those marked whose interval does not contain 0.
+    With --run, print the scores of that run and, beside them, all recorded differences. A * marks a difference whose
+    interval does not contain 0.
     """
     from vimix_adapters.reports.recorded import decided_markdown, marked_markdown, read_record
     from vimix_adapters.reports.summaries import read_run

@@ -62,8 +62,8 @@ def flow(
 
         sbatch --dependency=afterany:JOB --wrap 'vimix flow S.h5'
 
-    The second call computes what is missing and puts all flow into the store. Without a shared disk, copy the files of
-    the folders into one folder.
+    The second call computes what is missing and puts all flow into the store. Without a shared disk, first copy the
+    files of all folders STORE.h5.flow.parts into one such folder.
     """
     from vimix.values.errors import VimixError
     from vimix_adapters.prepare.flow_store import FlowOptions, compute_flow, import_flow, parse_shard

@@ -20,7 +20,10 @@ def import_weights(
         ),
     ] = "auto",
     allow_partial: Annotated[
-        bool, typer.Option("--allow-partial", help="Accept files of which less than 95 % match; the rest stays random.")
+        bool,
+        typer.Option(
+            "--allow-partial", help="Accept weights for less than 95 % of the encoder; the rest stays random."
+        ),
     ] = False,
     force: Force = False,
 ) -> None:

@@ -108,7 +108,8 @@ def folder(
     """Store the videos of a folder, whose subfolders are the classes.
 
     If the first folders are called train, val and test, they are the splits, and their subfolders are the classes.
-    Otherwise, without --split, 30 % of each class are for test. A folder of numbered images counts as a video.
+    Otherwise, without --split, 30 % of each class's recordings are for test. A folder of numbered images counts as a
+    video.
     """
     from vimix_adapters.datasets.class_folders import list_folder
     from vimix_adapters.datasets.listing import at_frame_rate

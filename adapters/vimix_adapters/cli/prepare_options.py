@@ -30,9 +30,7 @@ def video_options(
         int, typer.Option(help="Short side, in pixels, of the frames from which flow is computed; 0: as stored.", min=0)
     ] = 256,
     flow_bound: Annotated[float, typer.Option(help="Displacement at which flow is clipped, in pixels.")] = 20.0,
-    rate: Annotated[
-        float, typer.Option(help="Most stored frames per second; faster videos are thinned. 0: all frames.")
-    ] = 30.0,
+    rate: Annotated[float, typer.Option(help="Largest number of stored frames per second; 0: all frames.")] = 30.0,
     codec: Annotated[
         Literal["jpeg", "raw"], typer.Option(help="Codec of the frames: jpeg is small, raw is fast to read.")
     ] = "jpeg",
