@@ -162,7 +162,7 @@ def test_every_path_of_the_project_that_a_page_names_exists() -> None:
 
 @pytest.mark.slow
 def test_the_page_on_training_explains_every_number_of_the_metrics(workplaces) -> None:
-    stage = workplaces.of(ROOT / "docs/getting-started.md") / "first/run/vimix/3-cmmc-rgb-from-flow"
+    stage = workplaces.of(ROOT / "docs/getting-started.md") / "first/run/vimix/5-cmmc-rgb-from-flow"
     row = json.loads((stage / "metrics.jsonl").read_text().splitlines()[-1])
     training = (ROOT / "docs/training.md").read_text()
     assert all(f"`{name}`" in training for name in row.keys() - {"step", "epoch", "learning_rate"})
