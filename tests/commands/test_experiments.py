@@ -23,7 +23,7 @@ from vimix_adapters.config import PROTOCOLS, read_recipe, recipe_from_toml, reci
 from vimix_adapters.reports.curves import read_metrics
 from vimix_adapters.reports.figures import Curve, Panel, mean_curve, panel_table
 from vimix_adapters.reports.paper import Source, filled, markdown, paper_numbers, paper_table, plain
-from vimix_adapters.reports.recorded import decided_markdown, read_record
+from vimix_adapters.reports.recorded import decided_markdown, read_record, recorded_runs
 from vimix_adapters.reports.results import ResultRecord, write_results
 from vimix_adapters.reports.summaries import (
     RunResults,
@@ -597,13 +597,19 @@ def test_a_run_is_shown_beside_the_differences_that_recorded_seeds_decide(tmp_pa
     assert "of the recipe other" in refused(capsys, "experiments", "recorded", record, "--run", tmp_path / "other")
 
 
-def test_the_demo_ends_with_what_the_records_know(capsys, monkeypatch) -> None:
+def test_the_demo_ends_with_its_scores_beside_the_differences_that_its_record_decides(
+    tmp_path, capsys, monkeypatch
+) -> None:
     monkeypatch.chdir(ROOT)
     demo = (ROOT / "Makefile").read_text().split("\ndemo: setup\n")[1]
     _, _, command, last = demo.strip().rsplit("\n", 3)
-    shown = printed(capsys, *command.split()[1:])
-    assert "| Vi-Mix after all of mixup minus MoCo, 260 epochs | flow | R@1 | +10.5 | +7.4 to +13.6 |" in shown
-    assert "| Mixup, 260 epochs minus MoCo, 260 epochs | flow | R@1 | +14.7 | +9.8 to +19.6 |" in shown
+    _, *words = command.split()
+    [run, *_] = recorded_runs(ROOT / next(word for word in words if word.endswith(".json")))
+    write_tables(tmp_path, run.rows, {"seed": run.seed, "name": run.recipe})
+    lines = printed(capsys, *words[:-1], tmp_path).splitlines()
+    [mixup, vimix] = [line for line in lines if re.match(r"\| (Vi-Mix|Mixup) \| rgb \+ flow ", line)]
+    assert mixup.endswith("| +10.2 (+0.4 to +20.0) * | +11.0 (+2.8 to +19.2) * |")
+    assert vimix.endswith("| +8.2 (-2.6 to +18.9) | +7.7 (-1.6 to +17.0) |")
     assert "CMMC has not improved on mixup" in last
     assert (ROOT / re.findall(r"docs/\S+\.md", last)[0]).is_file()
 
