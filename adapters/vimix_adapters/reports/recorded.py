@@ -9,7 +9,7 @@ from vimix.values.errors import VimixError
 from vimix_adapters.reading import read_json
 from vimix_adapters.reports.console import markdown_table
 from vimix_adapters.reports.summaries import COMPARED, FORMAT, Difference, RunResults, Spread, remark_start
-from vimix_adapters.reports.tables import LINEAR, Row, streams_of
+from vimix_adapters.reports.tables import LINEAR, Row, scores_line, streams_of
 from vimix_adapters.structuring import structured
 
 
@@ -35,7 +35,7 @@ class RecordedDifference(Difference):
     def cells(self) -> tuple[str, ...]:
         """The row of the table, in points."""
         score = LINEAR.get(self.score, self.score)
-        return (f"{self.arm} minus {self.less}", self.modality, score, f"{100 * self.mean:+.1f}", self.interval)
+        return (f"{self.arm} minus {self.less}", self.modality, score, self.points, self.interval)
 
 
 @frozen
@@ -120,19 +120,11 @@ def marked_markdown(record: Record, run: RunResults, arms: Sequence[str] = ()) -
 
     def recorded(row: Row, score: str) -> str:
         found = differences.get((row.key, row.streams, row.tested_on, score))
-        return f"{100 * found.mean:+.1f} ({found.interval}){' *' if found.decided else ''}" if found else ""
+        return f"{found.points} ({found.interval}){' *' if found.decided else ''}" if found else ""
 
-    headings = ["arm", "modality", *(LINEAR.get(score, score) for score in COMPARED)]
-    headings += [f"{LINEAR.get(score, score)} minus {less}" for score in COMPARED]
-    cells = [
-        [
-            row.label,
-            row.modality,
-            *(f"{100 * row.scores[score]:.1f}" if score in row.scores else "-" for score in COMPARED),
-            *(recorded(row, score) for score in COMPARED),
-        ]
-        for row in run.rows
-    ]
+    names = [LINEAR.get(score, score) for score in COMPARED]
+    headings = ["arm", "modality", *names, *(f"{name} minus {less}" for name in names)]
+    cells = [[*scores_line(row, COMPARED), *(recorded(row, score) for score in COMPARED)] for row in run.rows]
     return (
         f"This run, seed {run.seed}, in per cent; beside it the mean differences over the recorded seeds {seeds}, in "
         f"points, with 95 % intervals.\n\n{markdown_table(headings, cells, 'llr')}\n"

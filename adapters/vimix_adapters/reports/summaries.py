@@ -96,6 +96,11 @@ class Difference:
     pairs: int
 
     @property
+    def points(self) -> str:
+        """The mean in percentage points, ``+0.9``."""
+        return f"{100 * self.mean:+.1f}"
+
+    @property
     def interval(self) -> str:
         """The interval in percentage points, ``-0.3 to +2.1``."""
         return f"{100 * self.low:+.1f} to {100 * self.high:+.1f}"
@@ -296,8 +301,7 @@ def _markdown(
     if differences:
         text += f"\nDifference to {reference}, paired by seed, with its 95 % confidence interval (points).\n\n"
         lines = [
-            [row.title, row.modality, LINEAR.get(name, name), f"{100 * d.mean:+.1f}", d.interval]
-            for row, name, d in differences
+            [row.title, row.modality, LINEAR.get(name, name), d.points, d.interval] for row, name, d in differences
         ]
         text += markdown_table(["arm", "modality", "score", "difference", "interval"], lines, "lllr")
     return text

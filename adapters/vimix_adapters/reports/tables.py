@@ -93,8 +93,16 @@ def _texts(rows: Sequence[Row], headings: Mapping[str, str]) -> tuple[list[str],
     """Headings and cells of a table with all scores that some row has."""
     names = score_names(name for row in rows for name in row.scores)
     shown = ["arm", "modality", *(headings.get(name, name) for name in names)]
-    cells = [[f"{100 * row.scores[name]:.1f}" if name in row.scores else "-" for name in names] for row in rows]
-    return shown, [[row.label, row.modality, *own] for row, own in zip(rows, cells, strict=True)]
+    return shown, [scores_line(row, names) for row in rows]
+
+
+def scores_line(row: Row, names: Iterable[str]) -> list[str]:
+    """Arm, modality and the scores with these names in per cent with one decimal, ``-`` where nothing was measured."""
+    return [
+        row.label,
+        row.modality,
+        *(f"{100 * row.scores[name]:.1f}" if name in row.scores else "-" for name in names),
+    ]
 
 
 def score_names(names: Iterable[str]) -> list[str]:
