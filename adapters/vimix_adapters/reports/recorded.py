@@ -112,7 +112,9 @@ def marked_markdown(record: Record, run: RunResults, arms: Sequence[str] = ()) -
     differences, or if the run is of another recipe.
     """
     if run.recipe != record.recipe:
-        raise VimixError(f"--run {run.folder} is of the recipe {run.recipe}, and the record is of {record.recipe}")
+        raise VimixError(
+            f"--run {run.folder} is of the recipe {run.recipe}: give a run of {record.recipe}, as the record is"
+        )
     shown = _shown(record, arms)
     differences = {(each.key, streams_of(each.modality), each.tested_on, each.score): each for each in shown}
     less = next((found.less for found in differences.values()), "the baseline")
