@@ -224,6 +224,8 @@ def _negatives(recipe: Recipe, key: str, mix: InputMix | HiddenMix) -> Iterator[
 def _layers(key: str, mix: HiddenMix) -> Iterator[str]:
     if mix.policy != "cm_cutmix" and mix.extent != "box":
         yield f"{key}.extent: {mix.policy!r} cuts no box; only policy = 'cm_cutmix' reads extent"
+    if mix.policy != "cm_cutmix" and mix.least_weight:
+        yield f"{key}.least_weight: {mix.policy!r} cuts no box; only policy = 'cm_cutmix' reads least_weight"
     if mix.layers == "same":
         return
     if mix.policy != "cm_cutmix":

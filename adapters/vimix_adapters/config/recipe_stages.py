@@ -41,6 +41,8 @@ class HiddenMix:
     """Dimensions in which the cut is placed at random."""
     extent: Literal["box", "map"] = "box"
     """Spatial extent of the cut: that of the box of Eq. 8, or that of the donor's map, as Eq. 9 prints it."""
+    least_weight: float = field(default=0.0, validator=and_(ge(0), lt(1)))
+    """Least share of its own map that a query keeps: a box that leaves less is drawn again."""
     layers: Literal["same", "random"] = field()
     """Draw of the two layers; the default is "random" where that is allowed, else "same"."""
 

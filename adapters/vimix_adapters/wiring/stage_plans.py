@@ -40,7 +40,13 @@ def build_policy(mix: config.InputMix | config.HiddenMix) -> MixPolicy:
     if mix.policy == "none":
         return NoMix()
     if isinstance(mix, config.HiddenMix) and mix.policy == "cm_cutmix":
-        return CrossModalCutMix(alpha=mix.alpha, per_sample=mix.per_sample, dims=mix.dims, extent=mix.extent)
+        return CrossModalCutMix(
+            alpha=mix.alpha,
+            per_sample=mix.per_sample,
+            dims=mix.dims,
+            extent=mix.extent,
+            least_weight=mix.least_weight,
+        )
     return POLICIES[mix.policy](alpha=mix.alpha, per_sample=mix.per_sample)
 
 

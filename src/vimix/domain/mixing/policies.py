@@ -128,7 +128,7 @@ class _BoxCutMix(_Drawn):
             centred(size, size * shares, rng) if axis in axes else whole(size, len(shares))
             for axis, size in zip(AXES, grid.sizes, strict=True)
         ]
-        return _cut_plan(partner, grid, boxes, boxes)
+        return _plan_of(partner, grid, _cut_of(boxes, boxes))
 
 
 @frozen(kw_only=True)
@@ -154,6 +154,7 @@ class VideoMix(_BoxCutMix):
 
 DIMS = ("hw", "thw", "cthw")
 EXTENTS = ("box", "map")
+_DRAWS = 100
 
 
 @frozen(kw_only=True)
@@ -166,6 +167,9 @@ class CrossModalCutMix(_Drawn):
     extent: str = field(default="box", validator=validators.in_(EXTENTS))
     """Reading of the spatial extents h2, w2 in Eq. 9: "box" takes those of the box that Eq. 8 cut, so that λ acts;
     "map" takes those of the donor's whole map, as printed, so that λ has no effect."""
+    least_weight: float = field(default=0.0, validator=[validators.ge(0), validators.lt(1)])
+    """Least share of itself that a row keeps. A box that leaves less is drawn again, up to 100 times; then the row is
+    not mixed. The paper has no such bound: 0."""
 
     def plan(self, *, batch: int, grid: Grid, rng: np.random.Generator, donor: Grid | None = None) -> MixPlan:
         """The source box in the donor (Eq. 8), its destination (Eq. 9), and the share that is left.
@@ -176,8 +180,28 @@ class CrossModalCutMix(_Drawn):
         # The w axis of a skeleton numbers persons, which are always taken whole.
         random_axes = self.dims if grid.planar else self.dims.replace("w", "")
         _require_equal(grid, donor, "".join(axis for axis in AXES if axis not in random_axes))
-        sides = (1 - self._weights(batch, rng)) ** (1 / 2 if grid.planar else 1)
+        weights = self._weights(batch, rng)
         partner = rng.permutation(batch)
+        cut = self._cut(grid, donor, weights, random_axes, rng)
+        for _ in range(_DRAWS):
+            low = 1 - cut.volumes / grid.volume < self.least_weight
+            if not low.any():
+                break
+            again = self._cut(grid, donor, self._weights(batch, rng), random_axes, rng)
+            for mine, drawn in (
+                (cut.start, again.start),
+                (cut.donor_start, again.donor_start),
+                (cut.extent, again.extent),
+            ):
+                mine[low] = drawn[low]
+        cut.extent[1 - cut.volumes / grid.volume < self.least_weight] = 0
+        return _plan_of(partner, grid, cut)
+
+    def _cut(
+        self, grid: Grid, donor: Grid, weights: NDArray[np.float64], random_axes: str, rng: np.random.Generator
+    ) -> Cut:
+        """One box for each of ``weights``."""
+        sides = (1 - weights) ** (1 / 2 if grid.planar else 1)
         sources = [
             self._source(axis, size, sides, grid.planar, rng) for axis, size in zip(AXES, donor.sizes, strict=True)
         ]
@@ -185,7 +209,7 @@ class CrossModalCutMix(_Drawn):
             placed(size, source, rng) if axis in random_axes else (source, source)
             for axis, size, source in zip(AXES, grid.sizes, sources, strict=True)
         ]
-        return _cut_plan(partner, grid, [mine for mine, _ in pairs], [donors for _, donors in pairs])
+        return _cut_of([mine for mine, _ in pairs], [donors for _, donors in pairs])
 
     def _source(
         self, axis: str, size: int, sides: NDArray[np.float64], planar: bool, rng: np.random.Generator
@@ -196,16 +220,19 @@ class CrossModalCutMix(_Drawn):
         return centred(size, size * sides, rng)
 
 
-def _cut_plan(partner: NDArray[np.int64], grid: Grid, mine: list[Interval], donors: list[Interval]) -> MixPlan:
-    """A plan whose weight is 1 - (replaced volume) / (volume of the grid); intervals of one row hold for all rows."""
+def _cut_of(mine: list[Interval], donors: list[Interval]) -> Cut:
+    """Boxes from their sides along the four axes."""
+    return Cut(
+        start=np.stack([interval.start for interval in mine], axis=1),
+        donor_start=np.stack([interval.start for interval in donors], axis=1),
+        extent=np.stack([interval.extent for interval in mine], axis=1),
+    )
 
-    def column(sides: list[Integers]) -> Integers:
-        return np.broadcast_to(np.stack(sides, axis=1), (len(partner), len(AXES))).copy()
 
+def _plan_of(partner: NDArray[np.int64], grid: Grid, cut: Cut) -> MixPlan:
+    """A plan whose weight is 1 - (replaced volume) / (volume of the grid); a single box holds for all rows."""
     cut = Cut(
-        start=column([interval.start for interval in mine]),
-        donor_start=column([interval.start for interval in donors]),
-        extent=column([interval.extent for interval in mine]),
+        *(np.broadcast_to(part, (len(partner), len(AXES))).copy() for part in (cut.start, cut.donor_start, cut.extent))
     )
     weight = (1 - cut.volumes / grid.volume).astype(np.float32)
     return MixPlan(partner=partner, weight=weight, cut=cut)
