@@ -136,6 +136,10 @@ def test_missing_keys_are_told() -> None:
         ("[optim]\nbatch = 31\n", "optim.batch: 31 must be a multiple of contrast.bn_groups = 2"),
         ("[cmmc.mix]\ndims = 'hw'\nlayers = 'random'\n", "'random' needs dims = 'cthw'"),
         ("[cmmc.mix]\npolicy = 'cm_mixup'\nlayers = 'random'\n", "only layers = 'same' is legal"),
+        (
+            "[cmmc.mix]\npolicy = 'cm_mixup'\nlayers = 'same'\nleast_weight = 0.5\n",
+            "cmmc.mix.least_weight: 'cm_mixup' cuts no box",
+        ),
         ("[contrast]\nnegatives = 'queue'\n", "contrast.negatives cannot be 'queue'"),
         (
             "[arms.a]\nset = { 'contrast.negatives' = 'queue' }\nstages = [{ pretrain = 'rgb' }]\n",
@@ -434,6 +438,11 @@ def test_layers_that_are_not_said_are_random_where_that_is_legal(mix, layers) ->
         (
             "cmmc = 'rgb', partner = 'flow', mix = { extent = 'map', dims = 'thw', alpha = 2.0, per_sample = false }",
             vimix.CrossModalCutMix(extent="map", dims="thw", alpha=2.0, per_sample=False),
+            SameLayer(),
+        ),
+        (
+            "cmmc = 'rgb', partner = 'flow', mix = { least_weight = 0.5, layers = 'same' }",
+            vimix.CrossModalCutMix(least_weight=0.5),
             SameLayer(),
         ),
     ],

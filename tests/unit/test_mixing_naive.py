@@ -1,5 +1,6 @@
 """Plans drawn row by row, as the method writes them, from the same numbers: sides, places, clipping, weights."""
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -165,3 +166,34 @@ def test_boxes_that_vanish_do_happen_and_keep_their_rows_whole(policy) -> None:
         assert (plan.weight[empty] == 1).all()
         assert torch.equal(vimix.blend(g1, g2, plan)[empty], g1[empty])
     assert vanished > 20
+
+
+@pytest.mark.parametrize("policy", CROSS_MODAL)
+@given(size=sizes, planar=st.booleans(), batch=st.integers(1, 5), least=st.floats(0, 0.9), seed=seeds)
+def test_no_row_keeps_less_than_the_least_weight(policy, size, planar, batch, least, seed) -> None:
+    grid = vimix.Grid(size, planar=planar)
+    bounded, rng = attrs.evolve(policy, least_weight=least), np.random.default_rng(seed)
+    plan = bounded.plan(batch=batch, grid=grid, rng=rng)
+    assert (plan.weight >= np.float32(least)).all()
+    np.testing.assert_allclose(plan.weight, 1 - plan.cut.volumes / grid.volume, atol=1e-6)
+    assert_blend(plan, maps(batch, grid, 0), maps(batch, grid, 1))
+
+
+@pytest.mark.parametrize("extent", EXTENTS)
+def test_weights_above_a_bound_are_those_of_the_paper_given_the_bound(extent) -> None:
+    """Rejection leaves the distribution of the boxes that satisfy the bound as it is."""
+    grid, rng = vimix.Grid((8, 6, 6, 6)), np.random.default_rng(0)
+    free, bounded = vimix.CrossModalCutMix(extent=extent), vimix.CrossModalCutMix(extent=extent, least_weight=0.5)
+    drawn = free.plan(batch=20000, grid=grid, rng=rng).weight
+    kept = bounded.plan(batch=20000, grid=grid, rng=rng).weight
+    assert drawn.min() < 0.5 < drawn.mean()
+    levels = [0.1, 0.25, 0.5, 0.75, 0.9]
+    np.testing.assert_allclose(np.quantile(kept, levels), np.quantile(drawn[drawn >= 0.5], levels), atol=0.02)
+
+
+def test_rows_that_no_box_satisfies_are_not_mixed() -> None:
+    """On one cell of space and time, without a random channel axis, every box is the whole map."""
+    policy = vimix.CrossModalCutMix(dims="thw", extent="map", least_weight=0.5)
+    plan = policy.plan(batch=4, grid=vimix.Grid((8, 1, 1, 1)), rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(plan.weight, 1)
+    assert not plan.cut.volumes.any()
