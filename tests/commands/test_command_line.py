@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -13,9 +14,12 @@ import typer
 
 from tests.builders import skeleton_store
 from tests.cli import TINY, printed, refused, sets, vimix
+from tests.recipes import ROOT
+from vimix.values.errors import VimixError
 from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.cli import main
 from vimix_adapters.cli.options import worker_count
+from vimix_adapters.reports.summaries import read_run
 
 QUICK = [*sets("finetune.epochs=1", "finetune.milestones=[]"), "--device", "cpu"]
 
@@ -362,6 +366,23 @@ def test_help_is_there_before_torch_would_be() -> None:
 @pytest.mark.parametrize("command", typer.main.get_command(main.app).commands)
 def test_every_command_has_help(command, capsys) -> None:
     assert "Usage" in printed(capsys, command, "--help")
+
+
+def test_a_run_is_evaluated_with_the_statistics_of_the_key_encoders(finished, place, capsys) -> None:
+    script = runpy.run_path(str(ROOT / "experiments/key_statistics.py"))
+    before = {file: file.read_bytes() for file in finished.glob("*/*/last.pt")}
+    script["main"](finished, place / "key", ["vimix"])
+    assert "statistics of the key encoders" in capsys.readouterr().out
+    assert {file: file.read_bytes() for file in finished.glob("*/*/last.pt")} == before
+    run, found = read_run(finished), read_run(place / "key")
+    untrained, trained = ([row for row in run.rows if row.arm == arm] for arm in ("random initialisation", "Vi-Mix"))
+    assert list(found.rows[:3]) == untrained
+    assert [(row.arm, row.modality) for row in found.rows[3:]] == [(row.arm, row.modality) for row in trained]
+    with pytest.raises(VimixError, match=r"key/results\.json"):
+        script["main"](finished, place / "key", ["vimix"])
+    with pytest.raises(VimixError, match="has no arm 'other', only "):
+        script["main"](finished, place / "other", ["other"])
+    assert not (place / "other").exists()
 
 
 def test_a_report_shows_all_arms_and_names_what_is_missing(place, finished, capsys) -> None:
