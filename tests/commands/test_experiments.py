@@ -14,10 +14,11 @@ from scipy.stats import ttest_rel
 
 from tests.cli import printed, refused, vimix
 from tests.recipes import ROOT, of_skeletons
+from tests.unit.test_reports import picture, share
 from vimix.domain.mixing.policies import EXTENTS
 from vimix.values.errors import VimixError
 from vimix_adapters.commands.mix_weights import mix_weights
-from vimix_adapters.commands.paper_figures import draw_figure, show_stages
+from vimix_adapters.commands.paper_figures import draw_figure, draw_training, show_stages
 from vimix_adapters.commands.paper_tables import RecordedResults, find_results, print_table, summarise
 from vimix_adapters.config import PROTOCOLS, read_recipe, recipe_from_toml, recipe_to_toml
 from vimix_adapters.reports.curves import read_metrics
@@ -431,6 +432,30 @@ stages = [
     assert panel["quantity"] == "knn_accuracy"
     assert panel["arms"] == {"A": [{"seed": 7, "epochs": [1, 2, 4, 5], "values": [0.1, 0.2, 0.4, 0.5]}]}
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_has_a_row_of_curves_for_each_modality_that_was_trained(tmp_path) -> None:
+    """Without metrics there is no picture; an arm has one colour in all of them, and a line as long as its rows."""
+    text = TWO_STAGES.format(name="x", seed=1).replace("[arms.a]", "[modalities.flow]\nchannels = 2\n[arms.a]")
+    text += "[arms.flow]\nstages = [{ pretrain = 'flow', epochs = 9, milestones = [] }]\n"
+    rows = [{"epoch": float(e), "loss": 3 - e / 9, "pretext_accuracy": e / 9} for e in range(9)]
+    found = {}
+    for name, stages in {
+        "nothing": {},
+        "rgb": {"never/1-pretrain-rgb": rows},
+        "one epoch": {"never/1-pretrain-rgb": rows[:1]},
+        "both": {"never/1-pretrain-rgb": rows, "flow/1-pretrain-flow": rows},
+    }.items():
+        draw_training(recipe_from_toml(text, "r"), trained(tmp_path / name, 1, stages, text=text))
+        if (tmp_path / name / "curves.png").exists():
+            image = picture(tmp_path / name / "curves.png")
+            found[name] = len(image), *(image.size * share(image, c) for c in ((0x1F, 0x77, 0xB4), (0xFF, 0x7F, 0x0E)))
+    assert set(found) == {"rgb", "one epoch", "both"}
+    assert found["both"][0] == 2 * found["rgb"][0] == 2 * found["one epoch"][0]
+    assert found["rgb"][1] > 3 * found["one epoch"][1] > 0
+    assert found["rgb"][2] == 0
+    assert found["both"][1] == pytest.approx(found["both"][2], rel=0.2)
+    assert found["both"][1] == pytest.approx(found["rgb"][1], rel=0.2)
 
 
 TWO_STAGES = """

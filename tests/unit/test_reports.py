@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix_adapters.reports.console import show_table
-from vimix_adapters.reports.curves import draw_curves, read_metrics, smoothed
+from vimix_adapters.reports.curves import read_metrics
 from vimix_adapters.reports.environment import commit, machine, versions
 from vimix_adapters.reports.results import ResultRecord, write_json, write_results
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
@@ -177,23 +177,6 @@ def test_metrics_are_read_in_order_without_a_torn_last_line(tmp_path: Path) -> N
         read_metrics(tmp_path / "metrics.jsonl")
     with pytest.raises(VimixError, match=r"none.jsonl: expected the metrics of a stage, but it cannot be read"):
         read_metrics(tmp_path / "none.jsonl")
-
-
-@pytest.mark.slow
-def test_curves_have_a_line_for_each_stage_even_one_without_rows(tmp_path: Path) -> None:
-    stages = {"pretrain rgb": metrics(tmp_path / "a.jsonl", 9), "cmmc rgb": metrics(tmp_path / "b.jsonl", 0)}
-    draw_curves(tmp_path / "two.png", stages, "demo")
-    draw_curves(tmp_path / "one.png", {"cmmc rgb": tmp_path / "b.jsonl"}, "demo")
-    first_colour = (0x1F, 0x77, 0xB4)
-    two, one = picture(tmp_path / "two.png"), picture(tmp_path / "one.png")
-    assert share(two, first_colour) > 2 * share(one, first_colour)  # a line in the plot, not only in the legend
-
-
-@pytest.mark.parametrize("width", [1, 3, 50])
-def test_smoothing_is_the_mean_of_the_last_values(width: int) -> None:
-    values = np.random.default_rng(0).normal(size=20)
-    expected = [np.mean(values[max(0, n + 1 - width) : n + 1]) for n in range(20)]
-    assert smoothed(values, width) == pytest.approx(np.array(expected))
 
 
 def test_names_of_videos_are_no_markup_and_no_emoji_and_a_pipe_folds_nothing(capsys) -> None:

@@ -21,6 +21,7 @@ from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.feature_cache import FeatureCache
+from vimix_adapters.commands.paper_figures import draw_training
 from vimix_adapters.commands.report import page_or_warning, write_page_of_run
 from vimix_adapters.commands.report_clips import pictures
 from vimix_adapters.commands.report_panels import ArmFeatures
@@ -28,7 +29,7 @@ from vimix_adapters.commands.scores import EvaluationTarget
 from vimix_adapters.commands.session import Session
 from vimix_adapters.commands.stage_folders import stages_of_arm
 from vimix_adapters.indexes.faiss_index import FaissIndex
-from vimix_adapters.reports.curves import draw_curves, of_view, read_metrics
+from vimix_adapters.reports.curves import of_view, read_metrics
 from vimix_adapters.reports.environment import commit, machine, versions
 from vimix_adapters.reports.remarks import joined_remarks, training_remark
 from vimix_adapters.reports.sheet import SheetRow, Thumbnail, draw_sheet
@@ -70,7 +71,7 @@ def evaluate_run(
     rows = [evolve(row, remark=joined_remarks(remarks.get(row.key, {}), row.modality.split(" + "))) for row in rows]
     last = list(networks)[-1]
     draw_retrieval(targets[0], pairs[last, targets[0].name], out / "retrieval.png", f"{recipe.name}: {last}")
-    draw_curves(out / "curves.png", _curves(recipe, out), recipe.name)
+    draw_training(recipe, out)
     write_tables(out, rows, _about(session, targets), f"Results of {recipe.name}", [_note(recipe, targets[0])])
     own = targets[0].name
     shown = [
@@ -116,14 +117,6 @@ def thumbnail(store: VideoStore, number: int) -> Thumbnail:
     modality = RGB if RGB in store.formats else next(iter(store.formats))
     (frame,) = pictures(store, number, modality, video.frames // 2, 1)
     return Thumbnail(frame, video.name, store.classes[video.label] if video.label >= 0 else "?")
-
-
-def _curves(recipe: config.Recipe, out: Path) -> dict[str, Path]:
-    return {
-        str(file.parent.relative_to(out)): file
-        for arm in recipe.arms
-        for file in sorted((out / arm).glob("*/metrics.jsonl"))
-    }
 
 
 def _about(session: Session, targets: Sequence[EvaluationTarget]) -> dict[str, object]:

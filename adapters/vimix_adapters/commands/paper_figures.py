@@ -95,6 +95,18 @@ def draw_figure(name: str, folder: Path, out: Path, modality: str, arms: Sequenc
     print(f"written to {out} and {out.with_suffix('.json')}")
 
 
+def draw_training(recipe: config.Recipe, run: Path) -> None:
+    """Write ``curves.png`` into the folder of a run: loss and pretext accuracy of each modality through all stages."""
+    metrics = [_run_metrics(recipe, run)]
+    panels = [
+        figures.Panel(name, f"{modality}: {label}", factor, _curves(metrics, _all_arms(metrics), modality, name))
+        for modality in recipe.modalities
+        for name, label, factor in QUANTITIES["3"]
+    ]
+    if drawn := [panel for panel in panels if panel.curves]:
+        figures.draw_panels(run / "curves.png", drawn, recipe.name, columns=len(QUANTITIES["3"]))
+
+
 def show_stages(folders: Sequence[Path], out: Path | None, force: bool = False) -> None:
     """Print the metrics that each stage ended with, over runs with different seeds; write them to ``out`` as JSON.
 
@@ -118,13 +130,12 @@ def read_run_metrics(folder: Path) -> list[RunMetrics]:
     files = sorted({*folder.glob("recipe.toml"), *folder.glob("*/recipe.toml"), *folder.glob("*/*/recipe.toml")})
     if not files:
         raise VimixError(f"{folder}: there is no run below it (no recipe.toml)")
-    return [_run_metrics(file) for file in files]
+    return [_run_metrics(config.read_recipe(file), file.parent) for file in files]
 
 
-def _run_metrics(file: Path) -> RunMetrics:
-    recipe = config.read_recipe(file)
-    folders = {name: stages_of_arm(recipe, file.parent, name) for name in recipe.arms}
-    single = {stage.name: [(file.parent / stage.name, stage)] for stage in _single_stages(recipe)}
+def _run_metrics(recipe: config.Recipe, run: Path) -> RunMetrics:
+    folders = {name: stages_of_arm(recipe, run, name) for name in recipe.arms}
+    single = {stage.name: [(run / stage.name, stage)] for stage in _single_stages(recipe)}
     begun = {name: _begun(recipe, stages) for name, stages in {**folders, **single}.items()}
     return RunMetrics(recipe, {name: stages for name, stages in begun.items() if stages})
 

@@ -124,9 +124,10 @@ def _fit(model: Any, features: Rows, labels: Integers) -> bool:
 
 def _cross_entropy(model: Any, features: Rows, labels: Integers) -> float:
     """Cross-entropy in nats, summed over the videos."""
-    log_probabilities = model.predict_log_proba(features.astype(np.float64))
+    with np.errstate(divide="ignore"):  # the logarithm of a probability that float64 rounds to 0 is -inf
+        log_probabilities = model.predict_log_proba(features.astype(np.float64))
     own = log_probabilities[np.arange(len(labels)), np.searchsorted(model.classes_, labels)]
-    return -float(np.maximum(own, -1000).sum())  # the logarithm of a probability that float64 rounds to 0 is -inf
+    return -float(np.maximum(own, -1000).sum())
 
 
 def _held_out(labels: Integers, sources: Integers, seed: int) -> tuple[list[NDArray[np.bool_]], str]:

@@ -1,25 +1,15 @@
-"""Curves of a run: loss and pretext accuracy of its stages (the paper's Figure 3), and accuracy with few labels."""
+"""Metrics of stages, and the curve of accuracy with few labels."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from attrs import frozen
-from numpy.typing import NDArray
 
 from vimix.values.errors import VimixError
 from vimix_adapters.reading import read_json_lines
 from vimix_adapters.reports.figures import png_figure
 from vimix_adapters.structuring import is_finite, is_number
-
-PANELS: Mapping[str, tuple[str, float]] = {
-    "loss": ("loss (nats)", 1.0),
-    "pretext_accuracy": ("pretext accuracy (%)", 100.0),
-}
-"""Label of the axis and factor to its unit, by name in ``metrics.jsonl``."""
-SMOOTHING = 0.05
-"""Share of a stage's rows over which the bold line is averaged; the pale line shows the recorded values."""
 
 
 @frozen(eq=False)
@@ -34,26 +24,6 @@ class StageMetrics:
     """Number of epochs in the plan."""
     rows: Sequence[Mapping[str, float]]
     """Rows of metrics, in order."""
-
-
-def draw_curves(path: Path, stages: Mapping[str, Path], title: str = "") -> None:
-    """Write a PNG of loss and pretext accuracy by step, with one line per stage, atomically.
-
-    ``stages`` maps the name of a stage to its ``metrics.jsonl``, see ``read_metrics``, whose errors it raises.
-    """
-    with png_figure(path, (11, 4)) as figure:
-        panels = figure.subplots(1, len(PANELS))
-        for stage, file in stages.items():
-            rows = read_metrics(file)
-            for axes, (name, (_, factor)) in zip(panels, PANELS.items(), strict=True):
-                _draw_stage(axes, stage, rows, name, factor)
-        for axes, (label, _) in zip(panels, PANELS.values(), strict=True):
-            axes.set(xlabel="step", ylabel=label)
-            axes.grid(alpha=0.3)
-        if stages:
-            for text in panels[0].legend(fontsize=8).get_texts():
-                text.set_parse_math(False)  # an arm's name may hold dollar signs
-        figure.suptitle(title, parse_math=False)
 
 
 def draw_fractions(
@@ -101,19 +71,3 @@ def _numbers(row: object) -> dict[str, float] | None:
     if not isinstance(row, dict) or not all(map(is_number, row.values())):
         return None
     return {name: value for name, value in row.items() if is_finite(value)}
-
-
-def smoothed(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Return the running mean of the last ``width`` values, or of fewer at the start, [N] float64."""
-    sums = np.cumsum(np.concatenate([[0.0], values]))
-    last = np.arange(1, len(values) + 1)
-    first = np.maximum(0, last - width)
-    means: NDArray[np.float64] = (sums[last] - sums[first]) / (last - first)
-    return means
-
-
-def _draw_stage(axes: Any, stage: str, rows: Sequence[Mapping[str, float]], name: str, factor: float) -> None:
-    pairs = [(row["step"], row[name]) for row in rows if name in row]
-    steps, values = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
-    (line,) = axes.plot(steps, factor * smoothed(values, max(1, round(SMOOTHING * len(values)))), label=stage)
-    axes.plot(steps, factor * values, color=line.get_color(), alpha=0.25, linewidth=0.8)

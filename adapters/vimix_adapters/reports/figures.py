@@ -55,18 +55,21 @@ def png_figure(path: Path, size: tuple[float, float], dpi: int = 100) -> Iterato
         figure.savefig(temporary, format="png", dpi=dpi)
 
 
-def draw_panels(path: Path, panels: Sequence[Panel], title: str) -> None:
+def draw_panels(path: Path, panels: Sequence[Panel], title: str, columns: int = ROW) -> None:
     """Write a PNG with one bold line per arm, the mean over its seeds, and one pale line per seed, atomically."""
-    rows, columns = -(-len(panels) // ROW), min(ROW, len(panels))
+    columns = min(columns, len(panels))
+    rows = -(-len(panels) // columns)
+    arms = list(dict.fromkeys(arm for panel in panels for arm in panel.curves))
+    lines: dict[str, Any] = {}
     with png_figure(path, (5.5 * columns, 4 * rows), dpi=120) as figure:
-        every = figure.subplots(rows, columns, squeeze=False).flat
-        for axes, panel in zip(every, panels, strict=False):
+        for axes, panel in zip(figure.subplots(rows, columns, squeeze=False).flat, panels, strict=False):
             # The first arm is drawn last, above others that share a stage.
-            for number, (arm, curves) in reversed([*enumerate(panel.curves.items())]):
-                _draw(axes, arm, curves, panel.factor, colour=f"C{number}")
+            for arm, curves in reversed([*panel.curves.items()]):
+                lines[arm] = _draw(axes, arm, curves, panel.factor, colour=f"C{arms.index(arm)}")
             axes.set(xlabel="epoch", ylabel=panel.label)
             axes.grid(alpha=0.3)
-        for text in every[0].legend(fontsize=8, reverse=True).get_texts():
+        below = figure.legend(handles=[lines[arm] for arm in arms], loc="outside lower center", ncols=columns)
+        for text in below.get_texts():
             text.set_parse_math(False)  # an arm's name may hold dollar signs
         figure.suptitle(title, parse_math=False)
 
@@ -117,8 +120,11 @@ def plain(name: str, modality: str, panels: Sequence[Panel]) -> dict[str, Any]:
     }
 
 
-def _draw(axes: Any, arm: str, curves: Sequence[Curve], factor: float, colour: str) -> None:
+def _draw(axes: Any, arm: str, curves: Sequence[Curve], factor: float, colour: str) -> Any:
     mean, several = mean_curve(curves), len(curves) > 1
-    axes.plot(mean.epochs, factor * mean.values, color=colour, label=f"{arm} ({len(curves)} seeds)" if several else arm)
+    label = f"{arm} ({len(curves)} seeds)" if several else arm
+    dot = "o" if len(mean.epochs) == 1 else ""
+    (line,) = axes.plot(mean.epochs, factor * mean.values, color=colour, marker=dot, label=label)
     for curve in curves if several else ():
         axes.plot(curve.epochs, factor * curve.values, color=colour, alpha=0.25, linewidth=0.8, zorder=1.9)
+    return line
