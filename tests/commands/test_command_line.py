@@ -147,6 +147,19 @@ def test_another_recipe_in_the_same_folder_is_refused(finished, place, capsys) -
     assert "differs in optim.lr" in capsys.readouterr().err
 
 
+def test_a_run_of_version_0_2_does_not_go_on_with_other_cut_points(finished, place, tmp_path, capsys) -> None:
+    """Its recipe has no ``stages``, and its S3D was cut after 16 modules; five blocks are today's default."""
+    old = tmp_path / "old"
+    shutil.copytree(finished, old, symlinks=True)
+    lines = (old / "recipe.toml").read_text().splitlines(keepends=True)
+    written = "".join(line for line in lines if not line.startswith('stages = "blocks"'))
+    assert len(written) < len("".join(lines))
+    (old / "recipe.toml").write_text(written)
+    told = refused(capsys, "run", place / "tiny.toml", "--out", old, "--device", "cpu")
+    assert "it differs in modalities.rgb.stages, modalities.flow.stages" in told
+    assert (old / "recipe.toml").read_text() == written
+
+
 def test_an_arm_may_be_added_to_a_run_and_trains_only_what_no_other_has(finished, place, tmp_path, capsys) -> None:
     """Wherever in the recipe it is put: what is trained stays where it is."""
     shutil.copytree(finished, tmp_path / "run", symlinks=True)
@@ -383,6 +396,38 @@ def test_a_run_is_evaluated_with_the_statistics_of_the_key_encoders(finished, pl
     with pytest.raises(VimixError, match="has no arm 'other', only "):
         script["main"](finished, place / "other", ["other"])
     assert not (place / "other").exists()
+
+
+def test_the_queue_goes_on_only_where_the_data_do(finished, place, capsys) -> None:
+    split = ["--split", place / "synth/splits.csv", "--flow", "dis", "--workers", 1]
+    assert vimix("prepare", "folder", place / "synth/videos", *split, "--out", place / "o.h5", "--short-side", 40) == 0
+    start = ["--init", finished / "moco/1-pretrain-rgb", "--device", "cpu"]
+    for name in ("s.h5", "o.h5"):
+        settings = sets(f"data.store={place / name}", "pretrain.epochs=1", "pretrain.milestones=[]")
+        capsys.readouterr()
+        assert (
+            vimix("pretrain", place / "tiny.toml", "--modality", "rgb", "--out", place / name[0], *start, *settings)
+            == 0
+        )
+        told = "".join(capsys.readouterr())
+        assert ("queue.starts_empty" in told) == (name == "o.h5")
+
+
+def test_a_training_that_ended_in_a_collapse_says_so_in_the_table(finished, place, tmp_path) -> None:
+    """The remark is that of the last stage of the arm that trained the encoder: here its last row of metrics."""
+    run = tmp_path / "run"
+    shutil.copytree(finished, run, symlinks=True)
+    assert "collapsed" not in (run / "results.md").read_text()
+    for stage, rank in (("vimix/1-pretrain-rgb", 9.0), ("vimix/3-cmmc-rgb-from-flow", 1.4)):
+        with (run / stage / "metrics.jsonl").open("r+") as file:
+            rows = [json.loads(line) | {"effective_rank": rank} for line in file]
+            file.seek(0)
+            file.write("".join(json.dumps(row) + "\n" for row in rows))
+            file.truncate()
+    assert vimix("run", place / "tiny.toml", "--out", run, "--device", "cpu") == 0
+    told = [line for line in (run / "results.md").read_text().splitlines() if "collapsed" in line]
+    marked = "| Vi-Mix (rgb: collapsed in training: effective rank 1.4 of 4) | rgb"
+    assert [line[: len(marked) + 1] for line in told] == [f"{marked} ", f"{marked} "]
 
 
 def test_a_report_shows_all_arms_and_names_what_is_missing(place, finished, capsys) -> None:

@@ -394,10 +394,11 @@ stages = [{ pretrain = "rgb" }]
 
 def test_the_recipe_of_an_old_checkpoint_is_read(tmp_path, caplog) -> None:
     """It has keys that are gone, and was written for one arm, of which it holds others that contradict it."""
-    recipe = recipe_from_toml('name = "x"\n' + OLD, "the checkpoint", check=False)
+    recipe = recipe_from_toml('name = "x"\n' + OLD, "the checkpoint", recorded=True)
     cuts = {"modalities.rgb.stages": "modules", "modalities.flow.stages": "modules"}
     assert recipe.arms["moco"].set == {"contrast.negatives": "queue", **cuts}
     assert [(one.stages) for one in of_arm(recipe, "moco").modalities.values()] == ["modules", "modules", "blocks"]
+    assert [(one.stages) for one in of_arm(recipe, "mixup").modalities.values()] == ["modules", "modules", "blocks"]
     assert not caplog.text
     with pytest.raises(
         VimixError, match=r"1 mistake .*\n  arms\.mixup\.stages\.0\.mix\.policy: 'mixup' makes other keys"

@@ -56,6 +56,19 @@ def test_flow_is_computed_on_larger_frames_than_are_stored(tmp_path, monkeypatch
     assert sides[::2] == [(96, 128), (72, 96), (48, 64)]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stored", [256, 128])
+def test_flow_of_a_large_video_is_computed_at_256_and_shrunk_with_its_vectors(tmp_path, stored) -> None:
+    """384 x 512 pixels that move by 6 a frame: by 4 at a short side of 256, by 2 at 128."""
+    frames = [cv2.resize(frame, (512, 384), interpolation=cv2.INTER_CUBIC) for frame in smooth(4, 3, 192, 256)]
+    write_video(tmp_path / "a.mp4", np.stack(frames), rate=25)
+    packed, _ = pack_frames(tmp_path / "a.mp4", PackSettings(short_side=stored, flow="dis", flow_bound=8.0))
+    inner = stored // 8
+    u, v = np.moveaxis(dequantise(packed[FLOW], 8.0)[:, inner:-inner, inner:-inner], -1, 0)
+    np.testing.assert_allclose(np.median(u, axis=(1, 2)), 4 * stored / 256, atol=0.2)
+    np.testing.assert_allclose(np.median(v, axis=(1, 2)), 0, atol=0.1)
+
+
 def mixed(folder: Path) -> Path:
     for name, rate in (("bow/a.mp4", 12), ("bow/b.mp4", 25), ("wave/c.mp4", 25), ("wave/d.mp4", 60)):
         write_video(folder / name, moving_square(12), rate=rate)

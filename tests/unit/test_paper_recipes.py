@@ -78,6 +78,9 @@ def test_the_row_skeletonclr_of_table_5_is_the_peers(name) -> None:
     assert ours.contrast.mask_siblings
     optim = peers.optim
     assert (optim.name, optim.lr, optim.sgd_momentum, optim.weight_decay, optim.batch) == ("sgd", 0.1, 0.9, 1e-4, 128)
+    assert {(peers.stage(s).epochs, peers.stage(s).milestones) for s in peers.arms["skeletonclr"].stages} == {
+        (300, (250,))
+    }
 
 
 @pytest.mark.parametrize(("name", "queue", "epochs", "milestone"), [("ucf101", 2048, 100, 80), ("k400", 16384, 50, 40)])
@@ -109,5 +112,7 @@ def test_crossclr_is_trained_as_its_configuration_says(name, arm, views) -> None
     assert (stage.positives.find, stage.positives.nearest) == ("nearest_across_views", 1)
     assert stage.positives.after * stage.epochs == 150
     contrast, optim = own.contrast, own.optim
+    assert {(m.stgcn.persons, m.stgcn.hops) for m in own.modalities.values()} == {("all", "one")}
+    assert not contrast.mask_siblings
     assert (contrast.negatives, contrast.bn_groups, contrast.queue, contrast.temperature) == ("queue", 1, 32768, 0.07)
     assert (optim.name, optim.lr, optim.sgd_momentum, optim.weight_decay, optim.batch) == ("sgd", 0.1, 0.9, 1e-4, 128)

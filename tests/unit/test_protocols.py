@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from attrs import asdict
+from attrs import asdict, evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from torchvision.transforms.v2 import functional
@@ -166,8 +166,9 @@ def test_the_sgd_probe_is_the_plain_loop() -> None:
     expected = torch.from_numpy(z).softmax(1).numpy()
     outcome = SgdProbe(settings).fit_predict(x, y, y, x, seed=7)
     np.testing.assert_allclose(outcome.probabilities, expected, atol=1e-4)
-    assert sorted(outcome.by_epoch) == [0, 2, 4, 5]
-    np.testing.assert_array_equal(outcome.by_epoch[5], outcome.probabilities)
+    assert sorted(outcome.by_epoch) == [0, 2, 4], "the best on test is one of these, the result is that of epoch 5"
+    shorter = SgdProbe(evolve(settings, epochs=1, milestones=(), first_tested=1)).fit_predict(x, y, y, x, seed=7)
+    np.testing.assert_array_equal(shorter.by_epoch[0], shorter.probabilities)
 
 
 def test_streams_that_are_trained_together_share_the_gradient_of_their_mean_logits() -> None:
@@ -203,7 +204,7 @@ def test_streams_that_are_trained_together_share_the_gradient_of_their_mean_logi
     z = np.mean([part @ w.T + b for part, w, b in zip(parts, layers, biases, strict=True)], axis=0)
     outcome = SgdProbe(settings, widths).fit_predict(x, y, y, x, seed=7)
     np.testing.assert_allclose(outcome.probabilities, torch.from_numpy(z).softmax(1).numpy(), atol=1e-5)
-    assert sorted(outcome.by_epoch) == [1, 2]
+    assert sorted(outcome.by_epoch) == [1]
 
 
 def test_protocol_crosclr_trains_the_layers_of_two_streams_together() -> None:
@@ -264,7 +265,7 @@ def test_the_peers_numbers_are_those_of_their_code() -> None:
         (
             "coclr",
             (
-                "test clips",
+                "clips for retrieval and probes",
                 "reported first",
                 "pictures of three channels",
                 "changes their colours",

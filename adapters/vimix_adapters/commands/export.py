@@ -83,7 +83,7 @@ def open_encoder(checkpoint: Path) -> Exported:
     Raises VimixError if the checkpoint has no encoder.
     """
     loaded = load_trained(checkpoint)
-    recipe = config.recipe_from_toml(loaded.recipe, f"the recipe in {checkpoint}", check=False)
+    recipe = config.recipe_from_toml(loaded.recipe, f"the recipe in {checkpoint}", recorded=True)
     network = wiring.build_trained(recipe, loaded, Compute(torch.device("cpu")))
     return Exported(network.encoder.eval().requires_grad_(False), loaded, recipe)
 

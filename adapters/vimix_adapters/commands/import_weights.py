@@ -152,7 +152,7 @@ def _own_settings(
     file: Path, weights: ForeignWeights, modality: Modality
 ) -> tuple[config.ModalitySettings, dict[str, str]]:
     """Settings of an encoder on a graph that vimix exported, and the record of its store, which has the graph."""
-    recipe = config.recipe_from_toml(weights.about["recipe"], f"the recipe in {file}", check=False)
+    recipe = config.recipe_from_toml(weights.about["recipe"], f"the recipe in {file}", recorded=True)
     if modality not in recipe.modalities:
         raise VimixError(f"--modality {modality}: {file} holds an encoder of {weights.about.get('modality')}")
     return recipe.modalities[modality], wiring.packing_record(

@@ -113,7 +113,7 @@ def _checkpoint_of(path: Path, index: ClipIndex) -> Path:
 def _embed(path: Path, index: ClipIndex, query: Query, device: str) -> NDArray[np.float32]:
     """The features of the query's clips. Raises VimixError if the checkpoint is no longer the one of the index."""
     checkpoint_file = _checkpoint_of(path, index)
-    recipe = config.recipe_from_toml(index.about["recipe"], "the index's recipe", check=False)
+    recipe = config.recipe_from_toml(index.about["recipe"], "the index's recipe", recorded=True)
     compute = wiring.build_compute(recipe, device)
     checkpoint = load_trained(checkpoint_file)
     network = wiring.build_trained(recipe, checkpoint, compute)

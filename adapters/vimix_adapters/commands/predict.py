@@ -58,7 +58,7 @@ class VideoClassifier:
 def open_classifier(path: Path, device: str) -> VideoClassifier:
     """The classifier of a checkpoint. Raises VimixError naming ``path`` if it has none, or no settings of its store."""
     checkpoint = load_trained(path)
-    recipe = config.recipe_from_toml(checkpoint.recipe, f"the recipe in {path}", check=False)
+    recipe = config.recipe_from_toml(checkpoint.recipe, f"the recipe in {path}", recorded=True)
     checkpoint, recipe, packing, kind = without_store(path, checkpoint, recipe)
     compute = wiring.build_compute(recipe, device)
     try:

@@ -126,7 +126,7 @@ def _seed_number(folder: Path) -> tuple[int, str]:
 
 
 def _read(folder: Path, overrides: Sequence[str] = ()) -> FoundRun:
-    recipe = config.read_recipe(folder / "recipe.toml", overrides)
+    recipe = config.read_recipe(folder / "recipe.toml", overrides, recorded=True)
     (metrics, *_) = read_run_metrics(folder)
     facts = RunFacts(
         recipe.name,

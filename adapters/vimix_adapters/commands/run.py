@@ -262,7 +262,7 @@ def _claim(session: Session, out: Path, may_differ: Sequence[str] = ()) -> None:
     require_place_for_run(out)
     recipe, file = session.recipe, out / "recipe.toml"
     if file.exists():
-        earlier = config.read_recipe(file)
+        earlier = config.read_recipe(file, recorded=True)
         changed = [key for key in config.training_differences(earlier, recipe) if key not in may_differ]
         changed += _returned(out, earlier, recipe)
         if changed and _begun(out, session.writes):
@@ -288,7 +288,7 @@ def _returned(out: Path, earlier: config.Recipe, now: config.Recipe) -> list[str
 
 
 def _trained_otherwise(file: Path, now: config.Recipe) -> bool:
-    trained = config.recipe_from_toml(load_checkpoint(file, mmap=True).recipe, f"the recipe in {file}", check=False)
+    trained = config.recipe_from_toml(load_checkpoint(file, mmap=True).recipe, f"the recipe in {file}", recorded=True)
     return bool(config.training_differences(trained, now))
 
 

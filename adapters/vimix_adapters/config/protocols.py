@@ -99,7 +99,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         finetuning={"planes": COCLR_FINETUNING, "graph": A1_SKELETONS},
         finetuning_augment=COCLR_AUGMENT,
         differs=(
-            "no colour jitter on test clips (the source jitters them with probability 0.3)",
+            "no colour jitter on clips for retrieval and probes (the source jitters them with probability 0.3)",
             "the last epoch is reported first (the source reports the best on test; it tests epochs 0, 5, ..., 95)",
             "two streams' similarities are averaged (the source adds them: the same order)",
             "flow is a field of vectors in two channels: flips negate u, crops scale u and v (the source treats it as "
@@ -108,10 +108,13 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "the end-to-end layer and finetuning are tested after the last epoch (the source: after the epoch that is "
             "best on random crops of test videos)",
             "finetuning has the batch of the recipe (the source: 32 clips on each of two GPUs)",
-            "crops are resized once, with antialiasing (the source: to 224, then to 128 pixels, bicubic)",
-            "pretraining with augment.views = 'coclr': grey is luma (the source copies one channel) and the jitter has "
-            "one order; short videos are padded at their end (the source: at their start; it leaves out those of up to "
-            "17 frames); the queue starts empty (the source: with random vectors)",
+            "crops are resized once, with antialiasing (the source: to 224, then to 128 pixels, bicubic); the "
+            "logarithm of a random crop's aspect is uniform (the source: the aspect is, and sides are swapped at "
+            "random)",
+            "the jitter has one order (the source: a random one)",
+            "pretraining with augment.views = 'coclr': grey is luma (the source copies one channel); short videos are "
+            "padded at their end (the source: at their start; it leaves out those of up to 17 frames); the queue "
+            "starts empty (the source: with random vectors)",
         ),
     ),
     "crosclr": Protocol(
@@ -134,7 +137,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
             "features are extracted once: without augmentation the frozen encoder gives the same in every epoch",
             "the source has no retrieval and no finetuning: those are protocol vimix's",
             "pretraining as the source needs stgcn.persons = 'all', stgcn.hops = 'one' and a store made with --align "
-            "crosclr; the queue starts empty (the source: with random vectors)",
+            "crosclr; the queue starts empty (the source: with random vectors); heads have torch's initial weights, "
+            "and key encoders start as copies (the source: N(0, 0.02²) for both, drawn for each)",
         ),
     ),
 }

@@ -2,6 +2,7 @@
 
 Checkpoints and run folders hold recipes with keys that have been retired. ``data.test_split`` was never read. An arm's
 ``negatives`` and ``cuts`` are now set as "contrast.negatives" and "modalities.NAME.stages" in the arm's ``set``.
+They hold all keys of their time. Until version 0.2.0 there was no ``stages``: S3D was cut after its modules.
 """
 
 import logging
@@ -23,24 +24,31 @@ from vimix_adapters.structuring import mistakes
 log = logging.getLogger(__name__)  # the standard library's: reading a recipe must be fast
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe in ``path`` with ``KEY=VALUE`` overrides applied. Raises VimixError listing every mistake."""
+def read_recipe(path: Path, overrides: Sequence[str] = (), recorded: bool = False) -> Recipe:
+    """The recipe in ``path`` with ``KEY=VALUE`` overrides applied. Raises VimixError listing every mistake.
+
+    A ``recorded`` recipe is that of a run: a key that it lacks is younger than the run.
+    """
     tree = parse_toml(read_text(path, "a recipe in TOML", MOST_RECIPE), str(path))
+    if recorded:
+        _cut_after_modules(tree)
     wrong = [mistake for override in overrides if (mistake := _override(tree, override))]
     for note in _replace_retired_keys(tree):
         log.warning("%s: %s", path, note)
     return _checked(tree, str(path), wrong)
 
 
-def recipe_from_toml(text: str, origin: str, check: bool = True) -> Recipe:
+def recipe_from_toml(text: str, origin: str, recorded: bool = False) -> Recipe:
     """The recipe in a TOML text; ``origin`` names it in messages. Raises VimixError listing every mistake.
 
-    Without ``check`` settings may contradict each other: a checkpoint was trained as its recipe says, whatever is
-    refused today.
+    Settings of a ``recorded`` recipe may contradict each other: a checkpoint was trained as its recipe says, whatever
+    is refused today. A key that it lacks is younger than the checkpoint.
     """
     tree = parse_toml(text, origin)
+    if recorded:
+        _cut_after_modules(tree)
     _replace_retired_keys(tree)
-    return _checked(tree, origin, [], check)
+    return _checked(tree, origin, [], check=not recorded)
 
 
 def recipe_to_toml(recipe: Recipe) -> str:
@@ -100,6 +108,15 @@ def _replaced(tree: dict[str, Any]) -> Iterator[str]:
                 arm["set"] = {**dict.fromkeys(current, value), **arm.get("set", {})}
                 now = ", ".join(f'"{key}" = "{value}"' for key in current)
                 yield f"arms.{name}.{retired} is now written set = {{ {now} }}"
+
+
+def _cut_after_modules(tree: dict[str, Any]) -> None:
+    """Complete a recorded recipe that has no ``stages``: its S3D had 16."""
+    try:
+        for key in _cuts(tree):
+            tree["modalities"][key.split(".")[1]].setdefault("stages", "modules")
+    except (AttributeError, TypeError, KeyError):  # a value is no table: structuring the recipe reports it
+        return
 
 
 def _cuts(tree: dict[str, Any]) -> list[str]:

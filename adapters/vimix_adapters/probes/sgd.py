@@ -53,10 +53,11 @@ class SgdProbe:
         for epoch in range(settings.epochs):
             rate = step_decay(settings.lr, epoch, settings.milestones, settings.decay)
             _train_epoch(model, optimiser, rate, settings, x, torch.from_numpy(targets), generator)
-            if epoch % settings.every == settings.first_tested or epoch == settings.epochs - 1:
+            if epoch % settings.every == settings.first_tested:
                 by_epoch[epoch] = _predicted(model, x_test, seen, int(labels.max()) + 1)
+        last = _predicted(model, x_test, seen, int(labels.max()) + 1)
         protocol = {"classifier": "linear layer, SGD; its last epoch", **asdict(settings)}
-        return ProbeOutcome(by_epoch[settings.epochs - 1], protocol, by_epoch)
+        return ProbeOutcome(last, protocol, by_epoch or {settings.epochs - 1: last})
 
 
 class _MeanLogits(nn.Module):

@@ -71,7 +71,7 @@ def _as_trained(recipe: config.Recipe, checkpoint: Checkpoint | None) -> config.
     if checkpoint is None or settings is None or "stgcn" not in settings.entry.settings:
         return recipe
     origin = f"the recipe of the checkpoint of {checkpoint.modality}"
-    trained = config.recipe_from_toml(checkpoint.recipe, origin, check=False).modalities[checkpoint.modality].stgcn
+    trained = config.recipe_from_toml(checkpoint.recipe, origin, recorded=True).modalities[checkpoint.modality].stgcn
     own = evolve(settings.stgcn, persons=trained.persons, hops=trained.hops)
     if own != settings.stgcn:
         _log.info("encoder.as_trained", modality=checkpoint.modality, persons=own.persons, hops=own.hops)
