@@ -398,6 +398,24 @@ def test_a_run_is_evaluated_with_the_statistics_of_the_key_encoders(finished, pl
     assert not (place / "other").exists()
 
 
+def test_arms_that_are_trained_by_two_calls_at_once_equal_those_of_one(finished, place, capsys) -> None:
+    run = [sys.executable, "-m", "vimix", "run", place / "tiny.toml", "--out", place / "apart", "--device", "cpu"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    calls = [subprocess.Popen([*run, "--arms", arm], **pipes) for arm in ("moco", "vimix")]
+    told = [call.communicate()[0] for call in calls]
+    assert [call.returncode for call in calls] == [0, 0]
+    assert all("the same call without --arms evaluates all arms" in text for text in told)
+    assert not (place / "apart/results.json").exists()
+    assert vimix(*run[3:]) == 0
+    capsys.readouterr()
+    assert read_run(place / "apart").rows == read_run(finished).rows
+    for wrong, expected in (
+        (["--arms", "moco,mixup"], "no arm 'mixup', only moco, vimix"),
+        (["--arms", "moco", "--plan"], "leave --arms out"),
+    ):
+        assert expected in refused(capsys, *run[3:], *wrong)
+
+
 def test_the_queue_goes_on_only_where_the_data_do(finished, place, capsys) -> None:
     split = ["--split", place / "synth/splits.csv", "--flow", "dis", "--workers", 1]
     assert vimix("prepare", "folder", place / "synth/videos", *split, "--out", place / "o.h5", "--short-side", 40) == 0

@@ -82,14 +82,25 @@ def run_recipe(
             "and RUN has the summary. For a single seed: --set seed=N."
         ),
     ] = None,
+    arms: Annotated[
+        str | None,
+        typer.Option(
+            help="Only train these arms (moco,vimix) and evaluate nothing: for several calls at once, each on a GPU or "
+            "in a job of its own. The same call without --arms evaluates all arms."
+        ),
+    ] = None,
     overrides: Overrides = None,
     device: Device = "auto",
 ) -> None:
     """Run all stages and evaluations of a recipe, or continue an interrupted run after its last checkpoint."""
+    from vimix.values.errors import VimixError
     from vimix_adapters.config import read_recipe
 
     resolved = read_recipe(recipe, overrides or ())
     numbers = [] if seeds is None else _numbers(seeds)
+    chosen = [] if arms is None else [arm.strip() for arm in arms.split(",")]
+    if plan and chosen:
+        raise VimixError("--plan prints the plan of all arms: leave --arms out")
     if plan:
         from vimix_adapters.commands.plan import print_plan
 
@@ -97,11 +108,11 @@ def run_recipe(
     elif numbers:
         from vimix_adapters.commands.run import run_seeds
 
-        run_seeds(resolved, out, device, numbers)
+        run_seeds(resolved, out, device, numbers, chosen)
     else:
         from vimix_adapters.commands.run import run_plan
 
-        run_plan(resolved, out, device)
+        run_plan(resolved, out, device, chosen)
 
 
 def _numbers(seeds: str) -> list[int]:

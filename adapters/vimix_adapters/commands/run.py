@@ -83,21 +83,26 @@ def _lengthened(out: Path, folder: Path, stage: Stage) -> Sequence[str]:
     return f"{section}.epochs", f"{section}.milestones"
 
 
-def run_plan(recipe: config.Recipe, out: Path, device: str) -> None:
-    """Train and evaluate all arms, finished stages excepted; write ``results.json`` and ``results.md`` into ``out``."""
-    _require_arms(recipe)
+def run_plan(recipe: config.Recipe, out: Path, device: str, arms: Sequence[str] = ()) -> None:
+    """Train and evaluate all arms, finished stages excepted; write ``results.json`` and ``results.md`` into ``out``.
+
+    With ``arms`` only these are trained, and nothing is evaluated: several calls may share the arms of a run.
+    """
+    _require_arms(recipe, arms)
     with open_session(recipe, device) as session:
-        rows = _run_plan(session, out)
+        rows = _run_plan(session, out, arms)
     _require_learned(rows, out)
 
 
-def _require_arms(recipe: config.Recipe) -> None:
-    """Raise VimixError if the recipe has no plan to run."""
+def _require_arms(recipe: config.Recipe, arms: Sequence[str]) -> None:
+    """Raise VimixError if the recipe has no plan to run, or lacks one of the arms."""
     if not recipe.arms:
         raise VimixError(f"recipe {recipe.name!r} has no [arms]: there is no plan to run; use vimix pretrain")
+    if unknown := [arm for arm in arms if arm not in recipe.arms]:
+        raise VimixError(f"--arms: {recipe.name} has no arm {unknown[0]!r}, only {', '.join(recipe.arms)}")
 
 
-def _run_plan(session: Session, out: Path) -> list[Row]:
+def _run_plan(session: Session, out: Path, arms: Sequence[str]) -> list[Row]:
     recipe, compute = session.recipe, session.compute
     wiring.require_sinks(recipe)
     targets = scores.evaluation_targets(recipe, session.store)  # an error here comes before hours of training
@@ -107,7 +112,10 @@ def _run_plan(session: Session, out: Path) -> list[Row]:
     log.info(
         "run.started", recipe=recipe.name, seed=recipe.seed, device=str(compute.device), precision=str(compute.dtype)
     )
-    newest = train_arms(session, out)
+    newest = train_arms(session, out, arms)
+    if arms:
+        log.info("arms.trained", arms=",".join(arms), then="the same call without --arms evaluates all arms")
+        return []
     rows = evaluate_run(session, newest, targets, out)
     if session.writes:
         draw_positives(recipe, session.store, out)
@@ -116,18 +124,20 @@ def _run_plan(session: Session, out: Path) -> list[Row]:
     return rows
 
 
-def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int]) -> None:
+def run_seeds(recipe: config.Recipe, out: Path, device: str, seeds: Sequence[int], arms: Sequence[str] = ()) -> None:
     """Run the plan in ``out/seed-N`` for each seed; write means, deviations and paired differences into ``out``.
 
-    Raises VimixError if ``out`` is the folder of a single run, before anything is trained.
+    With ``arms`` only these are trained, and nothing is evaluated. Raises VimixError if ``out`` is the folder of a
+    single run, before anything is trained.
     """
-    _require_arms(recipe)
+    _require_arms(recipe, arms)
     require_place_for_summary(out)
     rows: list[Row] = []
     with open_session(recipe, device) as session:  # one session for all seeds: processes join a group once
         for seed in seeds:
-            rows += _run_plan(attrs.evolve(session, recipe=attrs.evolve(recipe, seed=seed)), out / f"seed-{seed}")
-        if session.writes:
+            own = attrs.evolve(session, recipe=attrs.evolve(recipe, seed=seed))
+            rows += _run_plan(own, out / f"seed-{seed}", arms)
+        if session.writes and not arms:
             text = write_summary(out, [read_run(out / f"seed-{seed}") for seed in seeds])
             print(text)
             with page_or_warning(out):
@@ -153,11 +163,13 @@ def _require_feasible(session: Session, recipe: config.Recipe, stages: Sequence[
         wiring.require_minable(own, wiring.build_stage(own, stage), session.store, session.group.size)
 
 
-def train_arms(session: Session, out: Path) -> dict[str, dict[Modality, Checkpoint]]:
-    """Train all stages of all arms, finished ones excepted; return the newest encoders by arm and modality."""
+def train_arms(session: Session, out: Path, arms: Sequence[str] = ()) -> dict[str, dict[Modality, Checkpoint]]:
+    """Train all stages of the arms (of all without a name) that are not finished; return the newest encoders."""
     folders, recipe = StageFolders(session.recipe, out, session.writes), session.recipe
     return {
-        arm: _run_arm(attrs.evolve(session, recipe=config.of_arm(recipe, arm)), arm, folders) for arm in recipe.arms
+        arm: _run_arm(attrs.evolve(session, recipe=config.of_arm(recipe, arm)), arm, folders)
+        for arm in recipe.arms
+        if arm in arms or not arms
     }
 
 
