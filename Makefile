@@ -48,7 +48,7 @@ bench: setup
 clean:
 	rm -rf demo docs/_build docs/commands.md .venv .venv-oldest .venv-newest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-# The whole main job on the synthetic data set in about ten minutes on two cores; the last table has the differences that five seeds decide.
+# The whole main job on the synthetic data set in ten to twenty minutes on two cores; the last table has the differences that five seeds decide.
 demo: setup
 	$(BIN)/vimix synth demo/synth --classes 16 --videos-per-class 84 --train-per-class 8
 	$(BIN)/vimix prepare folder demo/synth/videos --split demo/synth/splits.csv --out demo/store.h5 --flow dis --short-side 64 --flow-short-side 96 --flow-bound 3 --codec raw
