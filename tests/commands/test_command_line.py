@@ -394,8 +394,8 @@ def test_a_run_is_evaluated_with_the_statistics_of_the_key_encoders(finished, pl
     with pytest.raises(VimixError, match=r"key/results\.json"):
         script["main"](finished, place / "key", ["vimix"])
     with pytest.raises(VimixError, match="has no arm 'other', only "):
-        script["main"](finished, place / "other", ["other"])
-    assert not (place / "other").exists()
+        script["main"](finished, place / "none", ["other"])
+    assert not (place / "none").exists()
 
 
 def test_arms_that_are_trained_by_two_calls_at_once_equal_those_of_one(finished, place, capsys) -> None:

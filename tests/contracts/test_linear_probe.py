@@ -101,8 +101,9 @@ def test_an_outcome_names_the_classifier_and_stays_as_it_is_when_the_probe_is_us
     assert (outcome.probabilities == probabilities).all()
 
 
-def test_predictions_by_epoch_end_with_the_result(make: Factory) -> None:
+def test_predictions_by_epoch_are_probabilities_in_the_form_of_the_result(make: Factory) -> None:
     features, labels, sources = clusters(np.random.default_rng(0), [0, 1], 4)
     outcome = make().fit_predict(features, labels, sources, features, 0)
-    if outcome.by_epoch:
-        assert (outcome.by_epoch[max(outcome.by_epoch)] == outcome.probabilities).all()
+    for found in outcome.by_epoch.values():
+        assert (found.shape, found.dtype) == (outcome.probabilities.shape, outcome.probabilities.dtype)
+        np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)

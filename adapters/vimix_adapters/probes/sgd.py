@@ -22,8 +22,8 @@ Integers = NDArray[np.int64]
 class SgdProbe:
     """Implements ``vimix.ports.probe.LinearProbe`` with fixed settings; the last epoch is the result.
 
-    ``by_epoch`` holds the predictions after epochs ``first_tested``, ``first_tested + every``, ... and the last, for
-    peers that report the best epoch on test.
+    ``by_epoch`` holds the predictions after epochs ``first_tested``, ``first_tested + every``, ..., for peers that
+    report the best epoch on test; those after the last epoch if the training is shorter.
     """
 
     settings: LinearSgd
