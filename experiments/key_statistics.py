@@ -22,7 +22,7 @@ from vimix_adapters.commands.evaluate_run import evaluate_run
 from vimix_adapters.commands.scores import evaluation_targets
 from vimix_adapters.commands.session import open_session
 from vimix_adapters.commands.stage_folders import stages_of_arm
-from vimix_adapters.files import make_folder, require_new
+from vimix_adapters.files import make_folder, require_new, write_text
 from vimix_adapters.reports.console import show_table
 from vimix_adapters.reports.tables import console_table
 
@@ -45,6 +45,7 @@ def main(run: Path, out: Path, arms: Sequence[str] = ()) -> None:
         for arm in recipe.arms
     }
     make_folder(out)
+    write_text(out / "recipe.toml", config.recipe_to_toml(recipe))
     with open_session(recipe, "auto") as session:
         rows = evaluate_run(session, found, evaluation_targets(recipe, session.store), out)
     show_table(console_table(rows, title=f"{recipe.name}, statistics of the key encoders"))

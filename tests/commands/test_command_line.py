@@ -385,7 +385,10 @@ def test_a_run_is_evaluated_with_the_statistics_of_the_key_encoders(finished, pl
     script = runpy.run_path(str(ROOT / "experiments/key_statistics.py"))
     before = {file: file.read_bytes() for file in finished.glob("*/*/last.pt")}
     script["main"](finished, place / "key", ["vimix"])
-    assert "statistics of the key encoders" in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert "statistics of the key encoders" in told.out
+    assert "page.not_written" not in told.out + told.err
+    assert (place / "key/report.html").exists()
     assert {file: file.read_bytes() for file in finished.glob("*/*/last.pt")} == before
     run, found = read_run(finished), read_run(place / "key")
     untrained, trained = ([row for row in run.rows if row.arm == arm] for arm in ("random initialisation", "Vi-Mix"))
