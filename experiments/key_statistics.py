@@ -36,13 +36,13 @@ def main(run: Path, out: Path, arms: Sequence[str] = ()) -> None:
         raise VimixError(f"{run} has no arm {unknown[0]!r}, only {', '.join(recipe.arms)}")
     require_new(out / "results.json", force=False)
     recipe = evolve(recipe, arms={arm: recipe.arms[arm] for arm in arms or recipe.arms})
-    found = {
-        arm: {
-            Modality(modality): with_key_statistics(load_checkpoint(folder))
-            for folder, stage in stages_of_arm(recipe, run, arm)
-            for modality in stage.trained
-        }
+    last = {
+        arm: {modality: folder for folder, stage in stages_of_arm(recipe, run, arm) for modality in stage.trained}
         for arm in recipe.arms
+    }
+    found = {
+        arm: {Modality(m): with_key_statistics(load_checkpoint(folder).of(m)) for m, folder in folders.items()}
+        for arm, folders in last.items()
     }
     make_folder(out)
     write_text(out / "recipe.toml", config.recipe_to_toml(recipe))

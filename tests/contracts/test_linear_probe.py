@@ -21,7 +21,7 @@ Data = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]
 
 
 def sgd() -> SgdProbe:
-    return SgdProbe(LinearSgd(lr=1.0, weight_decay=1e-4, batch=8, epochs=40, milestones=(30,)))
+    return SgdProbe(LinearSgd(lr=1.0, weight_decay=1e-4, batch=8, epochs=40, milestones=(30,), first_tested=4))
 
 
 def normalising_sgd() -> SgdProbe:
@@ -107,3 +107,6 @@ def test_predictions_by_epoch_are_probabilities_in_the_form_of_the_result(make: 
     for found in outcome.by_epoch.values():
         assert (found.shape, found.dtype) == (outcome.probabilities.shape, outcome.probabilities.dtype)
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    last = outcome.protocol.get("epochs", 0) - 1
+    if last in outcome.by_epoch:
+        assert (outcome.by_epoch[last] == outcome.probabilities).all()
