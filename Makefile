@@ -40,13 +40,13 @@ check: lint test
 docs: setup
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
 
-# Ratios against plain ways of doing the same, some five minutes: leave the machine alone meanwhile.
+# Ratios against plain ways of doing the same, some two minutes on two idle cores: leave the machine alone meanwhile.
 BENCH ?= experiments/records/bench-$(shell date +%Y-%m-%d).md
 bench: setup
 	$(BIN)/vimix bench --out $(BENCH) --force
 
 clean:
-	rm -rf demo docs/_build docs/commands.md .venv .venv-oldest .venv-newest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf demo docs/_build docs/commands.md docs/recipe-keys.md .venv .venv-oldest .venv-newest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 # The whole main job on the synthetic data set in ten to twenty minutes on two cores; the last table has the differences that five seeds decide.
 demo: setup

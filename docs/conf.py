@@ -6,6 +6,9 @@ from pathlib import Path
 
 from sphinx.application import Sphinx
 
+sys.path.insert(0, str(Path(__file__).parent))
+from recipe_keys import write_recipe_keys
+
 project = "vimix"
 html_title = "vimix"
 html_theme = "furo"
@@ -25,5 +28,6 @@ def write_commands(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Called by Sphinx: the command reference is written before the pages are looked for."""
+    """Called by Sphinx: both references are written before the pages are looked for."""
     app.connect("builder-inited", write_commands)
+    app.connect("builder-inited", lambda app: write_recipe_keys(Path(app.srcdir) / "recipe-keys.md"))

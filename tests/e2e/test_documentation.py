@@ -34,7 +34,8 @@ from vimix_adapters.cli import main
 from vimix_adapters.config import PROTOCOLS, Finetuning
 from vimix_adapters.datasets import ucf101
 
-PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs").rglob("*.md")) - {ROOT / "docs/commands.md"})]
+GENERATED = {ROOT / "docs/commands.md", ROOT / "docs/recipe-keys.md"}
+PAGES = [ROOT / "README.md", *sorted(set((ROOT / "docs").rglob("*.md")) - GENERATED)]
 CONTINUES = re.compile(r"<!-- The commands of this page continue those of (\S+\.md)\. -->")
 KINDS = {"bash", "python", "sh", "toml", "text", "console"}
 

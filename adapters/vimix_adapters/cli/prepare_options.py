@@ -22,7 +22,7 @@ Retry = Annotated[
 def video_options(
     flow: Annotated[
         Literal["tvl1", "tvl1-torch", "dis", "none"],
-        typer.Option(help="Optical flow estimator: tvl1 is the paper's, dis is a hundred times faster."),
+        typer.Option(help="Optical flow estimator: tvl1 is the paper's, dis is much faster."),
     ] = "tvl1",
     short_side: Annotated[int, typer.Option(help="Short side of the stored frames, in pixels.")] = 128,
     workers: Workers = 0,

@@ -84,9 +84,9 @@ class Stgcn:
     dropout: float = field(default=0.5, validator=and_(ge(0), lt(1)))
     """Probability of dropout in every block but the first."""
     persons: Literal["present", "all"] = "present"
-    """Persons that are averaged: those present, or, as in the peers' code, all bodies of the store."""
+    """Persons that are averaged: those present, or, as in SkeletonCLR's code, all bodies of the store."""
     hops: Literal["all", "one"] = "all"
-    """Reach of the distances to the centre in the graph: "all" as in the paper, "one" as in the peers' code."""
+    """Reach of the distances to the centre in the graph: "all" as in the paper, "one" as in SkeletonCLR's code."""
 
 
 @frozen
@@ -94,7 +94,7 @@ class ModalitySettings:
     """The encoder of one modality (section 7 of the method)."""
 
     encoder: str = field(default="s3d", validator=one_of(ENCODERS))
-    """Name of the encoder in ``ENCODERS``."""
+    """The encoder: "s3d", "r3d_18", "mc3_18", "r2plus1d_18", "stgcn", or one of your own."""
     width: float = field(default=1.0, validator=and_(gt(0), le(1)))
     """Share of the encoder's channels."""
     channels: int = field(default=3, validator=ge(1))

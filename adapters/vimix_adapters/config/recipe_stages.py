@@ -22,6 +22,7 @@ class InputMix:
     """Mixing of clips in the input space: a row of Table 1."""
 
     policy: Literal["none", "mixup", "temporal_cutmix", "st_cutmix", "videomix"] = "mixup"
+    """What is mixed (section 3 of the method)."""
     alpha: float = field(default=1.0, validator=gt(0))
     """Parameter of the distribution Beta(alpha, alpha) of lambda."""
     per_sample: bool = True
@@ -33,6 +34,7 @@ class HiddenMix:
     """Mixing of hidden maps: a row of Table 2."""
 
     policy: Literal["manifold_mixup", "cm_mixup", "cm_cutmix"] = "cm_cutmix"
+    """What is mixed (section 4 of the method)."""
     alpha: float = field(default=1.0, validator=gt(0))
     """Parameter of the distribution Beta(alpha, alpha) of lambda."""
     per_sample: bool = True
@@ -56,10 +58,13 @@ class Pretrain:
     """[pretrain]: settings of stages that pretrain one modality."""
 
     epochs: int = field(default=300, validator=ge(1))
+    """Epochs of a stage."""
     milestones: tuple[int, ...] = (250, 280)
     """Epochs at which the learning rate is multiplied by ``decay``."""
     decay: float = field(default=0.1, validator=_factor)
+    """Factor of the learning rate at each milestone."""
     mix: InputMix = InputMix()
+    """How clips are mixed."""
     objective: ObjectiveName = "moco"
     """The loss: MoCo's, SimCLR's without queue, or MoCo's with both views as queries (MoCo v3)."""
 
@@ -69,10 +74,13 @@ class Cmmc:
     """[cmmc]: settings of CMMC stages."""
 
     epochs: int = field(default=100, validator=ge(1))
+    """Epochs of a stage."""
     milestones: tuple[int, ...] = (80,)
     """Epochs at which the learning rate is multiplied by ``decay``."""
     decay: float = field(default=0.1, validator=_factor)
+    """Factor of the learning rate at each milestone."""
     mix: HiddenMix = HiddenMix()
+    """How hidden maps are mixed."""
 
 
 @frozen
@@ -80,6 +88,7 @@ class FindPositives:
     """``positives`` of a stage: how further positives than the own key are mined (section 9 of the method)."""
 
     find: Literal["nearest_in_partner", "nearest_across_views", "labels"]
+    """Where positives are found: in the partner (CoCLR), across views (CrosSCLR), or by the labels (UberNCE)."""
     k: int | None = field(default=None, validator=optional(ge(1)))
     """Entries of the queue that are found; None: 5 in a partner (CoCLR), 1 across views (CrosSCLR)."""
     same_recording: bool = True
@@ -100,7 +109,9 @@ class StageKeys:
     positives: FindPositives | None = None
     """Mining of positives; None: the own key is the only positive."""
     epochs: int | None = field(default=None, validator=optional(ge(1)))
+    """Epochs of the stage."""
     milestones: tuple[int, ...] | None = None
+    """Epochs at which the learning rate is multiplied by ``decay``."""
     lr: float | None = field(default=None, validator=optional(gt(0)))
     """Initial learning rate of the first modality; None: its own. Those of the others keep their ratio to it."""
     warmup_steps: int | None = field(default=None, validator=optional(ge(0)))
@@ -141,7 +152,9 @@ class PretrainStage(StageKeys):
     partner: str | None = None
     """The frozen modality in which positives are found."""
     mix: InputMix | None = None
+    """How clips are mixed, with the keys of [pretrain.mix]."""
     objective: ObjectiveName | None = None
+    """The loss of the stage."""
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -166,6 +179,7 @@ class CmmcStage(StageKeys):
     partner: str | None = None
     """The frozen modality whose maps are mixed in."""
     mix: HiddenMix | None = None
+    """How hidden maps are mixed, with the keys of [cmmc.mix]."""
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -223,6 +237,7 @@ class Arm:
     """One way of training that is compared with the other arms."""
 
     stages: tuple[Stage, ...]
+    """What is trained, in this order; each stage starts from the newest weights of its encoders."""
     about: str = ""
     """Title of the arm in tables; empty: its name."""
     set: Mapping[str, Any] = field(factory=dict, converter=dotted)

@@ -42,6 +42,7 @@ class Data:
     store: str
     """Path of the store."""
     train_split: str = "train"
+    """Split of the store to train on."""
     frames: int = field(default=32, validator=ge(1))
     """Frames of a clip of pictures; a clip of skeletons is a whole sequence of the store."""
     size: int = field(default=128, validator=ge(1))
@@ -61,6 +62,7 @@ class Contrast:
     embedding: int = field(default=128, validator=ge(1))
     """Length of an embedding."""
     temperature: float = field(default=0.07, validator=gt(0))
+    """Temperature τ of the loss."""
     queue: int = field(default=2048, validator=ge(0))
     """Capacity of the queue of past keys; 0: only the keys of the batch, as in MoCo v3."""
     momentum: float = field(default=0.999, validator=_share)
@@ -78,9 +80,13 @@ class Optim:
     """[optim]: the optimiser (section 5)."""
 
     name: Literal["adam", "sgd"] = "adam"
+    """The optimiser."""
     lr: float = field(default=1e-3, validator=gt(0))
+    """Initial learning rate."""
     weight_decay: float = field(default=1e-5, validator=ge(0))
+    """Weight decay."""
     sgd_momentum: float = field(default=0.9, validator=_share)
+    """Momentum of SGD."""
     warmup_steps: int = field(default=0, validator=ge(0))
     """Steps in which the learning rate grows from 0 to ``lr``."""
     batch: int = field(default=32, validator=ge(2))
@@ -96,15 +102,19 @@ class Finetune:
     """
 
     optimiser: Literal["adam", "sgd"] | None = None
+    """The optimiser."""
     epochs: int | None = field(default=None, validator=optional(ge(1)))
+    """Epochs of training."""
     milestones: tuple[int, ...] | None = None
     """Epochs at which the learning rate is multiplied by ``decay``."""
     decay: float | None = field(default=None, validator=optional(and_(gt(0), le(1))))
+    """Factor of the learning rate at each milestone."""
     lr: float | None = field(default=None, validator=optional(gt(0)))
     """Initial learning rate of the linear layer."""
     encoder_share: float | None = field(default=None, validator=optional(_share))
     """Learning rate of the encoder as a share of ``lr``; with 0 its BatchNorm statistics still change."""
     weight_decay: float | None = field(default=None, validator=optional(ge(0)))
+    """Weight decay."""
     momentum: float | None = field(default=None, validator=optional(_share))
     """Momentum of SGD."""
     dropout: float | None = field(default=None, validator=optional(and_(ge(0), lt(1))))
@@ -129,7 +139,9 @@ class EvaluationStore:
     store: str
     """Path of the store."""
     gallery: str = "train"
+    """Split of the labelled videos."""
     queries: str = "test"
+    """Split of the test videos."""
 
 
 @frozen
@@ -137,7 +149,7 @@ class Evaluate:
     """[evaluate]: how encoders are evaluated (section 8)."""
 
     protocol: Literal["vimix", "coclr", "crosclr"] = "vimix"
-    """Name in ``config.PROTOCOLS``, which holds every number."""
+    """The evaluation protocol: ours, or the one with CoCLR's or CrosSCLR's numbers."""
     stride: int | None = field(default=None, validator=optional(ge(1)))
     """Frames between the starts of two windows; None: those of the protocol."""
     batch_clips: int = field(default=32, validator=ge(1))
@@ -163,6 +175,7 @@ class Evaluate:
     knn_videos: int = field(default=1000, validator=ge(2))
     """Most videos of each split, evenly spaced, that kNN uses."""
     knn_neighbours: int = field(default=20, validator=ge(1))
+    """Neighbours that vote in kNN."""
 
 
 @frozen
@@ -178,7 +191,7 @@ class Run:
     log_every: int = field(default=10, validator=ge(1))
     """Steps between two rows of metrics."""
     metrics: tuple[str, ...] = field(default=("tensorboard",), validator=deep_iterable(one_of(SINKS)))
-    """Names in ``SINKS``: where the rows go, besides metrics.jsonl and the progress bar."""
+    """Where the rows go besides metrics.jsonl: "tensorboard", "wandb", "mlflow", or a sink of your own."""
     max_bad_steps: int = field(default=10, validator=ge(1))
     """Successive steps without finite loss and gradient after which a stage stops; each is skipped."""
     dist_timeout: float = field(default=60.0, validator=gt(0))
@@ -190,10 +203,12 @@ class Recipe:
     """A whole recipe."""
 
     name: str
+    """Name of the recipe, for tables and records."""
     data: Data
     modalities: Mapping[str, ModalitySettings]
     """Settings of the encoders by modality."""
     seed: int = field(default=0, validator=and_(ge(0), le(LARGEST_SEED)))
+    """Seed of all randomness."""
     augment: AugmentSettings = field(factory=AugmentSettings)
     augment_skeleton: SkeletonAugmentSettings = field(factory=SkeletonAugmentSettings)
     contrast: Contrast = Contrast()

@@ -1,4 +1,4 @@
-"""Optical flow as OpenCV computes it: TV-L1, which the paper uses, and DIS, which is a hundred times faster."""
+"""Optical flow as OpenCV computes it: TV-L1, which the paper uses, and DIS, which is much faster."""
 
 from typing import Any
 
