@@ -41,6 +41,14 @@ def test_a_narrow_network_is_the_same_chain_with_fewer_channels(width, channels)
     assert all(isinstance(ours, type(theirs)) for ours, theirs in kinds)
 
 
+@pytest.mark.parametrize("width", [0.1, 0.4, 0.55, 0.6, 0.9])
+def test_each_block_takes_as_many_channels_as_the_one_before_gives_at_any_width(width) -> None:
+    """At these widths sums of four rounded widths differ between blocks whose outputs are equal at width 1."""
+    with torch.device("meta"):
+        encoder = S3DEncoder(width=width)
+        assert encoder.partial_forward(torch.empty(2, 3, 8, 32, 32), 0, 5).shape[1] == encoder.feature_size
+
+
 def test_flow_has_two_channels_and_all_other_weights_in_place() -> None:
     shapes = {name: value.shape for name, value in S3DEncoder(channels=2).features.state_dict().items()}
     theirs = {name: value.shape for name, value in s3d().features.state_dict().items()}

@@ -12,18 +12,20 @@ from vimix_adapters.config.encoder_settings import ModalitySettings
 from vimix_adapters.encoders.chain import StageChain, scaled
 from vimix_adapters.encoders.planar import PlanarBatchNorm3d, in_planes
 
-# Channels (in, 1x1, reduce, 3x3x3, reduce, 3x3x3, pool branch) of the nine inception blocks, as in torchvision.
+# Channels (1x1, reduce, 3x3x3, reduce, 3x3x3, pool branch) of the nine inception blocks, as in torchvision.
 _INCEPTION = (
-    (192, 64, 96, 128, 16, 32, 32),
-    (256, 128, 128, 192, 32, 96, 64),
-    (480, 192, 96, 208, 16, 48, 64),
-    (512, 160, 112, 224, 24, 64, 64),
-    (512, 128, 128, 256, 24, 64, 64),
-    (512, 112, 144, 288, 32, 64, 64),
-    (528, 256, 160, 320, 32, 128, 128),
-    (832, 256, 160, 320, 32, 128, 128),
-    (832, 384, 192, 384, 48, 128, 128),
+    (64, 96, 128, 16, 32, 32),
+    (128, 128, 192, 32, 96, 64),
+    (192, 96, 208, 16, 48, 64),
+    (160, 112, 224, 24, 64, 64),
+    (128, 128, 256, 24, 64, 64),
+    (112, 144, 288, 32, 64, 64),
+    (256, 160, 320, 32, 128, 128),
+    (256, 160, 320, 32, 128, 128),
+    (384, 192, 384, 48, 128, 128),
 )
+_BRANCHES = (0, 2, 4, 5)
+"""The columns whose sum is the output of a block."""
 
 
 BATCH_NORM_EPS = 1e-5
@@ -83,7 +85,10 @@ def torchvisions(channels: int, width: float, norm: Callable[..., nn.BatchNorm3d
 def _narrow_features(width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Sequential:
     """The modules of torchvision's S3D with every channel count times ``width``."""
     stem, middle = scaled(64, width), scaled(192, width)
-    blocks = [_inception(row, width, norm) for row in _INCEPTION]
+    blocks, channels = [], middle
+    for row in _INCEPTION:
+        blocks.append(SepInceptionBlock3D(channels, *(scaled(c, width) for c in row), norm))
+        channels = sum(scaled(row[branch], width) for branch in _BRANCHES)
     return nn.Sequential(
         nn.Identity(),  # the first convolution depends on the input's channels
         nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
@@ -96,11 +101,3 @@ def _narrow_features(width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Se
         nn.MaxPool3d(2, 2, 0),
         *blocks[7:],
     )
-
-
-def _inception(row: tuple[int, ...], width: float, norm: Callable[..., nn.BatchNorm3d]) -> nn.Module:
-    # The input of a block has as many channels as the output of the previous one: the sum of four rounded widths.
-    outputs = {sum(r[i] for i in (1, 3, 5, 6)): sum(scaled(r[i], width) for i in (1, 3, 5, 6)) for r in _INCEPTION}
-    incoming = outputs.get(row[0], scaled(row[0], width))
-    block: nn.Module = SepInceptionBlock3D(incoming, *(scaled(c, width) for c in row[1:]), norm)
-    return block
