@@ -142,6 +142,18 @@ def test_called_again_a_run_goes_on_after_its_last_finished_stage(finished, plac
     assert (finished / "vimix/4-cmmc-flow-from-rgb/last.pt").exists()
 
 
+def test_a_picture_that_fails_costs_no_scores(finished, place, monkeypatch) -> None:
+    (finished / "results.json").unlink()
+
+    def fails(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("vimix_adapters.commands.evaluate_run.draw_training", fails)
+        assert vimix("run", place / "tiny.toml", "--out", finished, "--device", "cpu") != 0
+    assert (finished / "results.json").exists()
+
+
 def test_another_recipe_in_the_same_folder_is_refused(finished, place, capsys) -> None:
     assert vimix("run", place / "tiny.toml", "--out", finished, "--set", "optim.lr=0.1") == 2
     assert "differs in optim.lr" in capsys.readouterr().err

@@ -53,6 +53,10 @@ def test_a_flag_of_one_rank_holds_for_all_and_the_greatest_wish_counts(found) ->
         assert one["max"] == len(found) - 1
 
 
+def test_all_wait_for_the_last(found) -> None:
+    assert all(one["waited"] for one in found)
+
+
 def test_ranks_at_different_steps_are_refused() -> None:
     with pytest.raises(VimixError, match="stand at the steps"):
         in_threads(2, lambda group: group.max(group.rank, 0))

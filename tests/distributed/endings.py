@@ -27,7 +27,17 @@ def exercises(group: ProcessGroup, _: Any) -> dict[str, Any]:
         "any": bool(group.any(torch.tensor(group.rank == 1))),
         "none": bool(group.any(torch.tensor(False))),
         "max": group.max(7, group.rank),
+        "waited": _waits(group),
     }
+
+
+def _waits(group: ProcessGroup) -> bool:
+    """Whether this rank waits until all have come, of which the last is late."""
+    begun = time.monotonic()
+    if group.rank == group.size - 1:
+        time.sleep(0.2)
+    group.wait()
+    return time.monotonic() - begun > 0.15
 
 
 def killed(group: ProcessGroup, _: Any) -> dict[str, Any]:
@@ -71,6 +81,23 @@ def slowly_measured(_: Any, folder: Path) -> dict[str, Any]:
 
 
 slowly_measured.joins = True  # type: ignore[attr-defined]
+
+
+def slowly_scored(_: Any, folder: Path) -> dict[str, Any]:
+    """The same; the scores of an arm take four seconds."""
+    from vimix_adapters.commands import scores
+
+    measure = scores.measure
+
+    def dawdling(*arguments: Any) -> Any:
+        time.sleep(4)
+        return measure(*arguments)
+
+    scores.measure = dawdling
+    return command(None, folder)
+
+
+slowly_scored.joins = True  # type: ignore[attr-defined]
 
 
 def stop_requested(_: Any, folder: Path) -> dict[str, Any]:

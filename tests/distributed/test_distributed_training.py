@@ -175,6 +175,17 @@ def test_a_measurement_longer_than_ranks_wait_for_each_other_ends_no_training(tm
     assert [row["step"] for row in rows if 0 <= row.get("knn_accuracy", -1) <= 1] == [3, 6]
 
 
+def test_scores_that_take_longer_than_ranks_wait_for_each_other_end_no_run(tmp_path) -> None:
+    """Rank 0 alone measures two arms for eight seconds, while rank 1 waits for the next seed; a step waits six."""
+    make_store(tmp_path / "s.h5")
+    recipe = RECIPE.format(store=tmp_path / "s.h5").split("[arms")[0]
+    (tmp_path / "r.toml").write_text(f'{recipe}[arms.moco]\nstages = [{{ pretrain = "rgb" }}]\n')
+    command = ["run", str(tmp_path / "r.toml"), "--device", "cpu", "--out", str(tmp_path / "run"), "--seeds", "2"]
+    short = sets("run.dist_timeout=6", "pretrain.epochs=1", "pretrain.milestones=[]")
+    launched(tmp_path, [*command, *HALVES, *short], "endings.slowly_scored")
+    assert json.loads((tmp_path / "run/results.json").read_text())["seeds"] == [0, 1]
+
+
 def test_neighbours_are_measured_by_all_as_by_one() -> None:
     """Three ranks share seven videos and three queries; each gets the accuracy of all."""
     networks = [FakeNetwork() for _ in range(3)]  # made here, since threads share the generator that they would seed

@@ -43,6 +43,9 @@ class FakeProcessGroup:
     def any(self, flag: Tensor) -> Tensor:
         return torch.stack(self._all(flag)).any()
 
+    def wait(self) -> None:
+        self._all(None)
+
     def max(self, step: int, wish: int) -> int:
         found = self._all((step, wish))
         if len({step for step, _ in found}) > 1:

@@ -10,7 +10,6 @@ import structlog
 import torch
 from attrs import evolve
 
-from vimix.app.parallel import synchronised
 from vimix.app.retrieve import retrieve
 from vimix.domain.contrast.finders import Finder, Instances, NearestInPartner
 from vimix.domain.schedule.stages import Stage
@@ -61,18 +60,19 @@ def evaluate_run(
     for arm, target in product(networks, targets):
         log.info("evaluation.started", arm=arm, **({"store": target.name} if target.name else {}))
         pairs[arm, target.name] = scores.extract(target, networks[arm], compute, group, cache)
-    measured: dict[tuple[str, str], list[scores.Measured]] = {}
-    for arm, target in synchronised([*product(networks, targets)] if session.writes else [], group):
-        measured[arm, target.name] = scores.measure(target.recipe, pairs[arm, target.name])
     if not session.writes:
         return []
+    measured = {
+        (arm, target.name): scores.measure(target.recipe, pairs[arm, target.name])
+        for arm, target in product(networks, targets)
+    }
     rows = [row for (arm, name), found in measured.items() for row in scores.rows(found, recipe.title(arm), arm, name)]
     remarks = {arm: _remarks(recipe, arm, out, group.size) for arm in arms}
     rows = [evolve(row, remark=joined_remarks(remarks.get(row.key, {}), row.modality.split(" + "))) for row in rows]
+    write_tables(out, rows, _about(session, targets), f"Results of {recipe.name}", [_note(recipe, targets[0])])
     last = list(networks)[-1]
     draw_retrieval(targets[0], pairs[last, targets[0].name], out / "retrieval.png", f"{recipe.name}: {last}")
     draw_training(recipe, out)
-    write_tables(out, rows, _about(session, targets), f"Results of {recipe.name}", [_note(recipe, targets[0])])
     own = targets[0].name
     shown = [
         ArmFeatures(recipe.title(arm), pairs[arm, own], measured[arm, own], trained=arm != UNTRAINED)
@@ -156,8 +156,10 @@ def draw_found(store: VideoStore, stage: Stage, final: Checkpoint, folder: Path)
 
     The first video of a recording stands for it. Nothing is written if the queue is not full.
     """
-    sources = [video.source for video in store.videos]
-    shown = {number: sources.index(name) for number, name in enumerate(sorted(set(sources)))}
+    first: dict[str, int] = {}
+    for number, video in enumerate(store.videos):
+        first.setdefault(video.source, number)
+    shown = {number: first[name] for number, name in enumerate(sorted(first))}
     for modality, queue, keys in _finding(stage, final):
         _, rows = np.unique(queue["labels"].numpy(), return_index=True)
         sheet = [

@@ -70,7 +70,7 @@ def _lengthened(out: Path, folder: Path, stage: Stage) -> Sequence[str]:
     if progress is None or not (out / "recipe.toml").exists():
         return ()
     section = "pretrain" if stage.layers is None else "cmmc"
-    begun = getattr(config.read_recipe(out / "recipe.toml"), section)
+    begun = getattr(config.read_recipe(out / "recipe.toml", recorded=True), section)
     trained = progress.steps / max(1, progress.steps_per_epoch)
     old, new = ([m for m in milestones if m < trained] for milestones in (begun.milestones, stage.milestones))
     if begun.epochs >= stage.epochs:
@@ -121,6 +121,7 @@ def _run_plan(session: Session, out: Path, arms: Sequence[str]) -> list[Row]:
         draw_positives(recipe, session.store, out)
         show_table(console_table(rows, title=recipe.name))
         log.info("run.finished", results=str(out / "results.md"))
+    session.group.wait()
     return rows
 
 

@@ -18,12 +18,17 @@ from vimix.values.errors import VimixError
 
 _CONTACT = re.compile(r"gloo|nccl|process ?group|connection|socket|timed? ?out|collective", re.IGNORECASE)
 """Words in the messages of torch.distributed when a process is gone; gloo raises a plain RuntimeError."""
+PATIENCE = timedelta(days=7)
+"""Longest work of rank 0 that the other ranks wait for. A rank that ends is noticed at once."""
 
 
 class TorchProcessGroup:
-    """Implements ``vimix.ports.process_group.ProcessGroup`` over the default process group."""
+    """Implements ``vimix.ports.process_group.ProcessGroup`` over the default process group, which must exist."""
 
     def __init__(self) -> None:
+        patient = dist.new_group(backend="gloo", timeout=PATIENCE)
+        assert isinstance(patient, dist.ProcessGroup)
+        self._patient = patient
         self.completed = 0
         """The last step that this process completed."""
 
@@ -79,6 +84,10 @@ class TorchProcessGroup:
         dist.all_reduce(number, dist.ReduceOp.MAX)
         return number.bool()
 
+    def wait(self) -> None:
+        """Wait until all ranks are here."""
+        dist.barrier(self._patient)
+
     def max(self, step: int, wish: int) -> int:
         """The greatest wish of all ranks. Raises VimixError unless all have completed ``step``."""
         self.completed = step
@@ -109,21 +118,22 @@ def join_process_group(device: torch.device, timeout: float) -> Iterator[Process
     if local_rank() is None or os.environ["WORLD_SIZE"] == "1":
         yield SINGLE_PROCESS
         return
-    group = TorchProcessGroup()
+    group = None
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout))
+        group = TorchProcessGroup()
         yield group
     except RuntimeError as error:
         if not _CONTACT.search(str(error)):
             raise
-        raise VimixError(_lost(group, error)) from error
+        raise VimixError(_lost(group.completed if group else 0, error)) from error
     dist.destroy_process_group()
 
 
-def _lost(group: TorchProcessGroup, error: RuntimeError) -> str:
+def _lost(completed: int, error: RuntimeError) -> str:
     reason = " ".join(str(error).split())[:200]
     return (
-        f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} lost the others after its step {group.completed}: "
+        f"process {os.environ['RANK']} of {os.environ['WORLD_SIZE']} lost the others after its step {completed}: "
         f"one of them ended or hangs; see the output of the process that ended first for the cause ({reason})"
     )

@@ -44,6 +44,9 @@ class SingleProcess:
         """Return the flag."""
         return flag
 
+    def wait(self) -> None:
+        """Return at once."""
+
     def max(self, step: int, wish: int) -> int:
         """Return the wish."""
         del step

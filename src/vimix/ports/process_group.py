@@ -41,6 +41,10 @@ class ProcessGroup(Protocol):
         """Whether a bool scalar on the training device is true on any rank; the host does not wait for the answer."""
         ...
 
+    def wait(self) -> None:
+        """Wait until all ranks are here, for days if need be: rank 0 may have work that the others have no part in."""
+        ...
+
     def max(self, step: int, wish: int) -> int:
         """The greatest ``wish`` of all ranks.
 
