@@ -183,9 +183,8 @@ def load_encoder(path: AnyPath, *, store: AnyPath | None = None, device: str = "
     """
     path = Path(path)
     checkpoint = _exported(path) if path.suffix == ".safetensors" else load_trained(path)
-    return encoder_with(
-        path, checkpoint, config.recipe_from_toml(checkpoint.recipe, f"the recipe in {path}"), device, store
-    )
+    recipe = config.recipe_from_toml(checkpoint.recipe, f"the recipe in {path}", recorded=True)
+    return encoder_with(path, checkpoint, recipe, device, store)
 
 
 def encoder_with(

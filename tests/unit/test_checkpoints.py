@@ -9,12 +9,14 @@ import pytest
 import torch
 from attrs import evolve
 
-from tests.builders import checkpoint, no_file_longer_than
+import vimix
+from tests.builders import checkpoint, no_file_longer_than, random_encoder
 from tests.recipes import ROOT
 from tests.unit.test_foreign_weights import Payload
 from vimix.values.errors import VimixError
 from vimix_adapters.checkpoints import checkpoint_folder
 from vimix_adapters.checkpoints.checkpoint_folder import FolderCheckpointStore, load_checkpoint
+from vimix_adapters.commands.export import open_encoder
 
 
 def test_a_hostile_pickle_is_refused_and_not_run(tmp_path) -> None:
@@ -43,6 +45,15 @@ def test_the_key_encoders_statistics_take_the_place_of_the_querys_and_nothing_el
     )
     assert [tensor[0].item() for tensor in stage.parts["query"].values()] == [0, 1, 2, 3]
     assert (found.recipe, found.about) == (stage.recipe, stage.about)
+
+
+def test_an_encoder_from_before_the_blocks_has_the_stages_it_had_wherever_it_is_loaded(tmp_path) -> None:
+    """The recipes of version 0.2.0 have no ``stages``: S3D was cut after each of its 16 modules."""
+    random_encoder(tmp_path)
+    today = FolderCheckpointStore(tmp_path).last()
+    before = [line for line in today.recipe.splitlines(keepends=True) if not line.startswith("stages =")]
+    FolderCheckpointStore(tmp_path).save(evolve(today, recipe="".join(before)))
+    assert vimix.load_encoder(tmp_path, device="cpu").depth == open_encoder(tmp_path).encoder.depth == 16
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99])

@@ -130,7 +130,7 @@ def read_run_metrics(folder: Path) -> list[RunMetrics]:
     files = sorted({*folder.glob("recipe.toml"), *folder.glob("*/recipe.toml"), *folder.glob("*/*/recipe.toml")})
     if not files:
         raise VimixError(f"{folder}: there is no run below it (no recipe.toml)")
-    return [_run_metrics(config.read_recipe(file), file.parent) for file in files]
+    return [_run_metrics(config.read_recipe(file, recorded=True), file.parent) for file in files]
 
 
 def _run_metrics(recipe: config.Recipe, run: Path) -> RunMetrics:
