@@ -48,6 +48,19 @@ def test_u_and_v_do_not_leak_into_each_other_through_jpeg(tmp_path) -> None:
     assert np.abs(stored[..., 1].astype(int) - 128).max() <= 1
 
 
+@pytest.mark.parametrize("error", [OSError, RuntimeError, KeyError])
+def test_whatever_hdf5_says_of_damaged_data_the_video_is_named(tmp_path, monkeypatch, error) -> None:
+    """h5py raises each of these, depending on the byte that is wrong; the loader then takes another video."""
+    store = one_video(tmp_path, "raw", {RGB: np.zeros((2, 32, 32, 3), np.uint8)})
+
+    def damaged(video: int) -> None:
+        raise error("incorrect metadata checksum")
+
+    monkeypatch.setattr(store, "group", damaged)
+    with pytest.raises(VimixError, match=r"s\.h5: a \(rgb\) cannot be read: .*incorrect metadata checksum"):
+        store.read(0, RGB, 0, 1)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [(None, "no such store"), (b"", "does not open"), (b"not hdf5 at all" * 100, "does not open")],

@@ -163,7 +163,7 @@ class Hdf5VideoStore:
                     raise ValueError("the data hold numbers that are not finite; prepare the store again")
                 return sequence
             return _frames(self.group(video), modality, start, count)
-        except (OSError, KeyError, cv2.error, ValueError, VimixError) as error:
+        except (OSError, KeyError, RuntimeError, cv2.error, ValueError, VimixError) as error:
             raise VimixError(f"{self._path}: {about.name} ({modality}) cannot be read: {error}") from error
 
     @property
