@@ -8,6 +8,7 @@ class FakeMetrics:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
+        self.closed = False
 
     def record(self, step: int, values: Mapping[str, float]) -> None:
         self.rows.append({"step": step, **values})
@@ -16,4 +17,4 @@ class FakeMetrics:
         self.rows = [row for row in self.rows if row["step"] <= step]
 
     def close(self) -> None:
-        pass
+        self.closed = True

@@ -249,6 +249,7 @@ def test_a_diverged_loss_stops_the_run_with_the_way_out_and_the_videos() -> None
     assert run.metrics.rows[-1]["bad_steps"] == 9
     assert "loss" in run.metrics.rows[0]
     assert "loss" not in run.metrics.rows[-1]
+    assert run.metrics.closed, "a progress bar would go on, and hide the cursor"
 
 
 def with_bad_clips(inner, bad: set[int]):

@@ -1,6 +1,7 @@
 """The loop that every stage runs, how it stops and resumes, and stages in order."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 
 import numpy as np
 from attrs import define, field
@@ -36,6 +37,11 @@ def train(run: StageRun) -> Checkpoint:
     Raises Interrupted after saving if the run was asked to stop, VimixError if too many steps in a row are bad or the
     last checkpoint belongs to another run.
     """
+    with closing(run.metrics):
+        return _trained(run)
+
+
+def _trained(run: StageRun) -> Checkpoint:
     learner, clips = run.learner, run.clips
     done, meter = _resume(run)
     pauses, waiting, end = _Pauses(run), DataTimer(run.clock), run.epochs * clips.steps
@@ -61,7 +67,6 @@ def train(run: StageRun) -> Checkpoint:
                 pauses.after(done, meter)
     final = _checkpoint(run, done, meter)
     run.checkpoints.save(final)
-    run.metrics.close()
     return final
 
 
@@ -146,7 +151,6 @@ class _Pauses:
         self.run.checkpoints.save(_checkpoint(self.run, done, meter))
         self.saved_at = self.run.clock()
         if wish == STOP:
-            self.run.metrics.close()
             raise Interrupted(f"saved at step {done}")
 
     def _wish(self, done: int) -> int:
