@@ -6,6 +6,7 @@ clips that fit the cache, allocating new memory would take most of the time.
 """
 
 import math
+from functools import lru_cache
 
 import cv2
 import torch
@@ -97,11 +98,15 @@ def multiply_(clips: Tensor, sigma: Tensor) -> None:
 
 def normalise_(clips: Tensor) -> None:
     """Subtract ImageNet's mean from each channel and divide by its standard deviation."""
-    mean, share = (
-        torch.tensor(values, device=clips.device).view(1, 3, 1, 1, 1)
-        for values in (IMAGENET_MEAN, [1 / std for std in IMAGENET_STD])
-    )
+    mean, share = _imagenet(clips.device)
     clips.sub_(mean).mul_(share)
+
+
+@lru_cache
+def _imagenet(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and inverse standard deviation [1, 3, 1, 1, 1]; they are kept, since a copy to a GPU makes the host wait."""
+    mean, share = (torch.tensor(values, device=device) for values in (IMAGENET_MEAN, [1 / std for std in IMAGENET_STD]))
+    return mean.view(1, 3, 1, 1, 1), share.view(1, 3, 1, 1, 1)
 
 
 def luma(clips: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ The streams motion and bone are derived from joint.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -106,8 +107,14 @@ def _motion(joints: Tensor, score: bool) -> Tensor:
 
 def _bone(joints: Tensor, parents: Sequence[int], score: bool) -> Tensor:
     """Vector from the parent joint; 0 at the root."""
-    starts = joints.index_select(3, torch.tensor(parents, device=joints.device))
+    starts = joints.index_select(3, _on_device(tuple(parents), joints.device))
     bones = joints - starts
     if score:
         bones[:, -1] = (joints[:, -1] + starts[:, -1]) / 2
     return bones
+
+
+@lru_cache
+def _on_device(numbers: tuple[int, ...], device: torch.device) -> Tensor:
+    """The numbers [n] int64; they are kept, since a copy to a GPU makes the host wait."""
+    return torch.tensor(numbers, device=device)

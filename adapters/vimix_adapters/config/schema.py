@@ -52,7 +52,7 @@ class Data:
     workers: int = field(default=2, validator=ge(0))
     """Worker processes that read clips; 0 reads in the main process."""
     max_bad_fraction: float = field(default=0.05, validator=_share)
-    """Share of unreadable samples above which training stops."""
+    """Share of unreadable samples, of those that a process reads, above which training stops."""
 
 
 @frozen

@@ -24,12 +24,17 @@ def build_compute(recipe: config.Recipe, device: str) -> Compute:
     Raises VimixError for an unknown or missing device.
     """
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    if name == "cuda" and (rank := local_rank()) is not None:
+    rank = local_rank()
+    if rank is not None and name.startswith("cuda:"):
+        raise VimixError(f"--device {device}: torchrun gives each process a GPU of its own; expected auto, cpu or cuda")
+    if rank is not None and name == "cuda":
         name = f"cuda:{rank}"
     try:
         chosen = torch.device(name)
-    except RuntimeError as error:
-        raise VimixError(f"--device {device}: expected auto, cpu, cuda or cuda:N") from error
+    except RuntimeError:
+        chosen = torch.device("meta")
+    if chosen.type not in ("cpu", "cuda"):
+        raise VimixError(f"--device {device}: expected auto, cpu, cuda or cuda:N")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         number = torch.cuda.device_count()
         raise VimixError(
