@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.cli import printed, refused, sets, vimix
 from tests.e2e.killing import RECIPE, make_store
+from tests.fakes.counted import CountedText
 from vimix.domain.contrast.finders import NearestAcrossViews, NearestInPartner
 from vimix_adapters.checkpoints.checkpoint_folder import load_checkpoint
-from vimix_adapters.commands.evaluate_run import found_in_queue
+from vimix_adapters.commands import evaluate_run
+from vimix_adapters.commands.evaluate_run import draw_found, found_in_queue
 
 pytestmark = pytest.mark.slow
 
@@ -98,6 +101,21 @@ def test_rows_of_the_picture_are_the_nearest_of_other_recordings() -> None:
     keys = torch.stack([angles.cos(), angles.sin()], dim=1)
     assert found_in_queue(queue, keys, NearestInPartner(k=2), [0, 3]) == {0: [2, 3], 3: [2, 1]}
     assert found_in_queue(queue, keys, NearestAcrossViews(k=1), [0, 3]) == {0: [1], 3: [2]}
+
+
+def test_the_first_video_of_a_recording_stands_for_it_and_is_found_in_one_pass(monkeypatch, tmp_path) -> None:
+    """Thirty recordings of two videos, numbered by name: the first one begins at video 58, the last at 0."""
+    videos = [SimpleNamespace(source=CountedText(f"s{29 - i // 2:02d}")) for i in range(60)]
+    angles = torch.tensor([0.0, 0.1, 0.3])
+    queue = {"sources": torch.tensor([0, 29, 28]), "labels": torch.tensor([0, 1, 1])}
+    keys, sheets = torch.stack([angles.cos(), angles.sin()], dim=1), []
+    monkeypatch.setattr(evaluate_run, "_finding", lambda *_: [("flow", queue, keys)])
+    monkeypatch.setattr(evaluate_run, "thumbnail", lambda _, number: number)
+    monkeypatch.setattr(evaluate_run, "draw_sheet", lambda _, rows, __: sheets.append(rows))
+    CountedText.comparisons = 0
+    draw_found(SimpleNamespace(videos=videos), SimpleNamespace(finder=NearestInPartner(k=2), name="x"), None, tmp_path)
+    assert CountedText.comparisons <= 2 * len(videos)
+    assert [(row.query, row.neighbours) for row in sheets[0]] == [(58, [0, 2]), (0, [58, 2])]
 
 
 def test_labels_find_candidates_of_the_class(place) -> None:

@@ -201,6 +201,24 @@ def test_openpose_writes_a_file_for_each_frame(tmp_path) -> None:
         read_skeletons(tmp_path, COCO, "walk")
 
 
+def test_openpose_files_whose_numbers_are_times_are_refused_with_their_first_wide_gap(tmp_path) -> None:
+    def read(*numbers: int):
+        folder = tmp_path / str(numbers[-1])
+        folder.mkdir()
+        for number in numbers:
+            (folder / f"walk_{number:012d}_keypoints.json").write_text(json.dumps(openpose(0)))
+        return read_skeletons(folder, COCO, "walk")
+
+    assert read(5, 6, 8, 404).frame.tolist() == [0, 1, 3, 399]
+    assert read(10**15).frame.tolist() == [0]
+    for last in (405, 10**15 + 7):  # the small one first, which needs no memory if it is not refused
+        expected = f"^4 files are numbered from 5 to {last}, with the first wide gap from 8 to {last}: expected numbers"
+        with pytest.raises(VimixError, match=expected + r" of frames, .* number the files 0, 1, 2, [^\n]*$"):
+            read(5, 6, 8, last)
+    with pytest.raises(VimixError, match="from 9 to 1000, with the first wide gap from 9 to 500: "):
+        read(9, 500, 1000)
+
+
 def npz(**arrays) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
@@ -319,6 +337,21 @@ class Dangerous:
 def test_a_pickle_that_holds_more_than_arrays_is_not_run(data, message) -> None:
     with pytest.raises(VimixError, match=message):
         open_pickle(data)
+
+
+@pytest.mark.parametrize("key", ["²", "9" * 5000])
+def test_a_key_that_is_no_number_of_a_frame_is_not_taken_for_one(key) -> None:
+    with pytest.raises(VimixError, match="expected bodies of 17 joints, as the layout has"):
+        parse_json(as_json({key: []}), COCO)
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"), [(3, "int"), (None, "NoneType"), (np.array(1.0), "ndarray"), ("clip0", "str")]
+)
+def test_a_split_of_a_pickle_that_is_no_list_is_refused_by_its_name(names, kind) -> None:
+    content = {"split": {"test": ["clip0"], "train": names}, "annotations": [annotation()]}
+    with pytest.raises(VimixError, match=f"^split 'train': expected a list of names, found {kind}$"):
+        open_pickle(pickle.dumps(content))
 
 
 def test_an_annotation_without_joints_says_what_it_has() -> None:

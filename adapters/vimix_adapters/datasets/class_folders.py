@@ -56,7 +56,7 @@ def list_folder(folder: Path, split: Path | None = None, unlabelled: bool = Fals
             f"{folder}: {len(files)} videos, but none in a class folder (CLASS/clip.mp4). Without labels they serve "
             "pretraining: add --unlabelled. With labels, move them into folders, or list them: vimix prepare csv"
         )
-    kept = sorted((file for file in files if file not in loose), key=lambda file: file.name)
+    kept = sorted((file for file in files if unlabelled or file.class_name is not None), key=lambda file: file.name)
     left_out = tuple((file.name, LOOSE) for file in loose)
     return evolve(own_listing("folder", kept), left_out=left_out, notes=(*found.notes, *notes))
 

@@ -123,7 +123,8 @@ def own_listing(dataset: str, listed: Sequence[DatasetFile], missing: Collection
     ``missing`` are the names of listed files that do not exist; by default each path is looked up.
     """
     if missing is None:  # a link to nowhere exists, and cannot be read
-        missing = {file.name for file in listed if not os.path.lexists(file.path)}
+        missing = [file.name for file in listed if not os.path.lexists(file.path)]
+    missing = set(missing)
     classes = sorted({file.class_name for file in listed if file.class_name is not None})
     splits = sorted({split for file in listed for split in file.splits}, key=_split_order)
     files = tuple(file for file in listed if file.name not in missing)
@@ -191,7 +192,8 @@ def video_files(folder: Path) -> FoundClips:
         if not videos and Path(root) != folder and _are_frames(shown):
             found.add(Path(root))
         else:
-            others.update(Path(name).suffix.lower() or "none" for name in shown if name not in videos)
+            kinds = (Path(name).suffix.lower() for name in shown)
+            others.update(kind or "none" for kind in kinds if kind not in VIDEO_ENDINGS)
     return FoundClips(tuple(sorted(found)), tuple(_passed_over(hidden, others)))
 
 

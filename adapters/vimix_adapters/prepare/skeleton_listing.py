@@ -84,7 +84,7 @@ def _opened(
 ) -> tuple[list[DatasetFile], list[tuple[str, str]], tuple[str, ...]]:
     """Replace each file of several sequences by these; also return the unreadable files, and a note."""
     several = [file for file in found if file.path.suffix.lower() in SEVERAL]
-    files = [file for file in found if file not in several]
+    files = [file for file in found if file.path.suffix.lower() not in SEVERAL]
     unreadable, without_split = [], []
     for file in several:
         try:

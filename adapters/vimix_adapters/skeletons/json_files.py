@@ -5,7 +5,9 @@ looks for these levels instead of a format: a body is recognised by its number o
 """
 
 import json
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ _BODY = (
 _SCORES = ("visibility", "score", "confidence", "scores", "keypoint_scores")
 OPENPOSE = "_keypoints.json"
 """Ending of the files that OpenPose writes, one a frame: ``NAME_000000000012_keypoints.json``."""
+WIDEST_GAP = 100
+"""Most frames for each of OpenPose's files; numbers that span more are not those of frames."""
+_NUMBER = re.compile("[0-9]{1,20}")
 
 
 @frozen(eq=False)
@@ -42,19 +47,29 @@ def parse_json(data: bytes, expected: Expected) -> RawSequence:
 
 
 def read_openpose(folder: Path, prefix: str, expected: Expected) -> RawSequence:
-    """Read the files of one recording that OpenPose wrote, one a frame. Raises VimixError naming the file."""
+    """Read the files of one recording that OpenPose wrote, one a frame.
+
+    Raises VimixError naming the file that cannot be read, or the first gap if the files are not numbered by frame.
+    """
     frames = {}
     for path in sorted(folder.glob(f"*{OPENPOSE}")):
         name, _, number = path.name.removesuffix(OPENPOSE).rpartition("_")
-        if number.isdigit() and prefix in ("", name):
+        if _NUMBER.fullmatch(number) and prefix in ("", name):
             try:
                 frames[int(number)] = _loaded(path.read_bytes())
             except (OSError, VimixError) as error:
                 raise VimixError(f"{path.name}: {error}") from error
     if not frames:
         raise VimixError(f"a folder without OpenPose's NAME_000000000000{OPENPOSE}")
-    first = min(frames)
-    return _sequence([frames.get(number) for number in range(first, max(frames) + 1)], expected)
+    first, last = min(frames), max(frames)
+    if last - first + 1 > WIDEST_GAP * len(frames):
+        before, after = next(pair for pair in pairwise(sorted(frames)) if pair[1] - pair[0] > WIDEST_GAP)
+        raise VimixError(
+            f"{len(frames)} files are numbered from {first} to {last}, with the first wide gap from {before} to "
+            f"{after}: expected numbers of frames, as in NAME_000000000012{OPENPOSE}; if these are times, number "
+            "the files 0, 1, 2, ... in the same order"
+        )
+    return _sequence([frames.get(number) for number in range(first, last + 1)], expected)
 
 
 def _loaded(data: bytes) -> Any:
@@ -70,7 +85,7 @@ def _frames(value: Any) -> Sequence[Any]:
         for key in _RECORDING:
             if isinstance(value.get(key), list | dict):
                 return _frames(value[key])
-        if value and all(key.isdigit() for key in value):
+        if value and all(_NUMBER.fullmatch(key) for key in value):
             return [value[key] for key in sorted(value, key=int)]
         return [value]
     if isinstance(value, list):

@@ -96,7 +96,13 @@ def _samples(annotations: Mapping[str, Mapping[str, Any]], splits: Any) -> tuple
     if not isinstance(splits, dict):
         raise VimixError("split: expected lists of names by split")
     for split, names in splits.items():
-        for name in names:
+        try:
+            listed = None if isinstance(names, str) else list(names)
+        except TypeError:
+            listed = None
+        if listed is None:
+            raise VimixError(f"split {split!r}: expected a list of names, found {type(names).__name__}")
+        for name in listed:
             members.setdefault(str(name), []).append(str(split))
     return tuple(
         SequenceEntry(name, None if item.get("label") is None else str(item["label"]), tuple(members.get(name, ())))
