@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.builders import hdf5
+from tests.builders import hdf5, skeleton_store
 from tests.cli import TINY, printed, vimix
 from tests.fakes.store import FakeVideoStore
 from vimix.values.errors import VimixError
@@ -135,6 +135,31 @@ def test_the_doctor_colours_its_verdicts_on_a_terminal(monkeypatch, capsys) -> N
 
 # --- bench-data
 
+STREAMS = """
+name = "streams"
+[data]
+store = "elsewhere.h5"
+frames = 4
+workers = 0
+[optim]
+batch = 2
+[contrast]
+queue = 4
+bn_groups = 1
+[run]
+precision = "float32"
+[modalities.motion]
+encoder = "stgcn"
+stgcn = { hidden_channels = 2, feature_size = 4 }
+[modalities.bone]
+encoder = "stgcn"
+stgcn = { hidden_channels = 2, feature_size = 4 }
+[arms.vimix]
+about = "Vi-Mix"
+stages = [{ pretrain = "motion" }, { pretrain = "bone" }, { cmmc = "motion", partner = "bone" }]
+"""
+"""Streams of skeletons, neither of which is stored."""
+
 
 @pytest.fixture
 def store(tmp_path) -> Path:
@@ -167,6 +192,23 @@ def test_a_recipes_steps_are_held_against_it(store, tmp_path, capsys) -> None:
     assert names == {"pretrain-rgb", "pretrain-flow", "cmmc-rgb-from-flow", "cmmc-flow-from-rgb"}
     assert all(step["clips"] > 0 for step in told["steps"])
     assert told["advice"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_store_of_skeletons_is_measured_with_and_without_a_recipe(tmp_path, capsys) -> None:
+    """Motion and bone are made from joint, which alone is stored; a view reads the whole sequence."""
+    store, sequence = skeleton_store(tmp_path, 6, tests=2), 16 * 25 * 2 * 3 * 4
+    (tmp_path / "streams.toml").write_text(STREAMS, encoding="utf-8")
+    options = ["--batch", 2, "--frames", 4, "--modality", "motion"]
+    for asked, views in ((options, {"motion": 2}), (["--recipe", tmp_path / "streams.toml"], {"motion": 2, "bone": 1})):
+        command = ["bench-data", store, *asked, "--workers", "0", "--seconds", 0.2, "--device", "cpu"]
+        told = json.loads(printed(capsys, *command, "--json"))
+        assert (told["views"], told["frames"]) == (views, 16)
+        (rate,) = told["rates"]
+        assert rate["megabytes"] == pytest.approx(rate["clips"] * sum(views.values()) * sequence / 1e6)
+    assert {step["stage"] for step in told["steps"]} == {"pretrain-motion", "pretrain-bone", "cmmc-motion-from-bone"}
+    assert "2 × motion, 1 × bone, 16 frames, batch 2," in " ".join(printed(capsys, *command).split())
 
 
 def test_a_store_that_keeps_up_is_told_the_least_workers_that_do() -> None:

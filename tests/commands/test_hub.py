@@ -1,6 +1,7 @@
 """Encoders go to the Hugging Face Hub and come back, through a stand-in of its HTTP API on this machine."""
 
 import importlib.util
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,25 @@ def test_what_is_not_there_is_one_line(repositories, tmp_path, capsys) -> None:
         ("a/b/c", "expected OWNER/NAME"),
     ):
         assert message in refused(capsys, "pull", name, "--out", tmp_path / "pulled")
+
+
+@pytest.mark.slow
+@needs_hub
+def test_a_hub_that_cannot_be_reached_is_one_line_that_says_what_to_do(trained, tmp_path, monkeypatch, capsys) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between the client's own attempts
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        commands = (["pull", "someone/small", "--out", tmp_path / "pulled"], ["push", trained, "someone/small"])
+        for reason in ("Connection refused", "offline mode is enabled"):
+            for command in commands:
+                told = " ".join(refused(capsys, *command).split())
+                assert told.count("error: someone/small: the Hub cannot be reached (") == 1
+                assert reason in told
+                assert "connect this machine to the network, check HF_ENDPOINT" in told
+            monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
 def test_without_the_extra_it_is_refused_by_its_name(trained, monkeypatch, capsys) -> None:

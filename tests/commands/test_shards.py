@@ -24,6 +24,7 @@ from vimix_adapters.prepare.engines import LocalEngine
 from vimix_adapters.prepare.flow_store import FlowOptions, compute_flow
 from vimix_adapters.prepare.store_info import describe
 from vimix_adapters.prepare.store_tools import index, merge, split, verify
+from vimix_adapters.wiring import recorded_settings
 from vimix_adapters.wiring.recorded_settings import store_settings
 
 QUIET = Console(quiet=True)
@@ -157,6 +158,23 @@ def test_a_folder_with_other_stores_or_the_store_itself_is_not_overwritten(folde
     with pytest.raises(VimixError, match="would be lost"):
         merge(folder / shards_in(folder)[0], [folder], force=True)
     assert verify(folder, 1, QUIET)["bad"] == []
+
+
+@pytest.mark.parametrize(("name", "file"), [("store.h5", "store.h5"), ("shards", "shards/index.h5")])
+def test_the_settings_of_a_store_are_read_once_until_its_file_changes(
+    folder, tmp_path, monkeypatch, name, file
+) -> None:
+    """Reading them parses the list of all videos, which takes long for a large store."""
+    opened = []
+    monkeypatch.setattr(recorded_settings, "Hdf5VideoStore", lambda path: opened.append(path) or Hdf5VideoStore(path))
+    store = tmp_path / name
+    assert store_settings(str(store)) == store_settings(str(store)) == Hdf5VideoStore(store).settings
+    assert opened == [store]
+    change_head(tmp_path / file, lambda head: head["settings"].update(short_side=77))
+    assert store_settings(str(store)).short_side == 77
+    assert opened == [store, store]
+    (tmp_path / file).unlink()
+    assert store_settings(str(store)) is None
 
 
 def test_a_recipe_finds_the_same_videos_and_settings_in_shards_as_in_one_file(folder, tmp_path) -> None:

@@ -90,6 +90,20 @@ def test_the_encoder_is_the_naive_one_joint_by_joint() -> None:
     assert found.std() > 0.01
 
 
+@pytest.mark.parametrize("persons", ["present", "all"])
+def test_features_in_float64_keep_their_digits(persons) -> None:
+    """Gradients are checked in float64: a step of 1e-6 would be lost in float32."""
+    encoder = small(persons).double()
+    clips = skeletons(batch=2, frames=4).double().requires_grad_()
+
+    def features(x: torch.Tensor) -> torch.Tensor:
+        return encoder.pool(encoder.partial_forward(x, 0, encoder.depth))
+
+    assert features(clips).dtype == torch.float64
+    assert torch.autograd.gradcheck(features, clips, fast_mode=True)
+    assert small(persons).pool(encoder.partial_forward(clips, 0, 1).half()).dtype == torch.float32
+
+
 @pytest.mark.parametrize("layout", [FIVE, chain(4), find_layout("ntu")], ids=lambda layout: layout.name)
 def test_each_joint_gathers_one_in_all_from_itself_and_its_neighbours(layout) -> None:
     shares = spatial_partition(layout)

@@ -64,13 +64,17 @@ def bench_store(
     rates = [_rate(recipe, store, needed, number, seconds, device) for number in workers]
     steps = _steps(recipe, list(stages.values()), compute) if time_steps else []
     packed = store.settings
-    short_side, codec = (packed.short_side, packed.codec) if isinstance(packed, PackSettings) else (0, "raw")
+    short_side, codec, frames = 0, "raw", data.frames
+    if isinstance(packed, PackSettings):
+        short_side, codec = packed.short_side, packed.codec
+    else:
+        frames = packed.frames
     sentences = advice(rates, steps, short_side, data.size, codec, cores())
     clips = {
         "store": data.store,
         "split": data.train_split,
         "views": {str(name): count for name, count in needed.items()},
-        "frames": data.frames,
+        "frames": frames,
         "size": data.size,
         "batch": recipe.optim.batch,
         "device": str(compute.device),
@@ -80,7 +84,8 @@ def bench_store(
         print(json.dumps({"format": "vimix-bench-data-1", **clips, **speeds, "advice": sentences}, indent=2))
         return
     views = ", ".join(f"{count} × {name}" for name, count in needed.items())
-    clip = f"{data.frames} frames of {data.size} pixels, batch {recipe.optim.batch}"
+    size = f" of {data.size} pixels" if short_side else ""
+    clip = f"{frames} frames{size}, batch {recipe.optim.batch}"
     show_table(_table(f"{data.store}, {data.train_split}: {views}, {clip}, on {compute.device}", rates, steps))
     for line in sentences:
         print(line)
@@ -91,20 +96,22 @@ def plain_recipe(
 ) -> config.Recipe:
     """Return a recipe for a store without one: pretraining on one modality, by default the store's first.
 
-    ``split`` is by default the first that begins with ``train``. Raises VimixError if the store lacks the modality.
+    The encoder is S3D, or ST-GCN for skeletons. ``split`` is by default the first that begins with ``train``. Raises
+    VimixError if the store lacks the modality.
     """
     opened = Hdf5VideoStore(store)
     chosen = modality or next(iter(opened.formats))
     if chosen not in opened.formats:
         raise VimixError(f"{store} holds {', '.join(opened.formats)}, not {chosen!r}")
-    channels = opened.formats[Modality(chosen)].channels
+    kind = opened.formats[Modality(chosen)]
+    encoder = "s3d" if kind.layout is None else "stgcn"
     training = [name for name in opened.splits if name.startswith("train")]
     split = split or next(iter(sorted(training) or opened.splits))
     fitting = min(batch, len(opened.members(split)))
     return config.Recipe(
         name="bench-data",
         data=config.Data(store=str(store), train_split=split, frames=frames, size=size),
-        modalities={chosen: config.ModalitySettings(channels=channels)},
+        modalities={chosen: config.ModalitySettings(encoder=encoder, channels=kind.channels)},
         optim=config.Optim(batch=max(2, fitting)),
     )
 
@@ -187,7 +194,11 @@ def _rate(
 def _clip_bytes(recipe: config.Recipe, store: VideoStore, views: Mapping[Modality, int]) -> float:
     """Bytes of the frames that are read for all views of one video."""
     span = (recipe.data.frames - 1) * recipe.data.stride + 1
-    length = float(np.mean([min(span, video.frames) for video in store.videos]))
     chosen = np.linspace(0, len(store.videos) - 1, min(SAMPLED, len(store.videos)), dtype=int)
-    sizes = {m: float(np.mean([store.read(int(v), m, 0, 1).nbytes for v in chosen])) for m in views}
-    return sum(count * length * sizes[modality] for modality, count in views.items())
+    total = 0.0
+    for modality, count in views.items():
+        kind = store.formats[modality]  # of skeletons, the whole sequence is read
+        length = np.mean([min(span, v.frames) if kind.layout is None else v.frames for v in store.videos])
+        frame = np.mean([store.read(int(v), kind.stored, 0, 1).nbytes for v in chosen])
+        total += count * float(length) * float(frame)
+    return total

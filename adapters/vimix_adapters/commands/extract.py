@@ -11,10 +11,14 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from vimix.domain.scores.feature_scaling import mean_row, unit_rows
+from vimix.domain.scores.feature_scaling import unit_rows
 from vimix.values.errors import VimixError
+from vimix.values.features import ClipFeatures, VideoFeatures
+from vimix.values.video import Video
 from vimix_adapters import config, wiring
 from vimix_adapters.archives import write_arrays
+from vimix_adapters.clips.augmentation import augmentation_of
+from vimix_adapters.clips.views import window_starts
 from vimix_adapters.commands.embed import EmbeddedStore, checkpoint_files, embed_store, encoder_record
 from vimix_adapters.commands.spread_features import FeatureTasks
 from vimix_adapters.csv_tables import write_csv
@@ -25,6 +29,8 @@ from vimix_adapters.prepare.parts import parts_of
 from vimix_adapters.reports.console import print_note
 
 FORMAT = "vimix-feature-file-1"
+
+Embedded = EmbeddedStore[ClipFeatures] | EmbeddedStore[VideoFeatures]
 
 
 @frozen(eq=False)
@@ -61,7 +67,12 @@ def extract_to_file(
         require_new(file, force, [*checkpoint_files(checkpoint), store])
     configure_logging()
     tasks = FeatureTasks(engine, parts_of(out), force) if engine else None
-    embedded = embed_store(recipe, checkpoint, store, "cpu" if tasks else device, tasks)
+    device = "cpu" if tasks else device
+    embedded: Embedded = (
+        embed_store(recipe, checkpoint, store, device, ClipFeatures, tasks)
+        if per == "clip"
+        else embed_store(recipe, checkpoint, store, device, VideoFeatures, tasks)
+    )
     manifest = {
         "format": FORMAT,
         "rows": per,
@@ -69,34 +80,42 @@ def extract_to_file(
         "classes": list(embedded.store.classes),
         **encoder_record(embedded.modality, embedded.network.state_dict(), embedded.checkpoint, embedded.recipe, l2),
     }
-    table = _table(embedded, per, l2, manifest)
+    table = _table(embedded, l2, manifest)
     WRITERS[out.suffix](out, table)
     shutil.rmtree(parts_of(out), ignore_errors=True)
     print_note(f"written {len(table.features)} features of {table.features.shape[1]} numbers to {out}")
 
 
-def _table(embedded: EmbeddedStore, per: str, l2: bool, manifest: Mapping[str, Any]) -> FeatureTable:
+def _table(embedded: Embedded, l2: bool, manifest: Mapping[str, Any]) -> FeatureTable:
     """The features of the videos, or of their clips, with their columns."""
-    clips, store, data = embedded.features, embedded.store, embedded.recipe.data
-    pool = mean_row if per == "clip" else wiring.build_pooling(embedded.recipe)
-    rows = [np.flatnonzero(clips.videos == number) for number in dict.fromkeys(clips.videos.tolist())]
-    if per == "clip":
-        rows = [np.array([row]) for row in range(len(clips))]
-    features = np.stack([pool(clips.features[row]) for row in rows])
-    numbers = [int(clips.videos[row[0]]) for row in rows]
+    found, store = embedded.features, embedded.store
+    numbers = found.videos.tolist()
     videos = [store.videos[number] for number in numbers]
     splits = {split: set(store.members(split)) for split in store.splits}
-    last = [int(clips.starts[row].max()) + data.frames * data.stride for row in rows]
+    if isinstance(found, ClipFeatures):
+        first = last = found.starts
+    else:  # the first window begins with the video
+        first, last = np.zeros(len(videos), np.int64), np.array([_last_start(embedded, video) for video in videos])
+    rates, lengths = np.array([video.rate for video in videos]), np.array([video.frames for video in videos])
     columns: dict[str, NDArray[Any]] = {
         "names": np.array([video.name for video in videos], dtype=np.str_),
         "labels": np.array([video.label for video in videos], dtype=np.int64),
         "classes": np.array([store.classes[v.label] if v.label >= 0 else "" for v in videos], dtype=np.str_),
         "sources": np.array([video.source for video in videos], dtype=np.str_),
         "splits": np.array([";".join(s for s in splits if n in splits[s]) for n in numbers], dtype=np.str_),
-        "start": np.array([clips.starts[row].min() / v.rate for row, v in zip(rows, videos, strict=True)]),
-        "end": np.array([min(stop, v.frames) / v.rate for stop, v in zip(last, videos, strict=True)]),
+        "start": first / rates,
+        "end": np.minimum(last + embedded.window, lengths) / rates,
     }
-    return FeatureTable(unit_rows(features) if l2 else features, columns, manifest)
+    return FeatureTable(unit_rows(found.features) if l2 else found.features, columns, manifest)
+
+
+def _last_start(embedded: Embedded, video: Video) -> int:
+    """The first frame of the video's last window."""
+    recipe = embedded.recipe
+    augmentation = augmentation_of(embedded.store.formats[embedded.modality])
+    clip = augmentation.clip_shape(wiring.clip_shape(recipe), video.frames)
+    to_the_end = config.protocol_of(recipe).windows_end
+    return window_starts(video.frames, clip, wiring.window_stride(recipe), to_the_end)[-1]
 
 
 def _write_npz(path: Path, table: FeatureTable) -> None:

@@ -31,7 +31,7 @@ Manifest = Mapping[str, Any]
 
 @frozen
 class FeatureCache:
-    """Files ``MODALITY-SPLIT-WEIGHTS.npz`` in one folder; each opens with NumPy alone.
+    """Files ``MODALITY-SPLIT-WEIGHTS-STORE.npz`` in one folder; each opens with NumPy alone.
 
     A file with another manifest, or that cannot be read, is replaced by newly extracted features.
     """
@@ -40,7 +40,8 @@ class FeatureCache:
 
     def get(self, manifest: Manifest, compute: Callable[[], VideoFeatures]) -> VideoFeatures:
         """Return the features that ``manifest`` describes: those on disk, or else ``compute()``, which is written."""
-        path = self.folder / f"{manifest['modality']}-{manifest['split']}-{manifest['weights'][:12]}.npz"
+        hashes = f"{manifest['weights'][:12]}-{manifest['store'][:8]}"
+        path = self.folder / f"{manifest['modality']}-{manifest['split']}-{hashes}.npz"
         cached = self._read(path, manifest)
         if cached is not None:
             log.info("features.cached", file=path.name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from vimix.values.errors import VimixError
 from vimix_adapters.checkpoints.checkpoint_folder import load_trained
@@ -28,7 +28,8 @@ FRONT_MATTER = (
 def push_checkpoint(checkpoint: Path, repository: str, private: bool = False) -> None:
     """Upload the encoder of a checkpoint, its recipe and its model card; a missing repository is created.
 
-    Raises VimixError if the extra [hub] is not installed, the checkpoint has no encoder, or the Hub refuses.
+    Raises VimixError if the extra [hub] is not installed, the checkpoint has no encoder, or the Hub refuses or
+    cannot be reached.
     """
     api = _api()
     recipe = load_trained(checkpoint).recipe
@@ -50,8 +51,8 @@ def push_checkpoint(checkpoint: Path, repository: str, private: bool = False) ->
 def pull_checkpoint(repository: str, out: Path, revision: str | None = None, force: bool = False) -> None:
     """Download an encoder into ``out`` and make ``out/last.pt`` of it.
 
-    Raises VimixError if the extra [hub] is not installed, there is no such repository or file, or ``out`` holds one of
-    the files and ``force`` is false.
+    Raises VimixError if the extra [hub] is not installed, there is no such repository or file, the Hub cannot be
+    reached, or ``out`` holds one of the files and ``force`` is false.
     """
     api = _api()
     for name in (WEIGHTS, RECIPE, CARD, "last.pt"):
@@ -77,10 +78,20 @@ def _api() -> "HfApi":
 @contextmanager
 def _refusals(repository: str) -> Iterator[None]:
     """Turn errors of the Hub and of the network into VimixError."""
-    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
+    # HTTPError of the HTTP client, which is httpx or httpx2, as the version of huggingface_hub has it.
+    client_error = cast(type[Exception], HfHubHTTPError.__bases__[0])
     try:
         yield
+    except LocalEntryNotFoundError as error:  # an EntryNotFoundError, but of the cache: the Hub gave no answer
+        raise _unreachable(repository, error.__cause__ or error) from error
     except RepositoryNotFoundError as error:
         raise VimixError(
             f"{repository}: there is no such repository, or you may not see it: log in (hf auth login)"
@@ -90,4 +101,17 @@ def _refusals(repository: str) -> Iterator[None]:
     except HFValidationError as error:
         raise VimixError(f"{repository}: expected OWNER/NAME") from error
     except HfHubHTTPError as error:
-        raise VimixError(f"{repository}: the Hub refused: {' '.join(str(error).split())[:300]}") from error
+        raise VimixError(f"{repository}: the Hub refused: {_in_short(error)}") from error
+    except (client_error, ConnectionError, TimeoutError) as error:
+        raise _unreachable(repository, error) from error
+
+
+def _unreachable(repository: str, error: BaseException) -> VimixError:
+    return VimixError(
+        f"{repository}: the Hub cannot be reached ({_in_short(error)}): connect this machine to the network, check "
+        "HF_ENDPOINT and HF_HUB_OFFLINE if they are set, then call again"
+    )
+
+
+def _in_short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

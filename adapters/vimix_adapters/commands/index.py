@@ -12,13 +12,13 @@ from rich.table import Table
 from vimix.app.feature_extraction import extract_clip_features
 from vimix.ports.clips import Frames
 from vimix.values.errors import VimixError
+from vimix.values.features import ClipFeatures
 from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.checkpoint_folder import load_trained
 from vimix_adapters.checkpoints.digests import state_digest
 from vimix_adapters.clips.hdf5 import formats_of, settings_of
 from vimix_adapters.commands.embed import checkpoint_files, embed_store
-from vimix_adapters.config.store_settings import SkeletonSettings
 from vimix_adapters.files import require_new
 from vimix_adapters.indexes.store_index import ClipIndex, VideoMatch
 from vimix_adapters.locks import locked_file
@@ -38,8 +38,8 @@ def build_index(
     with locked_file(out, "writing an index"):
         require_new(out, force, [*checkpoint_files(checkpoint), store])
         configure_logging()
-        embedded = embed_store(recipe, checkpoint, store, device)
-        packing, data, videos = embedded.store.settings, embedded.recipe.data, embedded.store.videos
+        embedded = embed_store(recipe, checkpoint, store, device, ClipFeatures)
+        videos = embedded.store.videos
         about = {
             "modality": embedded.modality,
             "checkpoint": str(checkpoint.resolve()),
@@ -47,11 +47,10 @@ def build_index(
             "trained": dict(embedded.checkpoint.about),
             "store": embedded.store.fingerprint,
             "weights": state_digest(embedded.network.state_dict()),
-            "packing": asdict(packing),
+            "packing": asdict(embedded.store.settings),
             "recipe": config.recipe_to_toml(embedded.recipe),
         }
-        window = packing.frames if isinstance(packing, SkeletonSettings) else data.frames * data.stride
-        index = ClipIndex.build(embedded.features, videos, embedded.store.classes, window, about)
+        index = ClipIndex.build(embedded.features, videos, embedded.store.classes, embedded.window, about)
         index.save(out)
         print(f"indexed {len(index)} clips of {len(videos)} videos ({embedded.modality}) in {out}")
 

@@ -82,8 +82,9 @@ class STGCNEncoder(StageChain):
         return seen.permute(0, 2, 3, 1)
 
     def pool(self, hidden: Tensor) -> Tensor:
-        """Mean over time, joints and (present) persons, [B, D] float32."""
-        persons = hidden.permute(0, 4, 2, 3, 1).flatten(2, 3).float().mean(dim=2)
+        """Mean over time, joints and (present) persons, [B, D] float32; float64 stays."""
+        rows = hidden.permute(0, 4, 2, 3, 1).flatten(2, 3)
+        persons = (rows if rows.dtype == torch.float64 else rows.float()).mean(dim=2)
         if self._all:
             return persons.mean(dim=1)
         count = (

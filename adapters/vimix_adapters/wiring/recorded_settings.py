@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from attrs import asdict
 from vimix.values.modality import Modality
 from vimix_adapters import config
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore, settings_of
-from vimix_adapters.clips.shards import is_store
+from vimix_adapters.clips.shards import head_file, is_store
 from vimix_adapters.config.store_settings import SkeletonSettings, StoreSettings
 from vimix_adapters.skeletons.layouts import find_layout
 
@@ -20,7 +21,21 @@ PACKING = "packing"
 
 def store_settings(store: str) -> StoreSettings | None:
     """The settings of the store at that path; None if there is none."""
-    return Hdf5VideoStore(Path(store)).settings if is_store(Path(store)) else None
+    path = Path(store)
+    if not is_store(path):
+        return None
+    file = head_file(path).stat()
+    return _settings(path, (file.st_dev, file.st_ino, file.st_mtime_ns, file.st_size))
+
+
+@lru_cache(maxsize=16)
+def _settings(store: Path, state: tuple[int, ...]) -> StoreSettings:
+    """The settings of a store, kept while ``state``, that of the file with its head, is the same.
+
+    A command asks for them many times, and each reading parses the list of all videos.
+    """
+    del state
+    return Hdf5VideoStore(store).settings
 
 
 def packing_record(settings: StoreSettings | None) -> dict[str, str]:
