@@ -56,7 +56,7 @@ demo: setup
 	export OMP_NUM_THREADS=$$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 )); \
 	$(BIN)/vimix run experiments/demo.toml --out demo/run --arms moco > demo/moco.log 2>&1 & moco=$$!; \
 	$(BIN)/vimix run experiments/demo.toml --out demo/run --arms mixup,vimix && \
-	{ echo "waiting for MoCo, which is trained beside them (demo/moco.log)"; wait $$moco || { tail -n 3 demo/moco.log; exit 1; }; } || \
+	{ ! kill -0 $$moco 2> /dev/null || echo "waiting for MoCo, which is trained beside them (demo/moco.log)"; wait $$moco || { tail -n 3 demo/moco.log; exit 1; }; } || \
 	{ kill $$moco 2> /dev/null; exit 1; }
 	$(BIN)/vimix run experiments/demo.toml --out demo/run
 	$(BIN)/vimix experiments recorded experiments/records/demo-seeds-0-4.json --run demo/run

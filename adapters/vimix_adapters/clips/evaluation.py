@@ -89,9 +89,10 @@ class WindowedClips:
 
     def counts(self) -> list[int]:
         """Return the number of clips of each video, in each of its crops; reads nothing."""
-        return [len(self._starts(self._store.videos[video].frames)) for video in self._videos]
+        return [len(self.starts(self._store.videos[video].frames)) for video in self._videos]
 
-    def _starts(self, length: int) -> tuple[int, ...]:
+    def starts(self, length: int) -> tuple[int, ...]:
+        """The first frames of the windows of a video of ``length`` frames."""
         clip = self._augmentation.clip_shape(self._clip, length)
         return window_starts(length, clip, self._window_stride, self._to_the_end)
 
@@ -99,7 +100,7 @@ class WindowedClips:
         """Network input [N, C, T, H, W] of at most ``most`` windows at a time, and their first frames."""
         length = len(view.clip)
         clip = self._augmentation.clip_shape(self._clip, length)
-        starts = self._starts(length)
+        starts = self.starts(length)
         indices = torch.from_numpy(frame_indices(starts, length, clip, self._pad_left))
         frames = view.clip.to(self._device, non_blocking=True)
         most = self._most or len(starts)

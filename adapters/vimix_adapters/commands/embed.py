@@ -15,6 +15,7 @@ from vimix.values.modality import Modality
 from vimix_adapters import config, wiring
 from vimix_adapters.checkpoints.checkpoint_folder import load_trained
 from vimix_adapters.checkpoints.digests import state_digest
+from vimix_adapters.clips.evaluation import WindowedClips
 from vimix_adapters.clips.hdf5 import Hdf5VideoStore
 from vimix_adapters.commands import scores
 from vimix_adapters.commands.spread_features import Features, FeatureTasks, spread_features
@@ -33,6 +34,7 @@ class EmbeddedStore(Generic[Features]):
     checkpoint: Checkpoint
     modality: Modality
     network: ContrastiveNetwork
+    clips: WindowedClips
     features: Features
 
     @property
@@ -67,14 +69,15 @@ def embed_store(
     if pooled:
         sources, pool = wiring.sources_of(opened), wiring.build_pooling(recipe)
         extract = partial(extract_features, sources=sources, batch=batch, pool=pool)
+    clips = wiring.build_evaluation_clips(recipe, opened, videos, modality, compute)
     if tasks is None:
-        features: Features = extract(network, wiring.build_evaluation_clips(recipe, opened, videos, modality, compute))
+        features: Features = extract(network, clips)
     else:
         tasks = evolve(tasks, checkpoints={modality: checkpoint})
         about = tasks.manifest(network, opened, modality, "all", recipe)
         manifest = {**about, "rows": "video" if pooled else "clip"}
         features = spread_features(tasks, recipe, opened, videos, manifest, extract, kind)
-    return EmbeddedStore(recipe, opened, loaded, modality, network, features)
+    return EmbeddedStore(recipe, opened, loaded, modality, network, clips, features)
 
 
 def checkpoint_files(checkpoint: Path) -> list[Path]:

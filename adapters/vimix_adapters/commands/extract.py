@@ -14,11 +14,8 @@ from numpy.typing import NDArray
 from vimix.domain.scores.feature_scaling import unit_rows
 from vimix.values.errors import VimixError
 from vimix.values.features import ClipFeatures, VideoFeatures
-from vimix.values.video import Video
-from vimix_adapters import config, wiring
+from vimix_adapters import config
 from vimix_adapters.archives import write_arrays
-from vimix_adapters.clips.augmentation import augmentation_of
-from vimix_adapters.clips.views import window_starts
 from vimix_adapters.commands.embed import EmbeddedStore, checkpoint_files, embed_store, encoder_record
 from vimix_adapters.commands.spread_features import FeatureTasks
 from vimix_adapters.csv_tables import write_csv
@@ -95,7 +92,8 @@ def _table(embedded: Embedded, l2: bool, manifest: Mapping[str, Any]) -> Feature
     if isinstance(found, ClipFeatures):
         first = last = found.starts
     else:  # the first window begins with the video
-        first, last = np.zeros(len(videos), np.int64), np.array([_last_start(embedded, video) for video in videos])
+        first = np.zeros(len(videos), np.int64)
+        last = np.array([embedded.clips.starts(video.frames)[-1] for video in videos])
     rates, lengths = np.array([video.rate for video in videos]), np.array([video.frames for video in videos])
     columns: dict[str, NDArray[Any]] = {
         "names": np.array([video.name for video in videos], dtype=np.str_),
@@ -107,15 +105,6 @@ def _table(embedded: Embedded, l2: bool, manifest: Mapping[str, Any]) -> Feature
         "end": np.minimum(last + embedded.window, lengths) / rates,
     }
     return FeatureTable(unit_rows(found.features) if l2 else found.features, columns, manifest)
-
-
-def _last_start(embedded: Embedded, video: Video) -> int:
-    """The first frame of the video's last window."""
-    recipe = embedded.recipe
-    augmentation = augmentation_of(embedded.store.formats[embedded.modality])
-    clip = augmentation.clip_shape(wiring.clip_shape(recipe), video.frames)
-    to_the_end = config.protocol_of(recipe).windows_end
-    return window_starts(video.frames, clip, wiring.window_stride(recipe), to_the_end)[-1]
 
 
 def _write_npz(path: Path, table: FeatureTable) -> None:
