@@ -48,7 +48,7 @@ bench: setup
 clean:
 	rm -rf demo docs/_build docs/commands.md docs/recipe-keys.md .venv .venv-oldest .venv-newest .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
-# The whole main job on the synthetic data set in ten to twenty minutes on two cores; the last table has the differences that five seeds decide.
+# The whole main job on the synthetic data set in ten to twenty minutes on two cores; the last table has the differences that the recorded seeds decide.
 demo: setup
 	$(BIN)/vimix synth demo/synth --classes 16 --videos-per-class 84 --train-per-class 8
 	$(BIN)/vimix prepare folder demo/synth/videos --split demo/synth/splits.csv --out demo/store.h5 --flow dis --short-side 64 --flow-short-side 96 --flow-bound 3 --codec raw
@@ -59,5 +59,5 @@ demo: setup
 	{ ! kill -0 $$moco 2> /dev/null || echo "waiting for MoCo, which is trained beside them (demo/moco.log)"; wait $$moco || { tail -n 3 demo/moco.log; exit 1; }; } || \
 	{ kill $$moco 2> /dev/null; exit 1; }
 	$(BIN)/vimix run experiments/demo.toml --out demo/run
-	$(BIN)/vimix experiments recorded experiments/records/demo-seeds-0-4.json --run demo/run
+	$(BIN)/vimix experiments recorded experiments/records/demo-seeds-0-4-10-12-13.json --run demo/run
 	@echo "Mixup makes the gain: CMMC has not improved on mixup trained for as long. docs/results/demo.md says more."

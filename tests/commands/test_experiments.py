@@ -633,8 +633,8 @@ def test_the_demo_ends_with_its_scores_beside_the_differences_that_its_record_de
     write_tables(tmp_path, run.rows, {"seed": run.seed, "name": run.recipe})
     lines = printed(capsys, *words[:-1], tmp_path).splitlines()
     [mixup, vimix] = [line for line in lines if re.match(r"\| (Vi-Mix|Mixup) \| rgb \+ flow ", line)]
-    assert mixup.endswith("| +10.2 (+0.4 to +20.0) * | +11.0 (+2.8 to +19.2) * |")
-    assert vimix.endswith("| +8.2 (-2.6 to +18.9) | +7.7 (-1.6 to +17.0) |")
+    assert mixup.endswith("| +10.6 (+5.4 to +15.9) * | +10.9 (+6.4 to +15.3) * |")
+    assert vimix.endswith("| +8.6 (+2.6 to +14.5) * | +7.9 (+3.0 to +12.9) * |")
     assert "CMMC has not improved on mixup" in last
     assert (ROOT / re.findall(r"docs/\S+\.md", last)[0]).is_file()
 
