@@ -10,21 +10,10 @@ from typing import Any, Literal, get_args, get_origin
 
 from attrs import NOTHING, Attribute, Factory, fields, fields_dict, has, resolve_types
 
+from vimix_adapters.config import recipe_stages as stages
 from vimix_adapters.config import schema
 from vimix_adapters.config.augment_settings import AugmentSettings, SkeletonAugmentSettings
 from vimix_adapters.config.encoder_settings import ModalitySettings, Stgcn
-from vimix_adapters.config.recipe_stages import (
-    Arm,
-    Cmmc,
-    CmmcStage,
-    FindPositives,
-    HiddenMix,
-    InputMix,
-    JointStage,
-    Pretrain,
-    PretrainStage,
-    StageKeys,
-)
 
 HEAD = """# Recipe keys
 
@@ -41,22 +30,22 @@ TABLES: Mapping[str, type[Any]] = {
     "[augment_skeleton]": SkeletonAugmentSettings,
     "[contrast]": schema.Contrast,
     "[optim]": schema.Optim,
-    "[pretrain]": Pretrain,
-    "[pretrain.mix]": InputMix,
-    "[cmmc]": Cmmc,
-    "[cmmc.mix]": HiddenMix,
-    "[arms.NAME]": Arm,
-    "Keys of every stage": StageKeys,
-    "A stage of pretraining": PretrainStage,
-    "A stage of CMMC": CmmcStage,
-    "A stage that trains several modalities": JointStage,
-    "`positives` of a stage": FindPositives,
+    "[pretrain]": stages.Pretrain,
+    "[pretrain.mix]": stages.InputMix,
+    "[cmmc]": stages.Cmmc,
+    "[cmmc.mix]": stages.HiddenMix,
+    "[arms.NAME]": stages.Arm,
+    "Keys of every stage": stages.StageKeys,
+    "A stage of pretraining": stages.PretrainStage,
+    "A stage of CMMC": stages.CmmcStage,
+    "A stage that trains several modalities": stages.JointStage,
+    "`positives` of a stage": stages.FindPositives,
     "[finetune]": schema.Finetune,
     "[evaluate]": schema.Evaluate,
     "[evaluate.stores.NAME]": schema.EvaluationStore,
     "[run]": schema.Run,
 }
-"""What reads each table of a recipe."""
+"""The class that reads each table of a recipe, by the heading of the table."""
 NAMES = {int: "whole number", float: "number", str: "text", bool: "`true`, `false`"}
 
 
@@ -76,7 +65,11 @@ def _section(title: str, kind: type[Any]) -> str:
 
 def shown(kind: type[Any]) -> list["Attribute[Any]"]:
     """The keys of a table. Tables of the recipe are left out, and in each kind of stage the keys of every stage."""
-    hidden = set(fields_dict(StageKeys)) if kind is not StageKeys and issubclass(kind, StageKeys) else set()
+    hidden = (
+        set(fields_dict(stages.StageKeys))
+        if kind is not stages.StageKeys and issubclass(kind, stages.StageKeys)
+        else set()
+    )
     if kind is schema.Recipe:
         hidden = {key.name for key in fields(resolve_types(kind)) if any(map(has, parts(key.type)))}
     return [key for key in fields(resolve_types(kind)) if key.name not in hidden]
@@ -109,7 +102,7 @@ def docstrings(kind: type[Any]) -> dict[str, str]:
 
 
 def _values(kind: Any) -> str:
-    """What a key takes, in words."""
+    """The values that a key may have, in words."""
     if get_origin(kind) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(kind))
     given = [part for part in get_args(kind) if part not in (NoneType, ...)]

@@ -1,4 +1,4 @@
-"""What ``vimix extract`` writes, its times above all, and the features that evaluations keep."""
+"""The files of ``vimix extract``, in particular their times, and the cache of features."""
 
 from pathlib import Path
 
@@ -113,7 +113,7 @@ def test_features_of_videos_are_pooled_as_they_come_and_those_of_clips_are_not_k
 
 @pytest.mark.slow
 def test_no_clip_is_compared_with_every_video(skeletons, monkeypatch) -> None:
-    """With a comparison for each of the videos of Kinetics the table took an hour."""
+    """If each video is compared with all clips, the table of Kinetics-400 takes an hour."""
     recipe, many = config.read_recipe(skeletons / "r.toml", ()), 300
     found = embed.embed_store(recipe, skeletons / "run", skeletons / "s.h5", "cpu", ClipFeatures)
     numbers = np.repeat(np.arange(4), many).view(CountedNumbers)

@@ -22,7 +22,7 @@ class InputMix:
     """Mixing of clips in the input space: a row of Table 1."""
 
     policy: Literal["none", "mixup", "temporal_cutmix", "st_cutmix", "videomix"] = "mixup"
-    """What is mixed (section 3 of the method)."""
+    """The way of mixing (section 3 of the method)."""
     alpha: float = field(default=1.0, validator=gt(0))
     """Parameter of the distribution Beta(alpha, alpha) of lambda."""
     per_sample: bool = True
@@ -34,7 +34,7 @@ class HiddenMix:
     """Mixing of hidden maps: a row of Table 2."""
 
     policy: Literal["manifold_mixup", "cm_mixup", "cm_cutmix"] = "cm_cutmix"
-    """What is mixed (section 4 of the method)."""
+    """The way of mixing (section 4 of the method)."""
     alpha: float = field(default=1.0, validator=gt(0))
     """Parameter of the distribution Beta(alpha, alpha) of lambda."""
     per_sample: bool = True
@@ -237,7 +237,7 @@ class Arm:
     """One way of training that is compared with the other arms."""
 
     stages: tuple[Stage, ...]
-    """What is trained, in this order; each stage starts from the newest weights of its encoders."""
+    """The stages in the order of training. Each starts from the newest weights of its encoders."""
     about: str = ""
     """Title of the arm in tables; empty: its name."""
     set: Mapping[str, Any] = field(factory=dict, converter=dotted)

@@ -31,9 +31,10 @@ def build_compute(recipe: config.Recipe, device: str) -> Compute:
         name = f"cuda:{rank}"
     try:
         chosen = torch.device(name)
+        known = chosen.type in ("cpu", "cuda")
     except RuntimeError:
-        chosen = torch.device("meta")
-    if chosen.type not in ("cpu", "cuda"):
+        known = False
+    if not known:
         raise VimixError(f"--device {device}: expected auto, cpu, cuda or cuda:N")
     if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
         number = torch.cuda.device_count()
